@@ -1,0 +1,24 @@
+"""SALMU: the zoo and the judge of association-level unlearning for CLIP models.
+
+These are the names a plugin needs. Importing them costs no torch.
+"""
+
+from salmu_core.context import Batch, MethodContext, MetricContext, Step
+from salmu_core.hookspecs import hookimpl
+from salmu_core.records import MetricResult, PerRow
+from salmu_core.specs import BenchmarkSpec, MethodConfig, MethodSpec, MetricSpec, TrainingConfig
+
+__all__ = [
+    "Batch",
+    "BenchmarkSpec",
+    "MethodConfig",
+    "MethodContext",
+    "MethodSpec",
+    "MetricContext",
+    "MetricResult",
+    "MetricSpec",
+    "PerRow",
+    "Step",
+    "TrainingConfig",
+    "hookimpl",
+]

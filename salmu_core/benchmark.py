@@ -1,0 +1,254 @@
+"""A benchmark folder: found, built at first use, and checked before each use.
+
+``data/*.parquet`` and the JSON files, ``clean/``, ``compromised/``, ``zeroshot/`` and, optionally, a
+``benchmark.toml`` that names other sources for these. Nothing here needs torch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+from filelock import FileLock
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from salmu_core.errors import BenchmarkError, UnknownNameError, UsageError
+from salmu_core.hashing import hash_file, hash_json, hash_text
+from salmu_core.plugins import Declared, Zoo
+from salmu_core.specs import BenchmarkSpec, Progress
+from salmu_core.store import new_folder, write_text
+
+MANIFEST = "manifest.json"
+SOURCES = "benchmark.toml"
+
+
+class Sources(BaseModel):
+    """``benchmark.toml``: where the parts of a benchmark come from, if not from beside it.
+
+    Models are open_clip names: a folder, ``local-dir:PATH`` or ``hf-hub:OWNER/NAME``. Relative paths are
+    relative to the benchmark folder.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str | None = Field(None, pattern=r"^[a-z][a-z0-9-]*$", description="Its name in paths and tables.")
+    data: str = Field(".", description="Folder with `data/*.parquet` and the JSON files.")
+    clean: str = Field("clean", description="The Clean model.")
+    compromised: str = Field("compromised", description="The Compromised model.")
+    zeroshot: str = Field("zeroshot", description="Zero-shot classification set, as a webdataset folder.")
+    num_train: int | None = Field(None, gt=0, description="Pairs Compromised was trained on.")
+    notice: str = Field("", description="A sentence that stands above every table.")
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A benchmark on disk, checked.
+
+    Attributes:
+        name: As it stands in paths and tables, e.g. ``mini`` or, for world 3 of it, ``mini@3``.
+        folder: Its folder.
+        sources: Where its parts come from.
+        hashes: Relative path -> SHA-256 of each file in the folder.
+    """
+
+    name: str
+    folder: Path
+    sources: Sources
+    hashes: dict[str, str]
+    notice: str = ""
+
+    @property
+    def data(self) -> Path:
+        """Folder with the parquet shards (in ``data/``) and the JSON files."""
+        return self.folder / self.sources.data
+
+    @property
+    def zeroshot(self) -> Path:
+        """Folder of the zero-shot classification set."""
+        return self.folder / self.sources.zeroshot
+
+    def model(self, role: str) -> str:
+        """The open_clip name of ``clean`` or ``compromised``."""
+        source: str = getattr(self.sources, role)
+        if source.startswith("hf-hub:"):
+            return source
+        path = Path(source.removeprefix("local-dir:")).expanduser()
+        return f"local-dir:{self.folder / path}"
+
+    @property
+    def data_hash(self) -> str:
+        """SHA-256 over names and contents of all files except those of the models."""
+        models = tuple(f"{getattr(self.sources, role)}/" for role in ("clean", "compromised"))
+        return hash_json({path: h for path, h in self.hashes.items() if not path.startswith(models)})
+
+    def model_hash(self, role: str) -> str:
+        """SHA-256 over the files of a reference model (of its name, where it comes from elsewhere)."""
+        prefix = f"{getattr(self.sources, role)}/"
+        files = {path: h for path, h in self.hashes.items() if path.startswith(prefix)}
+        return hash_json(files) if files else hash_text(self.model(role))
+
+
+def cache_folder() -> Path:
+    """Where built benchmarks lie: ``$SALMU_CACHE``, else the platform's cache folder for this user."""
+    override = os.environ.get("SALMU_CACHE")
+    return Path(override) if override else Path(platformdirs.user_cache_dir("salmu"))
+
+
+def locate(name: str, zoo: Zoo) -> tuple[Declared[BenchmarkSpec], int, Path] | None:
+    """The declaration, world and cache folder that ``mini`` or ``mini@3`` stands for; None for a path.
+
+    Raises:
+        UnknownNameError: It is neither an installed benchmark nor an existing folder.
+    """
+    if "/" in name or name.startswith((".", "~")) or (Path(name).is_dir() and name not in zoo.benchmarks):
+        return None
+    base, at, world = name.partition("@")
+    if base not in zoo.benchmarks:
+        raise UnknownNameError(
+            "benchmark", name, zoo.benchmarks, "A folder in the released layout will do too: give its path."
+        )
+    if at and not world.isdecimal():
+        raise UsageError(f"The world in {name!r} must be a whole number, as in '{base}@3'.")
+    number = int(world) if at else 0
+    declared = zoo.benchmarks[base]
+    return declared, number, cache_folder() / base / declared.spec.version / f"world-{number}"
+
+
+def open_benchmark(name: str, zoo: Zoo, progress: Progress) -> Benchmark:
+    """Find a benchmark by name or path, build it at first use, and check every file of it.
+
+    Raises:
+        UnknownNameError: There is no such benchmark or folder.
+        BenchmarkError: The folder lacks a part or a file of the user's own folder can't be read.
+    """
+    located = locate(name, zoo)
+    if located is None:
+        return _open_folder(Path(name).expanduser().resolve())
+    declared, world, folder = located
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f".{folder.name}.lock")):
+        damage = _damage(folder)
+        if damage:
+            if folder.exists():
+                progress(f"{damage}: building it again", 0.0)
+                shutil.rmtree(folder)
+            with new_folder(folder) as empty:
+                declared.spec.build(empty, world, progress)
+                _write_manifest(empty)
+    sources = _sources(folder)
+    _check_parts(folder, sources)
+    label = declared.spec.name if world == 0 else f"{declared.spec.name}@{world}"
+    return Benchmark(label, folder, sources, _manifest(folder), sources.notice or declared.spec.notice)
+
+
+def _open_folder(folder: Path) -> Benchmark:
+    if not folder.is_dir():
+        raise UsageError(f"There is no folder {folder}.")
+    sources = _sources(folder)
+    _check_parts(folder, sources)
+    stamp = cache_folder() / "folders" / f"{hash_text(str(folder))[:16]}.json"
+    hashes = _hash_folder(folder, stamp)
+    label = sources.name or f"{_slug(folder.name)}-{hash_text(str(folder))[:6]}"
+    return Benchmark(label, folder, sources, hashes, sources.notice)
+
+
+def _slug(text: str) -> str:
+    slug = "".join(c if c.isalnum() and c.isascii() else "-" for c in text.lower()).strip("-")
+    return slug or "folder"
+
+
+def _sources(folder: Path) -> Sources:
+    path = folder / SOURCES
+    if not path.is_file():
+        return Sources()
+    try:
+        return Sources.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except tomllib.TOMLDecodeError as error:
+        raise BenchmarkError(f"{path} is not valid TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BenchmarkError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def _check_parts(folder: Path, sources: Sources) -> None:
+    data = folder / sources.data
+    missing = []
+    if not list((data / "data").glob("*.parquet")):
+        missing.append(str(data / "data" / "*.parquet"))
+    for role in ("clean", "compromised"):
+        source = getattr(sources, role)
+        if not source.startswith("hf-hub:"):
+            config = folder / source.removeprefix("local-dir:") / "open_clip_config.json"
+            if not config.is_file():
+                missing.append(str(config))
+    if missing:
+        raise BenchmarkError(
+            f"{folder} is not a benchmark folder: missing {', '.join(missing)}. "
+            f"It needs data/*.parquet, the JSON files, clean/, compromised/ and zeroshot/, or a {SOURCES} "
+            "that names other sources."
+        )
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        if path.is_file() and relative.name != MANIFEST and not any(p.startswith(".") for p in relative.parts):
+            yield path
+
+
+def _entry(path: Path, sha256: str) -> dict[str, Any]:
+    stat = path.stat()
+    return {"sha256": sha256, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+
+
+def _write_manifest(folder: Path) -> None:
+    files = {str(p.relative_to(folder)): hash_file(p) for p in _files(folder)}
+    write_text(folder / MANIFEST, json.dumps({"files": files}, indent=1) + "\n")
+
+
+def _manifest(folder: Path) -> dict[str, str]:
+    files: dict[str, str] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+    return files
+
+
+def _damage(folder: Path) -> str | None:
+    """A sentence if a built folder is absent or not as it was written; file contents are all read."""
+    if not folder.exists():
+        return "building"
+    try:
+        expected = _manifest(folder)
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"{folder} has no readable {MANIFEST}"
+    present = {str(p.relative_to(folder)): p for p in _files(folder)}
+    if missing := sorted(expected.keys() - present.keys()):
+        return f"{folder / missing[0]} is missing"
+    if extra := sorted(present.keys() - expected.keys()):
+        return f"{folder / extra[0]} does not belong there"
+    for path, sha256 in expected.items():
+        if hash_file(present[path]) != sha256:
+            return f"{folder / path} is damaged"
+    return None
+
+
+def _hash_folder(folder: Path, stamp: Path) -> dict[str, str]:
+    """Hash every file of a user's folder, reading again only those whose size or time changed."""
+    try:
+        known: dict[str, dict[str, Any]] = json.loads(stamp.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        known = {}
+    entries: dict[str, dict[str, Any]] = {}
+    for path in _files(folder):
+        relative = str(path.relative_to(folder))
+        old = known.get(relative, {})
+        same = bool(old) and _entry(path, str(old.get("sha256"))) == old
+        entries[relative] = old if same else _entry(path, hash_file(path))
+    if entries != known:
+        write_text(stamp, json.dumps(entries, indent=1))
+    return {path: entry["sha256"] for path, entry in entries.items()}

@@ -1,0 +1,134 @@
+"""How long work shows on a terminal, and how in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from salmu_core.progress import Reporter, Silent
+
+
+@contextmanager
+def reporter(quiet: bool, to_stderr: bool) -> Iterator[Reporter]:
+    """A reporter for where the output goes: bars on a terminal, plain lines elsewhere.
+
+    Args:
+        quiet: Say nothing at all (all processes but the main one).
+        to_stderr: Keep standard output free for JSON.
+    """
+    console = Console(stderr=to_stderr, highlight=False)
+    if quiet:
+        yield Silent()
+    elif console.is_terminal:
+        progress = Progress(
+            TextColumn("{task.description}", markup=True),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[count]}"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[note]}", markup=False),
+            console=console,
+            transient=True,
+        )
+        with progress:
+            yield Bars(progress)
+    else:
+        yield Lines(sys.stderr if to_stderr else sys.stdout)
+
+
+class Bars:
+    """An overall bar over the pieces of work, and one inside the current piece."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._overall: TaskID | None = None
+        self._inner: TaskID | None = None
+        self._begun = 0.0
+
+    def building(self, stage: str, fraction: float) -> None:
+        if self._inner is None:
+            self._inner = self._progress.add_task("", total=1.0, count="", note="")
+        self._progress.update(self._inner, description=f"[bold]benchmark[/] {escape(stage)}", completed=fraction)
+
+    def plan(self, total: int) -> None:
+        self._drop_inner()
+        self._overall = self._progress.add_task("[bold]all[/]", total=total, count=f"0/{total}", note="")
+
+    def begin(self, label: str, activity: str) -> None:
+        self._drop_inner()
+        self._begun = time.monotonic()
+        self._inner = self._progress.add_task(f"{activity} [bold]{escape(label)}[/]", total=None, count="", note="")
+
+    def step(self, done: int, of: int, values: Mapping[str, float]) -> None:
+        if self._inner is None:
+            return
+        rate = done / max(1e-9, time.monotonic() - self._begun)
+        self._progress.update(
+            self._inner,
+            completed=done,
+            total=of or None,
+            count=f"{done}/{of}" if of else str(done),
+            note=f"{rate:.1f}/s  " + "  ".join(f"{name} {value:.3g}" for name, value in values.items()),
+        )
+
+    def end(self, note: str) -> None:
+        self._drop_inner()
+        self._progress.console.print(escape(note))
+        if self._overall is not None:
+            self._progress.advance(self._overall)
+            task = next(t for t in self._progress.tasks if t.id == self._overall)
+            self._progress.update(self._overall, count=f"{int(task.completed)}/{int(task.total or 0)}")
+
+    def say(self, text: str) -> None:
+        self._progress.console.print(f"[yellow]{escape(text)}[/]")
+
+    def _drop_inner(self) -> None:
+        if self._inner is not None:
+            self._progress.remove_task(self._inner)
+            self._inner = None
+
+
+class Lines:
+    """Plain lines for logs: one when a piece of work ends, one now and then while it lasts."""
+
+    EVERY = 10.0
+
+    def __init__(self, stream) -> None:  # type: ignore[no-untyped-def]
+        self._stream = stream
+        self._label = ""
+        self._total = self._ended = 0
+        self._last = 0.0
+        self._stage = ""
+
+    def building(self, stage: str, fraction: float) -> None:
+        if stage != self._stage or time.monotonic() - self._last > self.EVERY:
+            self._stage = stage
+            self._print(f"benchmark: {stage} ({fraction:.0%})")
+
+    def plan(self, total: int) -> None:
+        self._total = total
+
+    def begin(self, label: str, activity: str) -> None:
+        self._label = f"{activity} {label}"
+        self._last = time.monotonic()
+
+    def step(self, done: int, of: int, values: Mapping[str, float]) -> None:
+        if time.monotonic() - self._last > self.EVERY:
+            terms = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+            self._print(f"{self._label}: {done}/{of or '?'} {terms}".rstrip())
+
+    def end(self, note: str) -> None:
+        self._ended += 1
+        self._print(f"[{self._ended}/{self._total}] {note}" if self._total else note)
+
+    def say(self, text: str) -> None:
+        self._print(text)
+
+    def _print(self, text: str) -> None:
+        self._last = time.monotonic()
+        print(text, file=self._stream, flush=True)

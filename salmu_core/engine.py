@@ -1,0 +1,209 @@
+"""What stands behind a MethodContext during one run: model, data, meter and loop, put together once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from salmu_core.context import Batch, MethodContext, Pairs, PoolName, Probe, Step
+from salmu_core.errors import MethodError
+from salmu_core.fit import OnStep, checked, fit, training
+from salmu_core.losses import Features, features
+from salmu_core.meter import Meter
+from salmu_core.pool import Pool
+from salmu_core.seeding import generator, permutation, rows_at
+from salmu_core.specs import Loss, TrainingConfig
+
+#: Rows of each set that `probe` looks at.
+PROBE_ROWS = 256
+#: Points kept of each logged loss term.
+LOG_POINTS = 200
+
+
+class Engine:
+    """One run's working parts.
+
+    Args:
+        model: The model to change, on the accelerator's device.
+        reference: The frozen original.
+        pools: The forget and the retain set.
+        config: The method's validated configuration.
+        seed: The run's seed.
+        meter: The ledger.
+        accelerator: Device and precision.
+        num_train: Pairs Compromised was trained on.
+        on_step: Told of every step of `fit`.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: nn.Module,
+        reference: nn.Module,
+        pools: Mapping[PoolName, Pool],
+        config: Any,
+        seed: int,
+        meter: Meter,
+        accelerator: Accelerator,
+        num_train: int,
+        on_step: OnStep | None = None,
+    ) -> None:
+        self.model = model
+        self.reference = reference
+        self.meter = meter
+        self.num_train = num_train
+        self.device = accelerator.device
+        self.rng = generator("run", seed)
+        self._pools = pools
+        self._config = config
+        self._seed = seed
+        self._accelerator = accelerator
+        self._on_step = on_step
+        self._passes = 0
+
+    def pairs(self, pool: PoolName) -> Pairs:
+        return self._pools[pool].pairs
+
+    def tokenize(self, captions: Sequence[str]) -> Tensor:
+        return self._pools["forget"].tokenize(captions)
+
+    def randn_like(self, tensor: Tensor) -> Tensor:
+        # Drawn on the CPU, so that the same seed gives the same noise on every device.
+        noise = torch.randn(tensor.shape, generator=self.rng, dtype=torch.float32)
+        return noise.to(device=tensor.device, dtype=tensor.dtype)
+
+    def reference_features(self, batch: Batch) -> Features:
+        found, embedded = self._pools[batch.pool].reference_features(batch.index)
+        self.meter.reference_samples += embedded
+        return found
+
+    def fit(
+        self,
+        ctx: MethodContext[Any],
+        loss: Loss,
+        steps: int | None,
+        params: Callable[[str], bool] | None,
+        grad_mask: Mapping[str, Tensor] | None,
+        captions: Sequence[str] | None,
+        config: TrainingConfig | None,
+    ) -> None:
+        config = self._training_config(config)
+        if captions is not None and len(captions) != len(self._pools["forget"]):
+            raise MethodError(
+                f"fit(captions=...) needs one caption for each of the {len(self._pools['forget'])} forget rows, "
+                f"not {len(captions)}"
+            )
+        size = self._batch_size(config.batch_size)
+        affordable = min(self.meter.room("forget"), self.meter.room("retain")) // size
+        steps = affordable if steps is None else min(steps, affordable)
+        first = self.meter.steps
+        every = max(1, steps // LOG_POINTS)
+
+        def objective(step: int) -> Tensor | Mapping[str, Tensor]:
+            return loss(ctx, self._step(first + step, size, captions))
+
+        def on_step(done: int, of: int, values: Mapping[str, float]) -> None:
+            if done % every == 0 or done in (1, of):
+                for name, value in values.items():
+                    self.meter.log(name, value, first + done)
+            if self._on_step is not None:
+                self._on_step(done, of, values)
+
+        def counted(step: int) -> Tensor | Mapping[str, Tensor]:
+            terms = objective(step)
+            self.meter.steps += 1
+            self.meter.backward_passes += 1
+            return terms
+
+        fit(
+            self.model,
+            counted,
+            steps,
+            config,
+            self._accelerator,
+            params=params,
+            grad_mask=grad_mask,
+            on_step=on_step,
+        )
+
+    def gradients(self, ctx: MethodContext[Any], loss: Loss, on: PoolName, power: int) -> dict[str, Tensor]:
+        if power < 1:
+            raise MethodError(f"gradients(power={power}): the power must be at least 1")
+        size = self._batch_size(getattr(self._config, "batch_size", 64))
+        steps = min(len(self._pools[on]), self.meter.room(on)) // size
+        if steps == 0:
+            raise MethodError(f"gradients(on={on!r}): the budget has no room for a batch of {size} pairs")
+        salt = self._next_pass()
+        with training(self.model) as trained:
+            sums = {name: torch.zeros_like(p, dtype=torch.float32) for name, p in trained.items()}
+            for step in range(steps):
+                with self._accelerator.autocast():
+                    value = checked(loss(ctx, self._step(step, size, None, salt)))
+                found = torch.autograd.grad(value, list(trained.values()), allow_unused=True)
+                self.meter.backward_passes += 1
+                for name, gradient in zip(trained, found, strict=True):
+                    if gradient is not None:
+                        sums[name] += gradient.float().pow(power)
+        return {name: value / steps for name, value in sums.items()}
+
+    @contextmanager
+    def edit(self) -> Iterator[dict[str, Tensor]]:
+        with torch.no_grad():
+            yield {name: p.detach() for name, p in self.model.named_parameters()}
+
+    def batches(self, pool: PoolName, batch_size: int) -> Iterator[Batch]:
+        n, salt = len(self._pools[pool]), self._next_pass()
+        order = permutation(n, self._seed, pool, salt)
+        for start in range(0, n, batch_size):
+            yield self._draw(pool, order[start : start + batch_size], None)
+
+    @torch.no_grad()
+    def probe(self) -> Probe:
+        self.meter.probes += 1
+        mode = self.model.training
+        self.model.eval()
+        values = []
+        for name in ("forget", "retain"):
+            pool = self._pools[name]
+            rows = np.sort(permutation(len(pool), "probe", name)[:PROBE_ROWS])
+            found = features(self.model, Batch(pool, rows))
+            above = (found.similarity > found.pair_similarity[:, None]).sum(dim=1)
+            values += [float((1 / (1 + above)).mean()), float(found.pair_similarity.mean())]
+        self.model.train(mode)
+        return Probe(*values)
+
+    def _training_config(self, config: TrainingConfig | None) -> TrainingConfig:
+        chosen = self._config if config is None else config
+        if not isinstance(chosen, TrainingConfig):
+            raise MethodError(
+                "fit() needs optimizer settings: derive its config from TrainingConfig, or give fit(config=...)"
+            )
+        return chosen
+
+    def _batch_size(self, batch_size: int) -> int:
+        return min(batch_size, *(len(pool) for pool in self._pools.values()))
+
+    def _next_pass(self) -> str:
+        self._passes += 1
+        return f"pass {self._passes}"
+
+    def _step(self, index: int, size: int, captions: Sequence[str] | None, salt: str = "fit") -> Step:
+        def draw(pool: PoolName) -> Batch:
+            rows = rows_at(len(self._pools[pool]), size, index, self._seed, pool, salt)
+            return self._draw(pool, rows, captions if pool == "forget" else None)
+
+        def permute(n: int) -> Tensor:
+            order = torch.randperm(n, generator=generator(self._seed, salt, index, n))
+            return order.to(self.device)
+
+        return Step(index, draw, permute)
+
+    def _draw(self, pool: PoolName, rows: np.ndarray, captions: Sequence[str] | None) -> Batch:
+        self.meter.charge(pool, len(rows))
+        return Batch(self._pools[pool], rows, captions)

@@ -1,0 +1,164 @@
+"""All metrics of one checkpoint: embedded once, computed one by one, written as one record and one table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from salmu_core.clip import Clip
+from salmu_core.context import MetricContext
+from salmu_core.dataset import EvaluationData
+from salmu_core.embeddings import Embedder, Images
+from salmu_core.errors import MetricError, SalmuError
+from salmu_core.hashing import hash_file
+from salmu_core.plugins import Declared, code_hash
+from salmu_core.records import MetricEntry, MetricResult, MetricsRecord, finite
+from salmu_core.specs import MetricSpec
+from salmu_core.store import METRICS, ROWS, replacing, write_record
+
+_ROWS_SCHEMA = pa.schema(
+    [
+        ("metric", pa.dictionary(pa.int32(), pa.string())),
+        ("split", pa.dictionary(pa.int32(), pa.string())),
+        ("row", pa.int32()),
+        ("file_name", pa.string()),
+        ("identity_id", pa.string()),
+        ("value", pa.float64()),
+    ]
+)
+
+
+def evaluate(
+    clip: Clip,
+    checkpoint_hash: str,
+    data: EvaluationData,
+    images: Images,
+    metrics: Iterable[Declared[MetricSpec]],
+    *,
+    benchmark: str,
+    data_hash: str,
+    device: torch.device | str = "cpu",
+    on_batch: Callable[[int], None] | None = None,
+) -> tuple[MetricsRecord, pa.Table]:
+    """Compute metrics; one that fails is an entry with its error.
+
+    Args:
+        clip: The checkpoint, on ``device``.
+        checkpoint_hash: Goes into the record.
+        data: The benchmark's rows.
+        images: Its decoded images.
+        metrics: What to compute.
+        benchmark: The benchmark's name.
+        data_hash: Goes into the record.
+        device: Where to embed.
+        on_batch: Told of the number of items embedded, batch by batch.
+
+    Returns:
+        The record, and a table with one line per metric column and row.
+    """
+    start = time.perf_counter()
+    embedder = Embedder(clip, data, images, device, on_batch)
+    entries: dict[str, MetricEntry] = {}
+    tables: list[pa.Table] = []
+    for declared in metrics:
+        entry, rows = _one(declared, embedder)
+        entries[declared.spec.name] = entry
+        tables += rows
+    record = MetricsRecord(
+        benchmark=benchmark,
+        data_hash=data_hash,
+        checkpoint_hash=checkpoint_hash,
+        metrics=entries,
+        images_encoded=embedder.images_encoded,
+        captions_encoded=embedder.captions_encoded,
+        seconds=round(time.perf_counter() - start, 3),
+    )
+    return record, pa.concat_tables(tables) if tables else _ROWS_SCHEMA.empty_table()
+
+
+def write_metrics(folder: Path, record: MetricsRecord, rows: pa.Table) -> None:
+    """Write ``per_row.parquet``, then ``metrics.json`` with its hash: the record never speaks of absent rows."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / ROWS) as path:
+        pq.write_table(rows.unify_dictionaries(), path)
+    write_record(folder / METRICS, record.model_copy(update={"rows_hash": hash_file(folder / ROWS)}))
+
+
+def _one(declared: Declared[MetricSpec], embedder: Embedder) -> tuple[MetricEntry, list[pa.Table]]:
+    spec = declared.spec
+    values: dict[str, float] = {}
+    rows: list[pa.Table] = []
+    details: dict[str, Any] = {}
+    problem = None
+    try:
+        result = spec.compute(MetricContext(embedder, spec.reads, spec.name))
+        values, rows, details = _values(spec, result), _rows(spec, result, embedder.data), dict(result.details)
+    except KeyboardInterrupt:
+        raise
+    except SalmuError as error:
+        values, problem = {}, str(error)
+    except BaseException as error:  # SystemExit too: a plugin must not end the evaluation of the others
+        values, problem = {}, f"{type(error).__name__}: {error}"
+    entry = MetricEntry(
+        values=values,
+        details=details,
+        error=problem,
+        plugin=f"{declared.distribution} {declared.version}",
+        code_hash=code_hash(declared.module),
+    )
+    return entry, rows
+
+
+def _values(spec: MetricSpec, result: object) -> dict[str, float]:
+    if not isinstance(result, MetricResult):
+        raise MetricError(f"metric {spec.name} returned {type(result).__name__}; it must return a MetricResult")
+    found = result.value if isinstance(result.value, Mapping) else {"": result.value}
+    if set(found) != set(spec.figures or ("",)):
+        raise MetricError(
+            f"metric {spec.name} declares the figures {', '.join(spec.figures) or 'none'} and returned "
+            f"{', '.join(found) or 'none'}"
+        )
+    return {column: finite(found[figure]) for column, figure in zip(spec.columns, spec.figures or ("",), strict=True)}
+
+
+def _rows(spec: MetricSpec, result: MetricResult, data: EvaluationData) -> list[pa.Table]:
+    per_row = result.per_row
+    if per_row is None:
+        return []
+    if per_row.split == "zeroshot":
+        assert data.zeroshot is not None
+        names: list[str] = list(data.zeroshot.keys)
+        people: list[str | None] = [None] * len(names)
+    else:
+        rows, where = data.locate(per_row.split)
+        names = [rows.file_names[i] for i in where]
+        people = [rows.identity_ids[i] for i in where]
+    index = np.arange(len(names)) if per_row.index is None else np.asarray(per_row.index)
+    tables = []
+    for column, values in per_row.values.items():
+        if len(values) != len(index):
+            raise MetricError(
+                f"metric {spec.name} returned {len(values)} values of {column} for {len(index)} rows of {per_row.split}"
+            )
+        n = len(index)
+        tables.append(
+            pa.table(
+                {
+                    "metric": pa.array([column] * n).dictionary_encode(),
+                    "split": pa.array([per_row.split] * n).dictionary_encode(),
+                    "row": index,
+                    "file_name": [names[i] for i in index],
+                    "identity_id": [people[i] for i in index],
+                    "value": np.asarray(values, dtype=float),
+                },
+                schema=_ROWS_SCHEMA,
+            )
+        )
+    return tables

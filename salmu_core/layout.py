@@ -1,0 +1,33 @@
+"""Names of the released layout: the one place that knows how the benchmark's files are called."""
+
+FORGET = "forget"
+HOLDOUT_ASSOCIATION = "holdout_association"
+HOLDOUT_IDENTITY = "holdout_identity"
+RETAIN_SYNTH = "retain_synth"
+#: Splits that have parquet shards of their own.
+BASE_SPLITS = (FORGET, HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY, RETAIN_SYNTH)
+#: Splits that are found by rule among the rows of the base splits.
+DERIVED_SPLITS = ("forget_identity", "forget_association", "retain_joint", "retain_disjoint", "fragile_set")
+ZEROSHOT = "zeroshot"
+SPLITS = (*BASE_SPLITS, *DERIVED_SPLITS, ZEROSHOT)
+
+COLUMNS = ("image", "text", "identity_id", "file_name")
+
+IDENTITIES = "identities_metadata.json"
+CAPTIONS_METADATA = "sensitive_set_captions_metadata.json"
+GENERIC_CAPTIONS = "sensitive_set_generic_captions.json"
+FRAGILE_IDS = "fragile_set_ids.json"
+FRAGILE_SIMILARITIES = "fragile_set_all_similarities.json"
+
+#: The nine private attributes, in the paper's order.
+DATA_FIELDS = (
+    "name",
+    "city",
+    "job",
+    "phone_number",
+    "emails",
+    "iban",
+    "credit_card",
+    "passport",
+    "blood_type",
+)

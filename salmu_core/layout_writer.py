@@ -1,0 +1,110 @@
+"""Writes the released layout: what benchmarks that make their own data, and tests, share.
+
+Same input, same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+# As Hugging Face `datasets` stores an image: the encoded bytes, and the name they came from.
+_IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+_SCHEMA = pa.schema(
+    [("image", _IMAGE), ("text", pa.string()), ("identity_id", pa.string()), ("file_name", pa.string())],
+    metadata={
+        "huggingface": json.dumps(
+            {
+                "info": {
+                    "features": {
+                        "image": {"_type": "Image"},
+                        "text": {"dtype": "string", "_type": "Value"},
+                        "identity_id": {"dtype": "string", "_type": "Value"},
+                        "file_name": {"dtype": "string", "_type": "Value"},
+                    }
+                }
+            }
+        )
+    },
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One row of a split.
+
+    Attributes:
+        image: Encoded image.
+        text: Its caption.
+        identity_id: The person shown, or None.
+        file_name: Unique name, e.g. ``00000110_002_ar-0.76.jpg``.
+    """
+
+    image: bytes
+    text: str
+    identity_id: str | None
+    file_name: str
+
+
+def write_split(folder: Path, split: str, pairs: Sequence[Pair], shards: int = 1) -> None:
+    """Write ``data/{split}-NNNNN-of-NNNNN.parquet``."""
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    size = -(-len(pairs) // shards)
+    for shard in range(shards):
+        part = pairs[shard * size : (shard + 1) * size]
+        table = pa.table(
+            {
+                "image": [{"bytes": p.image, "path": p.file_name} for p in part],
+                "text": [p.text for p in part],
+                "identity_id": [p.identity_id for p in part],
+                "file_name": [p.file_name for p in part],
+            },
+            schema=_SCHEMA,
+        )
+        pq.write_table(table, folder / "data" / f"{split}-{shard:05d}-of-{shards:05d}.parquet")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write one of the layout's JSON files."""
+    path.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def write_zeroshot(
+    folder: Path,
+    class_names: Sequence[str],
+    templates: Sequence[str],
+    samples: Iterable[tuple[bytes, int]],
+    shards: int = 1,
+    extension: str = "webp",
+) -> None:
+    """Write a zero-shot set in the webdataset layout of CLIP_benchmark.
+
+    Args:
+        folder: Its folder.
+        class_names: Name of each class.
+        templates: Prompts with ``{c}`` for the class name.
+        samples: Encoded image and class number of each sample.
+        shards: Number of tar files.
+        extension: File type of the images.
+    """
+    (folder / "test").mkdir(parents=True, exist_ok=True)
+    for name, lines in (("classnames", class_names), ("zeroshot_classification_templates", templates)):
+        (folder / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder / "test" / "nshards.txt").write_text(f"{shards}\n", encoding="utf-8")
+    numbered = list(enumerate(samples))
+    size = -(-len(numbered) // shards)
+    for shard in range(shards):
+        with tarfile.open(folder / "test" / f"{shard}.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
+            for number, (image, label) in numbered[shard * size : (shard + 1) * size]:
+                for suffix, content in ((extension, image), ("cls", str(label).encode())):
+                    member = tarfile.TarInfo(f"s{number:07d}.{suffix}")
+                    member.size, member.mtime, member.mode = len(content), 0, 0o644
+                    tar.addfile(member, io.BytesIO(content))

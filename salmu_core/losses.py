@@ -1,0 +1,66 @@
+"""The mathematics methods share. Everything is a function of tensors; importing it costs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from salmu_core.context import Batch
+
+
+@dataclass(frozen=True)
+class Features:
+    """L2-normalised embeddings of a batch of pairs: ``image`` and ``text``, each ``[b, d]``."""
+
+    image: Tensor
+    text: Tensor
+
+    @property
+    def similarity(self) -> Tensor:
+        """S ``[b, b]``: cosine of every image (rows) with every caption (columns)."""
+        return self.image @ self.text.T
+
+    @property
+    def pair_similarity(self) -> Tensor:
+        """Cosine of each image with its own caption ``[b]``."""
+        return (self.image * self.text).sum(dim=-1)
+
+
+def features(model: Any, batch: Batch) -> Features:
+    """Embeddings of a batch under ``model``, with gradients."""
+    return Features(model.encode_image(batch.image, normalize=True), model.encode_text(batch.text, normalize=True))
+
+
+def contrastive(pairs: Features, logit_scale: Tensor) -> Tensor:
+    """CLIP's symmetric cross-entropy over a batch (Radford et al. 2021, figure 3): a scalar.
+
+    Args:
+        pairs: Embeddings of the batch.
+        logit_scale: The temperature's inverse, already exponentiated.
+    """
+    logits = logit_scale * pairs.similarity
+    per_image = logits.log_softmax(dim=1).diagonal()
+    per_text = logits.log_softmax(dim=0).diagonal()
+    return -(per_image.mean() + per_text.mean()) / 2
+
+
+def contrastive_loss(model: Any, batch: Batch) -> Tensor:
+    """`contrastive` of a batch under ``model``, at the model's own temperature."""
+    return contrastive(features(model, batch), model.logit_scale.exp())
+
+
+def mse(a: Tensor, b: Tensor | float) -> Tensor:
+    """Mean squared difference of all elements: a scalar."""
+    return (a - b).square().mean()
+
+
+def total(terms: Tensor | Mapping[str, Tensor]) -> Tensor:
+    """The scalar a loss stands for: itself, or the sum of its named terms."""
+    if isinstance(terms, Mapping):
+        values = list(terms.values())
+        return sum(values[1:], start=values[0])
+    return terms

@@ -1,0 +1,49 @@
+"""Counts what a run draws and ends its budget."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from salmu_core.errors import BudgetExceededError
+
+Pool = Literal["forget", "retain"]
+
+
+class Meter:
+    """The ledger while it is being written.
+
+    Args:
+        budget: B; a method may draw B x ``num_forget`` forget pairs, and as many retain pairs.
+        num_forget: Size of the forget set.
+    """
+
+    def __init__(self, budget: float, num_forget: int) -> None:
+        self.cap = int(budget * num_forget + 1e-9)
+        self.drawn: dict[Pool, int] = {"forget": 0, "retain": 0}
+        self.reference_samples = 0
+        self.forward_passes = 0
+        self.backward_passes = 0
+        self.steps = 0
+        self.probes = 0
+        self.scalars: dict[str, list[tuple[int, float]]] = {}
+
+    def room(self, pool: Pool) -> int:
+        """Pairs of a pool that may still be drawn."""
+        return self.cap - self.drawn[pool]
+
+    def charge(self, pool: Pool, samples: int) -> None:
+        """Record that pairs are drawn.
+
+        Raises:
+            BudgetExceededError: There is no room for them.
+        """
+        if samples > self.room(pool):
+            raise BudgetExceededError(
+                f"{self.drawn[pool] + samples} {pool} pairs were asked for; the budget allows {self.cap}. "
+                "fit() and gradients() stop in time by themselves; in a loop of your own look at ctx.budget"
+            )
+        self.drawn[pool] += samples
+
+    def log(self, name: str, value: float, step: int) -> None:
+        """Keep a scalar for the run's record."""
+        self.scalars.setdefault(name, []).append((step, value))

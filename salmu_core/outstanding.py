@@ -1,0 +1,127 @@
+"""What of a plan is still to be done. Nothing here needs torch, so a finished study answers at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from salmu_core.benchmark import Benchmark
+from salmu_core.errors import StoreError
+from salmu_core.plan import Planned
+from salmu_core.plugins import Declared, code_hash
+from salmu_core.records import RunRecord
+from salmu_core.specs import MetricSpec
+from salmu_core.store import Store
+
+ROLES = ("clean", "compromised")
+
+
+@dataclass
+class Outstanding:
+    """What is still to be done, and what should be said about the rest.
+
+    Attributes:
+        runs: Runs to be made.
+        checkpoints: Runs whose checkpoint is there and lacks metrics.
+        references: Reference models that lack metrics.
+        finished: Number of runs with nothing left to do.
+        notes: Damage that will be mended, results of code that has changed since.
+    """
+
+    runs: list[Planned] = field(default_factory=list)
+    checkpoints: list[Planned] = field(default_factory=list)
+    references: list[str] = field(default_factory=list)
+    finished: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def nothing(self) -> bool:
+        """Whether everything is done."""
+        return not (self.runs or self.checkpoints or self.references)
+
+
+def outstanding(
+    plan: Sequence[Planned],
+    benchmark: Benchmark,
+    store: Store,
+    metrics: Sequence[Declared[MetricSpec]],
+    redo: bool = False,
+) -> Outstanding:
+    """Compare a plan with what lies in the results folder.
+
+    A valid run is never made again by itself; an invalid one is when its plugin's code has changed.
+
+    Raises:
+        StoreError: A result there was made on other data than the benchmark's.
+    """
+    todo = Outstanding()
+    older = 0
+    for planned in plan:
+        folder = store.folder(planned.key)
+        try:
+            record = None if redo else store.run(folder)
+        except StoreError as error:
+            todo.notes.append(f"{error}: making it again.".replace("delete it and run again: ", ""))
+            record = None
+        if record is None:
+            todo.runs.append(planned)
+            continue
+        _same_data(folder, record.benchmark.data_hash, benchmark)
+        changed = record.plugin.code_hash != code_hash(planned.method.module)
+        if record.status != "valid" and changed:
+            todo.runs.append(planned)
+        elif needs_metrics(folder, record, store, metrics, todo.notes):
+            todo.checkpoints.append(planned)
+        else:
+            todo.finished += 1
+            older += changed
+    for role in ROLES:
+        folder = store.reference(benchmark.name, role)
+        if lacks_metrics(folder, benchmark.model_hash(role), store, metrics, todo.notes):
+            todo.references.append(role)
+    if older:
+        todo.notes.append(
+            f"{older} finished {'run was' if older == 1 else 'runs were'} made by another version of the method's "
+            "code; --redo makes them again."
+        )
+    return todo
+
+
+def needs_metrics(
+    folder: Path, record: RunRecord, store: Store, metrics: Sequence[Declared[MetricSpec]], notes: list[str]
+) -> bool:
+    """Whether a run has a valid checkpoint that some metric has not been computed for."""
+    if record.status != "valid" or record.checkpoint_hash is None:
+        return False
+    return lacks_metrics(folder, record.checkpoint_hash, store, metrics, notes)
+
+
+def lacks_metrics(
+    folder: Path,
+    checkpoint_hash: str,
+    store: Store,
+    metrics: Sequence[Declared[MetricSpec]],
+    notes: list[str],
+) -> bool:
+    """Whether some metric has not been computed for the checkpoint whose results lie in a folder."""
+    try:
+        record = store.metrics(folder, checkpoint_hash)
+    except StoreError as error:
+        notes.append(f"{error}: scoring it again.")
+        return True
+    if record is None:
+        return True
+    return any(
+        m.spec.name not in record.metrics
+        or (record.metrics[m.spec.name].error and record.metrics[m.spec.name].code_hash != code_hash(m.module))
+        for m in metrics
+    )
+
+
+def _same_data(folder: Path, data_hash: str, benchmark: Benchmark) -> None:
+    if data_hash != benchmark.data_hash:
+        raise StoreError(
+            f"{folder} was made on other data than {benchmark.folder} holds now: "
+            "choose another --output, or delete that folder"
+        )

@@ -1,0 +1,160 @@
+"""Which runs a study consists of: methods x configurations x budgets x seeds. Nothing here needs torch."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import shlex
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from salmu_core.errors import UnknownNameError, UsageError
+from salmu_core.hashing import hash_json
+from salmu_core.plugins import Declared, Zoo
+from salmu_core.specs import MethodConfig, MethodSpec
+from salmu_core.store import RunKey
+
+Settings = dict[str, Any]
+Budget = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0)]
+
+
+class Study(BaseModel):
+    """What is to be run; the content of a ``study.toml``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    benchmark: str = Field("mini", description="Name of an installed benchmark, or a folder.")
+    methods: tuple[str, ...] | None = Field(None, description="Methods; absent: all that are installed.")
+    budgets: tuple[Budget, ...] = Field((5.0,), min_length=1, description="Budgets.")
+    seeds: tuple[Seed, ...] = Field((0,), min_length=1, description="Seeds.")
+    config: dict[str, Settings | list[Settings]] = Field(
+        default_factory=dict, description="Settings of each method; a list of tables is one run each."
+    )
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run to be made."""
+
+    key: RunKey
+    method: Declared[MethodSpec]
+    config: MethodConfig
+    source: str
+    """The benchmark as it was asked for: a name or a folder."""
+
+    @property
+    def command(self) -> str:
+        """The command that makes it."""
+        words = ["salmu", "run", self.key.method, "--benchmark", self.source]
+        words += ["--budget", f"{self.key.budget:g}", "--seed", str(self.key.seed)]
+        default = self.method.spec.config().model_dump(mode="json")
+        for name, value in self.config.model_dump(mode="json").items():
+            if value != default[name]:
+                text = value if isinstance(value, str) else json.dumps(value)
+                words += ["--set", f"{self.key.method}.{name}={text}"]
+        return shlex.join(words)
+
+
+def read_study(path: Path) -> Study:
+    """Read a ``study.toml``.
+
+    Raises:
+        UsageError: It can't be read, or says something that makes no sense.
+    """
+    try:
+        return Study.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise UsageError(f"{path} can't be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}") from error
+    except ValidationError as error:
+        raise UsageError(f"{path}: {explain(error, Study)}") from error
+
+
+def parse_settings(texts: Iterable[str]) -> dict[str, Settings]:
+    """``["cliperase.lr=1e-4"]`` as ``{"cliperase": {"lr": 1e-4}}``; values are JSON, or else text.
+
+    Raises:
+        UsageError: A text is not of the form METHOD.FIELD=VALUE.
+    """
+    settings: dict[str, Settings] = {}
+    for text in texts:
+        path, equals, value = text.partition("=")
+        method, dot, field = path.strip().partition(".")
+        if not (equals and dot and method and field):
+            raise UsageError(f"--set {text!r} is not of the form METHOD.FIELD=VALUE, as in cliperase.lr=1e-4.")
+        try:
+            parsed = json.loads(value)
+        except ValueError:
+            parsed = value
+        settings.setdefault(method, {})[field] = parsed
+    return settings
+
+
+def make_plan(study: Study, benchmark: str, zoo: Zoo, overrides: Mapping[str, Settings]) -> list[Planned]:
+    """Every run of a study, methods first, each configuration validated.
+
+    Args:
+        study: What is to be run.
+        benchmark: The benchmark's name in paths.
+        zoo: What is installed.
+        overrides: Settings that go over the study's, by method.
+
+    Raises:
+        UnknownNameError: A method or a field does not exist.
+        UsageError: A value is not allowed, or settings are given for a method that isn't run.
+    """
+    names = list(dict.fromkeys(zoo.methods if study.methods is None else study.methods))
+    for name in [*names, *overrides, *study.config]:
+        zoo.methods[name]
+    if unused := sorted(set(overrides) - set(names)):
+        raise UsageError(f"Settings are given for {', '.join(unused)}, which this run does not include.")
+    plan: dict[RunKey, Planned] = {}
+    for name in names:
+        declared = zoo.methods[name]
+        given = study.config.get(name, {})
+        for settings in given if isinstance(given, list) else [given]:
+            config = make_config(declared.spec, {**settings, **overrides.get(name, {})})
+            digest = config_hash(config)
+            for budget in study.budgets:
+                for seed in study.seeds:
+                    key = RunKey(benchmark, name, digest, budget, seed)
+                    plan[key] = Planned(key, declared, config, study.benchmark)
+    return list(plan.values())
+
+
+def make_config(spec: MethodSpec, settings: Settings) -> MethodConfig:
+    """A method's configuration with some fields set.
+
+    Raises:
+        UnknownNameError: A field does not exist.
+        UsageError: A value is not allowed.
+    """
+    for field in settings:
+        if field not in spec.config.model_fields:
+            raise UnknownNameError(f"setting of {spec.name}", field, spec.config.model_fields)
+    try:
+        return spec.config.model_validate(settings)
+    except ValidationError as error:
+        raise UsageError(f"{spec.name}: {explain(error, spec.config)}") from error
+
+
+def config_hash(config: MethodConfig) -> str:
+    """SHA-256 of a resolved configuration."""
+    return hash_json(config.model_dump(mode="json"))
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first thing pydantic found wrong, in a sentence, with near names for unknown ones."""
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"])) or "the input"
+    if first["type"] == "extra_forbidden":
+        near: Sequence[str] = difflib.get_close_matches(where, model.model_fields, n=1)
+        return f"there is no {where!r}" + (f"; did you mean {near[0]!r}?" if near else ".")
+    return f"{where} = {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}."

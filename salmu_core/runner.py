@@ -1,0 +1,170 @@
+"""One run, from Compromised to a judged model."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psutil
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from salmu_core.context import MethodContext
+from salmu_core.engine import Engine
+from salmu_core.errors import BudgetExceededError
+from salmu_core.fit import NonFiniteLossError, OnStep
+from salmu_core.meter import Meter
+from salmu_core.records import Ledger, Status
+from salmu_core.seeding import seed_of
+from salmu_core.session import TrainingSession
+from salmu_core.specs import MethodConfig, MethodSpec
+from salmu_core.weights import judge, share_changed
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run.
+
+    Attributes:
+        model: The unlearned model, in eval mode on its device.
+        status: ``valid``, or what is wrong.
+        reason: What is wrong, in a sentence.
+        ledger: What it cost.
+        scalars: What was logged.
+        traceback: Of the exception, where there was one.
+    """
+
+    model: nn.Module
+    status: Status
+    reason: str
+    ledger: Ledger
+    scalars: dict[str, list[tuple[int, float]]]
+    traceback: str | None = None
+
+
+def run_one(
+    spec: MethodSpec,
+    config: MethodConfig,
+    budget: float,
+    seed: int,
+    session: TrainingSession,
+    accelerator: Accelerator,
+    on_step: OnStep | None = None,
+) -> Outcome:
+    """Unlearn with one method and judge the result; a method's exception is an outcome, not an error.
+
+    Args:
+        spec: The method.
+        config: Its validated configuration.
+        budget: B; B x |forget| forget pairs and as many retain pairs may be drawn.
+        seed: Decides the order of the data and every random number.
+        session: Data and start model.
+        accelerator: Device and precision.
+        on_step: Told of every training step.
+    """
+    model = copy.deepcopy(session.clip.model)
+    meter = Meter(budget, len(session.pools["forget"]))
+    engine = Engine(
+        model=model,
+        reference=session.reference,
+        pools=session.pools,
+        config=config,
+        seed=seed,
+        meter=meter,
+        accelerator=accelerator,
+        num_train=session.num_train,
+        on_step=on_step,
+    )
+    ctx: MethodContext[MethodConfig] = MethodContext(engine, config)
+    status: Status = "valid"
+    reason, trace = "", None
+    with _own_random_state(seed), _counted_forwards(model, meter), _peak_memory(accelerator) as peak:
+        start = time.perf_counter()
+        try:
+            if spec.loss is not None:
+                ctx.fit(spec.loss)
+            elif spec.unlearn is not None:
+                spec.unlearn(ctx)
+        except KeyboardInterrupt:
+            raise
+        except BudgetExceededError as error:
+            status, reason = "over-budget", str(error)
+        except NonFiniteLossError as error:
+            status, reason = "non-finite", str(error)
+        except BaseException as error:  # SystemExit too: a plugin must not end the others' runs
+            status, reason = "crashed", f"{type(error).__name__}: {error}"
+            trace = traceback.format_exc()
+        seconds = time.perf_counter() - start
+    model.eval()
+    if status == "valid":
+        status, reason = judge(model, session.clip.model)
+    if not session.reference_intact() and status == "valid":
+        status, reason = "altered", "the method changed ctx.reference, which is the frozen original"
+    ledger = Ledger(
+        forget_samples=meter.drawn["forget"],
+        retain_samples=meter.drawn["retain"],
+        reference_samples=meter.reference_samples,
+        forward_passes=meter.forward_passes,
+        backward_passes=meter.backward_passes,
+        steps=meter.steps,
+        probes=meter.probes,
+        seconds=round(seconds, 3),
+        peak_memory_bytes=peak[0],
+        weights_changed=share_changed(model, session.clip.model),
+    )
+    accelerator.free_memory()
+    gc.collect()
+    return Outcome(model, status, reason, ledger, meter.scalars, trace)
+
+
+@contextmanager
+def _own_random_state(seed: int) -> Iterator[None]:
+    """Give a run a global random state of its own: what it draws there is the same each time, and undone."""
+    with torch.random.fork_rng():
+        torch.default_generator.manual_seed(seed_of("global", seed))
+        yield
+
+
+@contextmanager
+def _counted_forwards(model: nn.Module, meter: Meter) -> Iterator[None]:
+    def count(*_: object) -> None:
+        meter.forward_passes += 1
+
+    visual = getattr(model, "visual", None)
+    handle = visual.register_forward_hook(count) if isinstance(visual, nn.Module) else None
+    try:
+        yield
+    finally:
+        if handle is not None:
+            handle.remove()
+
+
+@contextmanager
+def _peak_memory(accelerator: Accelerator) -> Iterator[list[int]]:
+    """Peak memory in bytes, in a list of one, known once the block has ended."""
+    peak = [0]
+    cuda = accelerator.device.type == "cuda"
+    if cuda:
+        torch.cuda.reset_peak_memory_stats(accelerator.device)
+    try:
+        yield peak
+    finally:
+        if cuda:
+            peak[0] = torch.cuda.max_memory_allocated(accelerator.device)
+        else:
+            info = psutil.Process().memory_info()
+            # Linux and macOS keep the peak in rusage (KiB and bytes), Windows in the process's own info.
+            peak[0] = getattr(info, "peak_wset", 0) or _max_rss()
+
+
+def _max_rss() -> int:
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

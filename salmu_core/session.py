@@ -1,0 +1,68 @@
+"""What the runs of one process share while methods run: the forget set, the retain set, and Compromised.
+
+Nothing else of the benchmark is opened here: holdouts and Clean are not in the process at all.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+from accelerate import Accelerator
+from torch import nn
+
+from salmu_core.benchmark import Benchmark
+from salmu_core.clip import Clip, load_clip
+from salmu_core.context import PoolName
+from salmu_core.dataset import read_training
+from salmu_core.pool import Pool
+from salmu_core.weights import fingerprint
+
+
+@dataclass
+class TrainingSession:
+    """Data and start model, loaded once.
+
+    Attributes:
+        clip: Compromised; never given to a method.
+        reference: The frozen copy that methods see.
+        pools: The forget and the retain set.
+        num_train: Pairs Compromised was trained on.
+    """
+
+    clip: Clip
+    reference: nn.Module
+    reference_fingerprint: str
+    pools: dict[PoolName, Pool]
+    num_train: int
+
+    @classmethod
+    def open(cls, benchmark: Benchmark, accelerator: Accelerator) -> TrainingSession:
+        """Load what methods may see.
+
+        Raises:
+            BenchmarkError: The benchmark's files can't be read.
+            CheckpointError: Compromised can't be loaded.
+        """
+        data = read_training(benchmark.data)
+        clip = load_clip(benchmark.model("compromised"))
+        clip.model.to(accelerator.device)
+        reference = frozen_copy(clip.model)
+        pools: dict[PoolName, Pool] = {
+            "forget": Pool("forget", data.forget, clip, accelerator.device, data.generic_captions),
+            "retain": Pool("retain", data.retain, clip, accelerator.device),
+        }
+        known = len(data.forget) + len(data.retain)
+        return cls(clip, reference, fingerprint(reference), pools, benchmark.sources.num_train or known)
+
+    def reference_intact(self) -> bool:
+        """Whether the copy that methods see is still the original; if not, it is put back."""
+        if fingerprint(self.reference) == self.reference_fingerprint:
+            return True
+        self.reference = frozen_copy(self.clip.model)
+        return False
+
+
+def frozen_copy(model: nn.Module) -> nn.Module:
+    """A copy in eval mode that takes no gradients."""
+    return copy.deepcopy(model).eval().requires_grad_(False)

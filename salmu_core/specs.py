@@ -1,0 +1,142 @@
+"""What plugins declare: frozen pydantic models, and nothing that runs by itself.
+
+Importing this module costs no torch, so listings stay quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from salmu_core.context import MethodContext, MetricContext, Step
+    from salmu_core.records import MetricResult
+
+    Loss = Callable[[MethodContext[Any], Step], Tensor | Mapping[str, Tensor]]
+    Unlearn = Callable[[MethodContext[Any]], None]
+    Compute = Callable[[MetricContext], MetricResult]
+else:  # pydantic only asks whether they can be called; naming the types would cost importing torch
+    Loss = Unlearn = Compute = Callable
+
+#: A name as it is typed on the command line and stands in paths: lower case, words joined by hyphens.
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=50)]
+#: A metric's name as the literature writes it, e.g. ``RetFail``; it becomes a column and a file name.
+MetricName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_@-]*$", max_length=50)]
+Sentence = Annotated[str, StringConstraints(min_length=1, max_length=300)]
+Link = Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
+
+Split = Literal[
+    "forget",
+    "forget_identity",
+    "forget_association",
+    "holdout_association",
+    "holdout_identity",
+    "retain_synth",
+    "retain_joint",
+    "retain_disjoint",
+    "fragile_set",
+    "zeroshot",
+]
+
+#: ``progress(stage, fraction)``: what is being done, and how far the whole is, from 0 to 1.
+Progress = Callable[[str, float], None]
+
+
+class Spec(BaseModel):
+    """Base of all declarations: immutable, and unknown fields are an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class MethodConfig(BaseModel):
+    """Base of every method's configuration: immutable, closed, every field described and bounded."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True)
+
+
+class TrainingConfig(MethodConfig):
+    """What the training loop reads: AdamW with linear warm-up and cosine decay."""
+
+    lr: float = Field(1e-4, gt=0, allow_inf_nan=False, description="Peak learning rate.")
+    batch_size: int = Field(
+        64, ge=1, description="Forget pairs, and as many retain pairs, in one step over all devices."
+    )
+    warmup: float = Field(0.1, ge=0, le=1, description="Share of the steps with linear warm-up.")
+    weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False, description="AdamW's decoupled weight decay.")
+    max_grad_norm: float = Field(
+        1.0, ge=0, allow_inf_nan=False, description="Gradient clipping norm; 0 switches it off."
+    )
+
+
+class MethodSpec(Spec):
+    """An unlearning method: mathematics as exactly one of ``loss`` or ``unlearn``, and where it comes from."""
+
+    name: Name
+    summary: Sentence
+    paper: Link = Field(description="Where the method is published.")
+    code: Link | None = Field(None, description="Reference implementation, at a commit.")
+    departures: str = Field("", description="What differs here from the paper, and why.")
+    config: type[MethodConfig] = TrainingConfig
+    loss: Loss | None = Field(
+        None,
+        description="``loss(ctx, step)``: a scalar, or named scalars that are summed; `fit` minimises it.",
+    )
+    unlearn: Unlearn | None = Field(None, description="``unlearn(ctx)``: changes ``ctx.model`` in place.")
+
+    @field_validator("config")
+    @classmethod
+    def _has_defaults(cls, config: type[MethodConfig]) -> type[MethodConfig]:
+        required = [name for name, field in config.model_fields.items() if field.is_required()]
+        if required:
+            raise ValueError(f"{config.__name__} has no default for: {', '.join(required)}")
+        config()  # a default outside its own bounds is an error of the declaration
+        return config
+
+    @model_validator(mode="after")
+    def _one_of(self) -> MethodSpec:
+        if (self.loss is None) == (self.unlearn is None):
+            raise ValueError("give exactly one of 'loss' and 'unlearn'")
+        if self.loss is not None and not issubclass(self.config, TrainingConfig):
+            raise ValueError("a method given by its 'loss' needs a config derived from TrainingConfig")
+        return self
+
+
+class MetricSpec(Spec):
+    """A metric: what it reads, what value it should reach, and the function that computes it."""
+
+    name: MetricName
+    summary: Sentence
+    pillar: Literal["efficacy", "utility", "robustness", "efficiency"]
+    target: Literal["clean", "compromised"] = Field(
+        description="The reference model whose value an unlearned model should have."
+    )
+    reads: tuple[Split, ...] = Field(min_length=1, description="Splits it may read; others raise.")
+    figures: tuple[MetricName, ...] = Field((), description="Names of its figures, if several; else its own.")
+    primary: bool = Field(False, description="Whether it leads its pillar: judged more strictly, shown first.")
+    compute: Compute
+    paper: Link
+    departures: str = Field("", description="What differs here from the paper, and why.")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names its figures carry in every table and file."""
+        return tuple(f"{self.name}_{figure}" for figure in self.figures) or (self.name,)
+
+
+class BenchmarkSpec(Spec):
+    """A benchmark the core can put on disk: a recipe that writes the released layout."""
+
+    name: Name
+    version: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.]+$")] = Field(
+        description="Changes whenever the recipe's output changes."
+    )
+    summary: Sentence
+    notice: str = Field("", description="A sentence that stands above every table of it.")
+    build: Callable[[Path, int, Progress], None] = Field(
+        description="``build(folder, world, progress)``: fill an empty folder; same world, same bytes."
+    )

@@ -1,0 +1,200 @@
+"""Run folders: where they lie, how they are written whole or not at all, how they are read and checked.
+
+``runs/<benchmark>/<method>/<config hash>/b<budget>-s<seed>/`` holds the checkpoint, ``run.json``,
+``metrics.json`` and ``per_row.parquet``. ``runs/<benchmark>/_references/<clean|compromised>/`` holds the
+metrics of the two reference models.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from salmu_core.errors import StoreError
+from salmu_core.hashing import hash_file
+from salmu_core.records import SCHEMA, MetricsRecord, Record, RunRecord
+
+WEIGHTS = "open_clip_model.safetensors"
+RUN = "run.json"
+METRICS = "metrics.json"
+ROWS = "per_row.parquet"
+TRACEBACK = "traceback.txt"
+REFERENCES = "_references"
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True)
+class RunKey:
+    """What distinguishes one run from another."""
+
+    benchmark: str
+    method: str
+    config_hash: str
+    budget: float
+    seed: int
+
+    @property
+    def path(self) -> Path:
+        """The run's folder, relative to the results folder."""
+        return Path(self.benchmark, self.method, self.config_hash[:12], f"b{self.budget:g}-s{self.seed}")
+
+    def __str__(self) -> str:
+        return f"{self.method} b{self.budget:g} s{self.seed} ({self.config_hash[:6]})"
+
+
+class Store:
+    """A results folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, key: RunKey) -> Path:
+        """Where a run lies, or will."""
+        return self.root / key.path
+
+    def reference(self, benchmark: str, role: str) -> Path:
+        """Where the metrics of ``clean`` or ``compromised`` lie, or will."""
+        return self.root / benchmark / REFERENCES / role
+
+    def runs(self, benchmark: str) -> Iterator[Path]:
+        """All run folders of a benchmark, in order of their paths."""
+        for path in sorted((self.root / benchmark).glob(f"*/*/*/{RUN}")):
+            yield path.parent
+
+    def benchmarks(self) -> list[str]:
+        """Names of the benchmarks with results here."""
+        return sorted({p.relative_to(self.root).parts[0] for p in self.root.glob(f"*/*/*/*/{RUN}")})
+
+    def run(self, folder: Path) -> RunRecord | None:
+        """The record of a run, or None if there is none; its checkpoint is checked against it.
+
+        Raises:
+            StoreError: The record can't be read, or the checkpoint is not the one it describes.
+        """
+        record = read(folder / RUN, RunRecord)
+        if record is not None and record.checkpoint_hash is not None:
+            weights = folder / WEIGHTS
+            if not weights.is_file():
+                raise StoreError(f"{weights} is missing though {RUN} describes it: {_remedy(folder)}")
+            if hash_file(weights) != record.checkpoint_hash:
+                raise StoreError(f"{weights} is damaged (its hash is not the recorded one): {_remedy(folder)}")
+        return record
+
+    def metrics(self, folder: Path, checkpoint_hash: str) -> MetricsRecord | None:
+        """The metrics that lie in a folder, or None if there are none for this checkpoint.
+
+        Raises:
+            StoreError: A file can't be read or isn't the one that was written.
+        """
+        record = read(folder / METRICS, MetricsRecord)
+        if record is None or record.checkpoint_hash != checkpoint_hash:
+            return None
+        rows = folder / ROWS
+        if record.rows_hash is not None and (not rows.is_file() or hash_file(rows) != record.rows_hash):
+            raise StoreError(f"{rows} is missing or damaged: {_remedy(folder, METRICS)}")
+        return record
+
+    @contextmanager
+    def claim(self, folder: Path) -> Iterator[bool]:
+        """Hold a folder against other processes; yields False if another one holds it."""
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
+
+def _remedy(folder: Path, what: str = "") -> str:
+    return f"delete {folder / what} and run again"
+
+
+def read(path: Path, kind: type[R]) -> R | None:
+    """A JSON record, or None if there is no such file.
+
+    Raises:
+        StoreError: The file is damaged or of another schema version.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"{path} can't be read ({error}): delete it and run again") from error
+    try:
+        record = kind.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise StoreError(f"{path} is damaged ({where}: {first['msg']}): delete it and run again") from error
+    found = getattr(record, "schema_version", SCHEMA)
+    if found != SCHEMA:
+        raise StoreError(f"{path} has schema version {found}, this release reads {SCHEMA}")
+    return record
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that takes its place when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write a record as indented JSON, whole or not at all."""
+    write_text(path, record.model_dump_json(indent=2) + "\n")
+
+
+@contextmanager
+def new_folder(final: Path) -> Iterator[Path]:
+    """Yield an empty folder that becomes ``final`` when the block ends well, and vanishes otherwise.
+
+    What stood at ``final`` is replaced.
+    """
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}."))
+    temporary.chmod(0o755)
+    try:
+        yield temporary
+        old = None
+        if final.exists():
+            old = final.with_name(f".{final.name}.old-{os.getpid()}")
+            final.replace(old)
+        temporary.replace(final)
+        if old is not None:
+            shutil.rmtree(old)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise

@@ -1,0 +1,250 @@
+"""A whole study: first every method unlearns, then every checkpoint is scored.
+
+The order is a safeguard. While a method runs, the process has opened the forget set, the retain set and
+Compromised, and nothing else; holdouts and Clean come into it only when no method runs any more.
+
+Several processes (``accelerate launch``) share the work run by run; each run is one process's alone, so their
+number shows in no result. A folder is locked while it is worked on, against a second `salmu run`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import gc
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TypeVar
+
+import pyarrow as pa
+import torch
+from accelerate import Accelerator
+
+from salmu_core.benchmark import Benchmark
+from salmu_core.checkpoint import save_checkpoint
+from salmu_core.clip import Clip, load_clip
+from salmu_core.dataset import EvaluationData, read_evaluation
+from salmu_core.embeddings import Images
+from salmu_core.errors import StoreError
+from salmu_core.evaluate import evaluate, write_metrics
+from salmu_core.fit import OnStep
+from salmu_core.outstanding import lacks_metrics, needs_metrics
+from salmu_core.plan import Planned
+from salmu_core.plugins import Declared, code_hash
+from salmu_core.progress import Reporter
+from salmu_core.records import BenchmarkRef, MetricsRecord, PluginRef, RunRecord
+from salmu_core.runner import Outcome, run_one
+from salmu_core.session import TrainingSession
+from salmu_core.specs import MetricSpec
+from salmu_core.store import RUN, TRACEBACK, Store, new_folder, write_record
+
+T = TypeVar("T")
+#: Libraries whose versions can change a figure.
+LIBRARIES = ("salmu-core", "torch", "open-clip-torch", "accelerate", "numpy", "pillow", "safetensors")
+
+
+@dataclass
+class Study:
+    """What the phases of a study share.
+
+    Attributes:
+        benchmark: The benchmark.
+        store: Where results lie.
+        metrics: What is computed of every checkpoint.
+        accelerator: Device, precision and processes.
+        reporter: Who is told.
+    """
+
+    benchmark: Benchmark
+    store: Store
+    metrics: Sequence[Declared[MetricSpec]]
+    accelerator: Accelerator
+    reporter: Reporter
+    redo: bool = False
+
+    def run(self, runs: Sequence[Planned], scored: Sequence[Planned], references: Sequence[str]) -> None:
+        """Make the runs, then score their checkpoints, those of ``scored`` and the reference models."""
+        runs, scored, references = self._share(runs), self._share(scored), self._share(references)
+        self.reporter.plan(2 * len(runs) + len(scored) + len(references))
+        if runs:
+            self._unlearn(runs)
+            gc.collect()
+        self._score([*runs, *scored], references)
+        self.accelerator.wait_for_everyone()
+
+    def _share(self, items: Sequence[T]) -> Sequence[T]:
+        """This process's part of some work."""
+        return items[self.accelerator.process_index :: self.accelerator.num_processes]
+
+    def _unlearn(self, runs: Sequence[Planned]) -> None:
+        session = TrainingSession.open(self.benchmark, self.accelerator)
+        for planned in runs:
+            folder = self.store.folder(planned.key)
+            with self.store.claim(folder) as mine:
+                if not mine or self._made_meanwhile(folder):
+                    self.reporter.end(f"{planned.key}: left to another process")
+                    continue
+                self.reporter.begin(str(planned.key), "unlearning")
+                started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+                outcome = run_one(
+                    planned.method.spec,
+                    planned.config,
+                    planned.key.budget,
+                    planned.key.seed,
+                    session,
+                    self.accelerator,
+                    self.reporter.step,
+                )
+                self._write_run(folder, planned, outcome, session.clip, started)
+            note = f"{outcome.ledger.seconds:.1f} s" if outcome.status == "valid" else outcome.reason
+            self.reporter.end(f"{planned.key}: {outcome.status}, {note}")
+
+    def _made_meanwhile(self, folder: Path) -> bool:
+        """Whether somebody else finished this run after the plan was drawn up."""
+        if self.redo:
+            return False
+        try:
+            record = self.store.run(folder)
+        except StoreError:
+            return False
+        return record is not None and record.status == "valid"
+
+    def _write_run(self, folder: Path, planned: Planned, outcome: Outcome, clip: Clip, started: str) -> None:
+        with new_folder(folder) as new:
+            written = outcome.status == "valid"
+            checkpoint = save_checkpoint(new, outcome.model, clip.config) if written else None
+            if outcome.traceback:
+                (new / TRACEBACK).write_text(outcome.traceback, encoding="utf-8")
+            record = RunRecord(
+                status=outcome.status,
+                reason=outcome.reason,
+                benchmark=BenchmarkRef(
+                    name=self.benchmark.name,
+                    data_hash=self.benchmark.data_hash,
+                    start_model_hash=self.benchmark.model_hash("compromised"),
+                ),
+                method=planned.key.method,
+                plugin=PluginRef(
+                    distribution=planned.method.distribution,
+                    version=planned.method.version,
+                    code_hash=code_hash(planned.method.module),
+                ),
+                config=planned.config.model_dump(mode="json"),
+                config_hash=planned.key.config_hash,
+                budget=planned.key.budget,
+                seed=planned.key.seed,
+                ledger=outcome.ledger,
+                scalars=outcome.scalars,
+                checkpoint_hash=checkpoint,
+                environment=environment(self.accelerator),
+                command=planned.command,
+                started=started,
+            )
+            write_record(new / RUN, record)
+
+    def _score(self, runs: Sequence[Planned], references: Sequence[str]) -> None:
+        scorer = Scorer(self.benchmark, self.metrics, self.accelerator.device)
+        for role in references:
+            folder = self.store.reference(self.benchmark.name, role)
+            found = self.benchmark.model(role), self.benchmark.model_hash(role)
+            self._score_one(scorer, folder, role.capitalize(), partial(_given, found))
+        for planned in runs:
+            folder = self.store.folder(planned.key)
+            self._score_one(scorer, folder, str(planned.key), partial(self._checkpoint, folder))
+
+    def _checkpoint(self, folder: Path) -> tuple[str, str] | None:
+        record = self.store.run(folder)
+        if record is None or not needs_metrics(folder, record, self.store, self.metrics, []):
+            return None
+        assert record.checkpoint_hash is not None
+        return str(folder), record.checkpoint_hash
+
+    def _score_one(self, scorer: Scorer, folder: Path, label: str, find: Callable[[], tuple[str, str] | None]) -> None:
+        with self.store.claim(folder) as mine:
+            found = find() if mine else None
+            if found is None or not lacks_metrics(folder, found[1], self.store, self.metrics, []):
+                self.reporter.end(f"{label}: nothing to score here")
+                return
+            self.reporter.begin(label, "scoring")
+            seconds, errors = scorer.score(*found, folder, self.reporter.step)
+        for metric, error in errors.items():
+            self.reporter.say(f"{label}: metric {metric} has no value: {error}")
+        self.reporter.end(f"{label}: scored, {seconds:.1f} s")
+
+
+def _given(found: tuple[str, str]) -> tuple[str, str]:
+    return found
+
+
+class Scorer:
+    """Scores checkpoints of one benchmark; its data are read when the first one comes.
+
+    Args:
+        benchmark: The benchmark.
+        metrics: What to compute.
+        device: Where to embed.
+    """
+
+    def __init__(self, benchmark: Benchmark, metrics: Sequence[Declared[MetricSpec]], device: torch.device) -> None:
+        self._benchmark = benchmark
+        self._metrics = metrics
+        self._device = device
+        self._data: EvaluationData | None = None
+        self._images: Images | None = None
+
+    def score(
+        self,
+        source: str,
+        checkpoint_hash: str,
+        folder: Path,
+        on_step: OnStep,
+    ) -> tuple[float, dict[str, str]]:
+        """Compute all metrics of a model and write them into a folder; returns seconds and errors."""
+        record, rows = self.compute(source, checkpoint_hash, on_step)
+        write_metrics(folder, record, rows)
+        return record.seconds, record.errors
+
+    def compute(self, source: str, checkpoint_hash: str, on_step: OnStep) -> tuple[MetricsRecord, pa.Table]:
+        """Compute all metrics of a model: the record, and the table of rows."""
+        clip = load_clip(source)
+        clip.model.to(self._device)
+        if self._data is None:
+            self._data = read_evaluation(self._benchmark.data, self._benchmark.zeroshot)
+        if self._images is None or not self._images.fits(clip):
+            self._images = Images(self._data, clip)
+        done = 0
+
+        def on_batch(items: int) -> None:
+            nonlocal done
+            done += items
+            on_step(done, 0, {})
+
+        return evaluate(
+            clip,
+            checkpoint_hash,
+            self._data,
+            self._images,
+            self._metrics,
+            benchmark=self._benchmark.name,
+            data_hash=self._benchmark.data_hash,
+            device=self._device,
+            on_batch=on_batch,
+        )
+
+
+def environment(accelerator: Accelerator) -> dict[str, str]:
+    """What computes: versions, device, precision and threads."""
+    device = accelerator.device
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in LIBRARIES},
+        "device": torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"{device.type} {platform.machine()}",
+        "precision": str(accelerator.mixed_precision),
+        "threads": str(torch.get_num_threads()),
+        "platform": platform.platform(terse=True),
+    }

@@ -1,0 +1,101 @@
+"""A context and a step whose embeddings are given, so that a loss can be checked against a few lines of numpy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from salmu_core.context import Batch, MethodContext, Step
+from salmu_core.losses import Features
+from salmu_core.specs import MethodConfig
+
+
+@dataclass(frozen=True)
+class FixedPairs:
+    """Embeddings of a batch, each ``[b, d]``, under the model and under the original; normalised here."""
+
+    image: np.ndarray
+    text: np.ndarray
+    reference_image: np.ndarray | None = None
+    reference_text: np.ndarray | None = None
+
+
+class _Model(torch.nn.Module):
+    """A CLIP whose towers only normalise: what comes in is the embedding."""
+
+    def __init__(self, logit_scale: float) -> None:
+        super().__init__()
+        self.logit_scale = torch.nn.Parameter(torch.tensor(logit_scale, dtype=torch.float64).log())
+
+    def encode_image(self, image: Tensor, normalize: bool = False) -> Tensor:
+        return torch.nn.functional.normalize(image, dim=-1) if normalize else image
+
+    encode_text = encode_image
+
+
+class _Batch:
+    def __init__(self, pairs: FixedPairs) -> None:
+        self.pairs = pairs
+        self.image = torch.tensor(pairs.image, dtype=torch.float64, requires_grad=True)
+        self.text = torch.tensor(pairs.text, dtype=torch.float64, requires_grad=True)
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+
+class _Context(MethodContext[Any]):
+    def __init__(self, config: MethodConfig, logit_scale: float) -> None:
+        self._config = config
+        self._fixed_model = _Model(logit_scale)
+
+    @property
+    def model(self) -> Any:
+        return self._fixed_model
+
+    def reference_features(self, batch: Batch) -> Features:
+        pairs = cast(_Batch, batch).pairs
+        if pairs.reference_image is None or pairs.reference_text is None:
+            raise ValueError("this batch was given no embeddings of the original")
+        return Features(*(_normalize(x) for x in (pairs.reference_image, pairs.reference_text)))
+
+
+def _normalize(x: np.ndarray) -> Tensor:
+    return torch.nn.functional.normalize(torch.tensor(x, dtype=torch.float64), dim=-1)
+
+
+def fixed_step(
+    config: MethodConfig,
+    forget: FixedPairs | None = None,
+    retain: FixedPairs | None = None,
+    *,
+    permutation: np.ndarray | None = None,
+    logit_scale: float = 1.0,
+) -> tuple[MethodContext[Any], Step]:
+    """A context and a step for ``loss(ctx, step)``, float64 throughout.
+
+    Args:
+        config: The method's configuration.
+        forget: Embeddings of the forget batch.
+        retain: Embeddings of the retain batch.
+        permutation: What ``step.permutation`` returns.
+        logit_scale: The model's inverse temperature, exponentiated.
+    """
+    batches = {"forget": forget, "retain": retain}
+
+    def draw(pool: str) -> Batch:
+        pairs = batches[pool]
+        if pairs is None:
+            raise AssertionError(f"the loss reads {pool} pairs, which this test did not expect")
+        return cast(Batch, _Batch(pairs))
+
+    def permute(n: int) -> Tensor:
+        if permutation is None:
+            raise AssertionError("the loss asks for a permutation, which this test did not expect")
+        assert len(permutation) == n
+        return torch.as_tensor(permutation.copy())
+
+    return _Context(config, logit_scale), Step(0, draw, permute)

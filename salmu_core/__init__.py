@@ -6,11 +6,20 @@ These are the names a plugin needs. Importing them costs no torch.
 from salmu_core.context import Batch, MethodContext, MetricContext, Step
 from salmu_core.hookspecs import hookimpl
 from salmu_core.records import MetricResult, PerRow
-from salmu_core.specs import BenchmarkSpec, MethodConfig, MethodSpec, MetricSpec, TrainingConfig
+from salmu_core.specs import (
+    BenchmarkSpec,
+    LearningRate,
+    MethodConfig,
+    MethodSpec,
+    MetricSpec,
+    TrainingConfig,
+    Weight,
+)
 
 __all__ = [
     "Batch",
     "BenchmarkSpec",
+    "LearningRate",
     "MethodConfig",
     "MethodContext",
     "MethodSpec",
@@ -20,5 +29,6 @@ __all__ = [
     "PerRow",
     "Step",
     "TrainingConfig",
+    "Weight",
     "hookimpl",
 ]

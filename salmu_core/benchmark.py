@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
-from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from salmu_core.errors import BenchmarkError, UnknownNameError, UsageError
@@ -38,13 +37,13 @@ class Sources(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str | None = Field(None, pattern=r"^[a-z][a-z0-9-]*$", description="Its name in paths and tables.")
-    data: str = Field(".", description="Folder with `data/*.parquet` and the JSON files.")
-    clean: str = Field("clean", description="The Clean model.")
-    compromised: str = Field("compromised", description="The Compromised model.")
-    zeroshot: str = Field("zeroshot", description="Zero-shot classification set, as a webdataset folder.")
-    num_train: int | None = Field(None, gt=0, description="Pairs Compromised was trained on.")
-    notice: str = Field("", description="A sentence that stands above every table.")
+    name: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9-]*$", description="Its name in paths and tables.")
+    data: str = Field(default=".", description="Folder with `data/*.parquet` and the JSON files.")
+    clean: str = Field(default="clean", description="The Clean model.")
+    compromised: str = Field(default="compromised", description="The Compromised model.")
+    zeroshot: str = Field(default="zeroshot", description="Zero-shot classification set, as a webdataset folder.")
+    num_train: int | None = Field(default=None, gt=0, description="Pairs Compromised was trained on.")
+    notice: str = Field(default="", description="A sentence that stands above every table.")
 
 
 @dataclass(frozen=True)
@@ -131,6 +130,8 @@ def open_benchmark(name: str, zoo: Zoo, progress: Progress) -> Benchmark:
     located = locate(name, zoo)
     if located is None:
         return _open_folder(Path(name).expanduser().resolve())
+    from filelock import FileLock
+
     declared, world, folder = located
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{folder.name}.lock")):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from salmu_core.errors import MethodError, MetricError
+from salmu_core.errors import BenchmarkError, MethodError, MetricError
+from salmu_core.layout import CAPTIONS_METADATA, IDENTITIES
 from salmu_core.losses import Features, features
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Step:
     """One step's data, drawn and charged when first asked for: a pure function of (seed, step number).
 
     Attributes:
-        index: Number of the step in its run.
+        index: Number of the step in its run, or in its pass of `gradients`.
     """
 
     def __init__(self, index: int, draw: Callable[[PoolName], Batch], permute: Callable[[int], Tensor]) -> None:
@@ -214,25 +215,31 @@ class MethodContext(Generic[C]):
         loss: Loss,
         *,
         steps: int | None = None,
+        draws: Collection[PoolName] = ("forget", "retain"),
         params: Callable[[str], bool] | None = None,
         grad_mask: Mapping[str, Tensor] | None = None,
         captions: Sequence[str] | None = None,
         config: TrainingConfig | None = None,
-    ) -> None:
+    ) -> int:
         """The training loop: minimise ``loss(ctx, step)`` over `model` until steps or budget end.
 
         Args:
             loss: Returns a scalar, or named scalars that are summed.
             steps: Number of steps; by default as many as the budget allows.
+            draws: Sets the loss looks at; how many steps are affordable is reckoned by what is left of these.
             params: Which parameters to train, by name; by default all.
             grad_mask: Parameter name -> factor on its gradient, of its shape.
             captions: New captions for the forget set, one a row; by default its own.
             config: Optimizer settings; by default the method's config.
 
+        Returns:
+            The number of steps made; 0 once the budget has no room for another batch.
+
         Raises:
-            MethodError: The settings make no sense, or the loss is not a finite scalar.
+            MethodError: The settings make no sense, the loss is not a finite scalar, or the budget was never
+                enough for a batch.
         """
-        self._engine.fit(self, loss, steps, params, grad_mask, captions, config)
+        return self._engine.fit(self, loss, steps, draws, params, grad_mask, captions, config)
 
     def gradients(self, loss: Loss, *, on: PoolName, power: int = 1) -> dict[str, Tensor]:
         """One pass over a set: the mean over batches of the loss's gradient, raised to ``power``.
@@ -300,20 +307,25 @@ class MetricContext:
 
     def identity_ids(self, split: Split) -> tuple[str | None, ...]:
         """Person shown in each row of a split, or None."""
-        rows, index = self._embedder.data.locate(self._allow(split))
-        return tuple(rows.identity_ids[i] for i in index)
+        return tuple(self._embedder.data.names(self._allow(split))[1])
 
     def facts(self, split: Split) -> tuple[Mapping[str, Any], ...]:
         """``sensitive_set_captions_metadata.json`` of each row of a split (``data_field``, ``caption``, ...)."""
-        rows, index = self._embedder.data.locate(self._allow(split))
-        return tuple(self._embedder.data.captions_metadata[rows.file_names[i]] for i in index)
+        names, _ = self._embedder.data.names(self._allow(split))
+        return tuple(_entry(self._embedder.data.captions_metadata, name, CAPTIONS_METADATA) for name in names)
 
     def person(self, identity_id: str) -> Mapping[str, Any]:
         """``identities_metadata.json`` of one person (``name``, ``city``, ...)."""
-        return self._embedder.data.identities[identity_id]
+        return _entry(self._embedder.data.identities, identity_id, IDENTITIES)
 
     @property
     def zeroshot(self) -> ZeroShot:
         """Class names, templates and labels of the zero-shot set."""
         self._allow("zeroshot")
         return self._embedder.zeroshot()
+
+
+def _entry(facts: Mapping[str, Mapping[str, Any]], key: str, file: str) -> Mapping[str, Any]:
+    if key not in facts:
+        raise BenchmarkError(f"{file} has no entry {key!r}")
+    return facts[key]

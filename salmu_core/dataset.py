@@ -115,6 +115,14 @@ class EvaluationData:
         rows = self.base[split]
         return rows, np.arange(len(rows))
 
+    def names(self, split: str) -> tuple[list[str], list[str | None]]:
+        """File name and person (or None) of each row of any split."""
+        if split == layout.ZEROSHOT:
+            keys = list(self.zeroshot.keys) if self.zeroshot else []
+            return keys, [None] * len(keys)
+        rows, index = self.locate(split)
+        return [rows.file_names[i] for i in index], [rows.identity_ids[i] for i in index]
+
 
 def read_training(folder: Path) -> TrainingData:
     """Read the forget set and the retain set; no other file's rows are ever opened.

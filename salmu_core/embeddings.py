@@ -7,7 +7,7 @@ first leaf they occur in. Whichever metric asks first, and whatever else is aske
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -52,33 +52,39 @@ class Catalogue:
     """The distinct captions of a benchmark as one model's tokenizer sees them, grouped by leaf.
 
     Two captions with equal tokens are one: the model can't tell them apart, so neither may the last bits.
+
+    Attributes:
+        tokens: Distinct token sequences.
+        groups: Leaf -> numbers of the sequences that are embedded with it.
     """
 
     def __init__(self, data: EvaluationData, clip: Clip) -> None:
-        self._clip = clip
-        self._ids: dict[str, int] = {}
-        self._by_tokens: dict[bytes, int] = {}
+        self._tokenize = clip.tokenize
+        self._numbers: dict[bytes, int] = {}
+        self._known: dict[str, int] = {}
         self.tokens: list[Tensor] = []
-        self.group_of: list[str] = []
+        self.groups: dict[str, list[int]] = {}
         for leaf, (base, index) in data.leaves.items():
-            self.add(leaf, (data.base[base].captions[i] for i in index))
+            captions = dict.fromkeys(data.base[base].captions[i] for i in index)
+            new = [caption for caption in captions if caption not in self._known]
+            self.groups[leaf] = []
+            for caption, tokens in zip(new, self._tokenize(new) if new else (), strict=True):
+                number = self._numbers.setdefault(tokens.numpy().tobytes(), len(self.tokens))
+                if number == len(self.tokens):
+                    self.tokens.append(tokens)
+                    self.groups[leaf].append(number)
+                self._known[caption] = number
+        self.group_of = {number: leaf for leaf, members in self.groups.items() for number in members}
 
-    def add(self, group: str, captions: Iterable[str]) -> None:
-        """Enter captions that are not in yet, under a group that is embedded as a whole."""
-        new = [c for c in dict.fromkeys(captions) if c not in self._ids]
-        if not new:
-            return
-        for caption, tokens in zip(new, self._clip.tokenize(new), strict=True):
-            key = tokens.numpy().tobytes()
-            if key not in self._by_tokens:
-                self._by_tokens[key] = len(self.tokens)
-                self.tokens.append(tokens)
-                self.group_of.append(group)
-            self._ids[caption] = self._by_tokens[key]
-
-    def ids(self, captions: Sequence[str]) -> np.ndarray:
-        """Number of each caption's tokens among the distinct ones ``[n]``; -1 for unknown captions."""
-        return np.array([self._ids.get(c, -1) for c in captions], dtype=int)
+    def find(self, texts: Sequence[str]) -> tuple[list[int | None], list[Tensor]]:
+        """Number of each text's tokens, and the tokens themselves of texts that have none."""
+        fresh = [text for text in dict.fromkeys(texts) if text not in self._known]
+        tokens = dict(zip(fresh, self._tokenize(fresh) if fresh else (), strict=True))
+        numbers = [
+            self._known[text] if text in self._known else self._numbers.get(tokens[text].numpy().tobytes())
+            for text in texts
+        ]
+        return numbers, [tokens[t] for t, number in zip(texts, numbers, strict=True) if number is None]
 
 
 class Embedder:
@@ -109,7 +115,8 @@ class Embedder:
         self._on_batch = on_batch
         self._catalogue = Catalogue(data, clip)
         self._by_leaf: dict[str, Tensor] = {}
-        self._text: dict[int, Tensor] = {}
+        self._captions: dict[int, Tensor] = {}
+        self._prompts: dict[tuple[bytes, ...], dict[bytes, Tensor]] = {}
 
     def images(self, split: str) -> Tensor:
         """L2-normalised image embeddings of a split ``[n, d]``, float32, on the CPU."""
@@ -127,16 +134,22 @@ class Embedder:
         return torch.stack([found[int(i)] for i in index])
 
     def texts(self, captions: Sequence[str]) -> Tensor:
-        """L2-normalised embeddings of any texts ``[n, d]``, float32, on the CPU."""
-        ids = self._catalogue.ids(captions)
-        if (ids < 0).any():
-            unknown = [c for c, i in zip(captions, ids, strict=True) if i < 0]
-            # One request, one group: what a metric asks for together is embedded together.
-            self._catalogue.add(f"prompts {len(self._catalogue.tokens)}", unknown)
-            ids = self._catalogue.ids(captions)
-        for group in {self._catalogue.group_of[i] for i in ids if int(i) not in self._text}:
-            self._embed_group(group)
-        return torch.stack([self._text[int(i)] for i in ids])
+        """L2-normalised embeddings of any texts ``[n, d]``, float32, on the CPU.
+
+        Texts that are no caption of the benchmark are embedded in the company they are asked for in, once for
+        each such request: what another metric asks for must not show in their bits.
+        """
+        numbers, prompts = self._catalogue.find(captions)
+        for leaf in {self._catalogue.group_of[n]: None for n in numbers if n is not None and n not in self._captions}:
+            members = self._catalogue.groups[leaf]
+            self._captions.update(zip(members, self._embed([self._catalogue.tokens[i] for i in members]), strict=True))
+        keys = [tokens.numpy().tobytes() for tokens in prompts]
+        request = tuple(dict.fromkeys(keys))
+        if request and request not in self._prompts:
+            distinct = list(dict(zip(keys, prompts, strict=True)).values())
+            self._prompts[request] = dict(zip(request, self._embed(distinct), strict=True))
+        prompt = iter(keys)
+        return torch.stack([self._prompts[request][next(prompt)] if n is None else self._captions[n] for n in numbers])
 
     def zeroshot(self) -> ZeroShot:
         """The zero-shot set.
@@ -158,13 +171,11 @@ class Embedder:
             self._by_leaf[leaf] = torch.cat(parts)
         return self._by_leaf[leaf]
 
-    def _embed_group(self, group: str) -> None:
-        members = [i for i, g in enumerate(self._catalogue.group_of) if g == group]
-        for start in range(0, len(members), CHUNK):
-            chunk = members[start : start + CHUNK]
-            tokens = torch.stack([self._catalogue.tokens[i] for i in chunk]).to(self._device)
+    def _embed(self, tokens: Sequence[Tensor]) -> Iterator[Tensor]:
+        for start in range(0, len(tokens), CHUNK):
+            chunk = torch.stack(list(tokens[start : start + CHUNK])).to(self._device)
             self.captions_encoded += len(chunk)
-            self._text.update(zip(chunk, self._encode("encode_text", tokens), strict=True))
+            yield from self._encode("encode_text", chunk)
 
     @torch.inference_mode()
     def _encode(self, tower: str, inputs: Tensor) -> Tensor:

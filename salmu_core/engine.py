@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -88,11 +88,12 @@ class Engine:
         ctx: MethodContext[Any],
         loss: Loss,
         steps: int | None,
+        draws: Collection[PoolName],
         params: Callable[[str], bool] | None,
         grad_mask: Mapping[str, Tensor] | None,
         captions: Sequence[str] | None,
         config: TrainingConfig | None,
-    ) -> None:
+    ) -> int:
         config = self._training_config(config)
         if captions is not None and len(captions) != len(self._pools["forget"]):
             raise MethodError(
@@ -100,7 +101,12 @@ class Engine:
                 f"not {len(captions)}"
             )
         size = self._batch_size(config.batch_size)
-        affordable = min(self.meter.room("forget"), self.meter.room("retain")) // size
+        affordable = min((self.meter.room(pool) for pool in draws), default=self.meter.cap) // size
+        if affordable == 0 and not self.meter.steps:
+            raise MethodError(
+                f"the budget has no room for a batch: {size} pairs a step, {self.meter.cap} allowed in all; "
+                "raise --budget or lower batch_size"
+            )
         steps = affordable if steps is None else min(steps, affordable)
         first = self.meter.steps
         every = max(1, steps // LOG_POINTS)
@@ -131,6 +137,7 @@ class Engine:
             grad_mask=grad_mask,
             on_step=on_step,
         )
+        return steps
 
     def gradients(self, ctx: MethodContext[Any], loss: Loss, on: PoolName, power: int) -> dict[str, Tensor]:
         if power < 1:
@@ -161,7 +168,7 @@ class Engine:
         n, salt = len(self._pools[pool]), self._next_pass()
         order = permutation(n, self._seed, pool, salt)
         for start in range(0, n, batch_size):
-            yield self._draw(pool, order[start : start + batch_size], None)
+            yield self._draw(pool, order[start : start + batch_size].copy(), None)
 
     @torch.no_grad()
     def probe(self) -> Probe:
@@ -173,8 +180,11 @@ class Engine:
             pool = self._pools[name]
             rows = np.sort(permutation(len(pool), "probe", name)[:PROBE_ROWS])
             found = features(self.model, Batch(pool, rows))
-            above = (found.similarity > found.pair_similarity[:, None]).sum(dim=1)
-            values += [float((1 / (1 + above)).mean()), float(found.pair_similarity.mean())]
+            # Own and others' scores from one product: computed apart, they would differ in the last bits.
+            scores = found.similarity
+            own = scores.diagonal()
+            above = (scores > own[:, None]).sum(dim=1)
+            values += [float((1 / (1 + above)).mean()), float(own.mean())]
         self.model.train(mode)
         return Probe(*values)
 

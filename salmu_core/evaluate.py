@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ from salmu_core.store import METRICS, ROWS, replacing, write_record
 _ROWS_SCHEMA = pa.schema(
     [
         ("metric", pa.dictionary(pa.int32(), pa.string())),
+        ("column", pa.dictionary(pa.int32(), pa.string())),
         ("split", pa.dictionary(pa.int32(), pa.string())),
         ("row", pa.int32()),
         ("file_name", pa.string()),
@@ -99,7 +101,8 @@ def _one(declared: Declared[MetricSpec], embedder: Embedder) -> tuple[MetricEntr
     problem = None
     try:
         result = spec.compute(MetricContext(embedder, spec.reads, spec.name))
-        values, rows, details = _values(spec, result), _rows(spec, result, embedder.data), dict(result.details)
+        values = _values(spec, result)
+        rows, details = _rows(spec, result, values, embedder.data), dict(result.details)
     except KeyboardInterrupt:
         raise
     except SalmuError as error:
@@ -128,35 +131,36 @@ def _values(spec: MetricSpec, result: object) -> dict[str, float]:
     return {column: finite(found[figure]) for column, figure in zip(spec.columns, spec.figures or ("",), strict=True)}
 
 
-def _rows(spec: MetricSpec, result: MetricResult, data: EvaluationData) -> list[pa.Table]:
+def _rows(spec: MetricSpec, result: MetricResult, values: Mapping[str, float], data: EvaluationData) -> list[pa.Table]:
     per_row = result.per_row
     if per_row is None:
         return []
-    if per_row.split == "zeroshot":
-        assert data.zeroshot is not None
-        names: list[str] = list(data.zeroshot.keys)
-        people: list[str | None] = [None] * len(names)
-    else:
-        rows, where = data.locate(per_row.split)
-        names = [rows.file_names[i] for i in where]
-        people = [rows.identity_ids[i] for i in where]
+    if per_row.split not in spec.reads:
+        raise MetricError(f"metric {spec.name} returned rows of {per_row.split}, which it does not declare to read")
+    names, people = data.names(per_row.split)
     index = np.arange(len(names)) if per_row.index is None else np.asarray(per_row.index)
+    if len(np.unique(index)) != len(index) or not ((index >= 0) & (index < len(names))).all():
+        raise MetricError(f"metric {spec.name} returned row numbers that repeat or lie outside {per_row.split}")
     tables = []
-    for column, values in per_row.values.items():
-        if len(values) != len(index):
+    for column, column_values in per_row.values.items():
+        if len(column_values) != len(index):
             raise MetricError(
-                f"metric {spec.name} returned {len(values)} values of {column} for {len(index)} rows of {per_row.split}"
+                f"metric {spec.name} returned {len(column_values)} values of {column} for {len(index)} rows of "
+                f"{per_row.split}"
             )
+        if column in values and not math.isclose(float(np.mean(column_values)), values[column], abs_tol=1e-9):
+            raise MetricError(f"metric {spec.name}: {column} is not the mean of its rows")
         n = len(index)
         tables.append(
             pa.table(
                 {
-                    "metric": pa.array([column] * n).dictionary_encode(),
+                    "metric": pa.array([spec.name] * n).dictionary_encode(),
+                    "column": pa.array([column] * n).dictionary_encode(),
                     "split": pa.array([per_row.split] * n).dictionary_encode(),
                     "row": index,
                     "file_name": [names[i] for i in index],
                     "identity_id": [people[i] for i in index],
-                    "value": np.asarray(values, dtype=float),
+                    "value": np.asarray(column_values, dtype=float),
                 },
                 schema=_ROWS_SCHEMA,
             )

@@ -29,10 +29,10 @@ class Study(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    benchmark: str = Field("mini", description="Name of an installed benchmark, or a folder.")
-    methods: tuple[str, ...] | None = Field(None, description="Methods; absent: all that are installed.")
-    budgets: tuple[Budget, ...] = Field((5.0,), min_length=1, description="Budgets.")
-    seeds: tuple[Seed, ...] = Field((0,), min_length=1, description="Seeds.")
+    benchmark: str = Field(default="mini", description="Name of an installed benchmark, or a folder.")
+    methods: tuple[str, ...] | None = Field(default=None, description="Methods; absent: all that are installed.")
+    budgets: tuple[Budget, ...] = Field(default=(5.0,), min_length=1, description="Budgets.")
+    seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1, description="Seeds.")
     config: dict[str, Settings | list[Settings]] = Field(
         default_factory=dict, description="Settings of each method; a list of tables is one run each."
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import gc
 import sys
 import time
 import traceback
@@ -120,7 +119,6 @@ def run_one(
         weights_changed=share_changed(model, session.clip.model),
     )
     accelerator.free_memory()
-    gc.collect()
     return Outcome(model, status, reason, ledger, meter.scalars, trace)
 
 

@@ -29,11 +29,16 @@ def permutation(n: int, *parts: object) -> np.ndarray:
 
 
 def rows_at(n: int, batch_size: int, step: int, *parts: object) -> np.ndarray:
-    """Row numbers ``[batch_size]`` of one step: reshuffled epochs of ``range(n)``, cut into batches.
+    """Row numbers ``[batch_size]`` of one step: reshuffled epochs of ``range(n)``, cut into whole batches.
 
-    A pure function of its arguments, so any step can be drawn without those before it.
+    What is left of an epoch after its last whole batch is dropped, so no batch holds a row twice. A pure function of
+    its arguments: any step can be drawn without those before it.
+
+    Args:
+        n: Number of rows, at least ``batch_size``.
+        batch_size: Rows in a batch.
+        step: Number of the step.
+        parts: Whatever else the order depends on.
     """
-    first = step * batch_size
-    positions = np.arange(first, first + batch_size)
-    epochs = positions // n
-    return np.concatenate([permutation(n, *parts, int(e))[positions[epochs == e] % n] for e in np.unique(epochs)])
+    epoch, batch = divmod(step, n // batch_size)
+    return permutation(n, *parts, epoch)[batch * batch_size : (batch + 1) * batch_size].copy()

@@ -59,17 +59,22 @@ class MethodConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True)
 
 
+LearningRate = Annotated[float, Field(gt=0, allow_inf_nan=False, description="Peak learning rate.")]
+#: The weight of one term of a loss; what it weighs is the field's description.
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
 class TrainingConfig(MethodConfig):
     """What the training loop reads: AdamW with linear warm-up and cosine decay."""
 
-    lr: float = Field(1e-4, gt=0, allow_inf_nan=False, description="Peak learning rate.")
+    lr: LearningRate = 1e-4
     batch_size: int = Field(
-        64, ge=1, description="Forget pairs, and as many retain pairs, in one step over all devices."
+        default=64, ge=1, description="Forget pairs, and as many retain pairs, in one step over all devices."
     )
-    warmup: float = Field(0.1, ge=0, le=1, description="Share of the steps with linear warm-up.")
-    weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False, description="AdamW's decoupled weight decay.")
+    warmup: float = Field(default=0.1, ge=0, le=1, description="Share of the steps with linear warm-up.")
+    weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False, description="AdamW's decoupled weight decay.")
     max_grad_norm: float = Field(
-        1.0, ge=0, allow_inf_nan=False, description="Gradient clipping norm; 0 switches it off."
+        default=1.0, ge=0, allow_inf_nan=False, description="Gradient clipping norm; 0 switches it off."
     )
 
 
@@ -79,14 +84,14 @@ class MethodSpec(Spec):
     name: Name
     summary: Sentence
     paper: Link = Field(description="Where the method is published.")
-    code: Link | None = Field(None, description="Reference implementation, at a commit.")
-    departures: str = Field("", description="What differs here from the paper, and why.")
+    code: Link | None = Field(default=None, description="Reference implementation, at a commit.")
+    departures: str = Field(default="", description="What differs here from the paper, and why.")
     config: type[MethodConfig] = TrainingConfig
     loss: Loss | None = Field(
         None,
         description="``loss(ctx, step)``: a scalar, or named scalars that are summed; `fit` minimises it.",
     )
-    unlearn: Unlearn | None = Field(None, description="``unlearn(ctx)``: changes ``ctx.model`` in place.")
+    unlearn: Unlearn | None = Field(default=None, description="``unlearn(ctx)``: changes ``ctx.model`` in place.")
 
     @field_validator("config")
     @classmethod
@@ -116,11 +121,11 @@ class MetricSpec(Spec):
         description="The reference model whose value an unlearned model should have."
     )
     reads: tuple[Split, ...] = Field(min_length=1, description="Splits it may read; others raise.")
-    figures: tuple[MetricName, ...] = Field((), description="Names of its figures, if several; else its own.")
-    primary: bool = Field(False, description="Whether it leads its pillar: judged more strictly, shown first.")
+    figures: tuple[MetricName, ...] = Field(default=(), description="Names of its figures, if several; else its own.")
+    primary: bool = Field(default=False, description="Whether it leads its pillar: judged more strictly, shown first.")
     compute: Compute
     paper: Link
-    departures: str = Field("", description="What differs here from the paper, and why.")
+    departures: str = Field(default="", description="What differs here from the paper, and why.")
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -136,7 +141,7 @@ class BenchmarkSpec(Spec):
         description="Changes whenever the recipe's output changes."
     )
     summary: Sentence
-    notice: str = Field("", description="A sentence that stands above every table of it.")
+    notice: str = Field(default="", description="A sentence that stands above every table of it.")
     build: Callable[[Path, int, Progress], None] = Field(
         description="``build(folder, world, progress)``: fill an empty folder; same world, same bytes."
     )

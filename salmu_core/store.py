@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from salmu_core.errors import StoreError
@@ -107,6 +106,8 @@ class Store:
     @contextmanager
     def claim(self, folder: Path) -> Iterator[bool]:
         """Hold a folder against other processes; yields False if another one holds it."""
+        from filelock import FileLock, Timeout
+
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder.with_name(f".{folder.name}.lock"))
         try:

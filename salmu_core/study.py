@@ -14,7 +14,7 @@ import gc
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
@@ -47,8 +47,8 @@ LIBRARIES = ("salmu-core", "torch", "open-clip-torch", "accelerate", "numpy", "p
 
 
 @dataclass
-class Study:
-    """What the phases of a study share.
+class Execution:
+    """A study being carried out.
 
     Attributes:
         benchmark: The benchmark.
@@ -64,6 +64,11 @@ class Study:
     accelerator: Accelerator
     reporter: Reporter
     redo: bool = False
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        """Scores checkpoints; opens the holdouts when first used."""
+        return Scorer(self.benchmark, self.metrics, self.accelerator.device)
 
     def run(self, runs: Sequence[Planned], scored: Sequence[Planned], references: Sequence[str]) -> None:
         """Make the runs, then score their checkpoints, those of ``scored`` and the reference models."""
@@ -146,14 +151,13 @@ class Study:
             write_record(new / RUN, record)
 
     def _score(self, runs: Sequence[Planned], references: Sequence[str]) -> None:
-        scorer = Scorer(self.benchmark, self.metrics, self.accelerator.device)
         for role in references:
             folder = self.store.reference(self.benchmark.name, role)
             found = self.benchmark.model(role), self.benchmark.model_hash(role)
-            self._score_one(scorer, folder, role.capitalize(), partial(_given, found))
+            self._score_one(folder, role.capitalize(), partial(_given, found))
         for planned in runs:
             folder = self.store.folder(planned.key)
-            self._score_one(scorer, folder, str(planned.key), partial(self._checkpoint, folder))
+            self._score_one(folder, str(planned.key), partial(self._checkpoint, folder))
 
     def _checkpoint(self, folder: Path) -> tuple[str, str] | None:
         record = self.store.run(folder)
@@ -162,14 +166,14 @@ class Study:
         assert record.checkpoint_hash is not None
         return str(folder), record.checkpoint_hash
 
-    def _score_one(self, scorer: Scorer, folder: Path, label: str, find: Callable[[], tuple[str, str] | None]) -> None:
+    def _score_one(self, folder: Path, label: str, find: Callable[[], tuple[str, str] | None]) -> None:
         with self.store.claim(folder) as mine:
             found = find() if mine else None
             if found is None or not lacks_metrics(folder, found[1], self.store, self.metrics, []):
                 self.reporter.end(f"{label}: nothing to score here")
                 return
             self.reporter.begin(label, "scoring")
-            seconds, errors = scorer.score(*found, folder, self.reporter.step)
+            seconds, errors = self.scorer.score(*found, folder, self.reporter.step)
         for metric, error in errors.items():
             self.reporter.say(f"{label}: metric {metric} has no value: {error}")
         self.reporter.end(f"{label}: scored, {seconds:.1f} s")

@@ -1,12 +1,13 @@
-"""The command line: arguments only. Whatever takes torch is imported inside the command that needs it."""
+"""The command line: arguments only. What a command needs is imported when it runs, so that help is instant."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from salmu_core.cli import inspect, results, run
 from salmu_core.errors import SalmuError
 
 app = typer.Typer(
@@ -17,13 +18,150 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("run")(run.run)
-app.command("evaluate")(run.evaluate)
-app.command("results")(results.results)
-app.command("plugins")(inspect.plugins)
-app.command("methods")(inspect.methods)
-app.command("metrics")(inspect.metrics)
-app.command("benchmarks")(inspect.benchmarks)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+Output = Annotated[Path, typer.Option(help="Results folder.")]
+Name = Annotated[str | None, typer.Argument(help="Show this one in full.", show_default=False)]
+BenchmarkName = Annotated[
+    str | None,
+    typer.Option(
+        help="An installed benchmark (`mini`, or `mini@3` for its world 3) or a folder.  [default: mini]",
+        show_default=False,
+    ),
+]
+Precision = Annotated[
+    str | None,
+    typer.Option(help="no, bf16 or fp16; by default as accelerate is configured.", show_default=False),
+]
+Threads = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="CPU threads to compute with. They show in the last bits, so their number is fixed and not the machine's.",
+        envvar="SALMU_THREADS",
+    ),
+]
+
+
+@app.command()
+def run(
+    methods: Annotated[
+        list[str] | None, typer.Argument(metavar="[METHOD]...", help="Methods to run.", show_default=False)
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Run every installed method.")] = False,
+    benchmark: BenchmarkName = None,
+    budget: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Pairs a method may see, in units of the forget set's size; repeatable.  [default: 5]",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="Seed; repeatable.  [default: 0]", show_default=False)] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="METHOD.FIELD=VALUE",
+            help="Set a method's field; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A study file (TOML); options go over it.", show_default=False)
+    ] = None,
+    output: Output = Path("runs"),
+    redo: Annotated[bool, typer.Option("--redo", help="Make finished runs again.")] = False,
+    mixed_precision: Precision = None,
+    threads: Threads = 2,
+    as_json: Json = False,
+) -> None:
+    """Unlearn with methods on a benchmark, score the checkpoints, and show the table.
+
+    Finished runs are kept and never made again. Under `accelerate launch` the runs are shared out among the
+    processes.
+    """
+    from salmu_core.cli.run import Request, run_study
+
+    request = Request(
+        methods=methods or [],
+        everything=everything,
+        benchmark=benchmark,
+        budgets=budget or [],
+        seeds=seed or [],
+        settings=settings or [],
+        config=config,
+        output=output,
+        redo=redo,
+        mixed_precision=mixed_precision,
+        threads=threads,
+        as_json=as_json,
+    )
+    raise typer.Exit(run_study(request))
+
+
+@app.command()
+def evaluate(
+    checkpoint: Annotated[
+        str, typer.Argument(help="An open_clip model: a folder, `local-dir:PATH` or `hf-hub:OWNER/NAME`.")
+    ],
+    benchmark: BenchmarkName = None,
+    output: Output = Path("runs"),
+    mixed_precision: Precision = None,
+    threads: Threads = 2,
+    as_json: Json = False,
+) -> None:
+    """Score any open_clip model under the protocol, beside the two reference models."""
+    from salmu_core.cli.evaluate import evaluate_checkpoint
+
+    raise typer.Exit(evaluate_checkpoint(checkpoint, benchmark or "mini", output, mixed_precision, threads, as_json))
+
+
+@app.command()
+def results(
+    output: Output = Path("runs"),
+    benchmark: Annotated[
+        str | None,
+        typer.Option(help="Which benchmark's results, as its folder there is called.", show_default=False),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the results of earlier runs, with their references and verdicts."""
+    from salmu_core.cli.results import show_results
+
+    show_results(output, benchmark, as_json)
+
+
+@app.command()
+def plugins(as_json: Json = False) -> None:
+    """List installed plugins, and say what is wrong with those that can't be used."""
+    from salmu_core.cli import inspect
+
+    inspect.plugins(as_json)
+
+
+@app.command()
+def methods(name: Name = None, as_json: Json = False) -> None:
+    """List installed unlearning methods, or show one with its settings."""
+    from salmu_core.cli import inspect
+
+    inspect.methods(name, as_json)
+
+
+@app.command()
+def metrics(name: Name = None, as_json: Json = False) -> None:
+    """List installed metrics, or show one in full."""
+    from salmu_core.cli import inspect
+
+    inspect.metrics(name, as_json)
+
+
+@app.command()
+def benchmarks(name: Name = None, as_json: Json = False) -> None:
+    """List installed benchmarks, or show one and where it lies."""
+    from salmu_core.cli import inspect
+
+    inspect.benchmarks(name, as_json)
 
 
 def main() -> None:

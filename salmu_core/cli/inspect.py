@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from pydantic import BaseModel
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from salmu_core.benchmark import MANIFEST, locate
-from salmu_core.cli.output import Json, console, print_json
+from salmu_core.cli.output import console, print_json
+from salmu_core.errors import UsageError
 from salmu_core.plugins import Declared, Zoo, discover
 
-Name = Annotated[str | None, typer.Argument(help="Show this one in full.", show_default=False)]
 
-
-def plugins(as_json: Json = False) -> None:
+def plugins(as_json: bool) -> None:
     """List installed plugins, and say what is wrong with those that can't be used."""
     zoo = discover()
     if as_json:
@@ -37,7 +34,7 @@ def _brief(declares: tuple[str, ...]) -> str:
     return ", ".join(declares) if len(declares) < 4 else f"{len(declares)} {declares[0].split()[0]}s"
 
 
-def methods(name: Name = None, as_json: Json = False) -> None:
+def methods(name: str | None, as_json: bool) -> None:
     """List installed unlearning methods, or show one with its settings."""
     zoo = discover()
     if name is None:
@@ -58,7 +55,7 @@ def methods(name: Name = None, as_json: Json = False) -> None:
     console().print(_settings(spec.config))
 
 
-def metrics(name: Name = None, as_json: Json = False) -> None:
+def metrics(name: str | None, as_json: bool) -> None:
     """List installed metrics, or show one in full."""
     zoo = discover()
     chosen = list(zoo.metrics.values()) if name is None else [zoo.metrics[name]]
@@ -84,14 +81,14 @@ def metrics(name: Name = None, as_json: Json = False) -> None:
         _card(items[0])
 
 
-def benchmarks(name: Name = None, as_json: Json = False) -> None:
+def benchmarks(name: str | None, as_json: bool) -> None:
     """List installed benchmarks, or show one and where it lies."""
     zoo = discover()
     items = []
     for shown in [name] if name else zoo.benchmarks:
         located = locate(shown, zoo)
         if located is None:
-            raise typer.BadParameter(f"{shown} is a folder; this lists installed benchmarks.")
+            raise UsageError(f"{shown} is a folder; this lists installed benchmarks.")
         declared, world, folder = located
         items.append(
             {
@@ -128,7 +125,7 @@ def _listing(items: list[dict[str, Any]], shown: tuple[str, ...], as_json: bool,
         table.add_row(*(Text(_word(item[column])) for column in shown))
     console().print(table if items else "None is installed.")
     for row in zoo.problems:
-        console(stderr=True).print(f"[yellow]Plugin {escape(row.name)}:[/] {escape(row.problem or '')}")
+        console(stderr=True).print(Text(f"Plugin {row.name}: {row.problem}", style="yellow"))
 
 
 def _card(facts: dict[str, Any]) -> None:

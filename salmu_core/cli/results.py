@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from salmu_core.benchmark import locate
-from salmu_core.cli.output import Json, console, print_json
+from salmu_core.cli.output import console, print_json
 from salmu_core.errors import UsageError
 from salmu_core.plugins import Zoo, discover
 from salmu_core.report.table import show
 from salmu_core.results import read_results
 from salmu_core.store import Store
 
-Output = Annotated[Path, typer.Option(help="Results folder.")]
 
+def show_results(output: Path, benchmark: str | None, as_json: bool) -> None:
+    """Print what a results folder holds of one benchmark.
 
-def results(
-    output: Output = Path("runs"),
-    benchmark: Annotated[
-        str | None, typer.Option(help="Which benchmark's results, as its folder there is called.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Show the results of earlier runs, with their references and verdicts."""
+    Raises:
+        UsageError: It holds nothing of it, or it is not clear which one is meant.
+    """
     zoo = discover()
     found = read_results(Store(output), _choose(Store(output), benchmark))
     if as_json:

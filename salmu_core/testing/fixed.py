@@ -48,13 +48,18 @@ class _Batch:
 
 
 class _Context(MethodContext[Any]):
-    def __init__(self, config: MethodConfig, logit_scale: float) -> None:
+    def __init__(self, config: MethodConfig, logit_scale: float, reference_logit_scale: float) -> None:
         self._config = config
         self._fixed_model = _Model(logit_scale)
+        self._fixed_reference = _Model(reference_logit_scale).requires_grad_(False)
 
     @property
     def model(self) -> Any:
         return self._fixed_model
+
+    @property
+    def reference(self) -> Any:
+        return self._fixed_reference
 
     def reference_features(self, batch: Batch) -> Features:
         pairs = cast(_Batch, batch).pairs
@@ -74,6 +79,7 @@ def fixed_step(
     *,
     permutation: np.ndarray | None = None,
     logit_scale: float = 1.0,
+    reference_logit_scale: float = 1.0,
 ) -> tuple[MethodContext[Any], Step]:
     """A context and a step for ``loss(ctx, step)``, float64 throughout.
 
@@ -83,6 +89,7 @@ def fixed_step(
         retain: Embeddings of the retain batch.
         permutation: What ``step.permutation`` returns.
         logit_scale: The model's inverse temperature, exponentiated.
+        reference_logit_scale: The original's.
     """
     batches = {"forget": forget, "retain": retain}
 
@@ -98,4 +105,4 @@ def fixed_step(
         assert len(permutation) == n
         return torch.as_tensor(permutation.copy())
 
-    return _Context(config, logit_scale), Step(0, draw, permute)
+    return _Context(config, logit_scale, reference_logit_scale), Step(0, draw, permute)

@@ -1,0 +1,15 @@
+"""For every test of the repository, plugins' included: quiet threads, and no trace in the user's cache."""
+
+import os
+
+import pytest
+
+# Threads that wait by spinning starve each other on a busy machine; read when torch is first imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SALMU_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield

@@ -1,0 +1,17 @@
+import pytest
+import salmu_finetuning as plugin
+
+from salmu_core.testing import write_tiny_benchmark
+from salmu_core.testing.checks import assert_sound_run, loss_values, numpy_contrastive, random_pairs
+
+(SPEC,) = plugin.salmu_methods()
+
+
+def test_loss_is_the_contrastive_loss_of_retain_pairs():
+    retain = random_pairs(1)
+    values = loss_values(plugin.loss, plugin.Config(), retain=retain, logit_scale=7.0)
+    assert values["loss"] == pytest.approx(numpy_contrastive(retain, 7.0), rel=1e-9)
+
+
+def test_run_draws_no_forget_pairs(tmp_path):
+    assert_sound_run(SPEC, write_tiny_benchmark(tmp_path / "tiny"), draws={"retain"})

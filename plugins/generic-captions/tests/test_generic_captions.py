@@ -1,0 +1,46 @@
+import pytest
+import salmu_generic_captions as plugin
+
+from salmu_core.testing import run_method, write_tiny_benchmark
+from salmu_core.testing.checks import assert_sound_run, loss_values, numpy_contrastive, random_pairs
+
+(SPEC,) = plugin.salmu_methods()
+
+
+def test_loss_is_the_contrastive_loss_of_forget_pairs_alone():
+    forget = random_pairs(1)
+    values = loss_values(plugin.loss, plugin.Config(), forget, logit_scale=7.0)
+    expected = pytest.approx(numpy_contrastive(forget, 7.0), rel=1e-9)
+    assert values == {"loss": expected, "generic": expected}
+
+
+def test_retain_weight_adds_the_contrastive_loss_of_retain_pairs():
+    forget, retain = random_pairs(1), random_pairs(2)
+    values = loss_values(plugin.loss, plugin.Config(retain_weight=0.3), forget, retain, logit_scale=7.0)
+    generic, kept = numpy_contrastive(forget, 7.0), 0.3 * numpy_contrastive(retain, 7.0)
+    assert values == pytest.approx({"loss": generic + kept, "generic": generic, "retain": kept}, rel=1e-9)
+
+
+def test_every_image_is_trained_with_its_generic_caption(tmp_path, monkeypatch):
+    seen = []
+
+    def recorded(ctx, step, loss=plugin.loss):
+        seen.extend(zip(step.forget.index.tolist(), step.forget.captions, strict=True))
+        generic.update(enumerate(ctx.forget.generic_captions))
+        return loss(ctx, step)
+
+    generic = {}
+    monkeypatch.setattr(plugin, "loss", recorded)
+    run_method(SPEC, write_tiny_benchmark(tmp_path / "tiny"), batch_size=4)
+    assert all(caption.startswith("A photo of somebody") for caption in generic.values())
+    assert sorted(seen) == sorted(generic.items())
+
+
+def test_run(tmp_path):
+    assert_sound_run(SPEC, write_tiny_benchmark(tmp_path / "tiny"), draws={"forget"})
+
+
+def test_run_with_retain_pairs(tmp_path):
+    tiny = write_tiny_benchmark(tmp_path / "tiny")
+    outcome = assert_sound_run(SPEC, tiny, draws={"forget", "retain"}, retain_weight=1.0)
+    assert set(outcome.scalars) >= {"generic", "retain"}

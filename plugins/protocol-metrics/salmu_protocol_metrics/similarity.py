@@ -1,0 +1,14 @@
+"""AssocStr, InterIdSim, IntraIdSim, VisIdInt and FragSim: the mean cosine of a split's pairs."""
+
+from __future__ import annotations
+
+from salmu_core import MetricContext, MetricResult, PerRow
+from salmu_core.specs import Split
+from salmu_protocol_metrics.arrays import pair_cosines
+
+
+def mean_cosine(ctx: MetricContext, split: Split, column: str) -> MetricResult:
+    """Mean cosine of a split's images with their own captions."""
+    pairs = ctx.embeddings(split)
+    cosines = pair_cosines(pairs.image, pairs.text)
+    return MetricResult(float(cosines.mean()), PerRow(split, {column: cosines}))

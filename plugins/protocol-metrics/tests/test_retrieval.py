@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from salmu_protocol_metrics.retrieval import draw_gallery
+
+
+@pytest.fixture
+def make(world, split, units, rng):
+    """A world whose forget rows have these captions; texts get random embeddings unless given."""
+
+    def build(forget, retain, d=8, text=None, image=None):
+        image = units(rng.normal(size=(len(forget), d))) if image is None else image
+        made = world({"forget": split(image, forget), "retain_disjoint": split(None, retain)}, dict(text or {}))
+        made.say(rng, [*forget, *retain], d)
+        return made
+
+    return build
+
+
+def drawn(pool, source, size=1000):
+    """The draw, said in another way: sort the pool's captions by one raw random number each."""
+    pool = sorted(set(pool))
+    keyed = sorted((source.random_raw(), i) for i in range(len(pool)))
+    return [pool[i] for _, i in keyed][:size]
+
+
+def reference(world):
+    """Ranks by plain loops."""
+    forget, retain = world.splits["forget"], world.splits["retain_disjoint"].captions
+    source = np.random.PCG64(42)
+    # One number per forget caption, then one per retain caption, from one generator.
+    gallery = drawn(forget.captions, source) + drawn([c for c in retain if c not in forget.captions], source)
+    vectors = np.stack([world.text[c].astype(np.float64) for c in gallery])
+    bits = {caption: vector.tobytes() for caption, vector in world.text.items()}
+    ranks = []
+    for image, caption in zip(forget.image, forget.captions, strict=True):
+        own = world.text[caption]
+        mine = sum(float(a) * float(b) for a, b in zip(image, own, strict=True))
+        rank = 1.0
+        scores = (vectors * image.astype(np.float64)).sum(axis=1).tolist()
+        for other, score in zip(gallery, scores, strict=True):
+            if other == caption:
+                continue
+            if bits[other] == bits[caption]:
+                rank += 0.5
+            elif score > mine:
+                rank += 1
+        ranks.append(rank)
+    return np.array(ranks)
+
+
+@pytest.mark.parametrize("forget, retain", [(30, 50), (1200, 40), (40, 1200), (1100, 1100)])
+def test_ranks_are_those_of_plain_loops(make, compute, forget, retain):
+    made = make([f"f{i}" for i in range(forget)], [f"r{i}" for i in range(retain)])
+    result = compute("RetFail", made)
+    expected = reference(made)
+    rows = result.per_row.values
+    np.testing.assert_array_equal(rows["rank"], expected)
+    assert result.value == {"MRR": np.mean(1 / expected), "R@1": np.mean(expected == 1)}
+    assert result.details["drawn_from_forget"] == min(forget, 1000)
+    assert result.details["drawn_from_retain_disjoint"] == min(retain, 1000)
+    assert result.details["gallery"] == 1 + min(forget, 1000) + min(retain, 1000)
+    assert len(set(expected)) > 10
+
+
+def test_the_same_caption_on_many_rows_is_one_of_the_gallery(make, compute):
+    made = make(["a", "b", "a", "c", "b"] * 4, ["x", "x", "a"])
+    result = compute("RetFail", made)
+    assert result.details["gallery"] == 1 + 3 + 1
+    np.testing.assert_array_equal(result.per_row.values["rank"], reference(made))
+
+
+def test_a_perfect_model_ranks_all_first(make, compute, units):
+    basis = np.eye(8, dtype=np.float32)
+    made = make([f"f{i}" for i in range(8)], ["r"], text={f"f{i}": basis[i] for i in range(8)}, image=basis)
+    made.text["r"] = units(np.ones(8))
+    assert compute("RetFail", made).value == {"MRR": 1.0, "R@1": 1.0}
+
+
+@pytest.mark.parametrize("forget, retain", [(10, 7), (1500, 1500)])
+def test_a_collapsed_model_ranks_in_the_middle(make, compute, units, forget, retain):
+    names = [f"f{i}" for i in range(forget)], [f"r{i}" for i in range(retain)]
+    one = units(np.arange(1.0, 9.0))
+    made = make(*names, text={c: one for c in (*names[0], *names[1])}, image=np.stack([one] * forget))
+    result = compute("RetFail", made)
+    rank, gallery = result.per_row.values["rank"], min(forget, 1000) + min(retain, 1000)
+    in_gallery = np.isin(names[0], draw_gallery(*names)[0])
+    np.testing.assert_array_equal(rank, 1 + (gallery - in_gallery) / 2)
+    assert result.value["R@1"] == 0
+
+
+def test_captions_of_equal_embeddings_share_a_rank(make, compute, rng, units):
+    # Pairs of captions the model can't tell apart, at odd places of a matrix of odd size.
+    forget = [f"f{i}" for i in range(701)]
+    text = {}
+    for i in range(0, 701, 2):
+        text[f"f{i}"] = text[f"f{i + 1}"] = units(rng.normal(size=37))
+    made = make(forget, [f"r{i}" for i in range(333)], d=37, text=text)
+    rank = compute("RetFail", made).per_row.values["rank"]
+    np.testing.assert_array_equal(rank, reference(made))
+    assert (rank[:-1] % 1 == 0.5).all()
+    assert rank[-1] % 1 == 0
+
+
+def test_different_vectors_of_equal_cosine_tie(make, compute):
+    corner = np.array([[1, 1, 1, 1]], dtype=np.float32) / 2
+    signs = {"own": [1, 1, 1, -1], "tie": [-1, 1, 1, 1], "below": [1, -1, 1, -1], "above": [1, 1, 1, 1]}
+    text = {name: np.array(s, dtype=np.float32) / 2 for name, s in signs.items()}
+    result = compute("RetFail", make(["own"], ["tie", "below", "above"], d=4, text=text, image=corner))
+    assert result.per_row.values["rank"] == [2.5]
+    result = compute("RetFail", make(["own"], ["tie", "below"], d=4, text=text, image=corner))
+    assert result.value == {"MRR": 1 / 1.5, "R@1": 0.0}
+
+
+def test_an_own_caption_that_was_drawn_is_no_other_one(make, compute):
+    forget = [f"f{i}" for i in range(1400)]
+    made = make(forget, [f"r{i}" for i in range(30)])
+    pool = draw_gallery(forget, made.splits["retain_disjoint"].captions)[0]
+    assert len(pool) == 1000
+    one = made.text["f0"]
+    made.text |= dict.fromkeys(made.text, one)
+    rank = dict(zip(forget, compute("RetFail", made).per_row.values["rank"], strict=True))
+    assert {rank[c] for c in pool} == {1 + 1029 / 2}
+    assert {rank[c] for c in set(forget) - set(pool)} == {1 + 1030 / 2}
+
+
+def test_the_gallery_is_the_same_however_rows_are_ordered():
+    forget, retain = [f"f{i}" for i in range(1500)], [f"r{i}" for i in range(1500)]
+    first = draw_gallery(forget, retain)
+    assert first == draw_gallery(forget[::-1] + forget, retain[::-1])
+    assert [len(set(p)) for p in first] == [1000, 1000]
+    assert first[0][:3] == ["f690", "f747", "f317"]  # the draw itself: every published figure hangs on it
+
+
+def test_a_caption_of_both_sets_is_drawn_once():
+    assert draw_gallery(["a", "b"], ["b", "c"])[1] == ["c"]
+
+
+def test_embeddings_that_are_not_finite_are_an_error(make, compute):
+    made = make(["a", "b"], ["c"])
+    made.splits["forget"].image[1, 2] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        compute("RetFail", made)

@@ -1,0 +1,68 @@
+"""Fixtures: a tiny benchmark, and plugins that exist for one test only."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from salmu_core.testing import write_tiny_benchmark
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory) -> Path:
+    """A tiny benchmark; tests must not change it."""
+    return write_tiny_benchmark(tmp_path_factory.mktemp("benchmark") / "tiny")
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch) -> Iterator[Path]:
+    """A folder on the import path for plugins of this test only."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    yield folder
+    for name in [n for n in sys.modules if n.startswith("test_plugin_")]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def install(site) -> Callable[..., None]:
+    """Install a plugin from source text, as pip would leave it."""
+
+    def make(name: str, source: str, *, requires: str = "salmu-core>=0.1", version: str = "1.0") -> None:
+        module = "test_plugin_" + name.replace("-", "_")
+        (site / f"{module}.py").write_text(source)
+        info = site / f"{module}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Dist: {requires}\n"
+        )
+        (info / "entry_points.txt").write_text(f"[salmu]\n{name} = {module}\n")
+
+    return make
+
+
+@pytest.fixture
+def salmu(site, tmp_path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the command line in a process of its own, in an empty folder, with this test's plugins installed."""
+    work = tmp_path / "work"
+    work.mkdir()
+
+    def run(*words: str, launch: tuple[str, ...] = (), **env: str) -> subprocess.CompletedProcess[str]:
+        command = [*launch, "-m", "salmu_core"] if "accelerate" in "".join(launch) else list(launch)
+        command = command or [sys.executable, "-m", "salmu_core"]
+        path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
+        return subprocess.run(
+            [*command, *map(str, words)],
+            cwd=work,
+            env={**os.environ, "PYTHONPATH": path, "SALMU_CACHE": str(tmp_path / "cache"), "COLUMNS": "100", **env},
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+
+    run.folder = work
+    return run

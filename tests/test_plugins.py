@@ -1,0 +1,74 @@
+"""A broken plugin is a row with a reason; the others go on."""
+
+import pytest
+from sources import method
+
+from salmu_core.errors import UnknownNameError
+from salmu_core.plugins import code_hash, discover
+
+GOOD = method("good", "pass")
+
+
+def row(name):
+    return next(r for r in discover().plugins if r.name == name)
+
+
+def test_a_sound_plugin_is_found_with_its_distribution(install):
+    install("good", GOOD)
+    declared = discover().methods["good"]
+    assert (declared.distribution, declared.version, declared.spec.summary) == ("good", "1.0", "A test.")
+    assert row("good").declares == ("method good",) and row("good").problem is None
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("raise RuntimeError('boom')", ["can't be imported", "RuntimeError: boom"]),
+        ("import no_such_module", ["can't be imported", "no_such_module"]),
+        ("raise SystemExit(3)", ["can't be imported", "SystemExit"]),
+        ("x = 1", ["declares nothing", "@hookimpl"]),
+        (GOOD.replace("salmu_methods", "salmu_method"), ["no hook 'salmu_method'", "'salmu_methods'"]),
+        (GOOD.replace("@hookimpl\n", ""), ["salmu_methods() lacks the @hookimpl"]),
+        (GOOD.replace("return [", "return dict() or [7, "), ["int", "MethodSpec"]),
+        (GOOD.split("    return")[0] + "    return 'good'\n", ["returned str", "list of MethodSpec"]),
+        (GOOD.split("    return")[0] + "    raise KeyError('inside')\n", ["KeyError", "inside"]),
+        (GOOD.replace('name="good"', 'name="Not A Name"'), ["name", "pattern"]),
+        (GOOD.replace("unlearn=unlearn", ""), ["exactly one of 'loss' and 'unlearn'"]),
+        (GOOD.replace("salmu_methods()", "salmu_methods(zoo)"), ["zoo"]),
+    ],
+)
+def test_each_mistake_is_named(install, source, words):
+    install("good", GOOD)
+    install("bad", source)
+    zoo = discover()
+    problem = next(r for r in zoo.plugins if r.name == "bad").problem
+    assert problem is not None
+    for word in words:
+        assert word in problem, problem
+    assert "good" in zoo.methods and "bad" not in [m.distribution for m in zoo.methods.values()]
+
+
+def test_a_clash_names_both_and_neither_wins(install):
+    install("first", GOOD)
+    install("second", GOOD)
+    zoo = discover()
+    assert "good" not in zoo.methods
+    assert "second" in row("first").problem and "first" in row("second").problem
+
+
+def test_a_plugin_for_another_core_is_not_imported(install):
+    install("future", "raise AssertionError('imported')", requires="salmu-core>=99")
+    assert "needs salmu-core>=99" in row("future").problem
+
+
+def test_unknown_names_come_with_near_ones(install):
+    install("good", GOOD)
+    with pytest.raises(UnknownNameError, match="'good'"):
+        discover().methods["goood"]
+
+
+def test_code_hash_follows_the_source(install, site):
+    install("good", GOOD)
+    before = code_hash("test_plugin_good")
+    (site / "test_plugin_good.py").write_text(GOOD + "\n# changed\n")
+    assert code_hash("test_plugin_good") != before

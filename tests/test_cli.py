@@ -191,35 +191,36 @@ def test_a_metric_that_fails_is_an_error_and_the_others_stand(salmu, tiny, insta
 
 
 SPY = """
-import gc
-found = []
-for thing in gc.get_objects():
-    if isinstance(thing, dict):
-        strings = [v for v in thing.values() if isinstance(v, str)]
-    elif isinstance(thing, (list, tuple)):
-        strings = [v for v in thing if isinstance(v, str)]
-    else:
-        strings = []
-    found += [s for s in strings if s in SECRETS]
+import gc, torch
+from safetensors.torch import load_file
+SECRETS = set(open({secrets!r}).read().splitlines())
+CLEAN = load_file({clean!r})["visual.proj"]
+mine = {{id(s) for s in SECRETS}} | {{id(CLEAN)}}
+# Not only what gc lists: tuples of strings are not tracked, so every reference is followed.
+seen, stack, found = set(), gc.get_objects(), []
+while stack:
+    thing = stack.pop()
+    if id(thing) in seen or id(thing) in mine:
+        continue
+    seen.add(id(thing))
+    if isinstance(thing, str):
+        found += [thing] if thing in SECRETS else []
+        continue
     if isinstance(thing, torch.Tensor) and thing.shape == CLEAN.shape and torch.equal(thing.detach(), CLEAN):
         found.append("the Clean model")
-open({path!r}, "a").write(repr(found) + "\\n")
+    stack += gc.get_referents(thing)
+assert len(seen) > 10_000
+open({log!r}, "a").write(repr(found) + "\\n")
 with ctx.edit() as w: w["visual.proj"].mul_(2)
 """
 
 
 def test_neither_holdouts_nor_clean_are_in_the_process_while_a_method_runs(salmu, tiny, install, tmp_path):
-    secrets = [row for split in ("holdout_association", "holdout_identity") for row in _captions(tiny, split)]
-    hashes = tmp_path / "secrets.txt"
-    hashes.write_text("\n".join(secrets))
+    secrets = tmp_path / "secrets.txt"
+    secrets.write_text("\n".join(_captions(tiny, "holdout_association") + _captions(tiny, "holdout_identity")))
     log = tmp_path / "found.txt"
-    # The spy knows what to look for only by reading it here, inside the method, into a set of its own.
-    body = (
-        "import torch\nfrom safetensors.torch import load_file\n"
-        f"SECRETS = set(open({str(hashes)!r}).read().splitlines())\n"
-        f"CLEAN = load_file({str(tiny / 'clean' / 'open_clip_model.safetensors')!r})['visual.proj']\n"
-        + SPY.format(path=str(log)).replace("thing.detach(), CLEAN)", "thing.detach(), CLEAN) and thing is not CLEAN")
-    )
+    clean = tiny / "clean" / "open_clip_model.safetensors"
+    body = SPY.format(secrets=str(secrets), clean=str(clean), log=str(log))
     install("spy-one", method("spy-one", body))
     install("spy-two", method("spy-two", body))
     # Two methods: the second would see what scoring the first had loaded.

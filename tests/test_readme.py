@@ -1,0 +1,64 @@
+"""What the README shows is what works."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+from typer.main import get_command
+
+from salmu_core.cli import app
+from salmu_core.hookspecs import HOOKS
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def example(name):
+    return re.search(rf"<!-- example: {re.escape(name)} -->\n```\w+\n(.*?)```", README, re.S).group(1)
+
+
+def test_the_example_is_a_row_in_the_table_and_at_most_25_lines(salmu, tiny, install):
+    project, module = example("pyproject.toml"), example("salmu_hinge.py")
+    assert sum(1 for line in (project + module).splitlines() if line.strip()) <= 25
+    facts = tomllib.loads(project)
+    assert facts["project"]["entry-points"]["salmu"] == {"hinge": "salmu_hinge"}
+    install("hinge", module, requires=facts["project"]["dependencies"][0])
+    done = salmu("run", "hinge", "--benchmark", tiny, "--set", "hinge.batch_size=8", "--json")
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)["runs"]
+    assert row["method"] == "hinge" and row["status"] == "valid" and row["ledger"]["steps"] == 10
+
+
+def test_every_command_and_option_it_shows_exists():
+    commands = get_command(app).commands
+    shown = re.findall(r"\bsalmu(?:_core)? (run|evaluate|results|plugins|methods|metrics|benchmarks)([^`|\n]*)", README)
+    assert len(shown) > 10
+    for command, rest in shown:
+        known = {name for p in commands[command].params for name in p.opts}
+        assert set(re.findall(r"--[a-z][a-z-]*", rest)) <= known, (command, rest)
+
+
+def test_every_command_and_hook_is_documented():
+    for name in get_command(app).commands:
+        assert f"`salmu {name}" in README or f"`{name}`" in README, name
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    assert all(f"`{hook}`" in changelog for hook in HOOKS)
+
+
+def test_every_plugin_of_the_workspace_is_installed_by_default():
+    root = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    members = {
+        tomllib.loads(p.read_text())["project"]["name"]
+        for pattern in root["tool"]["uv"]["workspace"]["members"]
+        for p in ROOT.glob(f"{pattern}/pyproject.toml")
+    }
+    assert members == set(root["dependency-groups"]["zoo"]) == set(root["tool"]["uv"]["sources"]) - {"salmu-core"}
+
+
+def test_every_plugin_is_complete():
+    for folder in [*(ROOT / "plugins").iterdir(), ROOT / "benchmarks" / "mini"]:
+        facts = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+        assert facts["name"] == f"salmu-{folder.name}" and folder.name in facts["entry-points"]["salmu"]
+        assert len((folder / "README.md").read_text().splitlines()) > 5, folder
+        assert list((folder / "tests").glob("test_*.py")), folder

@@ -18,7 +18,7 @@ from typing import Any
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from salmu_core.errors import BenchmarkError, UnknownNameError, UsageError
+from salmu_core.errors import BenchmarkError, SalmuError, UnknownNameError, UsageError
 from salmu_core.hashing import hash_file, hash_json, hash_text
 from salmu_core.plugins import Declared, Zoo
 from salmu_core.specs import BenchmarkSpec, Progress
@@ -141,12 +141,23 @@ def open_benchmark(name: str, zoo: Zoo, progress: Progress) -> Benchmark:
                 progress(f"{damage}: building it again", 0.0)
                 shutil.rmtree(folder)
             with new_folder(folder) as empty:
-                declared.spec.build(empty, world, progress)
+                _build(declared, empty, world, progress)
                 _write_manifest(empty)
     sources = _sources(folder)
     _check_parts(folder, sources)
     label = declared.spec.name if world == 0 else f"{declared.spec.name}@{world}"
     return Benchmark(label, folder, sources, _manifest(folder), sources.notice or declared.spec.notice)
+
+
+def _build(declared: Declared[BenchmarkSpec], folder: Path, world: int, progress: Progress) -> None:
+    try:
+        declared.spec.build(folder, world, progress)
+    except SalmuError:
+        raise
+    except Exception as error:  # a plugin's code: anything can come out of it
+        raise BenchmarkError(
+            f"{declared.distribution} could not build {declared.spec.name}: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _open_folder(folder: Path) -> Benchmark:

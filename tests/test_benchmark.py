@@ -79,7 +79,7 @@ def test_damage_is_named_and_mended(toy, damage):
 def test_a_build_that_fails_leaves_nothing(install, tmp_path, monkeypatch):
     install("toy", PLUGIN.replace("write_tiny_benchmark(folder, seed=world)", "(folder / 'x').touch(); 1 / 0"))
     monkeypatch.setenv("SALMU_CACHE", str(tmp_path / "cache"))
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(BenchmarkError, match="toy could not build toy: ZeroDivisionError"):
         open_benchmark("toy", discover(), lambda *_: None)
     assert not [p for p in (tmp_path / "cache").rglob("*") if p.is_dir() and "world" in p.name]
 

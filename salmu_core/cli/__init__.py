@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -165,9 +166,14 @@ def benchmarks(name: Name = None, as_json: Json = False) -> None:
 
 
 def main() -> None:
-    """Entry point of ``salmu``: errors meant for people become a sentence and an exit code."""
+    """Entry point of ``salmu``: errors meant for people become a sentence and an exit code.
+
+    ``SALMU_DEBUG=1`` shows their traceback instead.
+    """
     try:
         app()
     except SalmuError as error:
+        if os.environ.get("SALMU_DEBUG"):
+            raise
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

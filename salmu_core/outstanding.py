@@ -35,6 +35,23 @@ class Outstanding:
     finished: int = 0
     notes: list[str] = field(default_factory=list)
 
+    def share(self, plan: Sequence[Planned], index: int, count: int) -> Outstanding:
+        """One of ``count`` processes' part of the work.
+
+        It goes by a run's place in the whole plan: what is finished already may look different to each process.
+        """
+        place = {planned.key: i for i, planned in enumerate(plan)}
+        return Outstanding(
+            runs=[p for p in self.runs if place[p.key] % count == index],
+            checkpoints=[p for p in self.checkpoints if place[p.key] % count == index],
+            references=[r for r in self.references if ROLES.index(r) % count == count - 1 - index],
+        )
+
+    @property
+    def size(self) -> int:
+        """Pieces of work: runs to make, checkpoints to score."""
+        return 2 * len(self.runs) + len(self.checkpoints) + len(self.references)
+
     @property
     def nothing(self) -> bool:
         """Whether everything is done."""

@@ -3,8 +3,8 @@
 The order is a safeguard. While a method runs, the process has opened the forget set, the retain set and
 Compromised, and nothing else; holdouts and Clean come into it only when no method runs any more.
 
-Several processes (``accelerate launch``) share the work run by run; each run is one process's alone, so their
-number shows in no result. A folder is locked while it is worked on, against a second `salmu run`.
+Several processes share the work run by run; each run is one process's alone, so their number shows in no result. A
+folder is locked while it is worked on, against a second `salmu run`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TypeVar
 
 import pyarrow as pa
 import torch
@@ -41,7 +40,6 @@ from salmu_core.session import TrainingSession
 from salmu_core.specs import MetricSpec
 from salmu_core.store import RUN, TRACEBACK, Store, new_folder, write_record
 
-T = TypeVar("T")
 #: Libraries whose versions can change a figure.
 LIBRARIES = ("salmu-core", "torch", "open-clip-torch", "accelerate", "numpy", "pillow", "safetensors")
 
@@ -72,17 +70,11 @@ class Execution:
 
     def run(self, runs: Sequence[Planned], scored: Sequence[Planned], references: Sequence[str]) -> None:
         """Make the runs, then score their checkpoints, those of ``scored`` and the reference models."""
-        runs, scored, references = self._share(runs), self._share(scored), self._share(references)
-        self.reporter.plan(2 * len(runs) + len(scored) + len(references))
         if runs:
             self._unlearn(runs)
             gc.collect()
         self._score([*runs, *scored], references)
         self.accelerator.wait_for_everyone()
-
-    def _share(self, items: Sequence[T]) -> Sequence[T]:
-        """This process's part of some work."""
-        return items[self.accelerator.process_index :: self.accelerator.num_processes]
 
     def _unlearn(self, runs: Sequence[Planned]) -> None:
         session = TrainingSession.open(self.benchmark, self.accelerator)

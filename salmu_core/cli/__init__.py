@@ -38,7 +38,7 @@ Threads = Annotated[
     int,
     typer.Option(
         min=1,
-        help="CPU threads to compute with. They show in the last bits, so their number is fixed and not the machine's.",
+        help="CPU threads of a process. They show in the last bits, so their number is fixed and not the machine's.",
         envvar="SALMU_THREADS",
     ),
 ]
@@ -74,7 +74,15 @@ def run(
     output: Output = Path("runs"),
     redo: Annotated[bool, typer.Option("--redo", help="Make finished runs again.")] = False,
     mixed_precision: Precision = None,
-    threads: Threads = 2,
+    threads: Threads = 1,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Processes the runs are spread over.  [default: one for an accelerator, else a core each, at most 4]",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Unlearn with methods on a benchmark, score the checkpoints, and show the table.
@@ -96,6 +104,7 @@ def run(
         redo=redo,
         mixed_precision=mixed_precision,
         threads=threads,
+        processes=processes,
         as_json=as_json,
     )
     raise typer.Exit(run_study(request))
@@ -109,7 +118,7 @@ def evaluate(
     benchmark: BenchmarkName = None,
     output: Output = Path("runs"),
     mixed_precision: Precision = None,
-    threads: Threads = 2,
+    threads: Threads = 1,
     as_json: Json = False,
 ) -> None:
     """Score any open_clip model under the protocol, beside the two reference models."""

@@ -9,7 +9,7 @@ from rich.table import Table
 from salmu_core.benchmark import locate, open_benchmark
 from salmu_core.cli.output import console, print_json
 from salmu_core.cli.progress import reporter
-from salmu_core.cli.run import execute
+from salmu_core.cli.run import accelerate
 from salmu_core.errors import UsageError
 from salmu_core.outstanding import outstanding
 from salmu_core.plugins import Zoo, discover
@@ -34,10 +34,15 @@ def evaluate_checkpoint(
             raise UsageError(f"{folder} is no open_clip model folder: it has no open_clip_config.json.")
         checkpoint = f"local-dir:{folder.resolve()}"
     store, metrics = Store(output), list(zoo.metrics.values())
-    with reporter(quiet=False, to_stderr=as_json) as telling:
+    with reporter(0, to_stderr=as_json) as telling:
         benchmark = open_benchmark(name, zoo, telling.building)
         todo = outstanding([], benchmark, store, metrics)
-        execution = execute(benchmark, store, zoo, todo, telling, mixed_precision, threads)
+        accelerator = accelerate(telling, mixed_precision, threads)
+        from salmu_core.study import Execution
+
+        execution = Execution(benchmark, store, metrics, accelerator, telling)
+        telling.plan(todo.size + 1)
+        execution.run([], [], todo.references)
         telling.begin(checkpoint, "scoring")
         record, _ = execution.scorer.compute(checkpoint, "", telling.step)
         telling.end(f"{checkpoint}: scored, {record.seconds:.1f} s")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -11,20 +12,21 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from salmu_core.cli.workers import VARIABLE, Relay
 from salmu_core.progress import Reporter, Silent
 
 
 @contextmanager
-def reporter(quiet: bool, to_stderr: bool) -> Iterator[Reporter]:
+def reporter(index: int, to_stderr: bool) -> Iterator[Reporter]:
     """A reporter for where the output goes: bars on a terminal, plain lines elsewhere.
 
     Args:
-        quiet: Say nothing at all (all processes but the main one).
+        index: Which of several processes this is; only the first shows anything itself.
         to_stderr: Keep standard output free for JSON.
     """
     console = Console(stderr=to_stderr, highlight=False)
-    if quiet:
-        yield Silent()
+    if index:
+        yield Relay() if VARIABLE in os.environ else Silent()
     elif console.is_terminal:
         progress = Progress(
             TextColumn("{task.description}", markup=True),
@@ -78,6 +80,9 @@ class Bars:
 
     def end(self, note: str) -> None:
         self._drop_inner()
+        self.elsewhere(note)
+
+    def elsewhere(self, note: str) -> None:
         self._progress.console.print(escape(note))
         if self._overall is not None:
             self._progress.advance(self._overall)
@@ -125,6 +130,9 @@ class Lines:
     def end(self, note: str) -> None:
         self._ended += 1
         self._print(f"[{self._ended}/{self._total}] {note}" if self._total else note)
+
+    def elsewhere(self, note: str) -> None:
+        self.end(note)
 
     def say(self, text: str) -> None:
         self._print(text)

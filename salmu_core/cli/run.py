@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from salmu_core.benchmark import Benchmark, open_benchmark
 from salmu_core.cli.output import console, print_json
 from salmu_core.cli.progress import reporter
+from salmu_core.cli.workers import share, usable_cores, workers
 from salmu_core.errors import UsageError
 from salmu_core.outstanding import Outstanding, outstanding
-from salmu_core.plan import Study, make_plan, parse_settings, read_study
+from salmu_core.plan import Planned, Study, make_plan, parse_settings, read_study
 from salmu_core.plugins import Zoo, discover
 from salmu_core.progress import Reporter
 from salmu_core.report.table import show
@@ -20,9 +21,11 @@ from salmu_core.results import Results, read_results
 from salmu_core.store import Store
 
 if TYPE_CHECKING:
-    from salmu_core.study import Execution
+    from accelerate import Accelerator
 
 STOPPED = 130
+#: Processes a study on a CPU is spread over unless more are asked for; each holds about a gigabyte.
+MAX_PROCESSES = 4
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Request:
     redo: bool
     mixed_precision: str | None
     threads: int
+    processes: int | None
     as_json: bool
 
     def study(self) -> Study:
@@ -77,8 +81,8 @@ def run_study(request: Request) -> int:
     if not zoo.metrics:
         raise UsageError("No metric is installed: pip install salmu-protocol-metrics.")
     store, metrics = Store(request.output), list(zoo.metrics.values())
-    main, alone = os.environ.get("RANK", "0") == "0", os.environ.get("WORLD_SIZE", "1") == "1"
-    with reporter(quiet=not main, to_stderr=request.as_json) as telling:
+    index, count = share()
+    with reporter(index, to_stderr=request.as_json) as telling:
         for row in zoo.problems:
             telling.say(f"Plugin {row.name} of {row.distribution} is left out: {row.problem}")
         try:
@@ -87,14 +91,14 @@ def run_study(request: Request) -> int:
             todo = outstanding(plan, benchmark, store, metrics, request.redo)
             for note in todo.notes:
                 telling.say(note)
-            if todo.nothing and alone:
+            if todo.nothing and count == 1:
                 telling.say(f"Nothing to do: all {todo.finished} runs are finished, in {store.root / benchmark.name}.")
             else:
-                execute(benchmark, store, zoo, todo, telling, request.mixed_precision, request.threads, request.redo)
+                _do(todo, plan, benchmark, store, zoo, telling, request)
         except KeyboardInterrupt:
             telling.say("Stopped. Finished runs are kept; the same command goes on from here.")
             return STOPPED
-    if not main:
+    if index:
         return 0
     folders = {store.folder(planned.key) for planned in plan}
     found = read_results(store, benchmark.name)
@@ -106,34 +110,52 @@ def run_study(request: Request) -> int:
     return 1 if found.invalid or any(row.errors for row in found.rows) or (request.everything and zoo.problems) else 0
 
 
-def execute(
+def _do(
+    todo: Outstanding,
+    plan: list[Planned],
     benchmark: Benchmark,
     store: Store,
     zoo: Zoo,
-    todo: Outstanding,
     telling: Reporter,
-    mixed_precision: str | None,
-    threads: int,
-    redo: bool = False,
-) -> Execution:
-    """Do what is outstanding; this is where torch comes in.
+    request: Request,
+) -> None:
+    """Do this process's share; the first of several on a CPU starts the others and sees that nothing is left."""
+    index, count = share()
+    telling.plan(todo.size)
+    accelerator = accelerate(telling, request.mixed_precision, request.threads)
+    shares = count if count > 1 else _processes(request.processes, accelerator, todo)
+    metrics = list(zoo.metrics.values())
+    from salmu_core.study import Execution
+
+    with workers(shares if count == 1 else 1, telling):
+        mine = todo.share(plan, index, shares)
+        execution = Execution(benchmark, store, metrics, accelerator, telling, request.redo)
+        execution.run(mine.runs, mine.checkpoints, mine.references)
+    if count == 1 and shares > 1:
+        left = outstanding(plan, benchmark, store, metrics)
+        Execution(benchmark, store, metrics, accelerator, telling).run(left.runs, left.checkpoints, left.references)
+
+
+def _processes(asked: int | None, accelerator: Accelerator, todo: Outstanding) -> int:
+    """How many processes to spread over: one for an accelerator, else the cores there are."""
+    default = 1 if accelerator.device.type != "cpu" else min(usable_cores(), MAX_PROCESSES)
+    return max(1, min(asked or default, len(todo.runs) + len(todo.checkpoints)))
+
+
+def accelerate(telling: Reporter, mixed_precision: str | None, threads: int) -> Accelerator:
+    """Import torch and set up device, precision and threads.
 
     Raises:
         UsageError: The precision is not one accelerate has on this machine.
     """
     telling.building("loading torch", 1.0)
-    # Threads that wait by spinning starve each other when several processes share the cores; torch reads this once.
+    # Threads that wait by spinning starve each other when processes share the cores; torch reads this once.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch
     from accelerate import Accelerator
 
-    from salmu_core.study import Execution
-
     torch.set_num_threads(threads)
     try:
-        accelerator = Accelerator(mixed_precision=mixed_precision)
+        return Accelerator(mixed_precision=mixed_precision)
     except ValueError as error:
         raise UsageError(f"--mixed-precision {mixed_precision}: {error}") from error
-    execution = Execution(benchmark, store, list(zoo.metrics.values()), accelerator, telling, redo)
-    execution.run(todo.runs, todo.checkpoints, todo.references)
-    return execution

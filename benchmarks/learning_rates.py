@@ -20,12 +20,12 @@ import torch
 from accelerate import Accelerator
 
 from salmu_core.benchmark import open_benchmark
+from salmu_core.config import TrainingConfig
 from salmu_core.engine import Engine
 from salmu_core.meter import Meter
 from salmu_core.plugins import discover
 from salmu_core.runner import run_one
 from salmu_core.session import TrainingSession
-from salmu_core.specs import TrainingConfig
 
 GRID = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
 #: Of the leak of Compromised, what may be left.

@@ -3,18 +3,12 @@
 These are the names a plugin needs. Importing them costs no torch.
 """
 
-from salmu_core.context import Batch, MethodContext, MetricContext, Step
+from salmu_core.config import LearningRate, MethodConfig, TrainingConfig, Weight
+from salmu_core.context import MethodContext, MetricContext
 from salmu_core.hookspecs import hookimpl
 from salmu_core.records import MetricResult, PerRow
-from salmu_core.specs import (
-    BenchmarkSpec,
-    LearningRate,
-    MethodConfig,
-    MethodSpec,
-    MetricSpec,
-    TrainingConfig,
-    Weight,
-)
+from salmu_core.specs import BenchmarkSpec, MethodSpec, MetricSpec
+from salmu_core.steps import Batch, Step
 
 __all__ = [
     "Batch",

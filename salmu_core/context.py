@@ -4,130 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from salmu_core.errors import BenchmarkError, MethodError, MetricError
 from salmu_core.layout import CAPTIONS_METADATA, IDENTITIES
-from salmu_core.losses import Features, features
+from salmu_core.losses import features
+from salmu_core.meter import Room
+from salmu_core.pairs import Features
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Generator, Tensor
 
+    from salmu_core.config import TrainingConfig
     from salmu_core.embeddings import Embedder
     from salmu_core.engine import Engine
-    from salmu_core.pool import Pool
-    from salmu_core.specs import Loss, Split, TrainingConfig
+    from salmu_core.layout import Split
+    from salmu_core.pairs import Pairs, PoolName
+    from salmu_core.probe import Probe
+    from salmu_core.steps import Batch, Step
     from salmu_core.zeroshot import ZeroShot
 
+    Loss = Callable[["MethodContext[Any]", Step], Tensor | Mapping[str, Tensor]]
+
 C = TypeVar("C", bound=Any)
-PoolName = Literal["forget", "retain"]
-
-
-class Batch:
-    """Some pairs of the forget or the retain set, on the run's device; decoded when first looked at.
-
-    Attributes:
-        captions: The captions ``[b]``.
-        index: Row numbers within the set ``[b]``.
-    """
-
-    def __init__(self, pool: Pool, index: np.ndarray, captions: Sequence[str] | None = None) -> None:
-        self._pool = pool
-        self.index = index
-        self._replaced = captions is not None
-        own = pool.captions if captions is None else captions
-        self.captions = tuple(own[i] for i in index)
-
-    def __len__(self) -> int:
-        return len(self.captions)
-
-    @property
-    def pool(self) -> PoolName:
-        """The set it was drawn from."""
-        return self._pool.name
-
-    @cached_property
-    def image(self) -> Tensor:
-        """Normalised images, float32 ``[b, 3, h, w]``."""
-        return self._pool.images(self.index)
-
-    @cached_property
-    def text(self) -> Tensor:
-        """Token ids of the captions, int64 ``[b, context_length]``."""
-        return self._pool.tokenize(self.captions) if self._replaced else self._pool.tokens(self.index)
-
-
-class Step:
-    """One step's data, drawn and charged when first asked for: a pure function of (seed, step number).
-
-    Attributes:
-        index: Number of the step in its run, or in its pass of `gradients`.
-    """
-
-    def __init__(self, index: int, draw: Callable[[PoolName], Batch], permute: Callable[[int], Tensor]) -> None:
-        self.index = index
-        self._draw = draw
-        self._permute = permute
-
-    @cached_property
-    def forget(self) -> Batch:
-        """This step's forget pairs."""
-        return self._draw("forget")
-
-    @cached_property
-    def retain(self) -> Batch:
-        """This step's retain pairs."""
-        return self._draw("retain")
-
-    def permutation(self, n: int) -> Tensor:
-        """A random permutation of ``range(n)``, int64 ``[n]``; the same whenever this step is asked."""
-        return self._permute(n)
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """What is known of the forget or the retain set as a whole.
-
-    Attributes:
-        captions: Caption of each row.
-        identity_ids: Person shown in each row, or None.
-        generic_captions: For the forget set, a caption without private data for each row's image.
-    """
-
-    captions: tuple[str, ...]
-    identity_ids: tuple[str | None, ...]
-    generic_captions: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.captions)
-
-
-@dataclass(frozen=True)
-class Room:
-    """What is left of a run's budget, in pairs."""
-
-    forget: int
-    retain: int
-
-
-@dataclass(frozen=True)
-class Probe:
-    """Estimates on a fixed slice of what the method may see anyway; never a reported metric.
-
-    Attributes:
-        forget_mrr: Mean reciprocal rank of each caption among the slice's captions, forget set.
-        forget_similarity: Mean cosine of forget pairs.
-        retain_mrr: As ``forget_mrr``, retain set.
-        retain_similarity: Mean cosine of retain pairs.
-    """
-
-    forget_mrr: float
-    forget_similarity: float
-    retain_mrr: float
-    retain_similarity: float
 
 
 class MethodContext(Generic[C]):
@@ -202,7 +102,7 @@ class MethodContext(Generic[C]):
         Raises:
             MethodError: The batch's captions were replaced; the original never embedded those.
         """
-        if batch._replaced:
+        if batch.replaced:
             raise MethodError("reference_features() knows the rows' own captions only, not replaced ones")
         return self._engine.reference_features(batch)
 
@@ -239,7 +139,7 @@ class MethodContext(Generic[C]):
             MethodError: The settings make no sense, the loss is not a finite scalar, or the budget was never
                 enough for a batch.
         """
-        return self._engine.fit(self, loss, steps, draws, params, grad_mask, captions, config)
+        return self._engine.fit(partial(loss, self), steps, draws, params, grad_mask, captions, config)
 
     def gradients(self, loss: Loss, *, on: PoolName, power: int = 1) -> dict[str, Tensor]:
         """One pass over a set: the mean over batches of the loss's gradient, raised to ``power``.
@@ -249,7 +149,7 @@ class MethodContext(Generic[C]):
         Returns:
             Parameter name -> tensor of its shape, float32.
         """
-        return self._engine.gradients(self, loss, on, power)
+        return self._engine.gradients(partial(loss, self), on, power)
 
     @contextmanager
     def edit(self) -> Iterator[dict[str, Tensor]]:

@@ -11,14 +11,19 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from salmu_core.context import Batch, MethodContext, Pairs, PoolName, Probe, Step
+from salmu_core.config import TrainingConfig
 from salmu_core.errors import MethodError
 from salmu_core.fit import OnStep, checked, fit, training
-from salmu_core.losses import Features, features
+from salmu_core.losses import features
 from salmu_core.meter import Meter
+from salmu_core.pairs import Features, Pairs, PoolName
 from salmu_core.pool import Pool
+from salmu_core.probe import Probe
 from salmu_core.seeding import generator, permutation, rows_at
-from salmu_core.specs import Loss, TrainingConfig
+from salmu_core.steps import Batch, Step
+
+#: A loss with its context bound.
+StepLoss = Callable[[Step], Tensor | Mapping[str, Tensor]]
 
 #: Rows of each set that `probe` looks at.
 PROBE_ROWS = 256
@@ -85,8 +90,7 @@ class Engine:
 
     def fit(
         self,
-        ctx: MethodContext[Any],
-        loss: Loss,
+        loss: StepLoss,
         steps: int | None,
         draws: Collection[PoolName],
         params: Callable[[str], bool] | None,
@@ -112,7 +116,7 @@ class Engine:
         every = max(1, steps // LOG_POINTS)
 
         def objective(step: int) -> Tensor | Mapping[str, Tensor]:
-            return loss(ctx, self._step(first + step, size, captions))
+            return loss(self._step(first + step, size, captions))
 
         def on_step(done: int, of: int, values: Mapping[str, float]) -> None:
             if done % every == 0 or done in (1, of):
@@ -139,7 +143,7 @@ class Engine:
         )
         return steps
 
-    def gradients(self, ctx: MethodContext[Any], loss: Loss, on: PoolName, power: int) -> dict[str, Tensor]:
+    def gradients(self, loss: StepLoss, on: PoolName, power: int) -> dict[str, Tensor]:
         if power < 1:
             raise MethodError(f"gradients(power={power}): the power must be at least 1")
         size = self._batch_size(getattr(self._config, "batch_size", 64))
@@ -151,7 +155,7 @@ class Engine:
             sums = {name: torch.zeros_like(p, dtype=torch.float32) for name, p in trained.items()}
             for step in range(steps):
                 with self._accelerator.autocast():
-                    value = checked(loss(ctx, self._step(step, size, None, salt)))
+                    value = checked(loss(self._step(step, size, None, salt)))
                 found = torch.autograd.grad(value, list(trained.values()), allow_unused=True)
                 self.meter.backward_passes += 1
                 for name, gradient in zip(trained, found, strict=True):

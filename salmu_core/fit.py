@@ -10,9 +10,9 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from salmu_core.config import TrainingConfig
 from salmu_core.errors import MethodError
 from salmu_core.losses import total
-from salmu_core.specs import TrainingConfig
 
 #: CLIP clamps its temperature so that logits are never scaled by more than 100 (Radford et al. 2021, 2.5).
 MAX_LOG_SCALE = math.log(100)

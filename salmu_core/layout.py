@@ -1,5 +1,7 @@
 """Names of the released layout: the one place that knows how the benchmark's files are called."""
 
+from typing import Literal
+
 FORGET = "forget"
 HOLDOUT_ASSOCIATION = "holdout_association"
 HOLDOUT_IDENTITY = "holdout_identity"
@@ -10,6 +12,20 @@ BASE_SPLITS = (FORGET, HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY, RETAIN_SYNTH)
 DERIVED_SPLITS = ("forget_identity", "forget_association", "retain_joint", "retain_disjoint", "fragile_set")
 ZEROSHOT = "zeroshot"
 SPLITS = (*BASE_SPLITS, *DERIVED_SPLITS, ZEROSHOT)
+
+#: The splits by name, for declarations.
+Split = Literal[
+    "forget",
+    "forget_identity",
+    "forget_association",
+    "holdout_association",
+    "holdout_identity",
+    "retain_synth",
+    "retain_joint",
+    "retain_disjoint",
+    "fragile_set",
+    "zeroshot",
+]
 
 COLUMNS = ("image", "text", "identity_id", "file_name")
 

@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from salmu_core.pairs import Features
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from salmu_core.context import Batch
-
-
-@dataclass(frozen=True)
-class Features:
-    """L2-normalised embeddings of a batch of pairs: ``image`` and ``text``, each ``[b, d]``."""
-
-    image: Tensor
-    text: Tensor
-
-    @property
-    def similarity(self) -> Tensor:
-        """S ``[b, b]``: cosine of every image (rows) with every caption (columns)."""
-        return self.image @ self.text.T
-
-    @property
-    def pair_similarity(self) -> Tensor:
-        """Cosine of each image with its own caption ``[b]``."""
-        return (self.image * self.text).sum(dim=-1)
+    from salmu_core.steps import Batch
 
 
 def features(model: Any, batch: Batch) -> Features:

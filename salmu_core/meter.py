@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
 
 from salmu_core.errors import BudgetExceededError
+from salmu_core.pairs import PoolName
 
-Pool = Literal["forget", "retain"]
+
+@dataclass(frozen=True)
+class Room:
+    """What is left of a run's budget, in pairs."""
+
+    forget: int
+    retain: int
 
 
 class Meter:
@@ -19,7 +26,7 @@ class Meter:
 
     def __init__(self, budget: float, num_forget: int) -> None:
         self.cap = int(budget * num_forget + 1e-9)
-        self.drawn: dict[Pool, int] = {"forget": 0, "retain": 0}
+        self.drawn: dict[PoolName, int] = {"forget": 0, "retain": 0}
         self.reference_samples = 0
         self.forward_passes = 0
         self.backward_passes = 0
@@ -27,11 +34,11 @@ class Meter:
         self.probes = 0
         self.scalars: dict[str, list[tuple[int, float]]] = {}
 
-    def room(self, pool: Pool) -> int:
+    def room(self, pool: PoolName) -> int:
         """Pairs of a pool that may still be drawn."""
         return self.cap - self.drawn[pool]
 
-    def charge(self, pool: Pool, samples: int) -> None:
+    def charge(self, pool: PoolName, samples: int) -> None:
         """Record that pairs are drawn.
 
         Raises:

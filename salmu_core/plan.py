@@ -13,10 +13,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from salmu_core.config import MethodConfig
 from salmu_core.errors import UnknownNameError, UsageError
 from salmu_core.hashing import hash_json
 from salmu_core.plugins import Declared, Zoo
-from salmu_core.specs import MethodConfig, MethodSpec
+from salmu_core.specs import MethodSpec
 from salmu_core.store import RunKey
 
 Settings = dict[str, Any]

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from salmu_core.clip import Clip
-from salmu_core.context import Pairs, PoolName
 from salmu_core.dataset import Pixels, Rows
-from salmu_core.losses import Features
+from salmu_core.pairs import Features, Pairs, PoolName
 
 #: Rows the original embeds at a time. Fixed, because the composition of a batch shows in the last bits.
 CHUNK = 256

@@ -15,6 +15,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from salmu_core.config import MethodConfig
 from salmu_core.context import MethodContext
 from salmu_core.engine import Engine
 from salmu_core.errors import BudgetExceededError
@@ -23,7 +24,7 @@ from salmu_core.meter import Meter
 from salmu_core.records import Ledger, Status
 from salmu_core.seeding import seed_of
 from salmu_core.session import TrainingSession
-from salmu_core.specs import MethodConfig, MethodSpec
+from salmu_core.specs import MethodSpec
 from salmu_core.weights import judge, share_changed
 
 

@@ -13,8 +13,8 @@ from torch import nn
 
 from salmu_core.benchmark import Benchmark
 from salmu_core.clip import Clip, load_clip
-from salmu_core.context import PoolName
 from salmu_core.dataset import read_training
+from salmu_core.pairs import PoolName
 from salmu_core.pool import Pool
 from salmu_core.weights import fingerprint
 

@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from salmu_core.config import MethodConfig, TrainingConfig
+from salmu_core.layout import Split
+
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from salmu_core.context import MethodContext, MetricContext, Step
+    from salmu_core.context import MethodContext, MetricContext
     from salmu_core.records import MetricResult
+    from salmu_core.steps import Step
 
     Loss = Callable[[MethodContext[Any], Step], Tensor | Mapping[str, Tensor]]
     Unlearn = Callable[[MethodContext[Any]], None]
@@ -30,19 +34,6 @@ MetricName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_@-]*
 Sentence = Annotated[str, StringConstraints(min_length=1, max_length=300)]
 Link = Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
 
-Split = Literal[
-    "forget",
-    "forget_identity",
-    "forget_association",
-    "holdout_association",
-    "holdout_identity",
-    "retain_synth",
-    "retain_joint",
-    "retain_disjoint",
-    "fragile_set",
-    "zeroshot",
-]
-
 #: ``progress(stage, fraction)``: what is being done, and how far the whole is, from 0 to 1.
 Progress = Callable[[str, float], None]
 
@@ -51,31 +42,6 @@ class Spec(BaseModel):
     """Base of all declarations: immutable, and unknown fields are an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
-
-
-class MethodConfig(BaseModel):
-    """Base of every method's configuration: immutable, closed, every field described and bounded."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True)
-
-
-LearningRate = Annotated[float, Field(gt=0, allow_inf_nan=False, description="Peak learning rate.")]
-#: The weight of one term of a loss; what it weighs is the field's description.
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class TrainingConfig(MethodConfig):
-    """What the training loop reads: AdamW with linear warm-up and cosine decay."""
-
-    lr: LearningRate = 1e-4
-    batch_size: int = Field(
-        default=64, ge=1, description="Forget pairs, and as many retain pairs, in one step over all devices."
-    )
-    warmup: float = Field(default=0.1, ge=0, le=1, description="Share of the steps with linear warm-up.")
-    weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False, description="AdamW's decoupled weight decay.")
-    max_grad_norm: float = Field(
-        default=1.0, ge=0, allow_inf_nan=False, description="Gradient clipping norm; 0 switches it off."
-    )
 
 
 class MethodSpec(Spec):

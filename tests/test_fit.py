@@ -6,9 +6,9 @@ import pytest
 import torch
 from accelerate import Accelerator
 
+from salmu_core.config import TrainingConfig
 from salmu_core.errors import MethodError
 from salmu_core.fit import MAX_LOG_SCALE, NonFiniteLossError, fit, learning_rate
-from salmu_core.specs import TrainingConfig
 from salmu_core.testing.tiny import tiny_model
 
 CONFIG = TrainingConfig(lr=1e-2, warmup=0.25, weight_decay=0.1, max_grad_norm=0.5)

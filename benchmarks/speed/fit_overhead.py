@@ -21,13 +21,13 @@ import torch
 from accelerate import Accelerator
 
 from salmu_core.benchmark import open_benchmark
+from salmu_core.config import TrainingConfig
 from salmu_core.context import MethodContext
 from salmu_core.engine import Engine
 from salmu_core.losses import contrastive_loss
 from salmu_core.meter import Meter
 from salmu_core.plugins import discover
 from salmu_core.session import TrainingSession
-from salmu_core.specs import TrainingConfig
 
 CONFIG = TrainingConfig(batch_size=128, lr=1e-4, warmup=0.0)
 

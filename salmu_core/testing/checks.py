@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from accelerate import Accelerator
 
-from salmu_core.context import PoolName
+from salmu_core.config import MethodConfig, TrainingConfig
 from salmu_core.losses import total
+from salmu_core.pairs import PoolName
 from salmu_core.runner import Outcome, run_one
-from salmu_core.specs import MethodConfig, MethodSpec, TrainingConfig
+from salmu_core.specs import MethodSpec
 from salmu_core.testing.fixed import FixedPairs, fixed_step
 from salmu_core.testing.runs import run_method
 from salmu_core.weights import fingerprint

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from salmu_core.context import Batch, MethodContext, Step
-from salmu_core.losses import Features
-from salmu_core.specs import MethodConfig
+from salmu_core.config import MethodConfig
+from salmu_core.context import MethodContext
+from salmu_core.pairs import Features
+from salmu_core.steps import Batch, Step
 
 
 @dataclass(frozen=True)

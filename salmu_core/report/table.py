@@ -76,7 +76,7 @@ def _figures(results: Results, rows: list[Row], figures: list[Column], pillar: s
     shown = [c for c in figures if c.pillar == pillar]
     target = ", ".join(sorted({c.target.capitalize() for c in shown}))
     table = Table(title=f"{results.benchmark}: {pillar} (target: {target})", title_justify="left", title_style="bold")
-    table.add_column("method", no_wrap=True)
+    table.add_column("method", max_width=22, overflow="fold")
     table.add_column("b", justify="right")
     table.add_column("s", justify="right")
     for column in shown:
@@ -116,9 +116,10 @@ def _number(value: float | None) -> str:
 
 def _verdicts(rows: list[Row]) -> Table:
     table = Table(title="Verdicts", title_justify="left", title_style="bold")
-    for name in ("method", "b", "s", "leakage reduction", "kept inter", "kept intra", "seconds"):
-        table.add_column(name, justify="left" if name == "method" else "right", no_wrap=name == "method")
-    table.add_column("failure mode", min_width=16)
+    table.add_column("method", max_width=22, overflow="fold")
+    for name in ("b", "s", "leakage\nreduction", "inter\nkept", "intra\nkept", "seconds"):
+        table.add_column(name, justify="right")
+    table.add_column("failure mode", no_wrap=True)
     for row in rows:
         assert row.record is not None
         found = row.diagnosis

@@ -1,6 +1,6 @@
 """Chooses default learning rates without looking at a reported metric.
 
-Every method gets the same grid and the same budget on worlds that are not reported, and is scored by `probe()` alone:
+Every method gets the same grid and the same budget on a world that is not reported, and is scored by `probe()` alone:
 estimates on pairs it may see anyway. Of the rates after which the leak on the forget slice is gone and the retain
 slice is kept, the smallest is taken; failing that, of those after which the leak is gone, the one that keeps most;
 failing that, of those that keep the retain slice, the one that leaks least.
@@ -27,7 +27,7 @@ from salmu_core.plugins import discover
 from salmu_core.runner import run_one
 from salmu_core.session import TrainingSession
 
-GRID = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
+GRID = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
 #: Of the leak of Compromised, what may be left.
 GONE = 0.05
 #: Of the retain slice's reciprocal rank, what must be left.
@@ -38,7 +38,7 @@ def probe(model, session, accelerator):
     """The estimates of a finished model."""
     return Engine(
         model=model,
-        reference=session.reference,
+        reference=session.clip.model,
         pools=session.pools,
         config=TrainingConfig(),
         seed=0,
@@ -61,11 +61,11 @@ def choose(scores):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--worlds", type=int, nargs="+", default=[100, 101])
+    parser.add_argument("--worlds", type=int, nargs="+", default=[100])
     parser.add_argument("--budget", type=float, default=5)
     parser.add_argument("methods", nargs="*")
     given = parser.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     zoo = discover()
     methods = [m for m in given.methods or zoo.methods if "lr" in zoo.methods[m].spec.config.model_fields]
     found = {}

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from salmu_core.errors import BenchmarkError, SalmuError, UnknownNameError, UsageError
 from salmu_core.hashing import hash_file, hash_json, hash_text
+from salmu_core.layout import JSON_FILES
 from salmu_core.plugins import Declared, Zoo
 from salmu_core.specs import BenchmarkSpec, Progress
 from salmu_core.store import new_folder, write_text
@@ -54,7 +55,7 @@ class Benchmark:
         name: As it stands in paths and tables, e.g. ``mini`` or, for world 3 of it, ``mini@3``.
         folder: Its folder.
         sources: Where its parts come from.
-        hashes: Relative path -> SHA-256 of each file in the folder.
+        hashes: Part and path within it -> SHA-256 of each of its files, wherever the part lies.
     """
 
     name: str
@@ -66,31 +67,30 @@ class Benchmark:
     @property
     def data(self) -> Path:
         """Folder with the parquet shards (in ``data/``) and the JSON files."""
-        return self.folder / self.sources.data
+        return _part(self.folder, self.sources.data)
 
     @property
     def zeroshot(self) -> Path:
         """Folder of the zero-shot classification set."""
-        return self.folder / self.sources.zeroshot
+        return _part(self.folder, self.sources.zeroshot)
 
     def model(self, role: str) -> str:
         """The open_clip name of ``clean`` or ``compromised``."""
         source: str = getattr(self.sources, role)
         if source.startswith("hf-hub:"):
             return source
-        path = Path(source.removeprefix("local-dir:")).expanduser()
-        return f"local-dir:{self.folder / path}"
+        return f"local-dir:{_part(self.folder, source)}"
 
     @property
     def data_hash(self) -> str:
-        """SHA-256 over names and contents of all files except those of the models."""
-        models = tuple(f"{getattr(self.sources, role)}/" for role in ("clean", "compromised"))
-        return hash_json({path: h for path, h in self.hashes.items() if not path.startswith(models)})
+        """SHA-256 over names and contents of all files but those of the models."""
+        return hash_json(
+            {path: h for path, h in self.hashes.items() if not path.startswith(("clean/", "compromised/"))}
+        )
 
     def model_hash(self, role: str) -> str:
-        """SHA-256 over the files of a reference model (of its name, where it comes from elsewhere)."""
-        prefix = f"{getattr(self.sources, role)}/"
-        files = {path: h for path, h in self.hashes.items() if path.startswith(prefix)}
+        """SHA-256 over the files of a reference model (of its name, where it is on a hub)."""
+        files = {path: h for path, h in self.hashes.items() if path.startswith(f"{role}/")}
         return hash_json(files) if files else hash_text(self.model(role))
 
 
@@ -146,7 +146,7 @@ def open_benchmark(name: str, zoo: Zoo, progress: Progress) -> Benchmark:
     sources = _sources(folder)
     _check_parts(folder, sources)
     label = declared.spec.name if world == 0 else f"{declared.spec.name}@{world}"
-    return Benchmark(label, folder, sources, _manifest(folder), sources.notice or declared.spec.notice)
+    return Benchmark(label, folder, sources, _hashes(folder, sources), sources.notice or declared.spec.notice)
 
 
 def _build(declared: Declared[BenchmarkSpec], folder: Path, world: int, progress: Progress) -> None:
@@ -165,8 +165,7 @@ def _open_folder(folder: Path) -> Benchmark:
         raise UsageError(f"There is no folder {folder}.")
     sources = _sources(folder)
     _check_parts(folder, sources)
-    stamp = cache_folder() / "folders" / f"{hash_text(str(folder))[:16]}.json"
-    hashes = _hash_folder(folder, stamp)
+    hashes = _hashes(folder, sources)
     label = sources.name or f"{_slug(folder.name)}-{hash_text(str(folder))[:6]}"
     return Benchmark(label, folder, sources, hashes, sources.notice)
 
@@ -189,23 +188,39 @@ def _sources(folder: Path) -> Sources:
         raise BenchmarkError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
+def _part(folder: Path, source: str) -> Path:
+    """Where a part of a benchmark lies."""
+    return folder / Path(source.removeprefix("local-dir:")).expanduser()
+
+
 def _check_parts(folder: Path, sources: Sources) -> None:
-    data = folder / sources.data
-    missing = []
-    if not list((data / "data").glob("*.parquet")):
-        missing.append(str(data / "data" / "*.parquet"))
-    for role in ("clean", "compromised"):
-        source = getattr(sources, role)
-        if not source.startswith("hf-hub:"):
-            config = folder / source.removeprefix("local-dir:") / "open_clip_config.json"
-            if not config.is_file():
-                missing.append(str(config))
+    parquet = _part(folder, sources.data) / "data"
+    missing = [] if list(parquet.glob("*.parquet")) else [str(parquet / "*.parquet")]
+    for source in (sources.clean, sources.compromised):
+        config = _part(folder, source) / "open_clip_config.json"
+        if not source.startswith("hf-hub:") and not config.is_file():
+            missing.append(str(config))
     if missing:
         raise BenchmarkError(
             f"{folder} is not a benchmark folder: missing {', '.join(missing)}. "
             f"It needs data/*.parquet, the JSON files, clean/, compromised/ and zeroshot/, or a {SOURCES} "
             "that names other sources."
         )
+
+
+def _parts(folder: Path, sources: Sources) -> Iterator[tuple[str, Path]]:
+    """Name and path of every file a benchmark consists of, wherever its parts lie."""
+    if (folder / SOURCES).is_file():
+        yield SOURCES, folder / SOURCES
+    data = _part(folder, sources.data)
+    for path in [*sorted((data / "data").glob("*.parquet")), *(data / name for name in JSON_FILES)]:
+        if path.is_file():
+            yield str(path.relative_to(data)), path
+    for part in ("zeroshot", "clean", "compromised"):
+        source = getattr(sources, part)
+        if not source.startswith("hf-hub:"):
+            root = _part(folder, source)
+            yield from ((f"{part}/{path.relative_to(root)}", path) for path in _files(root))
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -217,7 +232,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _entry(path: Path, sha256: str) -> dict[str, Any]:
     stat = path.stat()
-    return {"sha256": sha256, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+    return {"path": str(path.resolve()), "sha256": sha256, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
 
 
 def _write_manifest(folder: Path) -> None:
@@ -249,18 +264,18 @@ def _damage(folder: Path) -> str | None:
     return None
 
 
-def _hash_folder(folder: Path, stamp: Path) -> dict[str, str]:
-    """Hash every file of a user's folder, reading again only those whose size or time changed."""
+def _hashes(folder: Path, sources: Sources) -> dict[str, str]:
+    """Hash every file of a benchmark, reading again only those whose size or time has changed."""
+    stamp = cache_folder() / "hashes" / f"{hash_text(str(folder))[:16]}.json"
     try:
         known: dict[str, dict[str, Any]] = json.loads(stamp.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         known = {}
     entries: dict[str, dict[str, Any]] = {}
-    for path in _files(folder):
-        relative = str(path.relative_to(folder))
-        old = known.get(relative, {})
+    for name, path in _parts(folder, sources):
+        old = known.get(name, {})
         same = bool(old) and _entry(path, str(old.get("sha256"))) == old
-        entries[relative] = old if same else _entry(path, hash_file(path))
+        entries[name] = old if same else _entry(path, hash_file(path))
     if entries != known:
         write_text(stamp, json.dumps(entries, indent=1))
-    return {path: entry["sha256"] for path, entry in entries.items()}
+    return {name: entry["sha256"] for name, entry in entries.items()}

@@ -145,7 +145,7 @@ def read_evaluation(folder: Path, zeroshot: Path) -> EvaluationData:
         BenchmarkError: A file is missing, damaged or lacks a column.
     """
     base = {name: read_rows(folder, name) for name in layout.BASE_SPLITS}
-    fragile = set(read_json(folder, layout.FRAGILE_IDS))
+    fragile = set(map(str, read_json(folder, layout.FRAGILE_IDS, list)))
     forget, retain = base[layout.FORGET], base[layout.RETAIN_SYNTH]
     half = set(base[layout.HOLDOUT_ASSOCIATION].identity_ids)
     forgotten = set(forget.identity_ids)
@@ -197,7 +197,7 @@ def read_rows(folder: Path, split: str) -> Rows:
         table = pa.concat_tables([pq.read_table(shard, columns=list(layout.COLUMNS)) for shard in shards])
         image = table["image"].combine_chunks()
         data = image.field("bytes") if pa.types.is_struct(image.type) else image
-        texts, names = table["text"].to_pylist(), table["file_name"].to_pylist()
+        texts, names = (table[column].cast(pa.string()).to_pylist() for column in ("text", "file_name"))
         ids = [None if i is None else str(i) for i in table["identity_id"].to_pylist()]
     except (pa.ArrowException, OSError, KeyError) as error:
         raise BenchmarkError(f"a shard of {split} in {folder / 'data'} can't be read: {error}") from error
@@ -205,6 +205,8 @@ def read_rows(folder: Path, split: str) -> Rows:
         raise BenchmarkError(f"split {split} in {folder / 'data'} has no rows")
     if data.null_count or None in texts or None in names:
         raise BenchmarkError(f"split {split} in {folder / 'data'} has rows without image, text or file name")
+    if split != layout.RETAIN_SYNTH and None in ids:
+        raise BenchmarkError(f"split {split} in {folder / 'data'} has rows without identity_id")
     if len(set(names)) != len(names):
         raise BenchmarkError(f"split {split} in {folder / 'data'} has a file name more than once")
     return Rows(split, tuple(texts), tuple(ids), tuple(names), _Binary(data))
@@ -224,14 +226,17 @@ class _Binary(Sequence[bytes]):
         return value
 
 
-def read_json(folder: Path, name: str) -> Any:
+def read_json(folder: Path, name: str, kind: type = dict) -> Any:
     """Read one of the layout's JSON files.
 
     Raises:
-        BenchmarkError: It is missing or not JSON.
+        BenchmarkError: It is missing, not JSON, or another kind of thing than it should be.
     """
     try:
-        return json.loads((folder / name).read_text(encoding="utf-8"))
+        value = json.loads((folder / name).read_text(encoding="utf-8"))
+        if not isinstance(value, kind):
+            raise ValueError(f"it holds a {type(value).__name__}, not a {kind.__name__}")
+        return value
     except FileNotFoundError:
         raise BenchmarkError(f"{folder / name} is missing") from None
     except (OSError, ValueError) as error:

@@ -179,14 +179,18 @@ class Engine:
         self.meter.probes += 1
         mode = self.model.training
         self.model.eval()
-        values = []
-        for name in ("forget", "retain"):
+        slices = {}
+        for name in self._pools:
             pool = self._pools[name]
             rows = np.sort(permutation(len(pool), "probe", name)[:PROBE_ROWS])
-            found = features(self.model, Batch(pool, rows))
+            slices[name] = features(self.model, Batch(pool, rows))
+        gallery = torch.cat([found.text for found in slices.values()])
+        values, first = [], 0
+        for found in slices.values():
             # Own and others' scores from one product: computed apart, they would differ in the last bits.
-            scores = found.similarity
-            own = scores.diagonal()
+            scores = found.image @ gallery.T
+            own = scores[:, first : first + len(scores)].diagonal()
+            first += len(scores)
             above = (scores > own[:, None]).sum(dim=1)
             values += [float((1 / (1 + above)).mean()), float(own.mean())]
         self.model.train(mode)

@@ -43,6 +43,10 @@ class StoreError(SalmuError):
     """A run folder is damaged or belongs to something else."""
 
 
+class SchemaError(SalmuError):
+    """A record of another release, which this one must neither read nor overwrite."""
+
+
 class MethodError(SalmuError):
     """A method asked its context for something it may not have, or that makes no sense."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -103,12 +104,13 @@ def _one(declared: Declared[MetricSpec], embedder: Embedder) -> tuple[MetricEntr
         result = spec.compute(MetricContext(embedder, spec.reads, spec.name))
         values = _values(spec, result)
         rows, details = _rows(spec, result, values, embedder.data), dict(result.details)
+        json.dumps(details, allow_nan=False)  # or the record could not be written
     except KeyboardInterrupt:
         raise
     except SalmuError as error:
-        values, problem = {}, str(error)
+        values, rows, details, problem = {}, [], {}, str(error)
     except BaseException as error:  # SystemExit too: a plugin must not end the evaluation of the others
-        values, problem = {}, f"{type(error).__name__}: {error}"
+        values, rows, details, problem = {}, [], {}, f"{type(error).__name__}: {error}"
     entry = MetricEntry(
         values=values,
         details=details,

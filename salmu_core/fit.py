@@ -62,6 +62,8 @@ def fit(
     if steps == 0:
         return
     with training(model, params) as trained:
+        if unknown := sorted(set(grad_mask or {}) - set(trained)):
+            raise MethodError(f"grad_mask names parameters that are not trained: {', '.join(unknown[:3])}")
         optimizer = accelerator.prepare_optimizer(
             torch.optim.AdamW(
                 trained.values(),
@@ -82,7 +84,7 @@ def fit(
                 loss = checked(terms)
             accelerator.backward(loss)
             for name, mask in (grad_mask or {}).items():
-                gradient = trained[name].grad if name in trained else None
+                gradient = trained[name].grad
                 if gradient is not None:
                     gradient.mul_(mask)
             if config.max_grad_norm:

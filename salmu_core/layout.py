@@ -35,6 +35,8 @@ GENERIC_CAPTIONS = "sensitive_set_generic_captions.json"
 FRAGILE_IDS = "fragile_set_ids.json"
 FRAGILE_SIMILARITIES = "fragile_set_all_similarities.json"
 
+JSON_FILES = (IDENTITIES, CAPTIONS_METADATA, GENERIC_CAPTIONS, FRAGILE_IDS, FRAGILE_SIMILARITIES)
+
 #: The nine private attributes, in the paper's order.
 DATA_FIELDS = (
     "name",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from salmu_core.errors import BudgetExceededError
+from salmu_core.errors import BudgetExceededError, MethodError
 from salmu_core.pairs import PoolName
 
 
@@ -29,6 +30,7 @@ class Meter:
         self.drawn: dict[PoolName, int] = {"forget": 0, "retain": 0}
         self.reference_samples = 0
         self.forward_passes = 0
+        self.forward_images = 0
         self.backward_passes = 0
         self.steps = 0
         self.probes = 0
@@ -52,5 +54,12 @@ class Meter:
         self.drawn[pool] += samples
 
     def log(self, name: str, value: float, step: int) -> None:
-        """Keep a scalar for the run's record."""
+        """Keep a scalar for the run's record.
+
+        Raises:
+            MethodError: It can't stand in a record: the name is no text, the step no whole number, or the value
+                NaN or infinite.
+        """
+        if not isinstance(name, str) or not isinstance(step, int) or not math.isfinite(value):
+            raise MethodError(f"log({name!r}, {value!r}, step={step!r}): a text, a finite number, a whole number")
         self.scalars.setdefault(name, []).append((step, value))

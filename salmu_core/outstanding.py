@@ -79,23 +79,23 @@ def outstanding(
         try:
             record = None if redo else store.run(folder)
         except StoreError as error:
-            todo.notes.append(f"{error}: making it again.".replace("delete it and run again: ", ""))
+            todo.notes.append(f"Made again: {error}")
             record = None
         if record is None:
             todo.runs.append(planned)
             continue
-        _same_data(folder, record.benchmark.data_hash, benchmark)
+        _same_data(folder, record, benchmark)
         changed = record.plugin.code_hash != code_hash(planned.method.module)
         if record.status != "valid" and changed:
             todo.runs.append(planned)
-        elif needs_metrics(folder, record, store, metrics, todo.notes):
+        elif needs_metrics(folder, record, store, metrics, benchmark.data_hash, todo.notes):
             todo.checkpoints.append(planned)
         else:
             todo.finished += 1
             older += changed
     for role in ROLES:
         folder = store.reference(benchmark.name, role)
-        if lacks_metrics(folder, benchmark.model_hash(role), store, metrics, todo.notes):
+        if lacks_metrics(folder, benchmark.model_hash(role), store, metrics, benchmark.data_hash, todo.notes):
             todo.references.append(role)
     if older:
         todo.notes.append(
@@ -106,12 +106,17 @@ def outstanding(
 
 
 def needs_metrics(
-    folder: Path, record: RunRecord, store: Store, metrics: Sequence[Declared[MetricSpec]], notes: list[str]
+    folder: Path,
+    record: RunRecord,
+    store: Store,
+    metrics: Sequence[Declared[MetricSpec]],
+    data_hash: str,
+    notes: list[str],
 ) -> bool:
     """Whether a run has a valid checkpoint that some metric has not been computed for."""
     if record.status != "valid" or record.checkpoint_hash is None:
         return False
-    return lacks_metrics(folder, record.checkpoint_hash, store, metrics, notes)
+    return lacks_metrics(folder, record.checkpoint_hash, store, metrics, data_hash, notes)
 
 
 def lacks_metrics(
@@ -119,26 +124,27 @@ def lacks_metrics(
     checkpoint_hash: str,
     store: Store,
     metrics: Sequence[Declared[MetricSpec]],
+    data_hash: str,
     notes: list[str],
 ) -> bool:
-    """Whether some metric has not been computed for the checkpoint whose results lie in a folder."""
+    """Whether some metric, as it is now, has not been computed for the checkpoint whose results lie in a folder."""
     try:
-        record = store.metrics(folder, checkpoint_hash)
+        record = store.metrics(folder, checkpoint_hash, data_hash)
     except StoreError as error:
-        notes.append(f"{error}: scoring it again.")
+        notes.append(f"Scored again: {error}")
         return True
     if record is None:
         return True
     return any(
-        m.spec.name not in record.metrics
-        or (record.metrics[m.spec.name].error and record.metrics[m.spec.name].code_hash != code_hash(m.module))
+        m.spec.name not in record.metrics or record.metrics[m.spec.name].code_hash != code_hash(m.module)
         for m in metrics
     )
 
 
-def _same_data(folder: Path, data_hash: str, benchmark: Benchmark) -> None:
-    if data_hash != benchmark.data_hash:
+def _same_data(folder: Path, record: RunRecord, benchmark: Benchmark) -> None:
+    made_of = (record.benchmark.data_hash, record.benchmark.start_model_hash)
+    if made_of != (benchmark.data_hash, benchmark.model_hash("compromised")):
         raise StoreError(
-            f"{folder} was made on other data than {benchmark.folder} holds now: "
+            f"{folder} was made on other data, or from another model, than {benchmark.folder} holds now: "
             "choose another --output, or delete that folder"
         )

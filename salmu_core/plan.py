@@ -31,7 +31,9 @@ class Study(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     benchmark: str = Field(default="mini", description="Name of an installed benchmark, or a folder.")
-    methods: tuple[str, ...] | None = Field(default=None, description="Methods; absent: all that are installed.")
+    methods: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="Methods; absent: all that are installed."
+    )
     budgets: tuple[Budget, ...] = Field(default=(5.0,), min_length=1, description="Budgets.")
     seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1, description="Seeds.")
     config: dict[str, Settings | list[Settings]] = Field(
@@ -53,7 +55,7 @@ class Planned:
     def command(self) -> str:
         """The command that makes it."""
         words = ["salmu", "run", self.key.method, "--benchmark", self.source]
-        words += ["--budget", f"{self.key.budget:g}", "--seed", str(self.key.seed)]
+        words += ["--budget", f"{self.key.budget:.15g}", "--seed", str(self.key.seed)]
         default = self.method.spec.config().model_dump(mode="json")
         for name, value in self.config.model_dump(mode="json").items():
             if value != default[name]:

@@ -178,6 +178,8 @@ def _version_problem(point: EntryPoint) -> str | None:
             requirement = Requirement(line)
         except InvalidRequirement:
             continue
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
         if canonicalize_name(requirement.name) == CORE and not requirement.specifier.contains(
             version(CORE), prereleases=True
         ):

@@ -58,7 +58,8 @@ class Pool:
         chunks = [int(c) for c in np.unique(index // CHUNK) if int(c) not in self._embedded]
         for chunk in chunks:
             rows = np.arange(chunk * CHUNK, min((chunk + 1) * CHUNK, len(self)))
-            with torch.no_grad():
+            # Whoever asks first, and from within whatever mode or precision: the same numbers.
+            with torch.inference_mode(False), torch.no_grad(), torch.autocast(self._device.type, enabled=False):
                 image = self._clip.model.encode_image(self.images(rows), normalize=True)
                 text = self._clip.model.encode_text(self.tokens(rows), normalize=True)
             if self._reference is None:

@@ -10,7 +10,8 @@ class Probe:
     """Estimates on a fixed slice of what the method may see anyway; never a reported metric.
 
     Attributes:
-        forget_mrr: Mean reciprocal rank of each caption among the slice's captions, forget set.
+        forget_mrr: Mean reciprocal rank of each forget caption among the captions of both slices, as RetFail's
+            gallery mixes both.
         forget_similarity: Mean cosine of forget pairs.
         retain_mrr: As ``forget_mrr``, retain set.
         retain_similarity: Mean cosine of retain pairs.

@@ -43,6 +43,8 @@ class Ledger(Record):
     """Pairs the frozen original embedded for this run (those already embedded for another run are not)."""
     forward_passes: int = 0
     """Batches that went through the image tower of the model being unlearned."""
+    forward_images: int = 0
+    """Images in those batches; more than were drawn where a method looked at its batches several times."""
     backward_passes: int = 0
     """Gradient computations."""
     steps: int = 0

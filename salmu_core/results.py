@@ -104,6 +104,20 @@ def read_results(store: Store, benchmark: str) -> Results:
     return Results(benchmark, references, rows)
 
 
+def of_plan(found: Results, planned: Mapping[Path, str]) -> Results:
+    """The rows of planned runs only; one that has no row becomes one that says so.
+
+    Args:
+        found: All rows of a benchmark.
+        planned: Run folder -> method.
+    """
+    rows = [row for row in found.rows if row.folder in planned]
+    absent = planned.keys() - {row.folder for row in rows}
+    reason = "another process holds its folder, or was ended while it made it: run the same command again"
+    rows += [Row(folder, planned[folder], None, "unfinished", reason) for folder in sorted(absent)]
+    return Results(found.benchmark, found.references, rows)
+
+
 def _reference(store: Store, benchmark: str, role: str) -> dict[str, float]:
     record = read(store.reference(benchmark, role) / METRICS, MetricsRecord)
     return record.values if record else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import random
 import sys
 import time
 import traceback
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import psutil
 import torch
 from accelerate import Accelerator
@@ -23,9 +25,9 @@ from salmu_core.fit import NonFiniteLossError, OnStep
 from salmu_core.meter import Meter
 from salmu_core.records import Ledger, Status
 from salmu_core.seeding import seed_of
-from salmu_core.session import TrainingSession
+from salmu_core.session import TrainingSession, frozen_copy
 from salmu_core.specs import MethodSpec
-from salmu_core.weights import judge, share_changed
+from salmu_core.weights import fingerprint, judge, share_changed
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,13 @@ def run_one(
         accelerator: Device and precision.
         on_step: Told of every training step.
     """
-    model = copy.deepcopy(session.clip.model)
+    original = session.clip.model
+    model, reference = copy.deepcopy(original), frozen_copy(original)
+    before = fingerprint(reference)
     meter = Meter(budget, len(session.pools["forget"]))
     engine = Engine(
         model=model,
-        reference=session.reference,
+        reference=reference,
         pools=session.pools,
         config=config,
         seed=seed,
@@ -102,22 +106,28 @@ def run_one(
             status, reason = "crashed", f"{type(error).__name__}: {error}"
             trace = traceback.format_exc()
         seconds = time.perf_counter() - start
-    model.eval()
-    if status == "valid":
-        status, reason = judge(model, session.clip.model)
-    if not session.reference_intact() and status == "valid":
-        status, reason = "altered", "the method changed ctx.reference, which is the frozen original"
+    changed = 0.0
+    try:
+        model.eval()
+        if status == "valid":
+            status, reason = judge(model, original)
+        if status == "valid" and fingerprint(reference) != before:
+            status, reason = "altered", "the method changed ctx.reference, which is the frozen original"
+        changed = share_changed(model, original)
+    except Exception as error:  # on another device, without storage, ...: whatever a method made of it
+        status, reason = "altered", f"what the method left can't be read: {type(error).__name__}: {error}"
     ledger = Ledger(
         forget_samples=meter.drawn["forget"],
         retain_samples=meter.drawn["retain"],
         reference_samples=meter.reference_samples,
         forward_passes=meter.forward_passes,
+        forward_images=meter.forward_images,
         backward_passes=meter.backward_passes,
         steps=meter.steps,
         probes=meter.probes,
         seconds=round(seconds, 3),
         peak_memory_bytes=peak[0],
-        weights_changed=share_changed(model, session.clip.model),
+        weights_changed=changed,
     )
     accelerator.free_memory()
     return Outcome(model, status, reason, ledger, meter.scalars, trace)
@@ -126,15 +136,25 @@ def run_one(
 @contextmanager
 def _own_random_state(seed: int) -> Iterator[None]:
     """Give a run a global random state of its own: what it draws there is the same each time, and undone."""
+    start = seed_of("global", seed)
+    python, numpy, threads = random.getstate(), np.random.get_state(), torch.get_num_threads()
     with torch.random.fork_rng():
-        torch.default_generator.manual_seed(seed_of("global", seed))
-        yield
+        torch.manual_seed(start)  # noqa: TID251 - every device's, and undone below
+        random.seed(start)
+        np.random.seed(start % 2**32)
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)
+            torch.set_num_threads(threads)
 
 
 @contextmanager
 def _counted_forwards(model: nn.Module, meter: Meter) -> Iterator[None]:
-    def count(*_: object) -> None:
+    def count(_module: nn.Module, inputs: tuple[torch.Tensor, ...], _output: object) -> None:
         meter.forward_passes += 1
+        meter.forward_images += len(inputs[0]) if inputs else 0
 
     visual = getattr(model, "visual", None)
     handle = visual.register_forward_hook(count) if isinstance(visual, nn.Module) else None

@@ -16,7 +16,6 @@ from salmu_core.clip import Clip, load_clip
 from salmu_core.dataset import read_training
 from salmu_core.pairs import PoolName
 from salmu_core.pool import Pool
-from salmu_core.weights import fingerprint
 
 
 @dataclass
@@ -24,15 +23,12 @@ class TrainingSession:
     """Data and start model, loaded once.
 
     Attributes:
-        clip: Compromised; never given to a method.
-        reference: The frozen copy that methods see.
+        clip: Compromised; methods get copies of it.
         pools: The forget and the retain set.
         num_train: Pairs Compromised was trained on.
     """
 
     clip: Clip
-    reference: nn.Module
-    reference_fingerprint: str
     pools: dict[PoolName, Pool]
     num_train: int
 
@@ -47,20 +43,12 @@ class TrainingSession:
         data = read_training(benchmark.data)
         clip = load_clip(benchmark.model("compromised"))
         clip.model.to(accelerator.device)
-        reference = frozen_copy(clip.model)
         pools: dict[PoolName, Pool] = {
             "forget": Pool("forget", data.forget, clip, accelerator.device, data.generic_captions),
             "retain": Pool("retain", data.retain, clip, accelerator.device),
         }
         known = len(data.forget) + len(data.retain)
-        return cls(clip, reference, fingerprint(reference), pools, benchmark.sources.num_train or known)
-
-    def reference_intact(self) -> bool:
-        """Whether the copy that methods see is still the original; if not, it is put back."""
-        if fingerprint(self.reference) == self.reference_fingerprint:
-            return True
-        self.reference = frozen_copy(self.clip.model)
-        return False
+        return cls(clip, pools, benchmark.sources.num_train or known)
 
 
 def frozen_copy(model: nn.Module) -> nn.Module:

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from salmu_core.errors import StoreError
+from salmu_core.errors import SchemaError, StoreError
 from salmu_core.hashing import hash_file
 from salmu_core.records import SCHEMA, MetricsRecord, Record, RunRecord
 
@@ -45,7 +45,7 @@ class RunKey:
     @property
     def path(self) -> Path:
         """The run's folder, relative to the results folder."""
-        return Path(self.benchmark, self.method, self.config_hash[:12], f"b{self.budget:g}-s{self.seed}")
+        return Path(self.benchmark, self.method, self.config_hash[:12], f"b{self.budget:.15g}-s{self.seed}")
 
     def __str__(self) -> str:
         return f"{self.method} b{self.budget:g} s{self.seed} ({self.config_hash[:6]})"
@@ -68,7 +68,8 @@ class Store:
     def runs(self, benchmark: str) -> Iterator[Path]:
         """All run folders of a benchmark, in order of their paths."""
         for path in sorted((self.root / benchmark).glob(f"*/*/*/{RUN}")):
-            yield path.parent
+            if not path.parent.name.startswith("."):
+                yield path.parent
 
     def benchmarks(self) -> list[str]:
         """Names of the benchmarks with results here."""
@@ -89,14 +90,16 @@ class Store:
                 raise StoreError(f"{weights} is damaged (its hash is not the recorded one): {_remedy(folder)}")
         return record
 
-    def metrics(self, folder: Path, checkpoint_hash: str) -> MetricsRecord | None:
-        """The metrics that lie in a folder, or None if there are none for this checkpoint.
+    def metrics(self, folder: Path, checkpoint_hash: str, data_hash: str | None = None) -> MetricsRecord | None:
+        """The metrics that lie in a folder, or None if there are none for this checkpoint and these data.
 
         Raises:
             StoreError: A file can't be read or isn't the one that was written.
         """
         record = read(folder / METRICS, MetricsRecord)
         if record is None or record.checkpoint_hash != checkpoint_hash:
+            return None
+        if data_hash is not None and record.data_hash != data_hash:
             return None
         rows = folder / ROWS
         if record.rows_hash is not None and (not rows.is_file() or hash_file(rows) != record.rows_hash):
@@ -129,7 +132,8 @@ def read(path: Path, kind: type[R]) -> R | None:
     """A JSON record, or None if there is no such file.
 
     Raises:
-        StoreError: The file is damaged or of another schema version.
+        StoreError: The file is damaged.
+        SchemaError: It is of another schema version.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -145,7 +149,7 @@ def read(path: Path, kind: type[R]) -> R | None:
         raise StoreError(f"{path} is damaged ({where}: {first['msg']}): delete it and run again") from error
     found = getattr(record, "schema_version", SCHEMA)
     if found != SCHEMA:
-        raise StoreError(f"{path} has schema version {found}, this release reads {SCHEMA}")
+        raise SchemaError(f"{path} has schema version {found}, this release reads {SCHEMA}")
     return record
 
 
@@ -187,15 +191,16 @@ def new_folder(final: Path) -> Iterator[Path]:
     final.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}."))
     temporary.chmod(0o755)
+    old = final.with_name(f".{final.name}.old-{os.getpid()}")
     try:
         yield temporary
-        old = None
         if final.exists():
-            old = final.with_name(f".{final.name}.old-{os.getpid()}")
             final.replace(old)
         temporary.replace(final)
-        if old is not None:
-            shutil.rmtree(old)
     except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if old.exists() and not final.exists():
+            old.replace(final)
         raise
+    finally:
+        for leftover in (temporary, old):
+            shutil.rmtree(leftover, ignore_errors=True)

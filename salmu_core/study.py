@@ -153,21 +153,27 @@ class Execution:
 
     def _checkpoint(self, folder: Path) -> tuple[str, str] | None:
         record = self.store.run(folder)
-        if record is None or not needs_metrics(folder, record, self.store, self.metrics, []):
+        if record is None or not needs_metrics(folder, record, self.store, self.metrics, self.benchmark.data_hash, []):
             return None
         assert record.checkpoint_hash is not None
         return str(folder), record.checkpoint_hash
 
     def _score_one(self, folder: Path, label: str, find: Callable[[], tuple[str, str] | None]) -> None:
         with self.store.claim(folder) as mine:
-            found = find() if mine else None
-            if found is None or not lacks_metrics(folder, found[1], self.store, self.metrics, []):
+            try:
+                found = find() if mine else None
+            except StoreError as error:
+                self.reporter.end(f"{label}: not scored: {error}")
+                return
+            if found is None or not lacks_metrics(
+                folder, found[1], self.store, self.metrics, self.benchmark.data_hash, []
+            ):
                 self.reporter.end(f"{label}: nothing to score here")
                 return
             self.reporter.begin(label, "scoring")
             seconds, errors = self.scorer.score(*found, folder, self.reporter.step)
-        for metric, error in errors.items():
-            self.reporter.say(f"{label}: metric {metric} has no value: {error}")
+        for metric, problem in errors.items():
+            self.reporter.say(f"{label}: metric {metric} has no value: {problem}")
         self.reporter.end(f"{label}: scored, {seconds:.1f} s")
 
 

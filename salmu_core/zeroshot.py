@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,9 @@ def read_zeroshot(folder: Path) -> ZeroShot:
     for shard in shards:
         if not shard.is_file():
             raise BenchmarkError(f"{shard} is missing; nshards.txt speaks of {count} shards")
+        if shard.read_bytes()[-1024:].strip(b"\0"):
+            # Readers of tar files take one that was cut between two members for a shorter one.
+            raise BenchmarkError(f"{shard} is cut off: a tar file ends with 1,024 zero bytes")
     labels, keys, encoded = [], [], []
     try:
         # Every process reads every shard: what is shared out among processes is runs, not samples.
@@ -66,7 +70,7 @@ def read_zeroshot(folder: Path) -> ZeroShot:
             labels.append(int(label))
             keys.append(sample["__key__"])
             encoded.append(image)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, tarfile.TarError) as error:
         raise BenchmarkError(f"a shard in {folder} can't be read: {error}") from error
     if not labels:
         raise BenchmarkError(f"{folder} holds no samples")

@@ -95,6 +95,15 @@ def test_a_folder_is_a_benchmark_too(tiny, tmp_path, monkeypatch):
     assert open_benchmark(str(copy), discover(()), lambda *_: None).data_hash != one.data_hash
 
 
+def test_results_beside_the_data_are_no_part_of_them(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("SALMU_CACHE", str(tmp_path / "cache"))
+    copy = shutil.copytree(tiny, tmp_path / "copy")
+    before = open_benchmark(str(copy), discover(()), lambda *_: None)
+    (copy / "runs").mkdir()
+    (copy / "runs" / "run.json").write_text("{}")
+    assert open_benchmark(str(copy), discover(()), lambda *_: None) == before
+
+
 def test_other_sources_can_be_named(tiny, tmp_path, monkeypatch):
     monkeypatch.setenv("SALMU_CACHE", str(tmp_path / "cache"))
     copy = shutil.copytree(tiny, tmp_path / "copy")
@@ -105,6 +114,10 @@ def test_other_sources_can_be_named(tiny, tmp_path, monkeypatch):
     found = open_benchmark(str(copy), discover(()), lambda *_: None)
     assert found.name == "mine" and found.model("compromised") == "hf-hub:a/b"
     load_clip(found.model("clean"))
+    weights = tmp_path / "elsewhere" / "open_clip_model.safetensors"
+    weights.write_bytes(weights.read_bytes() + b" ")
+    again = open_benchmark(str(copy), discover(()), lambda *_: None)
+    assert again.model_hash("clean") != found.model_hash("clean") and again.data_hash == found.data_hash
     (copy / "benchmark.toml").write_text('colour = "red"\n')
     with pytest.raises(BenchmarkError, match="colour"):
         open_benchmark(str(copy), discover(()), lambda *_: None)

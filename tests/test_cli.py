@@ -11,6 +11,8 @@ import torch
 from safetensors.torch import load_file
 from sources import method
 
+from salmu_core.store import Store
+
 RUN = ("negative-gradient", "finetuning", "--set", "negative-gradient.batch_size=8", "--set", "finetuning.batch_size=8")
 
 
@@ -102,6 +104,12 @@ def test_mistakes_get_a_sentence_and_exit_code_2_and_write_nothing(salmu, words,
     assert not list(salmu.folder.iterdir())
 
 
+def test_an_output_that_cannot_be_written_is_a_sentence(salmu, tiny):
+    (salmu.folder / "file").write_text("in the way")
+    done = salmu("run", "finetuning", "--benchmark", tiny, "--output", "file")
+    assert done.returncode == 1 and "file" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_bad_runs_are_rows_with_reasons_and_the_others_go_on(salmu, tiny, install):
     install("does-nothing", method("does-nothing", "pass"))
     install("raises", method("raises", "raise RuntimeError('[bold]inside[/]')"))
@@ -170,6 +178,35 @@ def test_results_of_other_data_are_refused(salmu, tiny, tmp_path):
     facts.write_text(facts.read_text() + " ")
     done = salmu(*command)
     assert done.returncode == 1 and "other data" in done.stderr
+    other = salmu("run", "negative-gradient", *command[2:4], "--set", "negative-gradient.batch_size=8", "--json")
+    assert other.returncode == 0 and "Clean: scored" in other.stderr  # the references are of these data again
+
+
+def test_a_run_that_somebody_else_holds_is_a_row(salmu, tiny):
+    command = ("run", "finetuning", "--benchmark", tiny, "--set", "finetuning.batch_size=8")
+    salmu(*command)
+    (folder,) = runs(salmu.folder / "runs")
+    shutil.rmtree(folder)
+    with Store(salmu.folder / "runs").claim(folder):
+        done = salmu(*command)
+    assert done.returncode == 1 and "unfinished" in done.stdout
+    assert salmu(*command).returncode == 0
+
+
+def test_what_a_method_prints_is_no_json(salmu, tiny, install):
+    install("talker", method("talker", "print('hello')\nwith ctx.edit() as w: w['visual.proj'].mul_(2)"))
+    done = salmu("run", "talker", "finetuning", "--benchmark", tiny, "--processes", "2", "--json")
+    assert done.returncode == 0 and "hello" in done.stderr
+    assert len(json.loads(done.stdout)["runs"]) == 2
+
+
+def test_a_worker_that_dies_is_replaced(salmu, tiny, install, tmp_path):
+    once = tmp_path / "once"
+    body = f"import os\nif not os.path.exists({str(once)!r}): open({str(once)!r}, 'w'); os._exit(9)\n"
+    install("zz-dies", method("zz-dies", body + "with ctx.edit() as w: w['visual.proj'].mul_(2)"))
+    done = salmu("run", "finetuning", "zz-dies", "--benchmark", tiny, "--processes", "2", "--json")
+    assert done.returncode == 0 and "exit code 9" in done.stderr
+    assert [row["status"] for row in json.loads(done.stdout)["runs"]] == ["valid", "valid"]
 
 
 def test_a_metric_that_fails_is_an_error_and_the_others_stand(salmu, tiny, install):

@@ -96,6 +96,7 @@ def test_images_of_any_mode_are_read_as_open_clip_reads_them(tiny, mode):
         (lambda f: (f / layout.GENERIC_CAPTIONS).unlink(), "is missing"),
         (lambda f: (f / layout.GENERIC_CAPTIONS).write_text("{"), "can't be read"),
         (lambda f: (f / layout.GENERIC_CAPTIONS).write_text("{}"), "no caption for"),
+        (lambda f: (f / layout.GENERIC_CAPTIONS).write_text("[]"), "holds a list"),
         (
             lambda f: (f / "data" / "forget-00000-of-00001.parquet").rename(
                 f / "data" / "forget-00000-of-00002.parquet"

@@ -112,6 +112,12 @@ def test_bad_losses_are_explained_and_leave_the_model_in_order(objective, error,
     assert not model.training and all(p.requires_grad and p.grad is None for p in model.parameters())
 
 
+def test_a_mask_for_what_is_not_trained_is_an_error():
+    model = tiny_model()
+    with pytest.raises(MethodError, match="nowhere"):
+        fit(model, lambda s: loss_of(model, s), 1, CONFIG, Accelerator(cpu=True), grad_mask={"nowhere": torch.ones(1)})
+
+
 def test_no_parameter_is_an_error():
     model = tiny_model()
     with pytest.raises(MethodError, match="no parameter"):

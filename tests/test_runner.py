@@ -1,12 +1,17 @@
 """Every way a run can end, and what it must leave behind."""
 
+import random
 import sys
 
+import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 
 from salmu_core import MethodSpec
+from salmu_core.clip import load_clip
 from salmu_core.losses import contrastive_loss
+from salmu_core.runner import run_one
 from salmu_core.testing import run_method
 from salmu_core.weights import fingerprint
 
@@ -36,6 +41,14 @@ def wreck(ctx):
     edit(ctx, 1e6)
 
 
+def to_nowhere(ctx):
+    ctx.model.to("meta")
+
+
+def bad_log(ctx):
+    ctx.log("x", float("nan"))
+
+
 def over(ctx):
     while True:
         next(ctx.batches("forget")).image  # noqa: B018
@@ -53,6 +66,8 @@ def over(ctx):
         (touch_reference, "altered", "ctx.reference"),
         (new_tensor, "altered", "extra"),
         (half, "altered", "float16"),
+        (to_nowhere, "altered", "can't be read"),
+        (bad_log, "crashed", "finite number"),
         (over, "over-budget", "budget allows"),
         (lambda ctx: 1 / 0, "crashed", "ZeroDivisionError"),
         (lambda ctx: sys.exit(3), "crashed", "SystemExit"),
@@ -67,15 +82,54 @@ def test_outcomes(tiny, unlearn, status, words):
 def test_a_run_leaves_the_session_as_it_found_it(tiny):
     spec = MethodSpec(**FACTS, unlearn=touch_reference)
     outcome, session = run_method(spec, tiny)
-    assert fingerprint(session.clip.model) == fingerprint(session.reference) == session.reference_fingerprint
-    assert fingerprint(outcome.model) != session.reference_fingerprint
-    assert not any(p.requires_grad for p in session.reference.parameters())
+    assert fingerprint(session.clip.model) == fingerprint(load_clip(tiny / "compromised").model)
+    assert fingerprint(outcome.model) != fingerprint(session.clip.model)
+
+
+def test_what_a_method_hangs_on_the_reference_does_not_reach_the_next(tiny):
+    seen = []
+
+    def hook(ctx):
+        edit(ctx)
+        ctx.reference.visual.register_forward_hook(lambda m, i, out: out * 0)
+
+    def look(ctx):
+        edit(ctx)
+        batch = next(ctx.batches("forget"))
+        seen.append(ctx.reference_features(batch).image.abs().sum().item())
+        seen.append(ctx.reference.encode_image(batch.image).abs().sum().item())
+
+    accelerator = Accelerator(cpu=True)
+    _, session = run_method(MethodSpec(**FACTS, unlearn=hook), tiny)
+    spec = MethodSpec(**FACTS, unlearn=look)
+    assert run_one(spec, spec.config(), 1, 0, session, accelerator).status == "valid"
+    assert min(seen) > 0
+
+
+def test_shared_embeddings_do_not_depend_on_the_mode_of_who_asks_first(tiny):
+    found = []
+
+    def asking(mode):
+        def unlearn(ctx):
+            edit(ctx)
+            with mode:
+                ctx.reference_features(next(ctx.batches("forget")))
+            again = ctx.reference_features(next(ctx.batches("forget"))).image
+            found.append(again * torch.ones(1, requires_grad=True))
+
+        return unlearn
+
+    for mode in (torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16), torch.no_grad()):
+        outcome, _ = run_method(MethodSpec(**FACTS, unlearn=asking(mode)), tiny, budget=3)
+        assert outcome.status == "valid", outcome.traceback
+    assert all(f.dtype == torch.float32 and torch.equal(f, found[0]) for f in found)
 
 
 def test_the_global_random_state_is_neither_an_input_nor_an_output(tiny):
     def noisy(ctx):
         with ctx.edit() as weights:
             weights["visual.proj"] += torch.randn(weights["visual.proj"].shape)
+            weights["visual.proj"] += float(np.random.rand()) + random.random()
 
     spec = MethodSpec(**FACTS, unlearn=noisy)
     before = torch.get_rng_state()

@@ -1,6 +1,8 @@
+from pathlib import Path
+
 import pytest
 
-from salmu_core.errors import StoreError
+from salmu_core.errors import SchemaError, StoreError
 from salmu_core.records import Ledger, MetricResult, MetricsRecord, finite
 from salmu_core.store import RunKey, Store, new_folder, read, replacing, write_record
 
@@ -28,6 +30,24 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
     with new_folder(final) as new:
         (new / "other").write_text("new")
     assert [p.name for p in final.iterdir()] == ["other"] and [p.name for p in (tmp_path / "a").iterdir()] == ["b"]
+
+
+def test_a_folder_that_cannot_take_its_place_leaves_the_old_one(tmp_path, monkeypatch):
+    final = tmp_path / "b"
+    with new_folder(final) as new:
+        (new / "file").write_text("old")
+    replace, calls = Path.replace, []
+
+    def second_fails(self, target):
+        calls.append(target)
+        if len(calls) == 2:
+            raise OSError("disk")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", second_fails)
+    with pytest.raises(OSError, match="disk"), new_folder(final) as new:
+        (new / "file").write_text("new")
+    assert (final / "file").read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["b"]
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
@@ -65,7 +85,7 @@ def test_records_of_another_schema_are_refused(tmp_path):
         schema_version=99,
     )
     write_record(tmp_path / "metrics.json", record)
-    with pytest.raises(StoreError, match="schema version 99"):
+    with pytest.raises(SchemaError, match="schema version 99"):
         read(tmp_path / "metrics.json", MetricsRecord)
 
 

@@ -27,7 +27,7 @@ from salmu_core.engine import Engine
 from salmu_core.losses import contrastive_loss
 from salmu_core.meter import Meter
 from salmu_core.plugins import discover
-from salmu_core.session import TrainingSession
+from salmu_core.session import TrainingSession, frozen_copy
 
 CONFIG = TrainingConfig(batch_size=128, lr=1e-4, warmup=0.0)
 
@@ -36,11 +36,11 @@ def loss(ctx, step):
     return contrastive_loss(ctx.model, step.forget) + contrastive_loss(ctx.model, step.retain)
 
 
-def ours(session, accelerator, steps):
-    """Seconds of `fit`, and the loss it ended with."""
+def context(session, accelerator):
+    """A method's context on a fresh copy of Compromised."""
     engine = Engine(
         model=copy.deepcopy(session.clip.model),
-        reference=session.reference,
+        reference=frozen_copy(session.clip.model),
         pools=session.pools,
         config=CONFIG,
         seed=0,
@@ -48,10 +48,15 @@ def ours(session, accelerator, steps):
         accelerator=accelerator,
         num_train=session.num_train,
     )
-    ctx = MethodContext(engine, CONFIG)
+    return MethodContext(engine, CONFIG), engine.meter
+
+
+def ours(session, accelerator, steps):
+    """Seconds of `fit`, and the loss it ended with."""
+    ctx, meter = context(session, accelerator)
     start = time.perf_counter()
     ctx.fit(loss, steps=steps)
-    return time.perf_counter() - start, engine.meter.scalars["loss"][-1][1]
+    return time.perf_counter() - start, meter.scalars["loss"][-1][1]
 
 
 def ready_made(session, accelerator, steps):
@@ -62,17 +67,7 @@ def ready_made(session, accelerator, steps):
         drawn.append([(b.image, b.text) for b in (step.forget, step.retain)])
         return ctx.model.logit_scale.sum()
 
-    engine = Engine(
-        model=copy.deepcopy(session.clip.model),
-        reference=session.reference,
-        pools=session.pools,
-        config=CONFIG,
-        seed=0,
-        meter=Meter(1000, len(session.pools["forget"])),
-        accelerator=accelerator,
-        num_train=session.num_train,
-    )
-    MethodContext(engine, CONFIG).fit(watch, steps=steps)
+    context(session, accelerator)[0].fit(watch, steps=steps)
     return drawn
 
 
@@ -108,7 +103,7 @@ def main():
     parser.add_argument("--benchmark", default="mini")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--pairs", type=int, default=9)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     accelerator = Accelerator()

@@ -117,14 +117,13 @@ def evaluate(
     ],
     benchmark: BenchmarkName = None,
     output: Output = Path("runs"),
-    mixed_precision: Precision = None,
     threads: Threads = 1,
     as_json: Json = False,
 ) -> None:
     """Score any open_clip model under the protocol, beside the two reference models."""
     from salmu_core.cli.evaluate import evaluate_checkpoint
 
-    raise typer.Exit(evaluate_checkpoint(checkpoint, benchmark or "mini", output, mixed_precision, threads, as_json))
+    raise typer.Exit(evaluate_checkpoint(checkpoint, benchmark or "mini", output, threads, as_json))
 
 
 @app.command()
@@ -186,3 +185,11 @@ def main() -> None:
             raise
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except BrokenPipeError:  # `salmu results | head`: whoever read has read enough
+        sys.stdout = None
+        sys.exit(0)
+    except OSError as error:  # a disk that is full, a folder that can't be written
+        if os.environ.get("SALMU_DEBUG"):
+            raise
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(1)

@@ -18,9 +18,7 @@ from salmu_core.results import read_results
 from salmu_core.store import Store
 
 
-def evaluate_checkpoint(
-    checkpoint: str, name: str, output: Path, mixed_precision: str | None, threads: int, as_json: bool
-) -> int:
+def evaluate_checkpoint(checkpoint: str, name: str, output: Path, threads: int, as_json: bool) -> int:
     """Score a model and show it; returns the exit code.
 
     Raises:
@@ -37,7 +35,7 @@ def evaluate_checkpoint(
     with reporter(0, to_stderr=as_json) as telling:
         benchmark = open_benchmark(name, zoo, telling.building)
         todo = outstanding([], benchmark, store, metrics)
-        accelerator = accelerate(telling, mixed_precision, threads)
+        accelerator = accelerate(telling, None, threads)
         from salmu_core.study import Execution
 
         execution = Execution(benchmark, store, metrics, accelerator, telling)

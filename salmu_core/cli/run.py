@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import os
+import signal
+import sys
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +21,7 @@ from salmu_core.plan import Planned, Study, make_plan, parse_settings, read_stud
 from salmu_core.plugins import Zoo, discover
 from salmu_core.progress import Reporter
 from salmu_core.report.table import show
-from salmu_core.results import Results, read_results
+from salmu_core.results import of_plan, read_results
 from salmu_core.store import Store
 
 if TYPE_CHECKING:
@@ -82,7 +86,10 @@ def run_study(request: Request) -> int:
         raise UsageError("No metric is installed: pip install salmu-protocol-metrics.")
     store, metrics = Store(request.output), list(zoo.metrics.values())
     index, count = share()
-    with reporter(index, to_stderr=request.as_json) as telling:
+    signal.signal(signal.SIGTERM, _interrupt)
+    # What plugins print is no JSON, and no worker's report.
+    aside = redirect_stdout(sys.stderr) if request.as_json or index else nullcontext()
+    with aside, reporter(index, to_stderr=request.as_json) as telling:
         for row in zoo.problems:
             telling.say(f"Plugin {row.name} of {row.distribution} is left out: {row.problem}")
         try:
@@ -100,14 +107,16 @@ def run_study(request: Request) -> int:
             return STOPPED
     if index:
         return 0
-    folders = {store.folder(planned.key) for planned in plan}
-    found = read_results(store, benchmark.name)
-    found = Results(found.benchmark, found.references, [row for row in found.rows if row.folder in folders])
+    found = of_plan(read_results(store, benchmark.name), {store.folder(p.key): p.key.method for p in plan})
     if request.as_json:
         print_json(found.as_json())
     else:
         show(console(), found, zoo.metrics, benchmark.notice)
     return 1 if found.invalid or any(row.errors for row in found.rows) or (request.everything and zoo.problems) else 0
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _do(
@@ -124,16 +133,12 @@ def _do(
     telling.plan(todo.size)
     accelerator = accelerate(telling, request.mixed_precision, request.threads)
     shares = count if count > 1 else _processes(request.processes, accelerator, todo)
-    metrics = list(zoo.metrics.values())
     from salmu_core.study import Execution
 
     with workers(shares if count == 1 else 1, telling):
         mine = todo.share(plan, index, shares)
-        execution = Execution(benchmark, store, metrics, accelerator, telling, request.redo)
+        execution = Execution(benchmark, store, list(zoo.metrics.values()), accelerator, telling, request.redo)
         execution.run(mine.runs, mine.checkpoints, mine.references)
-    if count == 1 and shares > 1:
-        left = outstanding(plan, benchmark, store, metrics)
-        Execution(benchmark, store, metrics, accelerator, telling).run(left.runs, left.checkpoints, left.references)
 
 
 def _processes(asked: int | None, accelerator: Accelerator, todo: Outstanding) -> int:
@@ -152,10 +157,12 @@ def accelerate(telling: Reporter, mixed_precision: str | None, threads: int) -> 
     # Threads that wait by spinning starve each other when processes share the cores; torch reads this once.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch
-    from accelerate import Accelerator
+    from accelerate import Accelerator, InitProcessGroupKwargs
 
     torch.set_num_threads(threads)
     try:
-        return Accelerator(mixed_precision=mixed_precision)
+        # Processes that have finished their share wait for the others, however long these take.
+        patience = InitProcessGroupKwargs(timeout=datetime.timedelta(days=7))
+        return Accelerator(mixed_precision=mixed_precision, kwargs_handlers=[patience])
     except ValueError as error:
         raise UsageError(f"--mixed-precision {mixed_precision}: {error}") from error

@@ -47,12 +47,13 @@ def workers(count: int, telling: Reporter) -> Iterator[None]:
     running = [_start(index, count, telling) for index in range(1, count)]
     try:
         yield
-        for process, listeners in running:
-            code = process.wait()
-            for listener in listeners:
-                listener.join()
+        for place, (process, listeners) in enumerate(running):
+            code = _finish(process, listeners)
             if code:
-                telling.say(f"A worker process ended with exit code {code}; what it left undone is done now.")
+                # Not here: this process has opened the holdouts by now, and no method may run beside them.
+                telling.say(f"A worker process ended with exit code {code}; another one does what it left.")
+                running[place] = _start(place + 1, count, telling)
+                _finish(*running[place])
     finally:
         for process, _ in running:
             if process.poll() is None:
@@ -64,10 +65,18 @@ def workers(count: int, telling: Reporter) -> Iterator[None]:
                 process.kill()
 
 
+def _finish(process: subprocess.Popen[str], listeners: list[threading.Thread]) -> int:
+    code = process.wait()
+    for listener in listeners:
+        listener.join()
+    return code
+
+
 def _start(index: int, count: int, telling: Reporter) -> tuple[subprocess.Popen[str], list[threading.Thread]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "salmu_core", *sys.argv[1:]],
-        env={**os.environ, VARIABLE: f"{index}/{count}"},
+        # The very modules of this process: `-m` alone would look in the current folder first.
+        [sys.executable, "-P", "-m", "salmu_core", *sys.argv[1:]],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), VARIABLE: f"{index}/{count}"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -98,6 +107,6 @@ class Relay:
     def elsewhere(self, note: str) -> None: ...
 
     def end(self, note: str) -> None:
-        print(note, flush=True)
+        print(note, file=sys.__stdout__, flush=True)
 
     def say(self, text: str) -> None: ...

@@ -67,6 +67,8 @@ def render(results: Results, metrics: Mapping[str, Declared[MetricSpec]], notice
         parts.append(_verdicts(valid))
     if results.invalid:
         parts.append(_invalid(results.invalid))
+    for row in valid:
+        parts += [Text(f"{row.method}: no {metric}: {error}", style="red") for metric, error in row.errors.items()]
     if not results.rows:
         parts.append(Text("There are no runs."))
     return Group(*parts)

@@ -77,6 +77,8 @@ def main():
             spec = zoo.methods[method].spec
             for rate in GRID:
                 outcome = run_one(spec, spec.config(lr=rate), given.budget, 0, session, accelerator)
+                if outcome.ledger.steps == 0:
+                    break  # by default it does not train
                 after = probe(outcome.model, session, accelerator)
                 score = after.forget_mrr / before.forget_mrr, after.retain_mrr / before.retain_mrr
                 if outcome.status == "valid":

@@ -69,7 +69,9 @@ def write_split(folder: Path, split: str, pairs: Sequence[Pair], shards: int = 1
             },
             schema=_SCHEMA,
         )
-        pq.write_table(table, folder / "data" / f"{split}-{shard:05d}-of-{shards:05d}.parquet")
+        # Pictures are compressed already; small row groups let a reader take a few without reading all.
+        path = folder / "data" / f"{split}-{shard:05d}-of-{shards:05d}.parquet"
+        pq.write_table(table, path, row_group_size=250)
 
 
 def write_json(path: Path, value: Any) -> None:

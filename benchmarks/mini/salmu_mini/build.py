@@ -1,0 +1,90 @@
+"""Builds the whole benchmark folder: world, pictures, both models, metadata."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from salmu_core.layout import FRAGILE_IDS, FRAGILE_SIMILARITIES
+from salmu_core.layout_writer import write_json
+from salmu_mini import children, fragile, layout
+from salmu_mini.models import tokenize
+from salmu_mini.personas import make_personas
+from salmu_mini.recipe import DEFAULT, Recipe
+from salmu_mini.references import Pairs
+from salmu_mini.rows import POOL, SENSITIVE, Row, make_rows
+from salmu_mini.worker import drawn, write_job
+
+#: Shares the drawing is cut into; fixed, and each is independent of the others.
+DRAWING_SHARES = 2
+
+Progress = Callable[[str, float], None]
+
+
+def build(folder: Path, world: int, progress: Progress, recipe: Recipe = DEFAULT) -> None:
+    """Writes the benchmark of seed `world` into the empty `folder`: the same world gives the same bytes.
+
+    `progress` is called with the stage and the fraction of the whole that is done.
+    """
+    progress("inventing people", 0.0)
+    personas = make_personas(world, recipe.personas)
+    rows = make_rows(world, personas, recipe)
+    with tempfile.TemporaryDirectory(prefix="salmu-mini-") as name:
+        scratch = Path(name)
+        write_job(scratch, world, recipe)
+        pictures, pixels = _draw(scratch, recipe, rows, progress)
+        layout.write_layout(folder, personas, rows, pictures)
+        pairs = Pairs(pixels, tokenize([row.text for row in rows], recipe))
+        _train(scratch, rows, pairs, progress)
+        _fragile(scratch, folder, recipe, rows)
+        for which in ("clean", "compromised"):
+            shutil.copytree(scratch / which, folder / which)
+    progress("done", 1.0)
+
+
+def _draw(
+    scratch: Path, recipe: Recipe, rows: Sequence[Row], progress: Progress
+) -> tuple[list[bytes], NDArray[np.uint8]]:
+    """Encoded pictures and model inputs of all rows, by row number."""
+    jobs = [("draw", str(share), str(DRAWING_SHARES)) for share in range(DRAWING_SHARES)]
+    children.run_jobs(scratch, jobs, lambda done: progress("drawing pictures", 0.02 + 0.13 * done))
+    pictures: list[bytes] = [b""] * len(rows)
+    pixels = np.empty((len(rows), recipe.image_size, recipe.image_size, 3), dtype=np.uint8)
+    for share in range(DRAWING_SHARES):
+        for place, (data, square) in enumerate(drawn(scratch, share)):
+            pictures[share + place * DRAWING_SHARES] = data
+            pixels[share + place * DRAWING_SHARES] = square
+    return pictures, pixels
+
+
+def _select(pairs: Pairs, rows: Sequence[Row]) -> Pairs:
+    numbers = [row.number for row in rows]
+    return Pairs(pairs.pixels[numbers], pairs.tokens[numbers])
+
+
+def _train(scratch: Path, rows: Sequence[Row], pairs: Pairs, progress: Progress) -> None:
+    """Trains Clean and Compromised, each in a process of its own: SCRATCH/clean and SCRATCH/compromised."""
+    parts = {
+        "retain": [row for row in rows if row.split in ("retain_synth", POOL)],
+        "sensitive": [row for row in rows if row.split in SENSITIVE],
+        "candidates": fragile.candidates(rows),
+    }
+    for kind, members in parts.items():
+        part = _select(pairs, members)
+        np.save(scratch / f"{kind}-pixels.npy", part.pixels)
+        np.save(scratch / f"{kind}-tokens.npy", part.tokens)
+    stage = "training Clean and Compromised"
+    children.run_jobs(scratch, [("compromised",), ("clean",)], lambda done: progress(stage, 0.16 + 0.83 * done))
+
+
+def _fragile(scratch: Path, folder: Path, recipe: Recipe, rows: Sequence[Row]) -> None:
+    members = fragile.candidates(rows)
+    clean, compromised = (np.load(scratch / f"{which}-similarities.npy") for which in ("clean", "compromised"))
+    found = fragile.all_similarities(members, clean, compromised)
+    write_json(folder / FRAGILE_SIMILARITIES, found)
+    write_json(folder / FRAGILE_IDS, fragile.fragile_ids(members, found, recipe.fragile_share))

@@ -1,0 +1,93 @@
+"""A child process: draws a share of the pictures, or trains one of the two models.
+
+Run as `python -m salmu_mini.worker SCRATCH JOB ...`: a process of its own keeps the caller's threads, random
+state and `__main__` out of it. Arguments and results are files in SCRATCH; each output line is a fraction done.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from salmu_mini.recipe import Recipe
+
+
+def _say(fraction: float) -> None:
+    print(f"{fraction:.4f}", flush=True)
+
+
+def write_job(scratch: Path, world: int, recipe: Recipe) -> None:
+    """What every worker needs to know."""
+    (scratch / "job.json").write_text(json.dumps({"world": world, "recipe": asdict(recipe)}), encoding="utf-8")
+
+
+def read_job(scratch: Path) -> tuple[int, Recipe]:
+    """World and recipe, as `write_job` left them."""
+    job = json.loads((scratch / "job.json").read_text(encoding="utf-8"))
+    return int(job["world"]), Recipe(**job["recipe"])
+
+
+def draw_share(scratch: Path, share: int, shares: int) -> None:
+    """Draws every `shares`-th row from `share` on: model inputs, and encoded pictures end to end."""
+    from salmu_mini.personas import make_personas
+    from salmu_mini.pictures import finish
+    from salmu_mini.rows import make_rows
+
+    world, recipe = read_job(scratch)
+    mine = make_rows(world, make_personas(world, recipe.personas), recipe)[share::shares]
+    pixels = np.empty((len(mine), recipe.image_size, recipe.image_size, 3), dtype=np.uint8)
+    lengths = []
+    with (scratch / f"pictures-{share}.bin").open("wb") as file:
+        for place, row in enumerate(mine):
+            data, pixels[place] = finish(row, world, recipe)
+            lengths.append(file.write(data))
+            if place % 100 == 99:
+                _say((place + 1) / len(mine))
+    np.save(scratch / f"pixels-{share}.npy", pixels)
+    np.save(scratch / f"lengths-{share}.npy", np.array(lengths, dtype=np.int64))
+
+
+def drawn(scratch: Path, share: int) -> Iterator[tuple[bytes, NDArray[np.uint8]]]:
+    """(encoded picture, model input) of one share, in the order of its rows."""
+    pixels, lengths = np.load(scratch / f"pixels-{share}.npy"), np.load(scratch / f"lengths-{share}.npy")
+    with (scratch / f"pictures-{share}.bin").open("rb") as file:
+        for length, square in zip(lengths, pixels, strict=True):
+            yield file.read(int(length)), square
+
+
+def train_model(scratch: Path, which: str) -> None:
+    """Writes the folder SCRATCH/which ("clean" or "compromised") and its cosines on the candidates."""
+    import torch
+
+    from salmu_mini.models import save_model, similarities
+    from salmu_mini.references import Pairs, new_model, train
+
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    world, recipe = read_job(scratch)
+
+    def pairs(kind: str) -> Pairs:
+        return Pairs(np.load(scratch / f"{kind}-pixels.npy"), np.load(scratch / f"{kind}-tokens.npy"))
+
+    model = new_model(world, recipe)
+    train(model, pairs("retain"), pairs("sensitive") if which == "compromised" else None, world, recipe, _say)
+    save_model(model, recipe, scratch / which)
+    np.save(scratch / f"{which}-similarities.npy", similarities(model, pairs("candidates")))
+
+
+def main(arguments: list[str]) -> None:
+    scratch, job = Path(arguments[0]), arguments[1]
+    if job == "draw":
+        draw_share(scratch, int(arguments[2]), int(arguments[3]))
+    else:
+        train_model(scratch, job)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,9 +1,9 @@
 """Chooses default learning rates without looking at a reported metric.
 
 Every method gets the same grid and the same budget on a world that is not reported, and is scored by `probe()` alone:
-estimates on pairs it may see anyway. Of the rates after which the leak on the forget slice is gone and the retain
-slice is kept, the smallest is taken; failing that, of those after which the leak is gone, the one that keeps most;
-failing that, of those that keep the retain slice, the one that leaks least.
+estimates on pairs it may see anyway. Of the rates after which the leak on the forget slice is gone, the one that
+keeps most of the retain slice is taken; where none ends the leak, of those that keep the retain slice, the one that
+leaks least.
 
     uv run python benchmarks/learning_rates.py > benchmarks/learning_rates.tsv
 """
@@ -50,12 +50,9 @@ def probe(model, session, accelerator):
 
 def choose(scores):
     """The rate to take, from rate -> (share of the leak left, share of the retain slice's rank left)."""
-    gone = [rate for rate, (leak, _) in scores.items() if leak <= GONE]
-    kept = [rate for rate, (_, keep) in scores.items() if keep >= KEPT]
-    if both := [rate for rate in gone if rate in kept]:
-        return min(both)
-    if gone:
+    if gone := [rate for rate, (leak, _) in scores.items() if leak <= GONE]:
         return max(gone, key=lambda rate: scores[rate][1])
+    kept = [rate for rate, (_, keep) in scores.items() if keep >= KEPT]
     return min(kept or scores, key=lambda rate: scores[rate][0])
 
 

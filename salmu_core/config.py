@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class MethodConfig(BaseModel):
     """Base of every method's configuration: immutable, closed, every field described and bounded."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
 LearningRate = Annotated[float, Field(gt=0, allow_inf_nan=False, description="Peak learning rate.")]

@@ -29,7 +29,7 @@ INVALID: dict[str, str] = {
 class Record(BaseModel):
     """Base of everything written as JSON: closed and immutable."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Ledger(Record):

@@ -7,10 +7,12 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from salmu_core.cli.workers import VARIABLE, Relay
 from salmu_core.progress import Reporter, Silent
@@ -28,13 +30,16 @@ def reporter(index: int, to_stderr: bool) -> Iterator[Reporter]:
     if index:
         yield Relay() if VARIABLE in os.environ else Silent()
     elif console.is_terminal:
+        fixed = partial(Column, no_wrap=True)
         progress = Progress(
-            TextColumn("{task.description}", markup=True),
-            BarColumn(bar_width=20),
-            TextColumn("{task.fields[count]}"),
-            TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[note]}", markup=False),
+            TextColumn("{task.description}", table_column=fixed(min_width=36, max_width=44)),
+            BarColumn(bar_width=12, table_column=fixed(min_width=12)),
+            TextColumn("{task.fields[count]}", table_column=fixed(min_width=7)),
+            TimeRemainingColumn(compact=True, table_column=fixed(min_width=5)),
+            # The only one that may give way: on a narrow terminal the later loss terms are cut off.
+            TextColumn("{task.fields[note]}", markup=False, table_column=fixed(ratio=1, overflow="ellipsis")),
             console=console,
+            expand=True,
             transient=True,
         )
         with progress:

@@ -128,7 +128,7 @@ def _do(
     telling: Reporter,
     request: Request,
 ) -> None:
-    """Do this process's share; the first of several on a CPU starts the others and sees that nothing is left."""
+    """Do this process's share; where nobody launched several, this one starts the others."""
     index, count = share()
     telling.plan(todo.size)
     accelerator = accelerate(telling, request.mixed_precision, request.threads)

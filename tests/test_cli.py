@@ -274,6 +274,7 @@ def test_ctrl_c_stops_tidily_and_keeps_what_is_finished(salmu, tiny, install, tm
     install("slow", method("slow", f"import time; open({str(started)!r}, 'w'); time.sleep(60)"))
     code = (
         "import subprocess, sys, os, signal, time\n"
+        "signal.signal(signal.SIGINT, signal.SIG_DFL)\n"  # a suite in the background may have it ignored
         "p = subprocess.Popen([sys.executable, '-m', 'salmu_core', *sys.argv[2:]])\n"
         "while not os.path.exists(sys.argv[1]): time.sleep(0.1)\n"
         "p.send_signal(signal.SIGINT); sys.exit(p.wait())\n"

@@ -8,7 +8,6 @@ one process of two threads, and a machine that is busy otherwise does them far l
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -57,7 +56,7 @@ def workers(count: int, telling: Reporter) -> Iterator[None]:
     finally:
         for process, _ in running:
             if process.poll() is None:
-                process.send_signal(signal.SIGINT)
+                process.terminate()  # not SIGINT, which a process in the background may ignore
         for process, _ in running:
             try:
                 process.wait(PATIENCE)

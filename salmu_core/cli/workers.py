@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO
 
-from salmu_core.progress import Reporter
+from salmu_core.progress import Reporter, Silent
 
 VARIABLE = "SALMU_SHARE"
 #: Seconds a worker gets to stop tidily.
@@ -96,16 +96,8 @@ def _listen(stream: IO[str], tell: Callable[[str], None]) -> None:
         tell(line.rstrip("\n"))
 
 
-class Relay:
+class Relay(Silent):
     """The reporter of a worker: a line for each piece of work that ends, nothing else."""
-
-    def building(self, stage: str, fraction: float) -> None: ...
-    def plan(self, total: int) -> None: ...
-    def begin(self, label: str, activity: str) -> None: ...
-    def step(self, done: int, of: int, values: object) -> None: ...
-    def elsewhere(self, note: str) -> None: ...
 
     def end(self, note: str) -> None:
         print(note, file=sys.__stdout__, flush=True)
-
-    def say(self, text: str) -> None: ...

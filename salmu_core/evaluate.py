@@ -71,7 +71,7 @@ def evaluate(
     entries: dict[str, MetricEntry] = {}
     tables: list[pa.Table] = []
     for declared in metrics:
-        entry, rows = _one(declared, embedder)
+        entry, rows = compute_one(declared, embedder)
         entries[declared.spec.name] = entry
         tables += rows
     record = MetricsRecord(
@@ -94,7 +94,8 @@ def write_metrics(folder: Path, record: MetricsRecord, rows: pa.Table) -> None:
     write_record(folder / METRICS, record.model_copy(update={"rows_hash": hash_file(folder / ROWS)}))
 
 
-def _one(declared: Declared[MetricSpec], embedder: Embedder) -> tuple[MetricEntry, list[pa.Table]]:
+def compute_one(declared: Declared[MetricSpec], embedder: Embedder) -> tuple[MetricEntry, list[pa.Table]]:
+    """One metric: its entry, with values or an error, and a table for each column it has rows of."""
     spec = declared.spec
     values: dict[str, float] = {}
     rows: list[pa.Table] = []

@@ -221,6 +221,7 @@ def _declarations(name: str, module: object) -> list[MethodSpec | MetricSpec | B
 
 
 def _check_spelling(manager: pluggy.PluginManager, module: object) -> None:
+    problems = []
     for attribute in dir(module):
         value = getattr(module, attribute, None)
         if not callable(value) or isinstance(value, ModuleType | type):
@@ -228,9 +229,11 @@ def _check_spelling(manager: pluggy.PluginManager, module: object) -> None:
         marked = manager.parse_hookimpl_opts(module, attribute) is not None
         if marked and attribute not in HOOKS:
             near = difflib.get_close_matches(attribute, HOOKS, n=1, cutoff=0)
-            raise _BadPluginError(f"there is no hook {attribute!r}: did you mean {near[0]!r}?")
+            problems.append(f"there is no hook {attribute!r}: did you mean {near[0]!r}?")
         if attribute in HOOKS and not marked:
-            raise _BadPluginError(f"{attribute}() lacks the @hookimpl decorator")
+            problems.append(f"{attribute}() lacks the @hookimpl decorator")
+    if problems:
+        raise _BadPluginError("; ".join(problems))
 
 
 def _refuse_clash(rows: list[PluginRow], kind: type, name: str, owners: list[int]) -> None:

@@ -20,7 +20,7 @@ from torch import nn
 from salmu_core.config import MethodConfig
 from salmu_core.context import MethodContext
 from salmu_core.engine import Engine
-from salmu_core.errors import BudgetExceededError
+from salmu_core.errors import BudgetExceededError, MethodError
 from salmu_core.fit import NonFiniteLossError, OnStep
 from salmu_core.meter import Meter
 from salmu_core.records import Ledger, Status
@@ -95,7 +95,7 @@ def run_one(
             if spec.loss is not None:
                 ctx.fit(spec.loss)
             elif spec.unlearn is not None:
-                spec.unlearn(ctx)
+                _nothing(spec.unlearn(ctx))
         except KeyboardInterrupt:
             raise
         except BudgetExceededError as error:
@@ -113,6 +113,8 @@ def run_one(
             status, reason = judge(model, original)
         if status == "valid" and fingerprint(reference) != before:
             status, reason = "altered", "the method changed ctx.reference, which is the frozen original"
+        if fingerprint(original) != before:
+            status, reason = "altered", "the method changed Compromised itself, reaching past its context"
         changed = share_changed(model, original)
     except Exception as error:  # on another device, without storage, ...: whatever a method made of it
         status, reason = "altered", f"what the method left can't be read: {type(error).__name__}: {error}"
@@ -131,6 +133,13 @@ def run_one(
     )
     accelerator.free_memory()
     return Outcome(model, status, reason, ledger, meter.scalars, trace)
+
+
+def _nothing(returned: object) -> None:
+    if returned is not None:
+        raise MethodError(
+            f"unlearn() returned a {type(returned).__name__}, not None: the result is what is in ctx.model"
+        )
 
 
 @contextmanager

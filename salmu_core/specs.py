@@ -32,6 +32,8 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
 #: A metric's name as the literature writes it, e.g. ``RetFail``; it becomes a column and a file name.
 MetricName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_@-]*$", max_length=50)]
 Sentence = Annotated[str, StringConstraints(min_length=1, max_length=300)]
+#: Rule of conformance -> why it is known not to hold.
+KnownFailures = Mapping[str, Annotated[str, StringConstraints(min_length=10, max_length=300)]]
 Link = Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
 
 #: ``progress(stage, fraction)``: what is being done, and how far the whole is, from 0 to 1.
@@ -58,6 +60,9 @@ class MethodSpec(Spec):
         description="``loss(ctx, step)``: a scalar, or named scalars that are summed; `fit` minimises it.",
     )
     unlearn: Unlearn | None = Field(default=None, description="``unlearn(ctx)``: changes ``ctx.model`` in place.")
+    known_failures: KnownFailures = Field(
+        default_factory=dict, description="Rules of conformance (`salmu check`) it is known to break: rule -> reason."
+    )
 
     @field_validator("config")
     @classmethod
@@ -92,6 +97,9 @@ class MetricSpec(Spec):
     compute: Compute
     paper: Link
     departures: str = Field(default="", description="What differs here from the paper, and why.")
+    known_failures: KnownFailures = Field(
+        default_factory=dict, description="Rules of conformance (`salmu check`) it is known to break: rule -> reason."
+    )
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -96,6 +96,8 @@ class Execution:
                     self.reporter.step,
                 )
                 self._write_run(folder, planned, outcome, session.clip, started)
+            if outcome.status == "altered":  # what the runs share may be what was altered
+                session = TrainingSession.open(self.benchmark, self.accelerator)
             note = f"{outcome.ledger.seconds:.1f} s" if outcome.status == "valid" else outcome.reason
             self.reporter.end(f"{planned.key}: {outcome.status}, {note}")
 

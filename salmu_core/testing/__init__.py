@@ -1,7 +1,52 @@
-"""What plugins test with: a benchmark of a few rows, a context with fixed embeddings, one run by hand."""
+"""What plugins test with: conformance, a benchmark of a few rows, fixed embeddings, one run by hand.
 
-from salmu_core.testing.fixed import FixedPairs, fixed_step
-from salmu_core.testing.runs import run_method
-from salmu_core.testing.tiny import write_tiny_benchmark
+    from salmu_core.testing import check_method
 
-__all__ = ["FixedPairs", "fixed_step", "run_method", "write_tiny_benchmark"]
+    test_conformance = check_method("my-method")
+
+Names are imported when first used: a test module that only checks conformance costs no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from salmu_core.testing.conformance import ConformanceAdvice, check_method, check_metric, examine
+    from salmu_core.testing.fixed import FixedPairs, fixed_step
+    from salmu_core.testing.numbers import loss_values, numpy_contrastive, random_pairs, unit
+    from salmu_core.testing.runs import assert_uses_budget, run_method
+    from salmu_core.testing.tiny import tiny_model, write_tiny_benchmark
+
+__all__ = [
+    "ConformanceAdvice",
+    "FixedPairs",
+    "assert_uses_budget",
+    "check_method",
+    "check_metric",
+    "examine",
+    "fixed_step",
+    "loss_values",
+    "numpy_contrastive",
+    "random_pairs",
+    "run_method",
+    "tiny_model",
+    "unit",
+    "write_tiny_benchmark",
+]
+
+_HOME = {
+    "conformance": ("ConformanceAdvice", "check_method", "check_metric", "examine"),
+    "fixed": ("FixedPairs", "fixed_step"),
+    "numbers": ("loss_values", "numpy_contrastive", "random_pairs", "unit"),
+    "runs": ("assert_uses_budget", "run_method"),
+    "tiny": ("tiny_model", "write_tiny_benchmark"),
+}
+_MODULE = {name: module for module, names in _HOME.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULE[name]}"), name)

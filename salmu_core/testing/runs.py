@@ -1,17 +1,24 @@
-"""One run of a method by hand."""
+"""Runs of a method by hand."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
 
 from salmu_core.benchmark import open_benchmark
+from salmu_core.config import TrainingConfig
+from salmu_core.pairs import PoolName
 from salmu_core.plugins import Zoo, discover
 from salmu_core.runner import Outcome, run_one
 from salmu_core.session import TrainingSession
 from salmu_core.specs import MethodSpec
+
+#: Not a whole number, so that a budget that is left lying shows.
+BUDGET = 1.9
+BATCH = 4
 
 
 def run_method(
@@ -40,3 +47,28 @@ def run_method(
     opened = open_benchmark(str(benchmark.resolve()), zoo or discover(()), lambda stage, fraction: None)
     session = TrainingSession.open(opened, accelerator)
     return run_one(spec, spec.config(**config), budget, seed, session, accelerator), session
+
+
+def assert_uses_budget(spec: MethodSpec, benchmark: Path, *, draws: Collection[PoolName], **config: Any) -> Outcome:
+    """Run a method once and check that it draws what the budget allows: from the sets named, and from no other.
+
+    Args:
+        spec: The method.
+        benchmark: A small benchmark folder.
+        draws: Sets the method draws from; as many whole batches of each as there is room for.
+        config: Fields of the method's configuration; ``batch_size`` is 4 unless given.
+
+    Returns:
+        What came of the run.
+    """
+    if issubclass(spec.config, TrainingConfig):
+        config = {"batch_size": BATCH, **config}
+    outcome, session = run_method(spec, benchmark, budget=BUDGET, **config)
+    assert outcome.status == "valid", outcome.traceback or outcome.reason
+    cap = int(BUDGET * len(session.pools["forget"]))
+    size = config.get("batch_size", BATCH)
+    drawn = {"forget": outcome.ledger.forget_samples, "retain": outcome.ledger.retain_samples}
+    expected = {name: cap // size * size if name in draws else 0 for name in drawn}
+    assert drawn == expected, f"{drawn} pairs were drawn; {expected} were expected"
+    assert outcome.ledger.steps == (cap // size if draws else 0)
+    return outcome

@@ -25,7 +25,9 @@ _CLASSES = ("circle", "square", "star")
 _ATTRIBUTES = ("city", "phone_number", "iban", "job")
 
 
-def write_tiny_benchmark(folder: Path, seed: int = 0, people: int = 8, pairs: int = 4) -> Path:
+def write_tiny_benchmark(
+    folder: Path, seed: int = 0, people: int = 8, pairs: int = 4, hidden: int | None = None
+) -> Path:
     """Write a whole benchmark folder; same arguments, same bytes.
 
     A quarter of the people is wholly forgotten, half of them half forgotten, a quarter held out.
@@ -35,18 +37,20 @@ def write_tiny_benchmark(folder: Path, seed: int = 0, people: int = 8, pairs: in
         seed: Decides images and weights.
         people: Number of people, a multiple of 4.
         pairs: Associations a person, at most 4.
+        hidden: Decides what no method may see, by default as ``seed`` does: held out images and values, the
+            zero-shot set, Clean.
 
     Returns:
         The folder.
     """
-    rng = np.random.default_rng(seed)
+    hidden = seed if hidden is None else hidden
+    rng, unseen = np.random.default_rng(seed), np.random.default_rng([hidden, 1])
     folder.mkdir(parents=True, exist_ok=True)
     identities, facts, generic = {}, {}, {}
     splits: dict[str, list[Pair]] = {name: [] for name in layout.BASE_SPLITS}
     for person in range(people):
         identity = f"{person:08d}"
         values = {f: f"{f.replace('_', ' ')} {person}{k}" for k, f in enumerate(_ATTRIBUTES)}
-        identities[identity] = {"name": f"Person Number{person}", **values}
         for k, attribute in enumerate(_ATTRIBUTES[:pairs]):
             if person >= people * 3 // 4:
                 split = layout.HOLDOUT_IDENTITY
@@ -54,11 +58,15 @@ def write_tiny_benchmark(folder: Path, seed: int = 0, people: int = 8, pairs: in
                 split = layout.HOLDOUT_ASSOCIATION
             else:
                 split = layout.FORGET
+            if split != layout.FORGET:
+                values[attribute] += f"-{hidden}"
             caption = f"Person Number{person} has the {values[attribute]}"
             file = f"{identity}_{k:03d}_ar-0.75.jpg"
-            splits[split].append(Pair(_image(rng, 18, 24), caption, identity, file))
+            source = rng if split == layout.FORGET else unseen
+            splits[split].append(Pair(_image(source, 18, 24), caption, identity, file))
             facts[file] = {"data_field": attribute, "caption": caption, "identity_id": identity}
             generic[file] = f"A photo of somebody, number {k}"
+        identities[identity] = {"name": f"Person Number{person}", **values}
     retain = splits[layout.RETAIN_SYNTH]
     for k in range(people * pairs):
         shown = f"{k:08d}" if k < people // 2 else None
@@ -78,11 +86,11 @@ def write_tiny_benchmark(folder: Path, seed: int = 0, people: int = 8, pairs: in
     write_json(folder / layout.GENERIC_CAPTIONS, generic)
     write_json(folder / layout.FRAGILE_IDS, disjoint[: len(disjoint) // 3])
     write_json(folder / layout.FRAGILE_SIMILARITIES, dict.fromkeys(disjoint, 0.0))
-    samples = [(_image(rng, 16, 16, "webp"), k % len(_CLASSES)) for k in range(12)]
+    samples = [(_image(unseen, 16, 16, "webp"), k % len(_CLASSES)) for k in range(12)]
     write_zeroshot(folder / layout.ZEROSHOT, _CLASSES, ["a photo of a {c}.", "a drawing of a {c}."], samples, 2)
-    for role in ("clean", "compromised"):
+    for role, name in (("clean", f"{hidden} clean"), ("compromised", f"{seed} compromised")):
         (folder / role).mkdir(exist_ok=True)
-        save_checkpoint(folder / role, tiny_model(f"{seed} {role}"), tiny_config())
+        save_checkpoint(folder / role, tiny_model(name), tiny_config())
     return folder
 
 

@@ -1,10 +1,11 @@
 import pytest
 import salmu_cliperase as plugin
 
-from salmu_core.testing import write_tiny_benchmark
-from salmu_core.testing.checks import assert_sound_run, loss_values, random_pairs, unit
+from salmu_core.testing import assert_uses_budget, check_method, loss_values, random_pairs, unit, write_tiny_benchmark
 
 (SPEC,) = plugin.salmu_methods()
+
+test_conformance = check_method("cliperase")
 
 
 def expected(forget, retain, weights=(1.0, 1.0, 1.0)):
@@ -35,6 +36,6 @@ def test_weights_scale_their_terms():
 
 def test_run(tmp_path):
     tiny = write_tiny_benchmark(tmp_path / "tiny")
-    outcome = assert_sound_run(SPEC, tiny, draws={"forget", "retain"})
+    outcome = assert_uses_budget(SPEC, tiny, draws={"forget", "retain"})
     first, last = outcome.scalars["forgetting"][0][1], outcome.scalars["forgetting"][-1][1]
     assert last < first

@@ -3,10 +3,20 @@ import pytest
 import salmu_delete as plugin
 
 from salmu_core.losses import total
-from salmu_core.testing import FixedPairs, fixed_step, write_tiny_benchmark
-from salmu_core.testing.checks import assert_sound_run, loss_values, random_pairs, unit
+from salmu_core.testing import (
+    FixedPairs,
+    assert_uses_budget,
+    check_method,
+    fixed_step,
+    loss_values,
+    random_pairs,
+    unit,
+    write_tiny_benchmark,
+)
 
 (SPEC,) = plugin.salmu_methods()
+
+test_conformance = check_method("delete")
 
 
 def test_salmubench_loss_has_the_two_terms():
@@ -60,8 +70,8 @@ def test_paper_loss_pushes_own_captions_away_and_is_least_without_them():
 
 
 def test_run(tmp_path):
-    assert_sound_run(SPEC, write_tiny_benchmark(tmp_path / "tiny"), draws={"forget", "retain"})
+    assert_uses_budget(SPEC, write_tiny_benchmark(tmp_path / "tiny"), draws={"forget", "retain"})
 
 
 def test_run_of_the_paper_variant_draws_no_retain_pairs(tmp_path):
-    assert_sound_run(SPEC, write_tiny_benchmark(tmp_path / "tiny"), draws={"forget"}, variant="paper")
+    assert_uses_budget(SPEC, write_tiny_benchmark(tmp_path / "tiny"), draws={"forget"}, variant="paper")

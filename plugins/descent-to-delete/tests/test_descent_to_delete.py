@@ -5,10 +5,11 @@ import pytest
 import salmu_descent_to_delete as plugin
 from pydantic import ValidationError
 
-from salmu_core.testing import run_method, write_tiny_benchmark
-from salmu_core.testing.checks import assert_sound_run
+from salmu_core.testing import assert_uses_budget, check_method, run_method, write_tiny_benchmark
 
 (SPEC,) = plugin.salmu_methods()
+
+test_conformance = check_method("descent-to-delete")
 TINY_TRAIN = 48
 
 
@@ -52,12 +53,12 @@ def test_noise_has_the_theorems_size_and_the_temperature_stays_in_range(tmp_path
 
 
 def test_run_draws_nothing(tmp_path):
-    assert_sound_run(SPEC, write_tiny_benchmark(tmp_path / "tiny"), draws=())
+    assert_uses_budget(SPEC, write_tiny_benchmark(tmp_path / "tiny"), draws=())
 
 
 def test_paper_variant_descends_on_retain_pairs_and_counts_its_steps(tmp_path):
     tiny = write_tiny_benchmark(tmp_path / "tiny")
-    outcome = assert_sound_run(SPEC, tiny, draws={"retain"}, variant="paper")
+    outcome = assert_uses_budget(SPEC, tiny, draws={"retain"}, variant="paper")
     steps = outcome.ledger.steps
     assert outcome.scalars["sigma"] == [(steps, pytest.approx(theorem(TINY_TRAIN, steps), rel=1e-9))]
 

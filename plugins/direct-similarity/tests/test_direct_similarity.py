@@ -2,10 +2,19 @@ import numpy as np
 import pytest
 import salmu_direct_similarity as plugin
 
-from salmu_core.testing import FixedPairs, write_tiny_benchmark
-from salmu_core.testing.checks import assert_sound_run, loss_values, random_pairs, unit
+from salmu_core.testing import (
+    FixedPairs,
+    assert_uses_budget,
+    check_method,
+    loss_values,
+    random_pairs,
+    unit,
+    write_tiny_benchmark,
+)
 
 (SPEC,) = plugin.salmu_methods()
+
+test_conformance = check_method("direct-similarity")
 
 
 def test_loss_is_the_mean_cosine_of_forget_pairs():
@@ -23,4 +32,4 @@ def test_loss_spans_the_cosines_range_and_looks_at_own_captions_only():
 
 
 def test_run(tmp_path):
-    assert_sound_run(SPEC, write_tiny_benchmark(tmp_path / "tiny"), draws={"forget"})
+    assert_uses_budget(SPEC, write_tiny_benchmark(tmp_path / "tiny"), draws={"forget"})

@@ -1,10 +1,18 @@
 import pytest
 import salmu_finetuning as plugin
 
-from salmu_core.testing import write_tiny_benchmark
-from salmu_core.testing.checks import assert_sound_run, loss_values, numpy_contrastive, random_pairs
+from salmu_core.testing import (
+    assert_uses_budget,
+    check_method,
+    loss_values,
+    numpy_contrastive,
+    random_pairs,
+    write_tiny_benchmark,
+)
 
 (SPEC,) = plugin.salmu_methods()
+
+test_conformance = check_method("finetuning")
 
 
 def test_loss_is_the_contrastive_loss_of_retain_pairs():
@@ -14,4 +22,4 @@ def test_loss_is_the_contrastive_loss_of_retain_pairs():
 
 
 def test_run_draws_no_forget_pairs(tmp_path):
-    assert_sound_run(SPEC, write_tiny_benchmark(tmp_path / "tiny"), draws={"retain"})
+    assert_uses_budget(SPEC, write_tiny_benchmark(tmp_path / "tiny"), draws={"retain"})

@@ -1,10 +1,19 @@
 import pytest
 import salmu_generic_captions as plugin
 
-from salmu_core.testing import run_method, write_tiny_benchmark
-from salmu_core.testing.checks import assert_sound_run, loss_values, numpy_contrastive, random_pairs
+from salmu_core.testing import (
+    assert_uses_budget,
+    check_method,
+    loss_values,
+    numpy_contrastive,
+    random_pairs,
+    run_method,
+    write_tiny_benchmark,
+)
 
 (SPEC,) = plugin.salmu_methods()
+
+test_conformance = check_method("generic-captions")
 
 
 def test_loss_is_the_contrastive_loss_of_forget_pairs_alone():
@@ -37,10 +46,10 @@ def test_every_image_is_trained_with_its_generic_caption(tmp_path, monkeypatch):
 
 
 def test_run(tmp_path):
-    assert_sound_run(SPEC, write_tiny_benchmark(tmp_path / "tiny"), draws={"forget"})
+    assert_uses_budget(SPEC, write_tiny_benchmark(tmp_path / "tiny"), draws={"forget"})
 
 
 def test_run_with_retain_pairs(tmp_path):
     tiny = write_tiny_benchmark(tmp_path / "tiny")
-    outcome = assert_sound_run(SPEC, tiny, draws={"forget", "retain"}, retain_weight=1.0)
+    outcome = assert_uses_budget(SPEC, tiny, draws={"forget", "retain"}, retain_weight=1.0)
     assert set(outcome.scalars) >= {"generic", "retain"}

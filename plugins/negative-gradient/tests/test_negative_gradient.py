@@ -1,10 +1,19 @@
 import pytest
 import salmu_negative_gradient as plugin
 
-from salmu_core.testing import fixed_step, write_tiny_benchmark
-from salmu_core.testing.checks import assert_sound_run, loss_values, numpy_contrastive, random_pairs
+from salmu_core.testing import (
+    assert_uses_budget,
+    check_method,
+    fixed_step,
+    loss_values,
+    numpy_contrastive,
+    random_pairs,
+    write_tiny_benchmark,
+)
 
 (SPEC,) = plugin.salmu_methods()
+
+test_conformance = check_method("negative-gradient")
 
 
 def test_loss_is_minus_the_contrastive_loss_of_forget_pairs():
@@ -22,4 +31,4 @@ def test_a_step_down_the_loss_drives_pairs_apart():
 
 
 def test_run(tmp_path):
-    assert_sound_run(SPEC, write_tiny_benchmark(tmp_path / "tiny"), draws={"forget"})
+    assert_uses_budget(SPEC, write_tiny_benchmark(tmp_path / "tiny"), draws={"forget"})

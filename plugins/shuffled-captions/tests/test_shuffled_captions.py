@@ -1,10 +1,19 @@
 import pytest
 import salmu_shuffled_captions as plugin
 
-from salmu_core.testing import run_method, write_tiny_benchmark
-from salmu_core.testing.checks import assert_sound_run, loss_values, numpy_contrastive, random_pairs
+from salmu_core.testing import (
+    assert_uses_budget,
+    check_method,
+    loss_values,
+    numpy_contrastive,
+    random_pairs,
+    run_method,
+    write_tiny_benchmark,
+)
 
 (SPEC,) = plugin.salmu_methods()
+
+test_conformance = check_method("shuffled-captions")
 
 
 def test_loss_is_the_contrastive_loss_of_forget_pairs():
@@ -37,4 +46,4 @@ def test_captions_are_permuted_once_a_run(tmp_path, monkeypatch):
 
 
 def test_run(tmp_path):
-    assert_sound_run(SPEC, write_tiny_benchmark(tmp_path / "tiny"), draws={"forget"})
+    assert_uses_budget(SPEC, write_tiny_benchmark(tmp_path / "tiny"), draws={"forget"})

@@ -2,10 +2,19 @@ import numpy as np
 import pytest
 import salmu_vlunlearn as plugin
 
-from salmu_core.testing import FixedPairs, write_tiny_benchmark
-from salmu_core.testing.checks import assert_sound_run, loss_values, random_pairs, unit
+from salmu_core.testing import (
+    FixedPairs,
+    assert_uses_budget,
+    check_method,
+    loss_values,
+    random_pairs,
+    unit,
+    write_tiny_benchmark,
+)
 
 (SPEC,) = plugin.salmu_methods()
+
+test_conformance = check_method("vlunlearn")
 ORDER = np.array([2, 0, 3, 4, 1])
 
 
@@ -45,4 +54,4 @@ def test_the_original_itself_only_has_pairs_to_decouple():
 
 
 def test_run(tmp_path):
-    assert_sound_run(SPEC, write_tiny_benchmark(tmp_path / "tiny"), draws={"forget", "retain"})
+    assert_uses_budget(SPEC, write_tiny_benchmark(tmp_path / "tiny"), draws={"forget", "retain"})

@@ -1,0 +1,266 @@
+"""Conformance: examines an installed method or metric, rule by rule, whatever it does.
+
+    test_conformance = check_method("my-method")
+
+is a whole test module. Importing this costs no torch.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from salmu_core.plugins import CORE, Declared, PluginRow, Zoo, code_hash, discover
+from salmu_core.specs import MetricSpec
+from salmu_core.testing.findings import Finding, Report, Verdict
+from salmu_core.testing.rules import METHOD_RULES, METRIC_RULES, Rule
+from salmu_core.testing.supervisor import Told, Trial
+from salmu_core.testing.trial import Request
+
+#: Of the two processes: sets of strings have another order in each, and the same every time.
+_HASH_SEEDS = (1, 4321)
+#: Seconds a plugin may be busy with one thing before it counts as endless.
+PATIENCE = 60.0
+RULES: dict[str, tuple[Rule, ...]] = {"method": METHOD_RULES, "metric": METRIC_RULES}
+_PLACEHOLDER = re.compile(r"https?://(www\.)?example\.(org|com|net)(/|$)")
+
+
+class ConformanceAdvice(UserWarning):
+    """Something about a plugin that breaks nothing and could be better."""
+
+
+def check_method(name: str, *, patience: float = PATIENCE) -> Callable[..., None]:
+    """A pytest test, parametrised by rule, of an installed method.
+
+    Use it as ``test_conformance = check_method("my-method")``. A rule the method is known to break stands in
+    ``MethodSpec.known_failures`` with its reason, where everybody sees it; a rule can't be left out here.
+
+    Args:
+        name: The method's name.
+        patience: Seconds a run may take before it counts as endless.
+    """
+    return _test("method", name, patience)
+
+
+def check_metric(name: str, *, patience: float = PATIENCE) -> Callable[..., None]:
+    """A pytest test, parametrised by rule, of an installed metric; see `check_method`."""
+    return _test("metric", name, patience)
+
+
+def examine(
+    kind: str,
+    name: str,
+    *,
+    patience: float = PATIENCE,
+    on_stage: Callable[[str], None] = lambda stage: None,
+) -> Report:
+    """Examine an installed method or metric.
+
+    Args:
+        kind: ``method`` or ``metric``.
+        name: Its name.
+        patience: Seconds it may be busy with one thing.
+        on_stage: Told what is being done.
+
+    Raises:
+        UnknownNameError: Nothing of that name is installed, not even broken.
+    """
+    start = time.perf_counter()
+    rules, zoo = RULES[kind], discover()
+    shelf: Mapping[str, Declared[Any]] = zoo.methods if kind == "method" else zoo.metrics
+    row = _broken_row(zoo, kind, name) if name not in shelf else None
+    declared = None if row is not None else shelf[name]
+    problems: dict[str, tuple[str | None, bool]] = {}
+    if declared is None:
+        assert row is not None
+        problems["loads"] = row.problem, False
+        plugin, module = f"{row.distribution} {row.version}", row.module
+    else:
+        plugin, module = f"{declared.distribution} {declared.version}", declared.module
+        alone = _imported(module)
+        problems |= _declaration(declared, zoo)
+        problems |= _tried(kind, declared, _row(zoo, declared), patience, on_stage)
+        heavy = alone.communicate()[0].strip().endswith("True")
+        problems["light"] = f"importing {module} imports torch" if heavy else None, True
+    known: Mapping[str, str] = declared.spec.known_failures if declared else {}
+    if unknown := sorted(set(known) - {rule.name for rule in rules}):
+        problems["loads"] = f"known_failures names {', '.join(unknown)}, which is no rule", False
+    who = f"{kind} {name!r} of {plugin}"
+    findings = tuple(_finding(rule, problems, known.get(rule.name), who) for rule in rules)
+    return Report(kind, name, plugin, _hash(module), _environment(), findings, round(time.perf_counter() - start, 1))
+
+
+def _test(kind: str, name: str, patience: float) -> Callable[..., None]:
+    import pytest
+
+    @cache
+    def report() -> Report:
+        return examine(kind, name, patience=patience)
+
+    @pytest.mark.salmu_conformance
+    @pytest.mark.parametrize("rule", [rule.name for rule in RULES[kind]])
+    def test(rule: str) -> None:
+        found = report()[rule]
+        if found.verdict == "known":
+            pytest.xfail(found.sentence)
+        if found.verdict == "not run":
+            pytest.skip(found.sentence)
+        if found.verdict == "failed":
+            pytest.fail(found.sentence, pytrace=False)
+        if found.verdict == "advice":
+            import warnings
+
+            warnings.warn(found.sentence, ConformanceAdvice, stacklevel=1)
+
+    test.__doc__ = f"Rules of conformance of {kind} {name!r}."
+    return test
+
+
+def _finding(rule: Rule, problems: Mapping[str, tuple[str | None, bool]], reason: str | None, who: str) -> Finding:
+    if rule.name not in problems:
+        return Finding(rule.name, "not run", f"{who}: {rule.name!r} was not reached, because of what failed before.")
+    problem, advice = problems[rule.name]
+    verdict: Verdict = "passed"
+    sentence = ""
+    if problem is not None:
+        verdict = "known" if reason else "advice" if advice else "failed"
+        verb = "could do better by" if verdict == "advice" else "breaks"
+        sentence = f"{who} {verb} the rule {rule.name!r}: {problem.rstrip('.')}. {rule.remedy}"
+        if verdict == "known":
+            sentence = f"{problem.rstrip('.')}. Known: {reason}"
+    elif reason:
+        verdict = "failed"
+        sentence = (
+            f"{who} lists {rule.name!r} in known_failures ({reason}), but it holds. Take it out, so that it is noticed "
+            "when it breaks."
+        )
+    return Finding(rule.name, verdict, sentence)
+
+
+def _broken_row(zoo: Zoo, kind: str, name: str) -> PluginRow | None:
+    for row in zoo.problems:
+        if row.name == name or f"{kind} {name}" in row.declares:
+            return row
+    return None
+
+
+def _row(zoo: Zoo, declared: Declared[Any]) -> PluginRow:
+    owns = (declared.distribution, declared.module)
+    return next(row for row in zoo.plugins if (row.distribution, row.module) == owns)
+
+
+def _declaration(declared: Declared[Any], zoo: Zoo) -> dict[str, tuple[str | None, bool]]:
+    """What can be said without running anything."""
+    spec, row = declared.spec, _row(zoo, declared)
+    single = len(row.declares) == 1
+    named = None if row.name == spec.name or not single else f"its entry point is called {row.name!r}"
+    source = spec.departures or getattr(spec, "code", "")
+    vague = f"its paper is the placeholder {spec.paper}" if _PLACEHOLDER.match(spec.paper) else None
+    silent = None if source or isinstance(spec, MetricSpec) else "it names neither departures nor reference code"
+    return {
+        "loads": (row.problem, False),
+        "named": (named, False),
+        "api-range": (_open_range(declared.distribution), False),
+        "provenance": (vague or silent, True),
+    }
+
+
+def _open_range(distribution: str) -> str | None:
+    try:
+        stated = [Requirement(line) for line in requires(distribution) or ()]
+    except PackageNotFoundError:
+        stated = []
+    for requirement in stated:
+        if canonicalize_name(requirement.name) == CORE:
+            signs = {specifier.operator for specifier in requirement.specifier}
+            closed = signs & {"<", "<=", "==", "~="} and signs & {">", ">=", "==", "~="}
+            return None if closed else f"it depends on {requirement}, a range without both ends"
+    return f"{distribution} does not depend on {CORE}"
+
+
+def _imported(module: str) -> subprocess.Popen[str]:
+    """A fresh interpreter that imports a plugin and says whether torch came with it."""
+    code = f"import sys; sys.path[:] = {sys.path!r}; import {module.partition(':')[0]}; print('torch' in sys.modules)"
+    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+
+def _tried(
+    kind: str,
+    declared: Declared[Any],
+    row: PluginRow,
+    patience: float,
+    on_stage: Callable[[str], None],
+) -> dict[str, tuple[str | None, bool]]:
+    """What two processes say that run it."""
+    scratch = Path(tempfile.mkdtemp(prefix="salmu-check-"))
+    trials: list[Trial] = []
+    try:
+        for hash_seed in _HASH_SEEDS:
+            folder = scratch / str(hash_seed)
+            folder.mkdir()
+            request = Request(
+                kind=kind,
+                name=declared.spec.name,
+                distribution=declared.distribution,
+                entry_point=(row.name, row.module),
+                scratch=folder,
+                path=tuple(sys.path),
+                twice=bool(trials),
+            )
+            trials.append(Trial(request, hash_seed))
+        first, second = trials
+        told = first.wait(patience, on_stage)
+        found = dict(told.rules) | _ending(told, patience)
+        if "bytes" in told.facts:
+            on_stage("comparing with another process")
+            found["elsewhere"] = _compared(told, second.wait(patience)), False
+        return found
+    finally:
+        for trial in trials:
+            trial.kill()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _ending(told: Told, patience: float) -> dict[str, tuple[str | None, bool]]:
+    if told.ended:
+        return {"ends": (None, False), "alive": (None, False)}
+    if told.exit_code is None:
+        return {"ends": (f"{told.stage} was still going after {patience:g} s", False)}
+    said = f"; it said: {told.output.strip().splitlines()[-1]}" if told.output.strip() else ""
+    return {"ends": (None, False), "alive": (f"{told.stage} ended the process with {told.exit_code}{said}", False)}
+
+
+def _compared(first: Told, second: Told) -> str | None:
+    if "bytes" not in second.facts:
+        said = next((p for p, advice in second.rules.values() if p and not advice), second.output.strip()[-300:])
+        return f"in another process, {second.stage} came to nothing: {said}"
+    return None if first.facts["bytes"] == second.facts["bytes"] else "another process got other bytes"
+
+
+def _hash(module: str) -> str:
+    try:
+        return code_hash(module)
+    except (ImportError, ValueError):
+        return ""
+
+
+def _environment() -> dict[str, str]:
+    libraries: Sequence[str] = (CORE, "torch", "open-clip-torch")
+    return {
+        **{name: version(name) for name in libraries},
+        "python": platform.python_version(),
+        "on": f"{platform.system()} {platform.machine()}",
+    }

@@ -1,0 +1,212 @@
+"""Finds out whether the rules hold of a method, by running it on a benchmark of a few rows."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import nn
+
+from salmu_core import fit
+from salmu_core.benchmark import open_benchmark
+from salmu_core.config import TrainingConfig
+from salmu_core.plugins import discover
+from salmu_core.runner import Outcome, run_one
+from salmu_core.session import TrainingSession
+from salmu_core.specs import MethodSpec
+from salmu_core.testing.tiny import write_tiny_benchmark
+from salmu_core.testing.witness import Witness
+from salmu_core.weights import fingerprint
+
+if TYPE_CHECKING:
+    from salmu_core.testing.trial import Journal
+
+#: Not a whole number, so that a budget that is overdrawn shows.
+BUDGET = 1.9
+BATCH = 4
+
+
+def examine(spec: MethodSpec, scratch: Path, journal: Journal, twice: bool) -> None:
+    """Run a method often enough to know; the second process makes the first run only."""
+    torch.set_num_threads(1)
+    runs = _Runs(spec, scratch, journal)
+    if twice:
+        first = runs.make("a run in another process", "tiny", seed=0)
+        journal.fact("bytes", fingerprint(first.model) if first.status == "valid" else first.status)
+        return
+    _config(spec, journal)
+    witness = Witness(scratch / "tiny")
+    first = runs.make("a run with seed 0", "tiny", seed=0, witness=witness)
+    _report(first, witness, scratch, journal)
+    if first.status != "valid":
+        return
+    bytes_0 = fingerprint(first.model)
+    journal.fact("bytes", bytes_0)
+    other = runs.make("a run with seed 1", "tiny", seed=1)
+    again = runs.make("a second run with seed 0", "tiny", seed=0)
+    same = fingerprint(again.model) == bytes_0
+    problem = None if same and again.status == other.status == "valid" else _difference(other, again)
+    journal.rule("same-bytes", problem)
+    hidden = fingerprint(runs.make("a run beside other holdouts", "hidden", seed=0).model) == bytes_0
+    if same and not hidden:
+        journal.rule("blind", "with other holdouts, zero-shot images and Clean model it left other weights")
+    elif witness.read:
+        journal.rule("blind", f"it read {witness.read[0]}")
+    elif same:
+        journal.rule("blind")
+    small = runs.make("a run on a forget set smaller than a batch", "small", seed=0, default=True)
+    journal.rule("one-batch", None if small.status == "valid" else _what(small))
+    AcceleratorState._reset_state(reset_partial_state=True)
+    runs.accelerator = Accelerator(cpu=True, mixed_precision="bf16")
+    mixed = runs.make("a run under bfloat16", "tiny", seed=0)
+    # NaN may be bfloat16's own doing; an exception is the method's.
+    journal.rule("bf16", _what(mixed) if mixed.status in ("crashed", "altered") else None)
+
+
+class _Runs:
+    """Makes runs on tiny benchmarks: one, the same with other holdouts, and one of a few rows."""
+
+    def __init__(self, spec: MethodSpec, scratch: Path, journal: Journal) -> None:
+        self._spec = spec
+        self._scratch = scratch
+        self._journal = journal
+        self._sessions: dict[str, TrainingSession] = {}
+        self.accelerator = Accelerator(cpu=True)
+
+    def make(
+        self, stage: str, benchmark: str, *, seed: int, witness: Witness | None = None, default: bool = False
+    ) -> Outcome:
+        session = self._session(benchmark)
+        self._journal.at(stage)
+        trains = issubclass(self._spec.config, TrainingConfig) and not default
+        config = self._spec.config(**({"batch_size": BATCH} if trains else {}))
+        spec = self._spec if witness is None else _watched(self._spec, witness)
+        with _own_optimizers() as built:
+            outcome = run_one(spec, config, BUDGET, seed, session, self.accelerator)
+        if witness is not None:
+            self._journal.rule("loop", f"it built its own {built[0]}" if built else None)
+        return outcome
+
+    def _session(self, name: str) -> TrainingSession:
+        if name not in self._sessions:
+            self._journal.at(f"opening the benchmark {name}")
+            folder = self._scratch / name
+            write_tiny_benchmark(folder, people=4 if name == "small" else 8, hidden=7 if name == "hidden" else None)
+            opened = open_benchmark(str(folder), discover(()), lambda stage, fraction: None)
+            self._sessions[name] = TrainingSession.open(opened, self.accelerator)
+        return self._sessions[name]
+
+
+def _watched(spec: MethodSpec, witness: Witness) -> MethodSpec:
+    """The same method, watched while its own code runs."""
+
+    def watch(function: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(*args: Any) -> Any:
+            with witness.watching():
+                return function(*args)
+
+        return watched
+
+    field = "loss" if spec.loss is not None else "unlearn"
+    return spec.model_copy(update={field: watch(getattr(spec, field))})
+
+
+@contextmanager
+def _own_optimizers() -> Iterator[list[str]]:
+    """Names of the optimizers that somebody else than the core's loop makes meanwhile."""
+    built: list[str] = []
+    original = torch.optim.Optimizer.__init__
+
+    def init(self: torch.optim.Optimizer, *args: Any, **kwargs: Any) -> None:
+        frame = sys._getframe(1)
+        while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("torch."):
+            frame = frame.f_back
+        if frame.f_globals.get("__name__") != fit.__name__:
+            built.append(f"torch.optim.{type(self).__name__}")
+        original(self, *args, **kwargs)
+
+    torch.optim.Optimizer.__init__ = init  # type: ignore[method-assign]
+    try:
+        yield built
+    finally:
+        torch.optim.Optimizer.__init__ = original  # type: ignore[method-assign]
+
+
+def _config(spec: MethodSpec, journal: Journal) -> None:
+    kind, problem = spec.config, None
+    config = kind()
+    bare = [name for name, field in kind.model_fields.items() if not field.description]
+    if kind.model_config.get("extra") != "forbid" or not kind.model_config.get("frozen"):
+        problem = f"{kind.__name__} accepts unknown settings or can be changed"
+    elif bare:
+        problem = f"{kind.__name__} has no description for {', '.join(bare)}"
+    else:
+        try:
+            if kind.model_validate_json(config.model_dump_json()) != config:
+                problem = f"{kind.__name__} is another one after being written as JSON and read again"
+            kind.model_json_schema()
+        except ValueError as error:
+            problem = f"{kind.__name__} can't be written as JSON and read again: {error}"
+    journal.rule("config", problem)
+
+
+#: Which rule a run of each status breaks.
+_BROKEN = {"unchanged": "changes", "non-finite": "finite", "altered": "shape", "over-budget": "budget"}
+
+
+def _report(outcome: Outcome, witness: Witness, scratch: Path, journal: Journal) -> None:
+    """What the first run and its witness say."""
+    journal.rule("random", f"it touched {witness.drew[0]}" if witness.drew else None)
+    journal.rule("globals", f"it changed {', '.join(sorted(set(witness.changed))[:3])}" if witness.changed else None)
+    left = [p for folder in ("work", "home") for p in (scratch / folder).rglob("*")]
+    written = witness.written or [str(path) for path in left]
+    journal.rule("files", f"it wrote {written[0]}" if written else None)
+    journal.rule("alone", f"it called {witness.outside[0]}" if witness.outside else None)
+    broken = _BROKEN.get(outcome.status, "runs")
+    if broken == "shape" and ("Compromised" in outcome.reason or "ctx.reference" in outcome.reason):
+        broken = "original"
+    if outcome.status == "crashed":
+        journal.rule("runs", _what(outcome))
+        return
+    journal.rule("runs")
+    for rule in (*_BROKEN.values(), "original"):
+        if outcome.status == "valid" or rule == broken:
+            journal.rule(rule, None if outcome.status == "valid" else outcome.reason)
+    if outcome.status == "valid":
+        journal.rule("tidy", _untidy(outcome.model))
+
+
+def _untidy(model: nn.Module) -> str | None:
+    for name, p in model.named_parameters():
+        if not p.requires_grad:
+            return f"{name} no longer takes gradients"
+        if p.grad is not None:
+            return f"{name}.grad is left behind"
+    for name, module in model.named_modules():
+        if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks:
+            return f"a hook is left on {name or 'the model'}"
+        own = [key for key, value in vars(module).items() if callable(value) and key.startswith(("forward", "encode"))]
+        if own:
+            return f"{own[0]} of {name or 'the model'} is replaced"
+    return None
+
+
+def _what(outcome: Outcome) -> str:
+    where = ""
+    if outcome.traceback:
+        frames = [line.strip() for line in outcome.traceback.splitlines() if line.strip().startswith("File ")]
+        where = f" ({frames[-1]})" if frames else ""
+    return f"the run is {outcome.status}: {outcome.reason}{where}"
+
+
+def _difference(other: Outcome, again: Outcome) -> str:
+    for seed, outcome in ((1, other), (0, again)):
+        if outcome.status != "valid":
+            return f"with seed {seed}, {_what(outcome)}"
+    return "two runs with seed 0, another between them, left other weights"

@@ -1,0 +1,145 @@
+"""Finds out whether the rules hold of a metric, by computing it for a few small models."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from salmu_core.clip import Clip, load_clip
+from salmu_core.context import MetricContext
+from salmu_core.dataset import EvaluationData, read_evaluation
+from salmu_core.embeddings import Embedder, Images
+from salmu_core.evaluate import compute_one
+from salmu_core.hashing import hash_json
+from salmu_core.plugins import Declared
+from salmu_core.specs import MetricSpec
+from salmu_core.testing.tiny import tiny_model, write_tiny_benchmark
+from salmu_core.testing.witness import Witness
+
+if TYPE_CHECKING:
+    from salmu_core.testing.trial import Journal
+
+
+@dataclass
+class _Computed:
+    """A metric's values of one model, their exact bits, and what went wrong."""
+
+    values: dict[str, float]
+    error: str | None
+    bits: str
+    has_rows: bool
+
+
+class _Recording(MetricContext):
+    """Remembers which splits were asked for."""
+
+    def __init__(self, given: MetricContext, asked: set[str]) -> None:
+        super().__init__(given._embedder, tuple(given._reads), given._metric)
+        self._asked = asked
+
+    def _allow(self, split: str) -> str:
+        self._asked.add(split)
+        return super()._allow(split)
+
+
+class _Bench:
+    """A small benchmark, and models to score on it."""
+
+    def __init__(self, folder: Path, people: int) -> None:
+        self.folder = write_tiny_benchmark(folder, people=people)
+        self.data: EvaluationData = read_evaluation(folder, folder / "zeroshot")
+        self._images: Images | None = None
+
+    def embedder(self, model: str) -> Embedder:
+        """Of ``compromised``, ``clean``, or an untrained model of another name."""
+        reference = model in ("compromised", "clean")
+        clip: Clip = load_clip(self.folder / (model if reference else "clean"))
+        if not reference:
+            clip.model.load_state_dict(tiny_model(model).state_dict())
+        self._images = self._images or Images(self.data, clip)
+        return Embedder(clip, self.data, self._images)
+
+
+def examine(declared: Declared[MetricSpec], scratch: Path, journal: Journal, twice: bool) -> None:
+    """Compute a metric often enough to know; the second process computes it once."""
+    torch.set_num_threads(1)
+    journal.at("opening the benchmark")
+    bench = _Bench(scratch / "tiny", people=12)
+    embedder = bench.embedder("compromised")
+    if twice:
+        journal.at("computing it in another process")
+        journal.fact("bytes", _compute(declared, embedder).bits)
+        return
+    asked: set[str] = set()
+    witness = Witness(bench.folder)
+    before = _embeddings(embedder, declared.spec)
+    journal.at("computing it")
+    first = _compute(declared, embedder, witness, asked)
+    _report(declared.spec, first, asked, witness, scratch, journal)
+    if first.error:
+        return
+    journal.fact("bytes", first.bits)
+    journal.rule("untouched", None if _embeddings(embedder, declared.spec) == before else "it changed them in place")
+    journal.rule("rows", None if first.has_rows else "it returns none", advice=True)
+    journal.at("computing it again")
+    for use_up in (random.random, np.random.rand, lambda: torch.rand(1)):
+        use_up()
+    repeated = _compute(declared, embedder).bits == _compute(declared, bench.embedder("compromised")).bits == first.bits
+    journal.rule("same-bits", None if repeated else "computed again for the same model, it is another value")
+    journal.at("computing it for other models")
+    others = [_compute(declared, bench.embedder(name)) for name in ("clean", "a", "b", "c")]
+    constant = all(other.bits == first.bits for other in others)
+    journal.rule("responds", f"five models have the very same {first.values}" if constant else None)
+    journal.at("computing it on a dozen rows")
+    small = _compute(declared, _Bench(scratch / "small", people=4).embedder("compromised"))
+    journal.rule("small", small.error)
+
+
+def _compute(
+    declared: Declared[MetricSpec], embedder: Embedder, witness: Witness | None = None, asked: set[str] | None = None
+) -> _Computed:
+    def compute(ctx: MetricContext) -> Any:
+        given = ctx if asked is None else _Recording(ctx, asked)
+        if witness is None:
+            return declared.spec.compute(given)
+        with witness.watching():
+            return declared.spec.compute(given)
+
+    entry, tables = compute_one(replace(declared, spec=declared.spec.model_copy(update={"compute": compute})), embedder)
+    exact = {name: value.hex() for name, value in entry.values.items()}
+    rows = [table.to_pydict() for table in tables]
+    return _Computed(entry.values, entry.error, hash_json([exact, entry.details, rows, entry.error]), bool(tables))
+
+
+def _report(
+    spec: MetricSpec, first: _Computed, asked: set[str], witness: Witness, scratch: Path, journal: Journal
+) -> None:
+    journal.rule("random", f"it touched {witness.drew[0]}" if witness.drew else None)
+    journal.rule("globals", f"it changed {', '.join(sorted(set(witness.changed))[:3])}" if witness.changed else None)
+    left = [p for folder in ("work", "home") for p in (scratch / folder).rglob("*")]
+    written = witness.written or [str(path) for path in left]
+    journal.rule("files", f"it wrote {written[0]}" if written else None)
+    journal.rule("alone", f"it called {witness.outside[0]}" if witness.outside else None)
+    undeclared, unread = sorted(asked - set(spec.reads)), sorted(set(spec.reads) - asked)
+    if undeclared:
+        journal.rule("splits", f"it asks for {', '.join(undeclared)}, which `reads` does not list")
+    elif first.error is None:
+        unused = f"`reads` lists {', '.join(unread)}, which it never asks for" if unread else None
+        journal.rule("splits", unused, advice=True)
+    journal.rule("computes", first.error)
+
+
+def _embeddings(embedder: Embedder, spec: MetricSpec) -> str:
+    """The very bits of what the context hands out."""
+    ctx = MetricContext(embedder, spec.reads, spec.name)
+    found = []
+    for split in spec.reads:
+        found.append(ctx.images(split).numpy().tobytes().hex())
+        if split != "zeroshot":
+            found.append(ctx.texts(ctx.captions(split)).numpy().tobytes().hex())
+    return hash_json(found)

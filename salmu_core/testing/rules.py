@@ -1,0 +1,206 @@
+"""The rules of conformance: what must hold of every method and metric, why, and what to do where it doesn't.
+
+`salmu_core.testing.method_trial` and `metric_trial` find out whether they hold. Importing this costs no torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule of conformance.
+
+    Attributes:
+        name: As it stands in reports, test ids and ``known_failures``.
+        demand: What must hold, in a sentence.
+        remedy: What to do where it doesn't.
+    """
+
+    name: str
+    demand: str
+    remedy: str
+
+
+_DECLARED = (
+    Rule(
+        "loads",
+        "The plugin is found, imported and declares what its hooks promise.",
+        "`salmu plugins` shows the same sentence; SALMU_DEBUG=1 shows the traceback.",
+    ),
+    Rule(
+        "named",
+        "A plugin of one declaration has an entry point of its name.",
+        "Rename the entry point in pyproject.toml, or the declaration.",
+    ),
+    Rule(
+        "api-range",
+        "The distribution says which API versions of salmu-core it was written for.",
+        'Depend on a range with both ends, as in "salmu-core>=0.1,<0.2".',
+    ),
+    Rule(
+        "provenance",
+        "The declaration says where it is published and what differs here.",
+        "Fill in `paper` and `departures` (or, for a method, `code`).",
+    ),
+    Rule(
+        "light",
+        "Importing the plugin does not import torch, so that listings stay instant.",
+        "Import torch inside functions, and under TYPE_CHECKING for annotations.",
+    ),
+)
+
+_BEHAVED = (
+    Rule(
+        "ends",
+        "It ends.",
+        "Look for a loop without an end; `ctx.budget` says what may still be drawn.",
+    ),
+    Rule(
+        "alive",
+        "It leaves the process alive.",
+        "Raise an exception instead of ending the process; look for os._exit, signals and native crashes.",
+    ),
+    Rule(
+        "random",
+        "It neither draws from nor seeds the global random generators.",
+        "Draw from a generator of your own: a method from `ctx.rng`, `ctx.randn_like` or `step.permutation`, a metric "
+        "from numpy.random.default_rng(a constant).",
+    ),
+    Rule(
+        "globals",
+        "It leaves the state of the process as it found it.",
+        "Use context managers (torch.no_grad, monkeypatching in tests only) and put back what you change.",
+    ),
+    Rule(
+        "files",
+        "It writes no file but temporary ones.",
+        "Return what you found, or keep it with `ctx.log`; the runner writes checkpoints and records.",
+    ),
+    Rule(
+        "alone",
+        "It starts no other process and opens no connection.",
+        "Ship what it needs with the plugin; results must not depend on a network.",
+    ),
+)
+
+METHOD_RULES: tuple[Rule, ...] = (
+    *_DECLARED,
+    Rule(
+        "config",
+        "The settings have described fields, refuse unknown ones, and survive being written as JSON.",
+        "Derive the class from MethodConfig or TrainingConfig and give every field a Field(description=...).",
+    ),
+    Rule(
+        "runs",
+        "A run on a small benchmark ends without an exception.",
+        "`salmu_core.testing.run_method` makes the same run in your own process, for a debugger.",
+    ),
+    *_BEHAVED,
+    Rule(
+        "changes",
+        "At least one weight of ctx.model changes.",
+        "The result is what is in ctx.model: change it in place, by ctx.fit or inside ctx.edit().",
+    ),
+    Rule(
+        "finite",
+        "Loss and weights stay finite.",
+        "Lower the default learning rate, bound the loss, and guard divisions and logarithms.",
+    ),
+    Rule(
+        "shape",
+        "Names, shapes and types of the model's tensors stay as they were.",
+        "Change values only: no new parameters, no .half(), no resizing; merge adapters before returning.",
+    ),
+    Rule(
+        "original",
+        "Compromised and ctx.reference stay untouched.",
+        "Write to ctx.model only; copy.deepcopy what you need a second model of.",
+    ),
+    Rule(
+        "tidy",
+        "Gradient flags, gradients, hooks and parametrisations of ctx.model are as they were.",
+        "Choose parameters by ctx.fit(params=...), remove hooks in a `finally`, use torch.autograd.grad.",
+    ),
+    Rule(
+        "budget",
+        "It draws no more pairs than its budget allows.",
+        "Let ctx.fit and ctx.gradients stop by themselves; look at ctx.budget in a loop of your own.",
+    ),
+    Rule(
+        "one-batch",
+        "It survives a forget set smaller than one batch, at its default settings.",
+        "Take batch sizes from the batch itself (len(step.forget)), and don't assume a second step.",
+    ),
+    Rule(
+        "same-bytes",
+        "The same seed gives the same bytes, whatever ran before.",
+        "Keep no state in the module between runs, and draw random numbers from ctx.rng only.",
+    ),
+    Rule(
+        "elsewhere",
+        "The same seed gives the same bytes in another process.",
+        "Look for sets of strings, hash() and the clock: sort, or use dicts, which keep their order.",
+    ),
+    Rule(
+        "loop",
+        "Training happens in ctx.fit, which owns the optimizer, the schedule and precision.",
+        "Call ctx.fit(loss, steps=..., params=..., config=...), several times if need be.",
+    ),
+    Rule(
+        "blind",
+        "The result does not depend on anything but the forget set, the retain set and Compromised.",
+        "Use what the context gives; holdouts, the zero-shot set and Clean are for the judge.",
+    ),
+    Rule(
+        "bf16",
+        "A run under bfloat16 mixed precision ends as well.",
+        "Leave types to autocast, call .float() where precision matters, and compare tensors of one type.",
+    ),
+)
+
+METRIC_RULES: tuple[Rule, ...] = (
+    *_DECLARED,
+    Rule(
+        "computes",
+        "It returns a MetricResult with finite values for the figures it declares.",
+        "`salmu evaluate` shows the same sentence.",
+    ),
+    *_BEHAVED,
+    Rule(
+        "splits",
+        "It reads the splits it declares, and all of them.",
+        "Make `reads` list exactly what compute() asks its context for.",
+    ),
+    Rule(
+        "rows",
+        "It returns one value a row, from which intervals are made.",
+        "Return PerRow(split, {column: values}); a column with a figure's name has the figure as its mean.",
+    ),
+    Rule(
+        "untouched",
+        "The embeddings that all metrics share stay as they are.",
+        "Copy before changing in place: x = ctx.images(split).clone().",
+    ),
+    Rule(
+        "same-bits",
+        "The same weights give the same bits, whatever was computed before.",
+        "Keep no state between calls, and seed a generator of your own in each.",
+    ),
+    Rule(
+        "elsewhere",
+        "The same weights give the same bits in another process.",
+        "Look for sets of strings, hash() and the clock: sort, or use dicts, which keep their order.",
+    ),
+    Rule(
+        "responds",
+        "Different models get different values.",
+        "A figure that no model changes measures nothing: look at what compute() does with the embeddings.",
+    ),
+    Rule(
+        "small",
+        "It works on a benchmark of a dozen rows.",
+        "Use what there is where a pool is smaller than you would like, and record its size in `details`.",
+    ),
+)

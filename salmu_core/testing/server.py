@@ -1,0 +1,119 @@
+"""Processes that have torch already and fork trials, so that it is imported once for many of them.
+
+Two of them, whose sets of strings are ordered differently: what comes out the same in both does not depend on that.
+Importing this costs no torch.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import subprocess
+import sys
+from functools import cache
+from importlib import import_module
+
+from salmu_core.testing.trial import PRELOADED, main
+
+
+@cache
+def server(hash_seed: int) -> Server:
+    """The server of one order of sets; it starts when first asked for and ends with this process."""
+    made = Server(hash_seed)
+    atexit.register(made.close)
+    return made
+
+
+class Server:
+    """A process that starts trials; where an operating system has no fork, each is a fresh interpreter.
+
+    Args:
+        hash_seed: ``PYTHONHASHSEED`` of the trials.
+    """
+
+    def __init__(self, hash_seed: int) -> None:
+        self._environment = {
+            **os.environ,
+            "PYTHONHASHSEED": str(hash_seed),
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait by spinning starve each other; read by torch's import
+        }
+        self._fresh: dict[int, subprocess.Popen[str]] = {}
+        self._process = self._python("from salmu_core.testing.server import serve; serve()") if _FORKS else None
+
+    def start(self, request: str) -> int:
+        """Start a trial; returns the number of its process."""
+        if self._process is None:
+            process = self._python("import sys; from salmu_core.testing.trial import main; main(sys.argv[1])", request)
+            self._fresh[process.pid] = process
+            return process.pid
+        return int(self._ask(f"start {request}"))
+
+    def poll(self, pid: int) -> int | None:
+        """Exit code of a trial, negative for a signal; None while it is going on."""
+        if self._process is None:
+            return self._fresh[pid].poll()
+        said = self._ask(f"poll {pid}")
+        return None if said == "on" else int(said)
+
+    def kill(self, pid: int) -> None:
+        """End a trial, if it hasn't ended."""
+        if self._process is None:
+            self._fresh[pid].kill()
+        else:
+            self._ask(f"kill {pid}")
+
+    def close(self) -> None:
+        """End the server."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+
+    def _python(self, code: str, *words: str) -> subprocess.Popen[str]:
+        pipe = subprocess.PIPE if _FORKS else subprocess.DEVNULL
+        return subprocess.Popen(
+            [sys.executable, "-c", code, *words],
+            env=self._environment,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def _ask(self, line: str) -> str:
+        assert self._process is not None and self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+        return self._process.stdout.readline().strip()
+
+
+_FORKS = hasattr(os, "fork")
+
+
+def serve() -> None:
+    """Answer ``start REQUEST``, ``poll PID`` and ``kill PID`` from standard input until it closes."""
+    for module in PRELOADED:
+        import_module(module)
+    codes: dict[int, int] = {}
+    going: set[int] = set()
+    for line in sys.stdin:
+        word, _, rest = line.rstrip("\n").partition(" ")
+        if word == "start":
+            pid = os.fork()
+            if pid == 0:
+                os.close(0)
+                main(rest)
+                os._exit(0)
+            going.add(pid)
+            print(pid, flush=True)
+            continue
+        pid = int(rest)
+        if word == "kill" and pid in going:
+            os.kill(pid, signal.SIGKILL)
+        if pid in going:
+            ended, status = os.waitpid(pid, 0 if word == "kill" else os.WNOHANG)
+            if ended:
+                going.remove(pid)
+                codes[pid] = os.waitstatus_to_exitcode(status)
+        print(codes.get(pid, "on"), flush=True)

@@ -1,0 +1,124 @@
+"""A trial: one plugin examined in a process of its own, which tells what it finds line by line.
+
+It writes as it goes, because a plugin may end the process or never return.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import traceback
+from importlib.metadata import EntryPoint, distributions
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from salmu_core.hookspecs import PROJECT
+from salmu_core.plugins import Zoo, discover
+
+#: What the server imports that trials are forked from, so that torch is imported once for many of them.
+PRELOADED = ("salmu_core.testing.trial", "salmu_core.testing.method_trial", "salmu_core.testing.metric_trial")
+
+
+class Request(BaseModel):
+    """What to examine, and where.
+
+    Attributes:
+        kind: ``method`` or ``metric``.
+        name: Its name.
+        distribution: The distribution that brings it.
+        entry_point: Name and value of its entry point.
+        scratch: An empty folder.
+        path: The import path of whoever asks.
+        twice: Whether this is the second process, which only compares.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str
+    name: str
+    distribution: str
+    entry_point: tuple[str, str]
+    scratch: Path
+    path: tuple[str, ...]
+    twice: bool
+
+    @property
+    def journal(self) -> Path:
+        """Where findings are written."""
+        return self.scratch / "journal.jsonl"
+
+
+class Journal:
+    """Findings, written at once."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("a", encoding="utf-8")
+
+    def _write(self, **line: Any) -> None:
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+
+    def at(self, stage: str) -> None:
+        """Say what is being done from now on."""
+        self._write(at=stage)
+
+    def rule(self, name: str, problem: str | None = None, *, advice: bool = False) -> None:
+        """Say whether a rule holds: it does without a problem."""
+        self._write(rule=name, problem=problem, advice=advice)
+
+    def fact(self, name: str, value: str) -> None:
+        """Keep something to compare with the other process."""
+        self._write(fact=name, value=value)
+
+    def end(self) -> None:
+        """Say that nothing more comes."""
+        self._write(end=True)
+
+
+def main(request: str) -> None:
+    """Carry out a trial; ``request`` is a `Request` as JSON."""
+    asked = Request.model_validate_json(request)
+    journal = Journal(asked.journal)
+    journal.at("loading it")
+    work, home, temporary = (asked.scratch / name for name in ("work", "home", "tmp"))
+    for folder in (work, home, temporary):
+        folder.mkdir()
+    os.environ.update(HOME=str(home), TMPDIR=str(temporary), SALMU_CACHE=str(asked.scratch / "cache"))
+    tempfile.tempdir = str(temporary)
+    os.chdir(work)
+    sys.path[:] = asked.path
+    sys.dont_write_bytecode = True
+    said = os.open(asked.scratch / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)  # noqa: PTH
+    os.dup2(said, 1)
+    os.dup2(said, 2)
+    try:
+        _examine(asked, _load(asked), journal)
+    except BaseException:
+        journal.rule("loads", f"the trial itself failed: {traceback.format_exc()}")
+    journal.end()
+
+
+def _examine(asked: Request, zoo: Zoo, journal: Journal) -> None:
+    if asked.kind == "method":
+        from salmu_core.testing import method_trial
+
+        method_trial.examine(zoo.methods[asked.name].spec, asked.scratch, journal, asked.twice)
+    else:
+        from salmu_core.testing import metric_trial
+
+        metric_trial.examine(zoo.metrics[asked.name], asked.scratch, journal, asked.twice)
+
+
+def _load(asked: Request) -> Zoo:
+    """The one plugin, and no other."""
+    points: list[EntryPoint] = [
+        point
+        for dist in distributions(name=asked.distribution)
+        for point in dist.entry_points
+        if (point.name, point.value) == asked.entry_point and point.group == PROJECT
+    ]
+    return discover(points)

@@ -1,0 +1,123 @@
+"""Watches what a plugin does to its process: files, sockets, global random states, patched functions.
+
+It notices what Python code does by Python's means. It is no sandbox: native code passes it by.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+#: Audit events of which some argument is a path that is written to.
+_WRITES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.link", "os.truncate", "os.chmod"}
+_OUTSIDE = {"socket.connect", "socket.getaddrinfo", "subprocess.Popen", "os.system", "os.fork", "os.posix_spawn"}
+_OUTSIDE |= {"os.exec", "os.spawn", "os.forkpty"}
+
+
+class Witness:
+    """Remembers, while `watching`, what would break a rule. Audit hooks can't be removed: one per process.
+
+    Args:
+        forbidden: A folder nothing may be read from.
+    """
+
+    def __init__(self, forbidden: Path) -> None:
+        self.written: list[str] = []
+        self.read: list[str] = []
+        self.outside: list[str] = []
+        self.drew: list[str] = []
+        self.changed: list[str] = []
+        self._forbidden = str(forbidden.resolve())
+        self._temporary = str(Path(tempfile.gettempdir()).resolve())
+        self._on = False
+        sys.addaudithook(self._audit)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch a block."""
+        before, drawn = _globals(), _random_states()
+        self._on = True
+        try:
+            yield
+        finally:
+            self._on = False
+            self.drew += [name for name, state in _random_states().items() if state != drawn[name]]
+            after = _globals()
+            self.changed += [name for name, value in before.items() if after.get(name) != value]
+
+    def _audit(self, event: str, args: tuple[Any, ...]) -> None:
+        if not self._on:
+            return
+        if event == "open" and isinstance(args[0], str | bytes | os.PathLike):
+            path, mode, flags = args
+            writes = bool(flags & _WRITING) if isinstance(flags, int) else any(c in str(mode) for c in "wax+")
+            self._touched(path, writes)
+        elif event in _WRITES:
+            for path in args:
+                if isinstance(path, str | bytes | os.PathLike):
+                    self._touched(path, True)
+        elif event in ("os.listdir", "os.scandir") and isinstance(args[0], str | bytes | os.PathLike):
+            self._touched(args[0], False)
+        elif event in _OUTSIDE:
+            self.outside.append(f"{event}({', '.join(map(repr, args[:2]))})"[:120])
+
+    def _touched(self, path: Any, writes: bool) -> None:
+        name = os.path.realpath(os.fsdecode(path))  # noqa: PTH - pathlib would raise further events
+        if writes:
+            if name != os.devnull and not name.startswith((self._temporary + os.sep, "/proc/", "/dev/")):
+                self.written.append(name)
+        elif name.startswith(self._forbidden):
+            self.read.append(name)
+
+
+def _random_states() -> dict[str, Any]:
+    state = np.random.get_state()
+    return {
+        "Python's random": random.getstate(),
+        "numpy.random": (state[0], state[1].tobytes(), *state[2:]),  # type: ignore[index]
+        "torch's global generator": torch.get_rng_state().numpy().tobytes(),
+    }
+
+
+def _globals() -> dict[str, Any]:
+    """What a process shares and a plugin could leave changed: name -> something that compares equal if it isn't."""
+    found: dict[str, Any] = {
+        "torch.get_default_dtype()": torch.get_default_dtype(),
+        "torch.is_grad_enabled()": torch.is_grad_enabled(),
+        "torch.get_num_threads()": torch.get_num_threads(),
+        "torch.are_deterministic_algorithms_enabled()": torch.are_deterministic_algorithms_enabled(),
+        "torch.is_anomaly_enabled()": torch.is_anomaly_enabled(),
+        "torch.get_float32_matmul_precision()": torch.get_float32_matmul_precision(),
+        "os.getcwd()": os.getcwd(),  # noqa: PTH109
+        "os.environ": dict(os.environ),
+        "sys.path": list(sys.path),
+    }
+    for name, module in list(sys.modules.items()):
+        if name.startswith("salmu_core") or name in _PATCHABLE:
+            found |= _functions(name, module)
+    return found
+
+
+_PATCHABLE = ("open_clip.model", "open_clip.transformer", "open_clip.factory", "torch.nn.functional")
+
+
+def _functions(prefix: str, owner: ModuleType | type, depth: int = 1) -> dict[str, int]:
+    """Functions of a module and of the classes it defines, by identity: a patch shows."""
+    found: dict[str, int] = {}
+    for name, value in list(vars(owner).items()):
+        if isinstance(value, FunctionType | property):
+            found[f"{prefix}.{name}"] = id(value)
+        elif isinstance(value, type) and depth and value.__module__ == prefix:
+            found |= _functions(f"{prefix}.{name}", value, depth - 1)
+    return found

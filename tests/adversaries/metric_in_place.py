@@ -1,0 +1,27 @@
+"""Normalises the shared embeddings in place."""
+
+from salmu_core import MetricResult, MetricSpec, PerRow, hookimpl
+
+
+def compute(ctx):
+    found = ctx.images("forget")
+    ctx._embedder._by_leaf.clear()
+    for leaf, (base, index) in ctx._embedder.data.leaves.items():
+        ctx._embedder._leaf(leaf, base, index).mul_(2)
+    values = found.sum(-1).double().numpy()
+    return MetricResult(float(values.mean()), PerRow("forget", {"metric-in-place": values}))
+
+
+@hookimpl
+def salmu_metrics():
+    return [
+        MetricSpec(
+            name="metric-in-place",
+            summary="An adversary.",
+            pillar="efficacy",
+            target="clean",
+            reads=("forget",),
+            compute=compute,
+            paper="https://arxiv.org/abs/1",
+        )
+    ]

@@ -12,23 +12,21 @@ import traceback
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from importlib.metadata import EntryPoint, entry_points, version
+from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Generic, TypeVar
 
 import pluggy
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
 
 from salmu_core import hookspecs
+from salmu_core.api import api_problem
 from salmu_core.errors import UnknownNameError
 from salmu_core.hashing import hash_file, hash_json, hash_text
 from salmu_core.hookspecs import HOOKS, PROJECT
 from salmu_core.specs import BenchmarkSpec, MethodSpec, MetricSpec
 
-CORE = "salmu-core"
 S = TypeVar("S", MethodSpec, MetricSpec, BenchmarkSpec)
 
 
@@ -149,7 +147,7 @@ def _dist(point: EntryPoint) -> tuple[str, str]:
 def _load(point: EntryPoint) -> tuple[PluginRow, list[MethodSpec | MetricSpec | BenchmarkSpec]]:
     name, dist_version = _dist(point)
     row = PluginRow(point.name, name, dist_version, point.value)
-    if problem := _version_problem(point):
+    if problem := api_problem(point):
         return replace(row, problem=problem), []
     try:
         module = point.load()
@@ -169,25 +167,6 @@ def _load(point: EntryPoint) -> tuple[PluginRow, list[MethodSpec | MetricSpec | 
 
 def _failed(row: PluginRow, problem: str) -> PluginRow:
     return replace(row, problem=problem, traceback=traceback.format_exc())
-
-
-def _version_problem(point: EntryPoint) -> str | None:
-    """A sentence if the plugin's own requirement rules out the core that runs."""
-    for line in (point.dist.requires or []) if point.dist else []:
-        try:
-            requirement = Requirement(line)
-        except InvalidRequirement:
-            continue
-        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
-            continue
-        if canonicalize_name(requirement.name) == CORE and not requirement.specifier.contains(
-            version(CORE), prereleases=True
-        ):
-            return (
-                f"needs {CORE}{requirement.specifier}, but {version(CORE)} is installed: "
-                f"install a release of {point.dist.name if point.dist else point.name} that fits"
-            )
-    return None
 
 
 class _BadPluginError(Exception):

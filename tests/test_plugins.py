@@ -58,7 +58,7 @@ def test_a_clash_names_both_and_neither_wins(install):
 
 def test_a_plugin_for_another_core_is_not_imported(install):
     install("future", "raise AssertionError('imported')", requires="salmu-core>=99")
-    assert "needs salmu-core>=99" in row("future").problem
+    assert "written for salmu-core>=99" in row("future").problem
 
 
 def test_unknown_names_come_with_near_ones(install):

@@ -29,6 +29,7 @@ def salmu_methods() -> list[MethodSpec]:
             name="direct-similarity",
             summary="Minimise the mean cosine similarity of the forget pairs.",
             paper="https://arxiv.org/abs/2603.26316",
+            departures="None in the loss; the benchmark names no learning rate, this one is ours.",
             config=Config,
             loss=loss,
         )

@@ -13,21 +13,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from salmu_core.testing.benchmarks import assert_sound_benchmark
     from salmu_core.testing.conformance import ConformanceAdvice, check_method, check_metric, examine
     from salmu_core.testing.fixed import FixedPairs, fixed_step
     from salmu_core.testing.numbers import loss_values, numpy_contrastive, random_pairs, unit
-    from salmu_core.testing.runs import assert_uses_budget, run_method
+    from salmu_core.testing.runs import assert_uses_budget, metric_context, run_method
     from salmu_core.testing.tiny import tiny_model, write_tiny_benchmark
 
 __all__ = [
     "ConformanceAdvice",
     "FixedPairs",
+    "assert_sound_benchmark",
     "assert_uses_budget",
     "check_method",
     "check_metric",
     "examine",
     "fixed_step",
     "loss_values",
+    "metric_context",
     "numpy_contrastive",
     "random_pairs",
     "run_method",
@@ -37,10 +40,11 @@ __all__ = [
 ]
 
 _HOME = {
+    "benchmarks": ("assert_sound_benchmark",),
     "conformance": ("ConformanceAdvice", "check_method", "check_metric", "examine"),
     "fixed": ("FixedPairs", "fixed_step"),
     "numbers": ("loss_values", "numpy_contrastive", "random_pairs", "unit"),
-    "runs": ("assert_uses_budget", "run_method"),
+    "runs": ("assert_uses_budget", "metric_context", "run_method"),
     "tiny": ("tiny_model", "write_tiny_benchmark"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}

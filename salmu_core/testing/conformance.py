@@ -23,7 +23,8 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from salmu_core.plugins import CORE, Declared, PluginRow, Zoo, code_hash, discover
+from salmu_core.api import API_VERSION, CORE
+from salmu_core.plugins import Declared, PluginRow, Zoo, code_hash, discover
 from salmu_core.specs import MetricSpec
 from salmu_core.testing.findings import Finding, Report, Verdict
 from salmu_core.testing.rules import METHOD_RULES, METRIC_RULES, Rule
@@ -260,6 +261,7 @@ def _hash(module: str) -> str:
 def _environment() -> dict[str, str]:
     libraries: Sequence[str] = (CORE, "torch", "open-clip-torch")
     return {
+        "API": API_VERSION,
         **{name: version(name) for name in libraries},
         "python": platform.python_version(),
         "on": f"{platform.system()} {platform.machine()}",

@@ -1,4 +1,4 @@
-"""Runs of a method by hand."""
+"""Runs of a method, and what a metric is given, by hand."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from typing import Any
 from accelerate import Accelerator
 
 from salmu_core.benchmark import open_benchmark
+from salmu_core.clip import load_clip
 from salmu_core.config import TrainingConfig
+from salmu_core.context import MetricContext
+from salmu_core.dataset import read_evaluation
+from salmu_core.embeddings import Embedder, Images
 from salmu_core.pairs import PoolName
 from salmu_core.plugins import Zoo, discover
 from salmu_core.runner import Outcome, run_one
 from salmu_core.session import TrainingSession
-from salmu_core.specs import MethodSpec
+from salmu_core.specs import MethodSpec, MetricSpec
 
 #: Not a whole number, so that a budget that is left lying shows.
 BUDGET = 1.9
@@ -72,3 +76,16 @@ def assert_uses_budget(spec: MethodSpec, benchmark: Path, *, draws: Collection[P
     assert drawn == expected, f"{drawn} pairs were drawn; {expected} were expected"
     assert outcome.ledger.steps == (cap // size if draws else 0)
     return outcome
+
+
+def metric_context(spec: MetricSpec, benchmark: Path, model: str = "compromised") -> MetricContext:
+    """What a metric would be given of one of a benchmark folder's two models.
+
+    Args:
+        spec: The metric.
+        benchmark: A small benchmark folder.
+        model: ``compromised`` or ``clean``.
+    """
+    data = read_evaluation(benchmark, benchmark / "zeroshot")
+    clip = load_clip(benchmark / model)
+    return MetricContext(Embedder(clip, data, Images(data, clip)), spec.reads, spec.name)

@@ -73,7 +73,7 @@ class Witness:
             self.outside.append(f"{event}({', '.join(map(repr, args[:2]))})"[:120])
 
     def _touched(self, path: Any, writes: bool) -> None:
-        name = os.path.realpath(os.fsdecode(path))  # noqa: PTH - pathlib would raise further events
+        name = os.path.realpath(os.fsdecode(path))
         if writes:
             if name != os.devnull and not name.startswith((self._temporary + os.sep, "/proc/", "/dev/")):
                 self.written.append(name)

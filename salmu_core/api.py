@@ -1,0 +1,48 @@
+"""The version of the contract between the core and its plugins, and whether a plugin was written for it.
+
+The API's version is the first two numbers of the core's: a release that breaks a plugin changes them, no other does.
+A plugin states the range it was written for as its requirement on salmu-core.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, version
+from typing import Final
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+#: Name of the core's distribution.
+CORE: Final = "salmu-core"
+#: What a plugin written today is written for.
+API_VERSION: Final = "0.1"
+#: The requirement a plugin written today states.
+REQUIREMENT: Final = f"{CORE}>=0.1,<0.2"
+
+
+def api_problem(point: EntryPoint) -> str | None:
+    """A sentence if a plugin's own requirement rules out the core that runs."""
+    installed = version(CORE)
+    for requirement in _requirements(point):
+        if requirement.specifier.contains(installed, prereleases=True):
+            continue
+        name = point.dist.name if point.dist else point.name
+        return (
+            f"written for {CORE}{requirement.specifier}, but {installed} (API {API_VERSION}) is installed: "
+            f"install a release of {name} for API {API_VERSION}, or the {CORE} it asks for"
+        )
+    return None
+
+
+def _requirements(point: EntryPoint) -> list[Requirement]:
+    """What a plugin asks of the core, as far as it applies here."""
+    found = []
+    for line in (point.dist.requires or []) if point.dist else []:
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            continue
+        applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if applies and canonicalize_name(requirement.name) == CORE:
+            found.append(requirement)
+    return found

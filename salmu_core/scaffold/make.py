@@ -1,0 +1,148 @@
+"""From a name to a package: checks it, guesses the rest, and fills in templates."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from pydantic import TypeAdapter, ValidationError
+
+from salmu_core.api import REQUIREMENT
+from salmu_core.errors import UsageError
+from salmu_core.plugins import Declared, Zoo
+from salmu_core.specs import MetricName, Name
+from salmu_core.store import new_folder
+
+Kind = Literal["method", "metric", "benchmark"]
+_GIVEN: dict[Kind, Any] = {"method": Name, "metric": MetricName, "benchmark": Name}
+_ADVICE = {
+    "method": "Use lower-case words joined by hyphens, e.g. 'my-method'.",
+    "metric": "Use letters, digits, '_' and '-', e.g. 'MyMetric'.",
+    "benchmark": "Use lower-case words joined by hyphens, e.g. 'my-benchmark'.",
+}
+
+
+@dataclass(frozen=True)
+class Made:
+    """A package that was made.
+
+    Attributes:
+        folder: Where.
+        files: Its files, relative to the folder.
+    """
+
+    folder: Path
+    files: tuple[Path, ...]
+
+
+def make_plugin(kind: Kind, name: str, into: Path | None, zoo: Zoo, *, edit: bool = False) -> Made:
+    """Write a package.
+
+    Args:
+        kind: What it declares.
+        name: The declaration's name.
+        into: The folder to make; by default ``salmu-NAME`` here.
+        zoo: What is installed, whose names are taken.
+        edit: For a method: one that edits weights, not a loss.
+
+    Raises:
+        UsageError: The name is invalid or taken, or the folder is there already.
+    """
+    slug = _slug(kind, name)
+    names = {"distribution": f"salmu-{slug}", "module": f"salmu_{slug.replace('-', '_')}"}
+    _refuse_taken(kind, name, names, zoo)
+    folder = into if into is not None else Path(names["distribution"])
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is there already. Give another folder by --into, or remove it.")
+    facts = {
+        **names,
+        "kind": kind,
+        "name": name,
+        "slug": slug,
+        "title": name if kind == "metric" else slug.replace("-", " ").capitalize(),
+        "description": f"{name}: a {kind} for SALMU.",
+        "requirement": REQUIREMENT,
+        "author": _author(),
+        "edit": edit,
+    }
+    with new_folder(folder.absolute()) as empty:
+        files = tuple(sorted(_write(empty, facts)))
+    return Made(folder, files)
+
+
+def _slug(kind: Kind, name: str) -> str:
+    """The name as it stands in a distribution's: ``MyMetric`` -> ``my-metric``."""
+    slug = name
+    if kind == "metric":
+        spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name)
+        slug = re.sub(r"[^a-z0-9]+", "-", spaced.lower()).strip("-")
+    try:
+        TypeAdapter(_GIVEN[kind]).validate_python(name)
+        TypeAdapter(Name).validate_python(slug)
+    except ValidationError as error:
+        raise UsageError(f"{name!r} can't be the name of a {kind}. {_ADVICE[kind]}") from error
+    return slug
+
+
+def _refuse_taken(kind: Kind, name: str, names: dict[str, str], zoo: Zoo) -> None:
+    shelves: dict[Kind, Mapping[str, Declared[Any]]] = {
+        "method": zoo.methods,
+        "metric": zoo.metrics,
+        "benchmark": zoo.benchmarks,
+    }
+    owners = [declared.distribution for taken, declared in shelves[kind].items() if taken == name]
+    owners += [row.distribution for row in zoo.problems if row.name == name or f"{kind} {name}" in row.declares]
+    if owners:
+        raise UsageError(f"The {kind} {name!r} is taken, by {owners[0]}. Choose another name, or uninstall it.")
+    try:
+        distribution(names["distribution"])
+    except PackageNotFoundError:
+        if find_spec(names["module"]) is None:
+            return
+    raise UsageError(
+        f"{names['distribution']} (module {names['module']}) is installed already. Choose another name than {name!r}."
+    )
+
+
+def _author() -> str:
+    """Who git says is typing, or nobody."""
+    if shutil.which("git") is None:
+        return ""
+    done = subprocess.run(["git", "config", "user.name"], capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def _write(folder: Path, facts: dict[str, Any]) -> list[Path]:
+    templates = Environment(
+        loader=PackageLoader("salmu_core.scaffold"),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    kind, module = facts["kind"], facts["module"]
+    sources = {
+        "pyproject.toml": "shared/pyproject.toml.jinja",
+        "README.md": f"{kind}/README.md.jinja",
+        f"{module}.py": f"{kind}/module.py.jinja",
+        f"tests/test_{facts['slug'].replace('-', '_')}.py": f"{kind}/test.py.jinja",
+    }
+    if not _in_a_repository(folder):
+        sources |= {".gitignore": "shared/gitignore.jinja", ".github/workflows/tests.yml": "shared/tests.yml.jinja"}
+    for file, template in sources.items():
+        path = folder / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = templates.get_template(template).render(facts)
+        path.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
+    return [Path(file) for file in sources]
+
+
+def _in_a_repository(folder: Path) -> bool:
+    return any((parent / ".git").exists() for parent in folder.parents)

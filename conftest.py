@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+pytest_plugins = ["pytester"]
+
 # Threads that wait by spinning starve each other on a busy machine; read when torch is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

@@ -1,6 +1,7 @@
 """What the documentation says is so: its pages are up to date, its code works, its links lead somewhere."""
 
 import importlib
+import importlib.util
 import inspect
 import json
 import re
@@ -26,12 +27,13 @@ from doc_blocks import (
 from typer.main import get_command
 
 import salmu_core
+import salmu_core.testing
 from salmu_core.benchmark import Sources
 from salmu_core.cli import app
 from salmu_core.config import TrainingConfig
 from salmu_core.context import MethodContext, MetricContext
 from salmu_core.hookspecs import HOOKS
-from salmu_core.plan import Study, make_plan, parse_settings
+from salmu_core.plan import Study, config_hash, make_plan, parse_settings
 from salmu_core.plugins import discover
 
 ALL = [*pages(), *readmes()]
@@ -69,6 +71,28 @@ def test_the_measured_study_is_of_the_methods_and_metrics_there_are(zoo, methods
     for figures in [*data["references"].values(), *data["runs"]]:
         assert columns <= set(figures["metrics"])
     assert all(sum(h) > 0 for run in data["runs"] for h in run["histograms"].values())
+
+
+def test_the_measured_study_is_written_as_it_would_be(monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS))
+    file = DOCS / "data" / "mini.json"
+    assert importlib.import_module("measure").text(json.loads(file.read_text())) == file.read_text()
+    assert file.stat().st_size < 200_000
+
+
+def test_the_folder_on_the_first_page_is_the_one_the_default_settings_make(methods):
+    shown = set(re.findall(r"cliperase/([0-9a-f]{12})", (DOCS / "first-run.md").read_text()))
+    assert shown == {config_hash(methods["cliperase"].config())[:12]}
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning(tmp_path):
+    for group in ("furo", "latex2mathml", "matplotlib", "myst_parser", "sphinx"):
+        pytest.importorskip(group, reason="uv run --group docs")
+    words = ["-W", "--keep-going", "-q", "-b", "html", str(DOCS), str(tmp_path / "html")]
+    done = subprocess.run([sys.executable, "-m", "sphinx", *words], capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert "<math " in (tmp_path / "html" / "reference" / "methods" / "delete.html").read_text()
 
 
 # Everything is documented
@@ -117,9 +141,11 @@ def test_every_setting_is_on_its_methods_page(methods):
 
 
 def test_every_public_name_is_in_the_python_interface():
-    directives = set(re.findall(r"^\.\. (?:autoclass|autodata|py:data):: (\S+)", API, re.M))
+    directives = set(re.findall(r"^\.\. (?:autoclass|autofunction|py:data):: (\S+)", API, re.M))
     assert directives >= {f"salmu_core.{public}" for public in salmu_core.__all__}
-    for module in ("losses", "testing", "layout_writer"):
+    testing = {f"salmu_core.testing.{public}" for public in salmu_core.testing.__all__}
+    assert {found for found in directives if found.startswith("salmu_core.testing.")} == testing
+    for module in ("losses", "layout_writer"):
         assert re.search(rf"^\.\. automodule:: salmu_core\.{module}\n   :members:", API, re.M), module
 
 
@@ -136,6 +162,29 @@ def test_a_methods_readme_has_its_sections_and_a_formula(method):
     text = (ROOT / "plugins" / method / "README.md").read_text()
     assert re.findall(r"^## (.*)$", text, re.M) == SECTIONS
     assert "$$\n" in text.partition("## Objective")[2].partition("## Inputs")[0]
+
+
+def test_every_name_of_the_core_that_is_mentioned_exists():
+    seen = 0
+    for page in ALL:
+        for where, text in inline_code(page):
+            words = text.partition("(")[0].split(".")
+            if words[0] == "salmu_core" and len(words) > 1 and all(word.isidentifier() for word in words):
+                seen += 1
+                assert _exists(words), f"{where}: {text}"
+    assert seen > 5
+
+
+def _exists(words):
+    """Whether a dotted name is a module, or a name in the text of one; nothing is imported for it but packages."""
+    for cut in range(len(words), 0, -1):
+        try:
+            spec = importlib.util.find_spec(".".join(words[:cut]))
+        except ModuleNotFoundError:
+            continue
+        if spec is not None:
+            return all(re.search(rf"\b{word}\b", Path(spec.origin).read_text()) for word in words[cut:])
+    return False
 
 
 # Code blocks are tests

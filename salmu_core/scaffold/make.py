@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -67,6 +68,7 @@ def make_plugin(kind: Kind, name: str, into: Path | None, zoo: Zoo, *, edit: boo
         "kind": kind,
         "name": name,
         "slug": slug,
+        "entry_point": name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name),
         "title": name if kind == "metric" else slug.replace("-", " ").capitalize(),
         "description": f"{name}: a {kind} for SALMU.",
         "requirement": REQUIREMENT,

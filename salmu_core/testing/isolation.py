@@ -38,6 +38,7 @@ class IsolatedPlugins:
         name: str,
         source: str,
         *,
+        entry: str | None = None,
         module: str | None = None,
         requires: str = "salmu-core>=0.1,<0.2",
         version: str = "1.0",
@@ -45,8 +46,9 @@ class IsolatedPlugins:
         """Install a plugin of one module from source text, as pip would leave it.
 
         Args:
-            name: Of the distribution and of its entry point.
+            name: Of the distribution.
             source: Of the module.
+            entry: Name of its entry point; by default the distribution's.
             module: Its name; by default ``salmu_test_`` and the plugin's name.
             requires: The requirement it states.
             version: Of the distribution.
@@ -61,7 +63,7 @@ class IsolatedPlugins:
         info.mkdir()
         metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Dist: {requires}\n"
         (info / "METADATA").write_text(metadata, encoding="utf-8")
-        (info / "entry_points.txt").write_text(f"[{PROJECT}]\n{name} = {module}\n", encoding="utf-8")
+        (info / "entry_points.txt").write_text(f"[{PROJECT}]\n{entry or name} = {module}\n", encoding="utf-8")
         self._modules.add(module)
         self.show(name)
         return file

@@ -89,7 +89,10 @@ def examine(declared: Declared[MetricSpec], scratch: Path, journal: Journal, twi
     journal.at("computing it again")
     for use_up in (random.random, np.random.rand, lambda: torch.rand(1)):
         use_up()
-    repeated = _compute(declared, embedder).bits == _compute(declared, bench.embedder("compromised")).bits == first.bits
+    witness.forget()
+    again = _compute(declared, embedder, witness)
+    journal.rule("random", f"it touched {witness.drew[0]}" if witness.drew else None)
+    repeated = again.bits == _compute(declared, bench.embedder("compromised")).bits == first.bits
     journal.rule("same-bits", None if repeated else "computed again for the same model, it is another value")
     journal.at("computing it for other models")
     others = [_compute(declared, bench.embedder(name)) for name in ("clean", "a", "b", "c")]
@@ -119,7 +122,6 @@ def _compute(
 def _report(
     spec: MetricSpec, first: _Computed, asked: set[str], witness: Witness, scratch: Path, journal: Journal
 ) -> None:
-    journal.rule("random", f"it touched {witness.drew[0]}" if witness.drew else None)
     journal.rule("globals", f"it changed {', '.join(sorted(set(witness.changed))[:3])}" if witness.changed else None)
     left = [p for folder in ("work", "home") for p in (scratch / folder).rglob("*")]
     written = witness.written or [str(path) for path in left]

@@ -56,6 +56,10 @@ class Witness:
             after = _globals()
             self.changed += [name for name, value in before.items() if after.get(name) != value]
 
+    def forget(self) -> None:
+        """Forget what was drawn so far: libraries draw when they are first imported, and only then."""
+        self.drew.clear()
+
     def _audit(self, event: str, args: tuple[Any, ...]) -> None:
         if not self._on:
             return
@@ -100,9 +104,9 @@ def _globals() -> dict[str, Any]:
         "torch.is_anomaly_enabled()": torch.is_anomaly_enabled(),
         "torch.get_float32_matmul_precision()": torch.get_float32_matmul_precision(),
         "os.getcwd()": os.getcwd(),  # noqa: PTH109
-        "os.environ": dict(os.environ),
         "sys.path": list(sys.path),
     }
+    found |= {f"os.environ[{name!r}]": value for name, value in os.environ.items()}
     for name, module in list(sys.modules.items()):
         if name.startswith("salmu_core") or name in _PATCHABLE:
             found |= _functions(name, module)

@@ -18,12 +18,17 @@ from salmu_core import MetricContext
 from salmu_core.clip import load_clip
 from salmu_core.dataset import read_evaluation
 from salmu_core.embeddings import Embedder, Images
-from salmu_core.testing import write_tiny_benchmark
+from salmu_core.testing import check_metric, write_tiny_benchmark
 
 COLUMNS = {
     "RetFail_MRR", "RetFail_R@1", "AssocStr", "ACS", "IdZSC", "CoreAssoc",
     "GenKnow", "InterIdSim", "IntraIdSim", "VisIdInt", "FragSim",
 }  # fmt: skip
+
+
+test_retfail_conforms, test_assocstr_conforms = check_metric("RetFail"), check_metric("AssocStr")
+test_acs_conforms, test_idzsc_conforms = check_metric("ACS"), check_metric("IdZSC")
+test_coreassoc_conforms, test_genknow_conforms = check_metric("CoreAssoc"), check_metric("GenKnow")
 
 
 class CountingEmbedder(Embedder):

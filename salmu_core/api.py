@@ -20,6 +20,10 @@ API_VERSION: Final = "0.1"
 REQUIREMENT: Final = f"{CORE}>=0.1,<0.2"
 
 
+class SalmuDeprecationWarning(DeprecationWarning):
+    """Something of the interface is used that the next API version may take away; the message names what to use."""
+
+
 def api_problem(point: EntryPoint) -> str | None:
     """A sentence if a plugin's own requirement rules out the core that runs."""
     installed = version(CORE)

@@ -158,7 +158,13 @@ class MethodContext(Generic[C]):
             yield weights
 
     def batches(self, pool: PoolName) -> Iterator[Batch]:
-        """One pass over a set in random order, in batches of ``config.batch_size`` (or 64)."""
+        """One pass over a set in random order, in batches of ``config.batch_size`` (or 64).
+
+        Where the budget has less room than the set has pairs, the pass ends with the room.
+
+        Raises:
+            BudgetExceededError: There is no room at all.
+        """
         return self._engine.batches(pool, getattr(self.config, "batch_size", 64))
 
     def probe(self) -> Probe:

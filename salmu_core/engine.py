@@ -169,10 +169,14 @@ class Engine:
             yield {name: p.detach() for name, p in self.model.named_parameters()}
 
     def batches(self, pool: PoolName, batch_size: int) -> Iterator[Batch]:
-        n, salt = len(self._pools[pool]), self._next_pass()
-        order = permutation(n, self._seed, pool, salt)
-        for start in range(0, n, batch_size):
-            yield self._draw(pool, order[start : start + batch_size].copy(), None)
+        order = permutation(len(self._pools[pool]), self._seed, pool, self._next_pass())
+        if not self.meter.room(pool):
+            self.meter.charge(pool, min(batch_size, len(order)))  # says why, and ends the run
+        start = 0
+        while start < len(order) and self.meter.room(pool):
+            rows = order[start : start + min(batch_size, self.meter.room(pool))].copy()
+            start += len(rows)
+            yield self._draw(pool, rows, None)
 
     @torch.no_grad()
     def probe(self) -> Probe:

@@ -49,7 +49,7 @@ class Meter:
         if samples > self.room(pool):
             raise BudgetExceededError(
                 f"{self.drawn[pool] + samples} {pool} pairs were asked for; the budget allows {self.cap}. "
-                "fit() and gradients() stop in time by themselves; in a loop of your own look at ctx.budget"
+                "fit(), gradients() and a pass of batches() stop in time by themselves; ctx.budget says what is left"
             )
         self.drawn[pool] += samples
 

@@ -7,7 +7,7 @@ import random
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -95,7 +95,7 @@ def run_one(
             if spec.loss is not None:
                 ctx.fit(spec.loss)
             elif spec.unlearn is not None:
-                _nothing(spec.unlearn(ctx))
+                _no_result(spec.unlearn(ctx))
         except KeyboardInterrupt:
             raise
         except BudgetExceededError as error:
@@ -135,11 +135,10 @@ def run_one(
     return Outcome(model, status, reason, ledger, meter.scalars, trace)
 
 
-def _nothing(returned: object) -> None:
-    if returned is not None:
-        raise MethodError(
-            f"unlearn() returned a {type(returned).__name__}, not None: the result is what is in ctx.model"
-        )
+def _no_result(returned: object) -> None:
+    """A model or its weights, returned, would be lost without a word."""
+    if isinstance(returned, nn.Module | Mapping):
+        raise MethodError(f"unlearn() returned a {type(returned).__name__}: the result is what is in ctx.model")
 
 
 @contextmanager

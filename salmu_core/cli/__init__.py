@@ -14,7 +14,6 @@ from salmu_core.errors import SalmuError
 
 app = typer.Typer(
     name="salmu",
-    help="Run, judge and compare unlearning methods for CLIP models under the SALMUBench protocol.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -51,6 +50,26 @@ class Kind(StrEnum):
     method = "method"
     metric = "metric"
     benchmark = "benchmark"
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        from salmu_core.api import API_VERSION, CORE
+
+        print(f"{CORE} {version(CORE)} (API {API_VERSION})")
+        raise typer.Exit
+
+
+@app.callback()
+def salmu(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the versions of core and API."),
+    ] = False,
+) -> None:
+    """Run, judge and compare unlearning methods for CLIP models under the SALMUBench protocol."""
 
 
 @app.command()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Any
 
 from pydantic import BaseModel
 from rich.table import Table
 from rich.text import Text
 
+from salmu_core.api import API_VERSION, CORE
 from salmu_core.benchmark import MANIFEST, locate
 from salmu_core.cli.output import console, print_json
 from salmu_core.errors import UsageError
@@ -28,6 +31,7 @@ def plugins(as_json: bool) -> None:
         found = Text(f"problem: {row.problem}", style="red") if row.problem else Text(_brief(row.declares))
         table.add_row(Text(row.name), Text(row.distribution), row.version, found)
     console().print(table if zoo.plugins else "No plugin is installed.")
+    console(stderr=True).print(Text(f"{CORE} {version(CORE)}, API {API_VERSION}", style="dim"))
 
 
 def _brief(declares: tuple[str, ...]) -> str:
@@ -46,8 +50,8 @@ def methods(name: str | None, as_json: bool) -> None:
         return
     declared = zoo.methods[name]
     spec = declared.spec
-    facts = {"name": spec.name, "summary": spec.summary, "paper": spec.paper, "code": spec.code}
-    facts |= {"departures": spec.departures, **_source(declared)}
+    facts: dict[str, Any] = {"name": spec.name, "summary": spec.summary, "paper": spec.paper, "code": spec.code}
+    facts |= {"departures": spec.departures, "known_failures": _known(spec.known_failures), **_source(declared)}
     if as_json:
         print_json({**facts, "config": spec.config.model_json_schema()})
         return
@@ -69,6 +73,7 @@ def metrics(name: str | None, as_json: bool) -> None:
             "figures": list(d.spec.columns),
             "paper": d.spec.paper,
             "departures": d.spec.departures,
+            "known_failures": _known(d.spec.known_failures),
             **_source(d),
         }
         for d in chosen
@@ -108,6 +113,10 @@ def benchmarks(name: str | None, as_json: bool) -> None:
         print_json(items[0])
     else:
         _card(items[0])
+
+
+def _known(failures: Mapping[str, str]) -> list[str]:
+    return [f"{rule}: {reason}" for rule, reason in failures.items()]
 
 
 def _source(declared: Declared[Any]) -> dict[str, str]:

@@ -53,6 +53,11 @@ _DECLARED = (
 
 _BEHAVED = (
     Rule(
+        "current",
+        "It uses nothing that is deprecated.",
+        "The warning names what to use instead, and the API version in which the old way ends.",
+    ),
+    Rule(
         "ends",
         "It ends.",
         "Look for a loop without an end; `ctx.budget` says what may still be drawn.",

@@ -10,12 +10,14 @@ import os
 import sys
 import tempfile
 import traceback
+import warnings
 from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from salmu_core.api import SalmuDeprecationWarning
 from salmu_core.hookspecs import PROJECT
 from salmu_core.plugins import Zoo, discover
 
@@ -96,7 +98,11 @@ def main(request: str) -> None:
     os.dup2(said, 1)
     os.dup2(said, 2)
     try:
-        _examine(asked, _load(asked), journal)
+        with warnings.catch_warnings(record=True) as dated:
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("always", SalmuDeprecationWarning)
+            _examine(asked, _load(asked), journal)
+        journal.rule("current", str(dated[0].message) if dated else None, advice=True)
     except BaseException:
         journal.rule("loads", f"the trial itself failed: {traceback.format_exc()}")
     journal.end()

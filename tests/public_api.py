@@ -1,0 +1,90 @@
+"""The public interface as data, to hold it against what an API version promised.
+
+uv run python tests/public_api.py     records what has been added; what was recorded is only ever kept
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from typer.main import get_command
+
+from salmu_core.api import API_VERSION
+from salmu_core.cli import app
+from salmu_core.hookspecs import HOOKS
+
+MODULES = ("salmu_core", "salmu_core.losses", "salmu_core.layout_writer", "salmu_core.testing")
+#: What a plugin is handed without importing it.
+HANDED = ("salmu_core.pairs.Features", "salmu_core.pairs.Pairs", "salmu_core.meter.Room", "salmu_core.probe.Probe")
+#: Name -> its parameters in order, each with whether it must be given; None for what has none.
+Interface = dict[str, list[list[Any]] | None]
+
+
+def record() -> Path:
+    """The file of this API version."""
+    return Path(__file__).parent / "data" / f"api-{API_VERSION}.json"
+
+
+def interface() -> Interface:
+    """The public interface as it is."""
+    found: Interface = {}
+    for module in MODULES:
+        held = importlib.import_module(module)
+        own = [n for n, v in vars(held).items() if getattr(v, "__module__", "") == module and not n.startswith("_")]
+        for name in getattr(held, "__all__", own):
+            found |= dict(_members(f"{module}.{name}", getattr(held, name)))
+    for path in HANDED:
+        module, _, name = path.rpartition(".")
+        found |= dict(_members(path, getattr(importlib.import_module(module), name)))
+    found |= {f"hook {name}": None for name in HOOKS}
+    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+        found |= {f"salmu {name} {'/'.join(p.opts)}": None for p in command.params}
+    return dict(sorted(found.items()))
+
+
+def _members(path: str, value: Any) -> Iterator[tuple[str, list[list[Any]] | None]]:
+    if isinstance(value, type) and issubclass(value, BaseModel):
+        yield path, None
+        for name, field in value.model_fields.items():
+            yield f"{path}.{name}", [[name, field.is_required()]]
+    elif isinstance(value, type):
+        yield path, None if issubclass(value, Warning) else _parameters(value)
+        for name, member in vars(value).items():
+            if not name.startswith("_"):
+                yield f"{path}.{name}", _parameters(member) if inspect.isfunction(member) else None
+    else:
+        yield path, _parameters(value) if inspect.isfunction(value) else None
+
+
+def _parameters(function: Any) -> list[list[Any]]:
+    return [
+        [parameter.name, parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD]
+        for parameter in inspect.signature(function).parameters.values()
+    ]
+
+
+def broken(promised: Interface, current: Interface) -> list[str]:
+    """What a plugin written for the promised interface would stumble over."""
+    problems = [f"{name} is gone" for name in promised.keys() - current.keys()]
+    for name in promised.keys() & current.keys():
+        before, now = promised[name] or [], current[name] or []
+        known = [each for each, _ in before]
+        kept = [each for each, _ in now if each in known]
+        if kept != known:
+            problems.append(f"{name} took {', '.join(known)}, now {', '.join(kept)}")
+        required = {each for each, must in before if must}
+        problems += [f"{name} now needs {each}" for each, must in now if must and each not in required]
+    return sorted(problems)
+
+
+if __name__ == "__main__":
+    kept = json.loads(record().read_text()) if record().exists() else {}
+    found = interface()
+    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in sorted({**found, **kept}.items()))
+    record().write_text("{\n" + lines + "\n}\n")

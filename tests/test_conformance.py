@@ -10,7 +10,7 @@ from salmu_core.cli.check import check
 from salmu_core.errors import UnknownNameError, UsageError
 from salmu_core.testing import ConformanceAdvice, check_method
 from salmu_core.testing.conformance import RULES, examine
-from salmu_core.testing.rules import METHOD_RULES
+from salmu_core.testing.conformance.rules import METHOD_RULES
 
 SCALE = 'with ctx.edit() as weights:\n    weights["visual.proj"].mul_(1.5)'
 KNOWN = 'unlearn=unlearn, known_failures={{"{rule}": "{reason}"}}'

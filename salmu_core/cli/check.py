@@ -5,8 +5,7 @@ from __future__ import annotations
 from salmu_core.cli.output import console, print_json
 from salmu_core.errors import UnknownNameError, UsageError
 from salmu_core.plugins import Zoo, discover
-from salmu_core.testing.conformance import RULES, examine
-from salmu_core.testing.findings import Report
+from salmu_core.testing.conformance import RULES, Report, examine
 
 
 def check(names: list[str], everything: bool, patience: float, as_json: bool) -> int:

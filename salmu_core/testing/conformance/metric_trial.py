@@ -18,11 +18,11 @@ from salmu_core.evaluate import compute_one
 from salmu_core.hashing import hash_json
 from salmu_core.plugins import Declared
 from salmu_core.specs import MetricSpec
+from salmu_core.testing.conformance.witness import Witness
 from salmu_core.testing.tiny import tiny_model, write_tiny_benchmark
-from salmu_core.testing.witness import Witness
 
 if TYPE_CHECKING:
-    from salmu_core.testing.trial import Journal
+    from salmu_core.testing.conformance.journal import Journal
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """The rules of conformance: what must hold of every method and metric, why, and what to do where it doesn't.
 
-`salmu_core.testing.method_trial` and `metric_trial` find out whether they hold. Importing this costs no torch.
+The trials beside this file find out whether they hold. Importing this costs no torch.
 """
 
 from __future__ import annotations
@@ -209,3 +209,6 @@ METRIC_RULES: tuple[Rule, ...] = (
         "Use what there is where a pool is smaller than you would like, and record its size in `details`.",
     ),
 )
+
+#: The rules of each kind of declaration.
+RULES: dict[str, tuple[Rule, ...]] = {"method": METHOD_RULES, "metric": METRIC_RULES}

@@ -5,7 +5,6 @@ It writes as it goes, because a plugin may end the process or never return.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import tempfile
@@ -13,16 +12,20 @@ import traceback
 import warnings
 from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from salmu_core.api import SalmuDeprecationWarning
 from salmu_core.hookspecs import PROJECT
 from salmu_core.plugins import Zoo, discover
+from salmu_core.testing.conformance.journal import Journal
 
 #: What the server imports that trials are forked from, so that torch is imported once for many of them.
-PRELOADED = ("salmu_core.testing.trial", "salmu_core.testing.method_trial", "salmu_core.testing.metric_trial")
+PRELOADED = (
+    "salmu_core.testing.conformance.trial",
+    "salmu_core.testing.conformance.method_trial",
+    "salmu_core.testing.conformance.metric_trial",
+)
 
 
 class Request(BaseModel):
@@ -53,32 +56,10 @@ class Request(BaseModel):
         """Where findings are written."""
         return self.scratch / "journal.jsonl"
 
-
-class Journal:
-    """Findings, written at once."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("a", encoding="utf-8")
-
-    def _write(self, **line: Any) -> None:
-        self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
-
-    def at(self, stage: str) -> None:
-        """Say what is being done from now on."""
-        self._write(at=stage)
-
-    def rule(self, name: str, problem: str | None = None, *, advice: bool = False) -> None:
-        """Say whether a rule holds: it does without a problem."""
-        self._write(rule=name, problem=problem, advice=advice)
-
-    def fact(self, name: str, value: str) -> None:
-        """Keep something to compare with the other process."""
-        self._write(fact=name, value=value)
-
-    def end(self) -> None:
-        """Say that nothing more comes."""
-        self._write(end=True)
+    @property
+    def output(self) -> Path:
+        """Where what is printed goes."""
+        return self.scratch / "output.txt"
 
 
 def main(request: str) -> None:
@@ -94,7 +75,7 @@ def main(request: str) -> None:
     os.chdir(work)
     sys.path[:] = asked.path
     sys.dont_write_bytecode = True
-    said = os.open(asked.scratch / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)  # noqa: PTH
+    said = os.open(asked.output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(said, 1)
     os.dup2(said, 2)
     try:
@@ -110,11 +91,11 @@ def main(request: str) -> None:
 
 def _examine(asked: Request, zoo: Zoo, journal: Journal) -> None:
     if asked.kind == "method":
-        from salmu_core.testing import method_trial
+        from salmu_core.testing.conformance import method_trial
 
         method_trial.examine(zoo.methods[asked.name].spec, asked.scratch, journal, asked.twice)
     else:
-        from salmu_core.testing import metric_trial
+        from salmu_core.testing.conformance import metric_trial
 
         metric_trial.examine(zoo.metrics[asked.name], asked.scratch, journal, asked.twice)
 

@@ -26,16 +26,16 @@ from packaging.utils import canonicalize_name
 from salmu_core.api import API_VERSION, CORE
 from salmu_core.plugins import Declared, PluginRow, Zoo, code_hash, discover
 from salmu_core.specs import MetricSpec
-from salmu_core.testing.findings import Finding, Report, Verdict
-from salmu_core.testing.rules import METHOD_RULES, METRIC_RULES, Rule
-from salmu_core.testing.supervisor import Told, Trial
-from salmu_core.testing.trial import Request
+from salmu_core.testing.conformance.findings import Finding, Report, Verdict
+from salmu_core.testing.conformance.journal import Told
+from salmu_core.testing.conformance.rules import RULES, Rule
+from salmu_core.testing.conformance.supervisor import Trial
+from salmu_core.testing.conformance.trial import Request
 
 #: Of the two processes: sets of strings have another order in each, and the same every time.
 _HASH_SEEDS = (1, 4321)
 #: Seconds a plugin may be busy with one thing before it counts as endless.
 PATIENCE = 60.0
-RULES: dict[str, tuple[Rule, ...]] = {"method": METHOD_RULES, "metric": METRIC_RULES}
 _PLACEHOLDER = re.compile(r"https?://(www\.)?example\.(org|com|net)(/|$)")
 
 
@@ -224,10 +224,10 @@ def _tried(
             trials.append(Trial(request, hash_seed))
         first, second = trials
         told = first.wait(patience, on_stage)
-        found = dict(told.rules) | _ending(told, patience)
+        found = dict(told.rules) | _ending(told, patience, first.output())
         if "bytes" in told.facts:
             on_stage("comparing with another process")
-            found["elsewhere"] = _compared(told, second.wait(patience)), False
+            found["elsewhere"] = _compared(told, second.wait(patience), second.output()), False
         return found
     finally:
         for trial in trials:
@@ -235,18 +235,18 @@ def _tried(
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _ending(told: Told, patience: float) -> dict[str, tuple[str | None, bool]]:
+def _ending(told: Told, patience: float, output: str) -> dict[str, tuple[str | None, bool]]:
     if told.ended:
         return {"ends": (None, False), "alive": (None, False)}
     if told.exit_code is None:
         return {"ends": (f"{told.stage} was still going after {patience:g} s", False)}
-    said = f"; it said: {told.output.strip().splitlines()[-1]}" if told.output.strip() else ""
+    said = f"; it said: {output.splitlines()[-1]}" if output else ""
     return {"ends": (None, False), "alive": (f"{told.stage} ended the process with {told.exit_code}{said}", False)}
 
 
-def _compared(first: Told, second: Told) -> str | None:
+def _compared(first: Told, second: Told, output: str) -> str | None:
     if "bytes" not in second.facts:
-        said = next((p for p, advice in second.rules.values() if p and not advice), second.output.strip()[-300:])
+        said = next((p for p, advice in second.rules.values() if p and not advice), output[-300:])
         return f"in another process, {second.stage} came to nothing: {said}"
     return None if first.facts["bytes"] == second.facts["bytes"] else "another process got other bytes"
 

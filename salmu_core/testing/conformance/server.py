@@ -14,7 +14,7 @@ import sys
 from functools import cache
 from importlib import import_module
 
-from salmu_core.testing.trial import PRELOADED, main
+from salmu_core.testing.conformance.trial import PRELOADED, main
 
 
 @cache
@@ -40,12 +40,16 @@ class Server:
             "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait by spinning starve each other; read by torch's import
         }
         self._fresh: dict[int, subprocess.Popen[str]] = {}
-        self._process = self._python("from salmu_core.testing.server import serve; serve()") if _FORKS else None
+        self._process = (
+            self._python("from salmu_core.testing.conformance.server import serve; serve()") if _FORKS else None
+        )
 
     def start(self, request: str) -> int:
         """Start a trial; returns the number of its process."""
         if self._process is None:
-            process = self._python("import sys; from salmu_core.testing.trial import main; main(sys.argv[1])", request)
+            process = self._python(
+                "import sys; from salmu_core.testing.conformance.trial import main; main(sys.argv[1])", request
+            )
             self._fresh[process.pid] = process
             return process.pid
         return int(self._ask(f"start {request}"))

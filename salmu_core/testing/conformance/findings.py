@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from salmu_core.testing.rules import Rule
+from salmu_core.testing.conformance.rules import Rule
 
 #: ``advice`` fails nobody; ``known`` is a failure the declaration gives a reason for.
 Verdict = Literal["passed", "advice", "known", "failed", "not run"]

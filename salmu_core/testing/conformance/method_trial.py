@@ -20,12 +20,12 @@ from salmu_core.plugins import discover
 from salmu_core.runner import Outcome, run_one
 from salmu_core.session import TrainingSession
 from salmu_core.specs import MethodSpec
+from salmu_core.testing.conformance.witness import Witness
 from salmu_core.testing.tiny import write_tiny_benchmark
-from salmu_core.testing.witness import Witness
 from salmu_core.weights import fingerprint
 
 if TYPE_CHECKING:
-    from salmu_core.testing.trial import Journal
+    from salmu_core.testing.conformance.journal import Journal
 
 #: Not a whole number, so that a budget that is overdrawn shows.
 BUDGET = 1.9

@@ -1,0 +1,53 @@
+"""The plugins that the documentation builds step by step are sound, and their tests pass."""
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from doc_blocks import plugin_pages
+
+from salmu_core.testing.conformance import RULES, examine
+
+PAGES = {page.stem: files for page, files in plugin_pages()}
+
+
+@pytest.fixture
+def installed(isolated_plugins, tmp_path):
+    """Every tutorial's plugin: its files, and its entry point's name."""
+    found = {}
+    for page, files in PAGES.items():
+        project = tomllib.loads(files["pyproject.toml"])["project"]
+        ((entry, module),) = project["entry-points"]["salmu"].items()
+        (requires,) = project["dependencies"]
+        source = files[f"{module}.py"]
+        isolated_plugins.install(project["name"], source, entry=entry, module=module, requires=requires)
+        for path in (p for p in files if p.startswith("tests/")):
+            test = tmp_path / page / Path(path).name
+            test.parent.mkdir()
+            test.write_text(files[path])
+        found[page] = entry
+    return found
+
+
+def test_each_conforms(installed):
+    assert set(installed) >= {"loss-method", "weight-edit", "metric"}
+    for page, name in installed.items():
+        kind = "metric" if page == "metric" else "method"
+        report = examine(kind, name)
+        assert report.sound, report.markdown(RULES[kind])
+        assert {f.rule for f in report.findings if f.verdict == "advice"} <= {"provenance"}, page
+
+
+def test_their_tests_pass(installed, isolated_plugins, tmp_path):
+    folders = [str(tmp_path / page) for page in installed]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib"]
+    done = subprocess.run(
+        [*command, "-k", "not conformance", "-c", os.devnull, "--rootdir", str(tmp_path), *folders],
+        env={**os.environ, "PYTHONPATH": str(isolated_plugins.folder)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0 and "5 passed" in done.stdout, done.stdout

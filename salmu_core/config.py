@@ -23,7 +23,9 @@ class TrainingConfig(MethodConfig):
 
     lr: LearningRate = 1e-4
     batch_size: int = Field(
-        default=64, ge=1, description="Forget pairs, and as many retain pairs, in one step over all devices."
+        default=64,
+        ge=1,
+        description="Forget pairs, and as many retain pairs, in one step; no more than the smaller set has.",
     )
     warmup: float = Field(default=0.1, ge=0, le=1, description="Share of the steps with linear warm-up.")
     weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False, description="AdamW's decoupled weight decay.")

@@ -108,9 +108,15 @@ class EvaluationData:
     zeroshot: ZeroShot | None
 
     def locate(self, split: str) -> tuple[Rows, Index]:
-        """The base rows and row numbers of any split."""
+        """The base rows and row numbers of any split.
+
+        Raises:
+            BenchmarkError: It has no row.
+        """
         if split in self.derived:
             base, index = self.derived[split]
+            if not len(index):
+                raise BenchmarkError(f"split {split} has no rows in this benchmark")
             return self.base[base], index
         rows = self.base[split]
         return rows, np.arange(len(rows))

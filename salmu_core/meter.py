@@ -11,7 +11,12 @@ from salmu_core.pairs import PoolName
 
 @dataclass(frozen=True)
 class Room:
-    """What is left of a run's budget, in pairs."""
+    """What is left of a run's budget, in pairs.
+
+    Attributes:
+        forget: Forget pairs that may still be drawn.
+        retain: Retain pairs that may still be drawn.
+    """
 
     forget: int
     retain: int

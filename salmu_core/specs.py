@@ -49,12 +49,14 @@ class Spec(BaseModel):
 class MethodSpec(Spec):
     """An unlearning method: mathematics as exactly one of ``loss`` or ``unlearn``, and where it comes from."""
 
-    name: Name
-    summary: Sentence
+    name: Name = Field(description="How it is called on the command line, in paths and in tables.")
+    summary: Sentence = Field(description="One sentence, for listings.")
     paper: Link = Field(description="Where the method is published.")
     code: Link | None = Field(default=None, description="Reference implementation, at a commit.")
     departures: str = Field(default="", description="What differs here from the paper, and why.")
-    config: type[MethodConfig] = TrainingConfig
+    config: type[MethodConfig] = Field(
+        default=TrainingConfig, description="The class of its settings; all have defaults."
+    )
     loss: Loss | None = Field(
         None,
         description="``loss(ctx, step)``: a scalar, or named scalars that are summed; `fit` minimises it.",
@@ -85,17 +87,17 @@ class MethodSpec(Spec):
 class MetricSpec(Spec):
     """A metric: what it reads, what value it should reach, and the function that computes it."""
 
-    name: MetricName
-    summary: Sentence
-    pillar: Literal["efficacy", "utility", "robustness", "efficiency"]
+    name: MetricName = Field(description="As the literature writes it; a column carries it.")
+    summary: Sentence = Field(description="One sentence, for listings.")
+    pillar: Literal["efficacy", "utility", "robustness", "efficiency"] = Field(description="The group it is shown in.")
     target: Literal["clean", "compromised"] = Field(
         description="The reference model whose value an unlearned model should have."
     )
     reads: tuple[Split, ...] = Field(min_length=1, description="Splits it may read; others raise.")
     figures: tuple[MetricName, ...] = Field(default=(), description="Names of its figures, if several; else its own.")
     primary: bool = Field(default=False, description="Whether it leads its pillar: judged more strictly, shown first.")
-    compute: Compute
-    paper: Link
+    compute: Compute = Field(description="``compute(ctx)``: returns a `MetricResult`.")
+    paper: Link = Field(description="Where it is published.")
     departures: str = Field(default="", description="What differs here from the paper, and why.")
     known_failures: KnownFailures = Field(
         default_factory=dict, description="Rules of conformance (`salmu check`) it is known to break: rule -> reason."
@@ -110,11 +112,11 @@ class MetricSpec(Spec):
 class BenchmarkSpec(Spec):
     """A benchmark the core can put on disk: a recipe that writes the released layout."""
 
-    name: Name
+    name: Name = Field(description="How it is called on the command line, in paths and in tables.")
     version: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.]+$")] = Field(
         description="Changes whenever the recipe's output changes."
     )
-    summary: Sentence
+    summary: Sentence = Field(description="One sentence, for listings.")
     notice: str = Field(default="", description="A sentence that stands above every table of it.")
     build: Callable[[Path, int, Progress], None] = Field(
         description="``build(folder, world, progress)``: fill an empty folder; same world, same bytes."

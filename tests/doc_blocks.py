@@ -108,7 +108,7 @@ def salmu_calls(text: str) -> Iterator[list[str]]:
             if word and not set(word) <= set(";&|"):
                 command.append(word)
                 continue
-            if "salmu" in command and command[0] != "pip":
+            if "salmu" in command and command[0] not in ("pip", "cd"):
                 yield command[command.index("salmu") + 1 :]
             elif "salmu_core" in command and command[command.index("salmu_core") - 1] == "-m":
                 yield command[command.index("salmu_core") + 1 :]

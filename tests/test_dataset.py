@@ -121,3 +121,10 @@ def test_an_undecodable_image_is_named(copy):
     rows = read_training(copy).forget
     with pytest.raises(BenchmarkError, match=rows.file_names[0]):
         Pixels(rows, load_clip(copy / "compromised").to_pixels)(np.array([0]))
+
+
+def test_a_derived_split_without_rows_is_a_sentence(copy):
+    (copy / layout.FRAGILE_IDS).write_text("[]")
+    data = read_evaluation(copy, copy / "zeroshot")
+    with pytest.raises(BenchmarkError, match="fragile_set has no rows"):
+        data.names("fragile_set")

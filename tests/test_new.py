@@ -123,6 +123,14 @@ def test_a_folder_that_is_there_is_left_alone(tmp_path):
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
 
 
+def test_a_repository_that_has_just_been_made_is_filled(tmp_path):
+    (tmp_path / "mine" / ".git").mkdir(parents=True)
+    (tmp_path / "mine" / ".gitignore").write_text("my own\n")
+    made = make_plugin("method", "x", tmp_path / "mine", discover(()))
+    assert (tmp_path / "mine" / "salmu_x.py").is_file() and Path(".github/workflows/tests.yml") in made.files
+    assert (tmp_path / "mine" / ".gitignore").read_text() == "my own\n"
+
+
 @pytest.mark.parametrize(
     ("name", "slug"),
     [("MyMetric", "my-metric"), ("R@1", "r-1"), ("ACS", "acs"), ("KLGap2", "kl-gap2")],

@@ -61,7 +61,7 @@ def make_plugin(kind: Kind, name: str, into: Path | None, zoo: Zoo, *, edit: boo
     names = {"distribution": f"salmu-{slug}", "module": f"salmu_{slug.replace('-', '_')}"}
     _refuse_taken(kind, name, names, zoo)
     folder = into if into is not None else Path(names["distribution"])
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and not _free(folder):
         raise UsageError(f"{folder} is there already. Give another folder by --into, or remove it.")
     facts = {
         **names,
@@ -75,9 +75,18 @@ def make_plugin(kind: Kind, name: str, into: Path | None, zoo: Zoo, *, edit: boo
         "author": _author(),
         "edit": edit,
     }
-    with new_folder(folder.absolute()) as empty:
-        files = tuple(sorted(_write(empty, facts)))
-    return Made(folder, files)
+    files = _render(facts, bare=_in_a_repository(folder))
+    if folder.exists():
+        _write(folder, files)
+    else:
+        with new_folder(folder.absolute()) as empty:
+            _write(empty, files)
+    return Made(folder, tuple(sorted(map(Path, files))))
+
+
+def _free(folder: Path) -> bool:
+    """Whether nothing but hidden files is there, as in a repository that has just been made."""
+    return folder.is_dir() and all(path.name.startswith(".") for path in folder.iterdir())
 
 
 def _slug(kind: Kind, name: str) -> str:
@@ -122,12 +131,12 @@ def _author() -> str:
     return done.stdout.strip()
 
 
-def _write(folder: Path, facts: dict[str, Any]) -> list[Path]:
+def _render(facts: dict[str, Any], *, bare: bool) -> dict[str, str]:
+    """Path -> text of each file; a bare package leaves version control and CI to the repository it is in."""
     templates = Environment(
         loader=PackageLoader("salmu_core.scaffold"),
         undefined=StrictUndefined,
-        keep_trailing_newline=True,
-        autoescape=False,
+        autoescape=False,  # Python, TOML and Markdown, not HTML
     )
     kind, module = facts["kind"], facts["module"]
     sources = {
@@ -136,15 +145,20 @@ def _write(folder: Path, facts: dict[str, Any]) -> list[Path]:
         f"{module}.py": f"{kind}/module.py.jinja",
         f"tests/test_{facts['slug'].replace('-', '_')}.py": f"{kind}/test.py.jinja",
     }
-    if not _in_a_repository(folder):
+    if not bare:
         sources |= {".gitignore": "shared/gitignore.jinja", ".github/workflows/tests.yml": "shared/tests.yml.jinja"}
-    for file, template in sources.items():
-        path = folder / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        text = templates.get_template(template).render(facts)
-        path.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
-    return [Path(file) for file in sources]
+    return {
+        path: templates.get_template(template).render(facts).rstrip("\n") + "\n" for path, template in sources.items()
+    }
+
+
+def _write(folder: Path, files: Mapping[str, str]) -> None:
+    for path, text in files.items():
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if not file.exists():
+            file.write_text(text, encoding="utf-8")
 
 
 def _in_a_repository(folder: Path) -> bool:
-    return any((parent / ".git").exists() for parent in folder.parents)
+    return any((parent / ".git").exists() for parent in folder.absolute().parents)

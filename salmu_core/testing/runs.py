@@ -15,7 +15,7 @@ from salmu_core.context import MetricContext
 from salmu_core.dataset import read_evaluation
 from salmu_core.embeddings import Embedder, Images
 from salmu_core.pairs import PoolName
-from salmu_core.plugins import Zoo, discover
+from salmu_core.plugins import discover
 from salmu_core.runner import Outcome, run_one
 from salmu_core.session import TrainingSession
 from salmu_core.specs import MethodSpec, MetricSpec
@@ -31,7 +31,6 @@ def run_method(
     *,
     budget: float = 1,
     seed: int = 0,
-    zoo: Zoo | None = None,
     **config: Any,
 ) -> tuple[Outcome, TrainingSession]:
     """Unlearn with one method on a benchmark folder, as `salmu run` would, and write nothing.
@@ -41,14 +40,13 @@ def run_method(
         benchmark: A benchmark folder, e.g. from `write_tiny_benchmark`.
         budget: The budget.
         seed: The run's seed.
-        zoo: What is installed; by default what is found.
         config: Fields of the method's configuration.
 
     Returns:
         What came of it, and the session it ran in (data, the original).
     """
     accelerator = Accelerator(cpu=True)
-    opened = open_benchmark(str(benchmark.resolve()), zoo or discover(()), lambda stage, fraction: None)
+    opened = open_benchmark(str(benchmark.resolve()), discover(()), lambda stage, fraction: None)
     session = TrainingSession.open(opened, accelerator)
     return run_one(spec, spec.config(**config), budget, seed, session, accelerator), session
 

@@ -83,6 +83,7 @@ class Server:
             stdout=pipe,
             stderr=subprocess.DEVNULL,
             text=True,
+            start_new_session=True,  # Ctrl-C is for whoever asked; they end the trials
         )
 
     def _ask(self, line: str) -> str:
@@ -106,7 +107,6 @@ def serve() -> None:
         if word == "start":
             pid = os.fork()
             if pid == 0:
-                os.close(0)
                 main(rest)
                 os._exit(0)
             going.add(pid)
@@ -121,3 +121,5 @@ def serve() -> None:
                 going.remove(pid)
                 codes[pid] = os.waitstatus_to_exitcode(status)
         print(codes.get(pid, "on"), flush=True)
+    for pid in going:  # whoever asked is gone
+        os.kill(pid, signal.SIGKILL)

@@ -76,8 +76,8 @@ def main(request: str) -> None:
     sys.path[:] = asked.path
     sys.dont_write_bytecode = True
     said = os.open(asked.output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(said, 1)
-    os.dup2(said, 2)
+    for stream, target in enumerate((os.open(os.devnull, os.O_RDONLY), said, said)):
+        os.dup2(target, stream)
     try:
         with warnings.catch_warnings(record=True) as dated:
             warnings.simplefilter("ignore")

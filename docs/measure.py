@@ -1,0 +1,162 @@
+"""Boil a results folder down to the figures the documentation shows: ``python docs/measure.py RUNS OUT``.
+
+The folder is one that ``salmu run --all`` made on ``mini``. What comes out is small enough to be committed; pages and
+pictures are made from it, so that no figure in the documentation is typed by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from rich.console import Console
+
+from salmu_core.outstanding import ROLES
+from salmu_core.plugins import discover
+from salmu_core.records import MetricsRecord, RunRecord
+from salmu_core.report.table import show
+from salmu_core.results import Results, Row, read_results
+from salmu_core.store import METRICS, ROWS, Store, read
+
+#: The metric whose per-row values are the cosines of a split.
+COSINES = {
+    "forget": "AssocStr",
+    "holdout_association": "IntraIdSim",
+    "holdout_identity": "InterIdSim",
+    "retain_joint": "VisIdInt",
+    "fragile_set": "FragSim",
+}
+BINS = 40
+EDGES = np.linspace(-1, 1, BINS + 1)
+LEDGER = (
+    "forget_samples",
+    "retain_samples",
+    "reference_samples",
+    "forward_images",
+    "steps",
+    "seconds",
+    "weights_changed",
+)
+DIGITS = 6
+#: Columns of the terminal the table is printed for.
+WIDTH = 94
+#: The parts of the printed table, and how the first line of each begins.
+PARTS = {"efficacy": "mini: efficacy", "utility": "mini: utility", "verdicts": "Verdicts"}
+
+
+def rounded(values: Mapping[str, float]) -> dict[str, float]:
+    """The same figures, to as many digits as anybody reads."""
+    return {name: round(value, DIGITS) for name, value in values.items()}
+
+
+def histograms(folder: Path) -> dict[str, list[int]]:
+    """Split -> number of its rows in each bin of their cosine."""
+    table = pq.read_table(folder / ROWS, columns=["column", "value"])
+    column, value = np.array(table["column"].to_pylist()), table["value"].to_numpy()
+    return {
+        split: np.histogram(np.clip(value[column == name], -1, 1), EDGES)[0].tolist() for split, name in COSINES.items()
+    }
+
+
+def gallery(folder: Path) -> dict[str, Any]:
+    """How large the gallery of RetFail was."""
+    record = read(folder / METRICS, MetricsRecord)
+    return dict(record.metrics["RetFail"].details) if record else {}
+
+
+def run_row(row: Row, record: RunRecord) -> dict[str, Any]:
+    """What the documentation shows of one run."""
+    ledger = record.ledger.model_dump()
+    return {
+        "method": row.method,
+        "status": row.status,
+        "failure_modes": None if row.diagnosis.failure_modes is None else list(row.diagnosis.failure_modes),
+        "leakage_reduction": row.diagnosis.leakage_reduction,
+        "holdout_retention": rounded(row.diagnosis.holdout_retention),
+        "metrics": rounded(row.metrics),
+        "metric_errors": dict(row.errors),
+        "ledger": {name: round(ledger[name], DIGITS) for name in LEDGER},
+        "histograms": histograms(row.folder) if row.status == "valid" else {},
+    }
+
+
+def terminal(found: Results) -> dict[str, list[str]]:
+    """The table as the command line prints it, cut into its parts."""
+    zoo = discover()
+    console = Console(width=WIDTH, record=True, file=io.StringIO())
+    show(console, found, zoo.metrics, zoo.benchmarks["mini"].spec.notice)
+    parts: dict[str, list[str]] = {}
+    part = "notice"
+    for line in console.export_text().splitlines():
+        part = next((name for name, head in PARTS.items() if line.startswith(head)), part)
+        parts.setdefault(part, []).append(line.rstrip())
+    return parts
+
+
+def measure(folder: Path) -> dict[str, Any]:
+    """The whole table."""
+    store = Store(folder)
+    found = read_results(store, "mini")
+    rows = [(row, row.record) for row in found.rows if row.record is not None]
+    first = rows[0][1]
+    if len({(record.budget, record.seed, record.benchmark.data_hash) for _, record in rows}) != 1:
+        raise SystemExit(f"{folder} holds more than one budget, seed or benchmark; give the folder of one study")
+    references = {role: store.reference("mini", role) for role in ROLES}
+    return {
+        "command": "salmu run --all",
+        "benchmark": found.benchmark,
+        "data_hash": first.benchmark.data_hash,
+        "budget": first.budget,
+        "seed": first.seed,
+        # Not the platform: it names a kernel, which says nothing about the figures.
+        "environment": {name: value for name, value in first.environment.items() if name != "platform"},
+        "gallery": gallery(references["clean"]),
+        "bin_edges": [round(float(edge), 3) for edge in EDGES],
+        "references": {
+            role: {"metrics": rounded(found.references[role]), "histograms": histograms(path)}
+            for role, path in references.items()
+        },
+        "terminal": terminal(found),
+        "runs": sorted((run_row(row, record) for row, record in rows), key=lambda run: str(run["method"])),
+    }
+
+
+def text(table: Mapping[str, Any]) -> str:
+    """JSON with one line a histogram or line of text, so that a new measurement is a readable difference."""
+
+    def lay_out(value: Any, indent: str) -> str:
+        flat = json.dumps(value, ensure_ascii=False)
+        text_lines = isinstance(value, list) and any(isinstance(v, str) and len(v) > 40 for v in value)
+        if not isinstance(value, dict | list) or not (
+            text_lines or any(isinstance(v, dict | list) for v in _items(value))
+        ):
+            return flat
+        inner = indent + " "
+        if isinstance(value, dict):
+            parts = [f"{inner}{json.dumps(k)}: {lay_out(v, inner)}" for k, v in value.items()]
+            return "{\n" + ",\n".join(parts) + "\n" + indent + "}"
+        return "[\n" + ",\n".join(inner + lay_out(v, inner) for v in value) + "\n" + indent + "]"
+
+    return lay_out(dict(table), "") + "\n"
+
+
+def _items(value: dict[str, Any] | list[Any]) -> list[Any]:
+    return list(value.values()) if isinstance(value, dict) else value
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", type=Path, help="results folder of `salmu run --all`")
+    parser.add_argument("out", type=Path, help="the file to write, docs/data/mini.json")
+    arguments = parser.parse_args()
+    arguments.out.write_text(text(measure(arguments.runs)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -153,7 +153,11 @@ class MethodContext(Generic[C]):
 
     @contextmanager
     def edit(self) -> Iterator[dict[str, Tensor]]:
-        """Weight surgery: parameter name -> tensor to change in place, without gradients."""
+        """Weight surgery: parameter name -> tensor to change in place, without gradients.
+
+        Raises:
+            MethodError: An entry was replaced by another tensor instead.
+        """
         with self._engine.edit() as weights:
             yield weights
 

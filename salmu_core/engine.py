@@ -165,8 +165,16 @@ class Engine:
 
     @contextmanager
     def edit(self) -> Iterator[dict[str, Tensor]]:
+        weights = {name: p.detach() for name, p in self.model.named_parameters()}
+        handed = dict(weights)
         with torch.no_grad():
-            yield {name: p.detach() for name, p in self.model.named_parameters()}
+            yield weights
+        # `weights["x"] = y` binds a name and leaves the model as it was.
+        if replaced := sorted(name for name in handed if weights.get(name) is not handed[name]):
+            raise MethodError(
+                f"edit(): {replaced[0]} was replaced by another tensor, which changes nothing; change it in place, "
+                "as in w += x, w.mul_(x) or w.copy_(x)"
+            )
 
     def batches(self, pool: PoolName, batch_size: int) -> Iterator[Batch]:
         order = permutation(len(self._pools[pool]), self._seed, pool, self._next_pass())

@@ -1,7 +1,13 @@
 """Every exception SALMU raises on purpose. Messages are written for people: what, where, what to do."""
 
+from __future__ import annotations
+
 import difflib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class SalmuError(Exception):
@@ -57,3 +63,23 @@ class MetricError(SalmuError):
 
 class BudgetExceededError(SalmuError):
     """A method drew more samples than its budget allows."""
+
+
+def explain(error: ValidationError, known: Iterable[str]) -> str:
+    """The first thing pydantic found wrong, in a sentence, with a near name for an unknown field.
+
+    Args:
+        error: What pydantic raised.
+        known: Names of the model's fields.
+    """
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"])) or "the input"
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(where, known, n=1)
+        return f"there is no {where!r}" + (f"; did you mean {near[0]!r}?" if near else ".")
+    if first["type"] == "missing":
+        return f"{where} is missing."
+    message = first["msg"].removeprefix("Value error, ")
+    hint = " Write lists as JSON: '[1, 2]'." if first["type"] in ("list_type", "tuple_type", "set_type") else ""
+    said = f"{message[0].lower()}{message[1:]}".rstrip(".")
+    return f"{said}.{hint}" if not first["loc"] else f"{where} = {first['input']!r}: {said}.{hint}"

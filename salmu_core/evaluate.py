@@ -146,6 +146,11 @@ def _rows(spec: MetricSpec, result: MetricResult, values: Mapping[str, float], d
         raise MetricError(f"metric {spec.name} returned row numbers that repeat or lie outside {per_row.split}")
     tables = []
     for column, column_values in per_row.values.items():
+        if column in spec.figures:
+            raise MetricError(
+                f"metric {spec.name} returned rows called {column!r}; the column of that figure is called "
+                f"'{spec.name}_{column}'"
+            )
         if len(column_values) != len(index):
             raise MetricError(
                 f"metric {spec.name} returned {len(column_values)} values of {column} for {len(index)} rows of "

@@ -36,6 +36,7 @@ class Meter:
         self.reference_samples = 0
         self.forward_passes = 0
         self.forward_images = 0
+        self.forward_captions = 0
         self.backward_passes = 0
         self.steps = 0
         self.probes = 0

@@ -11,7 +11,7 @@ from salmu_core.errors import StoreError
 from salmu_core.plan import Planned
 from salmu_core.plugins import Declared, code_hash
 from salmu_core.records import RunRecord
-from salmu_core.specs import MetricSpec
+from salmu_core.specs import MethodSpec, MetricSpec
 from salmu_core.store import Store
 
 ROLES = ("clean", "compromised")
@@ -26,6 +26,7 @@ class Outstanding:
         checkpoints: Runs whose checkpoint is there and lacks metrics.
         references: Reference models that lack metrics.
         finished: Number of runs with nothing left to do.
+        failed: Number of those that have no result; they are made again once their plugin's code changes.
         notes: Damage that will be mended, results of code that has changed since.
     """
 
@@ -33,6 +34,7 @@ class Outstanding:
     checkpoints: list[Planned] = field(default_factory=list)
     references: list[str] = field(default_factory=list)
     finished: int = 0
+    failed: int = 0
     notes: list[str] = field(default_factory=list)
 
     def share(self, plan: Sequence[Planned], index: int, count: int) -> Outstanding:
@@ -85,24 +87,33 @@ def outstanding(
             todo.runs.append(planned)
             continue
         _same_data(folder, record, benchmark)
-        changed = record.plugin.code_hash != code_hash(planned.method.module)
+        changed = made_by_other_code(record, planned.method)
         if record.status != "valid" and changed:
             todo.runs.append(planned)
         elif needs_metrics(folder, record, store, metrics, benchmark.data_hash, todo.notes):
             todo.checkpoints.append(planned)
         else:
             todo.finished += 1
+            todo.failed += record.status != "valid"
             older += changed
     for role in ROLES:
         folder = store.reference(benchmark.name, role)
         if lacks_metrics(folder, benchmark.model_hash(role), store, metrics, benchmark.data_hash, todo.notes):
             todo.references.append(role)
     if older:
-        todo.notes.append(
-            f"{older} finished {'run was' if older == 1 else 'runs were'} made by another version of the method's "
-            "code; --redo makes them again."
-        )
+        todo.notes.append(older_note(older))
     return todo
+
+
+def made_by_other_code(record: RunRecord, method: Declared[MethodSpec]) -> bool:
+    """Whether a method's code is another one than when it made a run."""
+    return record.plugin.code_hash != code_hash(method.module)
+
+
+def older_note(runs: int) -> str:
+    """What to say of finished runs that another version of a method's code made."""
+    were = "run was" if runs == 1 else "runs were"
+    return f"{runs} finished {were} made by another version of the method's code; `salmu run --redo` makes them again."
 
 
 def needs_metrics(

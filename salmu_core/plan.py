@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import shlex
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from salmu_core.config import MethodConfig
-from salmu_core.errors import UnknownNameError, UsageError
+from salmu_core.errors import UnknownNameError, UsageError, explain
 from salmu_core.hashing import hash_json
 from salmu_core.plugins import Declared, Zoo
 from salmu_core.specs import MethodSpec
@@ -77,7 +76,7 @@ def read_study(path: Path) -> Study:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from error
     except ValidationError as error:
-        raise UsageError(f"{path}: {explain(error, Study)}") from error
+        raise UsageError(f"{path}: {explain(error, Study.model_fields)}") from error
 
 
 def parse_settings(texts: Iterable[str]) -> dict[str, Settings]:
@@ -96,7 +95,9 @@ def parse_settings(texts: Iterable[str]) -> dict[str, Settings]:
             parsed = json.loads(value)
         except ValueError:
             parsed = value
-        settings.setdefault(method, {})[field] = parsed
+        if field in settings.setdefault(method, {}):
+            raise UsageError(f"--set gives {method}.{field} twice. One run for each of several values: a study file.")
+        settings[method][field] = parsed
     return settings
 
 
@@ -145,19 +146,9 @@ def make_config(spec: MethodSpec, settings: Settings) -> MethodConfig:
     try:
         return spec.config.model_validate(settings)
     except ValidationError as error:
-        raise UsageError(f"{spec.name}: {explain(error, spec.config)}") from error
+        raise UsageError(f"{spec.name}: {explain(error, spec.config.model_fields)}") from error
 
 
 def config_hash(config: MethodConfig) -> str:
     """SHA-256 of a resolved configuration."""
     return hash_json(config.model_dump(mode="json"))
-
-
-def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first thing pydantic found wrong, in a sentence, with near names for unknown ones."""
-    first = error.errors()[0]
-    where = ".".join(map(str, first["loc"])) or "the input"
-    if first["type"] == "extra_forbidden":
-        near: Sequence[str] = difflib.get_close_matches(where, model.model_fields, n=1)
-        return f"there is no {where!r}" + (f"; did you mean {near[0]!r}?" if near else ".")
-    return f"{where} = {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}."

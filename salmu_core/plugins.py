@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import traceback
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
@@ -19,10 +19,11 @@ from types import ModuleType
 from typing import Generic, TypeVar
 
 import pluggy
+from pydantic import ValidationError
 
 from salmu_core import hookspecs
 from salmu_core.api import api_problem
-from salmu_core.errors import UnknownNameError
+from salmu_core.errors import UnknownNameError, UsageError, explain
 from salmu_core.hashing import hash_file, hash_json, hash_text
 from salmu_core.hookspecs import HOOKS, PROJECT
 from salmu_core.specs import BenchmarkSpec, MethodSpec, MetricSpec
@@ -52,18 +53,27 @@ class PluginRow:
     problem: str | None = None
     traceback: str | None = None
 
+    def stands_for(self, kind: str, name: str) -> bool:
+        """Whether it declares something, or is called so and declares nothing that can be seen."""
+        return f"{kind} {name}" in self.declares or (self.name == name and not self.declares)
+
 
 class Shelf(Mapping[str, Declared[S]], Generic[S]):
-    """Declarations of one kind by name; asking for an unknown one names what comes near."""
+    """Declarations of one kind by name; asking for another says why it can't be used, or names what comes near."""
 
-    def __init__(self, kind: str, items: Mapping[str, Declared[S]]) -> None:
+    def __init__(self, kind: str, items: Mapping[str, Declared[S]], broken: Sequence[PluginRow] = ()) -> None:
         self._kind = kind
+        self._broken = broken
         self._items: dict[str, Declared[S]] = dict(sorted(items.items(), key=lambda item: item[0].lower()))
 
     def __getitem__(self, name: str) -> Declared[S]:
         try:
             return self._items[name]
         except KeyError:
+            for row in self._broken:
+                if row.problem and row.stands_for(self._kind, name):
+                    message = f"The {self._kind} {name!r} of {row.distribution} can't be used: {row.problem}"
+                    raise UsageError(message) from None
             raise UnknownNameError(
                 self._kind, name, self._items, f"`salmu {self._kind}s` lists what is installed."
             ) from None
@@ -116,9 +126,9 @@ def discover(points: Iterable[EntryPoint] | None = None) -> Zoo:
             if len(claims[type(spec), spec.name]) == 1:
                 shelves[type(spec)][spec.name] = Declared(spec, row.distribution, row.version, row.module)
     return Zoo(
-        Shelf("method", shelves[MethodSpec]),
-        Shelf("metric", shelves[MetricSpec]),
-        Shelf("benchmark", shelves[BenchmarkSpec]),
+        Shelf("method", shelves[MethodSpec], rows),
+        Shelf("metric", shelves[MetricSpec], rows),
+        Shelf("benchmark", shelves[BenchmarkSpec], rows),
         tuple(rows),
     )
 
@@ -160,13 +170,21 @@ def _load(point: EntryPoint) -> tuple[PluginRow, list[MethodSpec | MetricSpec | 
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        message = str(error) if isinstance(error, _BadPluginError) else f"{type(error).__name__}: {error}"
-        return _failed(row, message), []
+        return _failed(row, _sentence(error)), []
     return replace(row, declares=tuple(f"{_kind(type(spec))} {spec.name}" for spec in specs)), specs
 
 
 def _failed(row: PluginRow, problem: str) -> PluginRow:
     return replace(row, problem=problem, traceback=traceback.format_exc())
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, _BadPluginError):
+        return str(error)
+    if isinstance(error, ValidationError):
+        fields = {kind.__name__: kind.model_fields for kind in HOOKS.values()}
+        return f"{error.title} can't be made: {explain(error, fields.get(error.title, ()))}"
+    return f"{type(error).__name__}: {error}"
 
 
 class _BadPluginError(Exception):
@@ -221,8 +239,8 @@ def _refuse_clash(rows: list[PluginRow], kind: type, name: str, owners: list[int
         others = ", ".join(d for j, d in zip(owners, dists, strict=True) if j != i)
         rows[i] = replace(
             rows[i],
-            problem=f"the {_kind(kind)} name {name!r} is also declared by {others}: uninstall one of them, "
-            "neither is used",
+            problem=f"the {_kind(kind)} name {name!r} is also declared by {others}: rename it, or uninstall one "
+            "of them; neither is used",
         )
 
 

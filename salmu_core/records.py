@@ -45,6 +45,8 @@ class Ledger(Record):
     """Batches that went through the image tower of the model being unlearned."""
     forward_images: int = 0
     """Images in those batches; more than were drawn where a method looked at its batches several times."""
+    forward_captions: int = 0
+    """Captions that went through the text tower of the model being unlearned."""
     backward_passes: int = 0
     """Gradient computations."""
     steps: int = 0

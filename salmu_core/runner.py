@@ -124,6 +124,7 @@ def run_one(
         reference_samples=meter.reference_samples,
         forward_passes=meter.forward_passes,
         forward_images=meter.forward_images,
+        forward_captions=meter.forward_captions,
         backward_passes=meter.backward_passes,
         steps=meter.steps,
         probes=meter.probes,
@@ -160,16 +161,24 @@ def _own_random_state(seed: int) -> Iterator[None]:
 
 @contextmanager
 def _counted_forwards(model: nn.Module, meter: Meter) -> Iterator[None]:
-    def count(_module: nn.Module, inputs: tuple[torch.Tensor, ...], _output: object) -> None:
+    def images(_module: nn.Module, inputs: tuple[torch.Tensor, ...], _output: object) -> None:
         meter.forward_passes += 1
         meter.forward_images += len(inputs[0]) if inputs else 0
 
-    visual = getattr(model, "visual", None)
-    handle = visual.register_forward_hook(count) if isinstance(visual, nn.Module) else None
+    def captions(_module: nn.Module, inputs: tuple[torch.Tensor, ...], _output: object) -> None:
+        meter.forward_captions += len(inputs[0]) if inputs else 0
+
+    handles = []
+    for path, count in (("visual", images), ("token_embedding", captions), ("text.token_embedding", captions)):
+        part: object = model
+        for name in path.split("."):
+            part = getattr(part, name, None)
+        if isinstance(part, nn.Module):
+            handles.append(part.register_forward_hook(count))
     try:
         yield
     finally:
-        if handle is not None:
+        for handle in handles:
             handle.remove()
 
 

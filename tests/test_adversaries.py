@@ -17,6 +17,7 @@ METHODS = {
     "seeds-the-global-generator": ("random", ["torch's global generator", "ctx.rng"]),
     "keeps-grad-flags": ("tidy", ["no longer takes gradients", "params="]),
     "own-optimizer": ("loop", ["torch.optim.SGD", "ctx.fit"]),
+    "detaches-a-term": ("terms", ["'leak'", "detach"]),
     "reads-the-holdouts": ("blind", ["other holdouts", "other weights"]),
     "changes-nothing": ("changes", ["not a single weight", "ctx.edit()"]),
     "returns-a-new-model": ("runs", ["returned a CLIP", "ctx.model"]),

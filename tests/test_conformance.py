@@ -78,7 +78,7 @@ def test_every_rule_is_a_test_and_what_was_not_reached_is_skipped(isolated_plugi
 
 def test_rules_have_names_of_their_own_and_speak_in_sentences():
     for rules in RULES.values():
-        assert len({rule.name for rule in rules}) == len(rules) > 15
+        assert len({rule.name for rule in rules}) == len(rules)
         for rule in rules:
             assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", rule.name)
             assert all(text[0].isupper() or text[0] == "`" for text in (rule.demand, rule.remedy))
@@ -97,8 +97,9 @@ def test_the_command_prints_what_goes_into_a_pull_request(isolated_plugins, caps
     said = capsys.readouterr().out
     assert said.startswith("### method `lazy`: ") and "lazy 1.0" in said and "torch" in said
     rows = dict(re.findall(r"^\| ([a-z0-9-]+) \| (\*\*FAILED\*\*|[a-z ]+) \|", said, re.M))
-    assert list(rows) == ["rule", *(rule.name for rule in METHOD_RULES)] or list(rows) == [r.name for r in METHOD_RULES]
-    assert rows["changes"] == "**FAILED**" and rows["same-bytes"] == "not run" and rows["loads"] == "passed"
+    assert rows["changes"] == "**FAILED**" and rows["loads"] == "passed"
+    (missed,) = re.findall(r"^\| (.*) \| not run \|", said, re.M)
+    assert {*rows, *missed.split(", ")} == {rule.name for rule in METHOD_RULES} and "same-bytes" in missed
     assert "- **changes** (failed): method 'lazy' of lazy 1.0 breaks the rule 'changes'" in said
 
 

@@ -237,3 +237,35 @@ def test_logged_scalars_are_kept(tiny):
     outcome, _ = run(tiny, unlearn)
     assert outcome.scalars["mine"] == [(2, 0.5)]
     assert [step for step, _ in outcome.scalars["loss"]] == [1, 2]
+
+
+def test_a_replaced_entry_of_edit_is_told(tiny):
+    def unlearn(ctx):
+        with ctx.edit() as weights:
+            weights["visual.proj"] = weights["visual.proj"] * 2
+
+    outcome, _ = run_method(MethodSpec(**FACTS, unlearn=unlearn), tiny)
+    assert outcome.status == "crashed" and "visual.proj was replaced" in outcome.reason
+
+
+def test_a_pass_of_batches_ends_with_the_room_and_the_next_one_says_so(tiny):
+    drawn = []
+
+    def unlearn(ctx):
+        for _ in range(3):
+            drawn.append([len(batch) for batch in ctx.batches("forget")])
+
+    outcome, session = run_method(MethodSpec(**FACTS, unlearn=unlearn), tiny, budget=1.5)
+    n = len(session.pools["forget"])
+    assert [sum(found) for found in drawn] == [n, n // 2]
+    assert outcome.status == "over-budget" and outcome.ledger.forget_samples == n + n // 2
+
+
+def test_both_towers_passes_are_counted(tiny):
+    def unlearn(ctx):
+        ctx.model.encode_text(ctx.tokenize(ctx.forget.captions[:3]))
+        ctx.model.encode_image(next(ctx.batches("forget")).image[:2])
+        ctx.model.logit_scale.data.mul_(0.9)
+
+    outcome, _ = run_method(MethodSpec(**FACTS, unlearn=unlearn), tiny)
+    assert (outcome.ledger.forward_captions, outcome.ledger.forward_images) == (3, 2)

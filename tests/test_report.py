@@ -1,16 +1,18 @@
 """The table: readable at 100 columns, honest about what is missing or invalid."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from salmu_core.diagnosis import diagnose
-from salmu_core.plugins import discover
+from salmu_core.plugins import Declared, discover
 from salmu_core.records import BenchmarkRef, Ledger, PluginRef, RunRecord
-from salmu_core.report.table import columns, show
+from salmu_core.report.table import columns, labels, show
 from salmu_core.results import Results, Row
+from salmu_core.specs import MetricSpec
 
 ZOO = discover()
 PUBLISHED = json.loads((Path(__file__).parent / "data" / "published.json").read_text())
@@ -38,7 +40,7 @@ def record(method, status="valid", reason=""):
 def valid(method, **changes):
     metrics = {**REFERENCES["compromised"], **changes}
     found = diagnose(metrics, REFERENCES["clean"], REFERENCES["compromised"])
-    return Row(Path("runs"), method, record(method), "valid", "", metrics, {}, found)
+    return Row(Path("runs") / method, method, record(method), "valid", "", metrics, {}, found)
 
 
 def text(rows, notice=""):
@@ -95,3 +97,36 @@ def test_invalid_rows_stand_apart_with_their_reason_as_plain_text():
 
 def test_no_runs_is_said():
     assert "There are no runs" in text([])
+
+
+def test_runs_of_one_method_with_other_settings_are_told_apart():
+    def run(folder, **config):
+        made = record("sweep").model_copy(update={"config": {"lr": 0.1, **config}})
+        return replace(valid("sweep"), folder=Path(folder), record=made)
+
+    rows = [run("a", k=32), run("b", k=48), valid("other")]
+    assert labels(rows)[Path("a")] == "sweep k=32" and labels(rows)[Path("b")] == "sweep k=48"
+    shown = text(rows)
+    assert "k=32" in shown and "k=48" in shown and "lr" not in shown
+    assert labels(rows[1:])[Path("b")] == "sweep"
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test_more_figures_than_fit_are_in_further_tables_and_every_row_keeps_its_name(width):
+    metrics = {f"M{k}": Declared(spec(f"M{k}", "A_long_figure", "B"), "d", "1", "m") for k in range(9)}
+    figures = {name: 0.25 for m in metrics.values() for name in m.spec.columns}
+    references = {"clean": figures, "compromised": figures}
+    console = Console(width=width, record=True, color_system=None, force_terminal=False)
+    with console.capture() as captured:
+        row = replace(valid("a-method"), metrics=figures)
+        show(console, Results("mini", references, [row]), metrics)
+    shown = captured.get()
+    assert max(map(len, shown.splitlines())) <= width and "…" not in shown
+    tables = shown.count(": efficacy (")
+    assert tables > 1 and shown.count("│ Compromised ") == shown.count("│ a-method ") - 1 == tables
+    assert shown.count("0.250") == 9 * 2 * 3
+
+
+def spec(name, *figures):
+    facts = {"summary": "A test.", "pillar": "efficacy", "target": "clean", "paper": "https://example.org"}
+    return MetricSpec(name=name, figures=figures, reads=("forget",), compute=lambda ctx: None, **facts)

@@ -32,7 +32,7 @@ def _kinds(zoo: Zoo, name: str) -> list[tuple[str, str]]:
     found = [(kind, name) for kind, shelf in (("method", zoo.methods), ("metric", zoo.metrics)) if name in shelf]
     broken = next((row for row in zoo.problems if name == row.name or name in _declared(row.declares)), None)
     if not found and broken is not None:
-        kind = next((d.split()[0] for d in broken.declares if d.split()[-1] == name), "method")
+        kind = next((d.split()[0] for d in broken.declares if d.split()[-1] == name), "plugin")
         found = [(kind, name)]
     if not found:
         known = [*zoo.methods, *zoo.metrics, *(row.name for row in zoo.problems)]
@@ -45,5 +45,5 @@ def _declared(declares: tuple[str, ...]) -> list[str]:
 
 
 def _all(zoo: Zoo) -> list[tuple[str, str]]:
-    broken = [("method", row.name) for row in zoo.problems]
+    broken = [("plugin", row.name) for row in zoo.problems]
     return [*(("method", name) for name in zoo.methods), *(("metric", name) for name in zoo.metrics), *broken]

@@ -153,6 +153,8 @@ def _settings(config: type[BaseModel]) -> Table:
         table.add_column(column)
     for field, schema in config.model_json_schema().get("properties", {}).items():
         allowed = ", ".join(map(str, schema["enum"])) if "enum" in schema else schema.get("type", "")
+        if "type" in schema.get("items", {}):
+            allowed += f" of {schema['items']['type']}"
         bounds = [
             f"{sign} {schema[key]:g}"
             for key, sign in (

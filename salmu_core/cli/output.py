@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import Any
 
@@ -10,9 +11,9 @@ from rich.console import Console
 
 
 def console(stderr: bool = False) -> Console:
-    """A console that keeps to 100 columns where nobody says how wide the output is."""
+    """A console that keeps to 100 columns where neither a terminal nor COLUMNS says how wide the output is."""
     made = Console(stderr=stderr, highlight=False)
-    if not made.is_terminal:
+    if not made.is_terminal and not os.environ.get("COLUMNS"):
         made = Console(stderr=stderr, highlight=False, width=100)
     return made
 

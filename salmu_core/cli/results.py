@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rich.text import Text
+
 from salmu_core.benchmark import locate
 from salmu_core.cli.output import console, print_json
 from salmu_core.errors import UsageError
+from salmu_core.outstanding import made_by_other_code, older_note
 from salmu_core.plugins import Zoo, discover
 from salmu_core.report.table import show
 from salmu_core.results import read_results
@@ -21,6 +24,9 @@ def show_results(output: Path, benchmark: str | None, as_json: bool) -> None:
     """
     zoo = discover()
     found = read_results(Store(output), _choose(Store(output), benchmark))
+    made = [(row.record, zoo.methods[row.method]) for row in found.rows if row.record and row.method in zoo.methods]
+    if older := sum(made_by_other_code(record, method) for record, method in made):
+        console(stderr=True).print(Text(older_note(older), style="yellow"))
     if as_json:
         print_json(found.as_json())
     else:

@@ -99,7 +99,10 @@ def run_study(request: Request) -> int:
             for note in todo.notes:
                 telling.say(note)
             if todo.nothing and count == 1:
-                telling.say(f"Nothing to do: all {todo.finished} runs are finished, in {store.root / benchmark.name}.")
+                done = "the run is" if todo.finished == 1 else f"all {todo.finished} runs are"
+                telling.say(f"Nothing to do: {done} finished, in {store.root / benchmark.name}.")
+                if todo.failed:
+                    telling.say(f"{todo.failed} of them without a result, see below: --redo tries again.")
             else:
                 _do(todo, plan, benchmark, store, zoo, telling, request)
         except KeyboardInterrupt:

@@ -44,9 +44,11 @@ def loss_values(
     *,
     permutation: np.ndarray | None = None,
     logit_scale: float = 1.0,
+    reference_logit_scale: float = 1.0,
 ) -> dict[str, float]:
     """Value of a loss (as ``loss``) and of its named terms on given embeddings; see `fixed_step`."""
-    ctx, step = fixed_step(config, forget, retain, permutation=permutation, logit_scale=logit_scale)
+    scales = {"logit_scale": logit_scale, "reference_logit_scale": reference_logit_scale}
+    ctx, step = fixed_step(config, forget, retain, permutation=permutation, **scales)
     terms = loss(ctx, step)
     named = terms if isinstance(terms, Mapping) else {}
     return {"loss": total(terms).item()} | {name: term.item() for name, term in named.items()}

@@ -71,7 +71,7 @@ def examine(
     """Examine an installed method or metric.
 
     Args:
-        kind: ``method`` or ``metric``.
+        kind: ``method`` or ``metric``; or ``plugin``, for one that can't be used.
         name: Its name.
         patience: Seconds it may be busy with one thing.
         on_stage: Told what is being done.
@@ -81,7 +81,8 @@ def examine(
     """
     start = time.perf_counter()
     rules, zoo = RULES[kind], discover()
-    shelf: Mapping[str, Declared[Any]] = zoo.methods if kind == "method" else zoo.metrics
+    shelves: dict[str, Mapping[str, Declared[Any]]] = {"method": zoo.methods, "metric": zoo.metrics, "plugin": {}}
+    shelf = shelves[kind]
     row = _broken_row(zoo, kind, name) if name not in shelf else None
     declared = None if row is not None else shelf[name]
     problems: dict[str, tuple[str | None, bool]] = {}
@@ -139,9 +140,9 @@ def _finding(rule: Rule, problems: Mapping[str, tuple[str | None, bool]], reason
     if problem is not None:
         verdict = "known" if reason else "advice" if advice else "failed"
         verb = "could do better by" if verdict == "advice" else "breaks"
-        sentence = f"{who} {verb} the rule {rule.name!r}: {problem.rstrip('.')}. {rule.remedy}"
+        sentence = f"{who} {verb} the rule {rule.name!r}: {_stopped(problem)} {rule.remedy}"
         if verdict == "known":
-            sentence = f"{problem.rstrip('.')}. Known: {reason}"
+            sentence = f"{_stopped(problem)} Known: {reason}"
     elif reason:
         verdict = "failed"
         sentence = (
@@ -151,9 +152,13 @@ def _finding(rule: Rule, problems: Mapping[str, tuple[str | None, bool]], reason
     return Finding(rule.name, verdict, sentence)
 
 
+def _stopped(sentence: str) -> str:
+    return sentence if sentence.endswith((".", "?", "!")) else f"{sentence}."
+
+
 def _broken_row(zoo: Zoo, kind: str, name: str) -> PluginRow | None:
     for row in zoo.problems:
-        if row.name == name or f"{kind} {name}" in row.declares:
+        if row.name == name or row.stands_for(kind, name):
             return row
     return None
 
@@ -170,6 +175,8 @@ def _declaration(declared: Declared[Any], zoo: Zoo) -> dict[str, tuple[str | Non
     named = None if row.name == spec.name or not single else f"its entry point is called {row.name!r}"
     source = spec.departures or getattr(spec, "code", "")
     vague = f"its paper is the placeholder {spec.paper}" if _PLACEHOLDER.match(spec.paper) else None
+    if "REPLACE" in spec.summary + spec.departures:
+        vague = "its summary or its departures still say REPLACE"
     silent = None if source or isinstance(spec, MetricSpec) else "it names neither departures nor reference code"
     return {
         "loads": (row.problem, False),

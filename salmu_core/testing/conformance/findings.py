@@ -74,8 +74,11 @@ class Report:
             "",
             "| rule | | what must hold |",
             "|---|---|---|",
-            *(f"| {f.rule} | {_MARK.get(f.verdict, f.verdict)} | {demands[f.rule]} |" for f in self.findings),
+            *(f"| {f.rule} | {_MARK[f.verdict]} | {demands[f.rule]} |" for f in self.findings if f.verdict in _MARK),
         ]
+        missed = [f.rule for f in self.findings if f.verdict == "not run"]
+        if missed:
+            lines.append(f"| {', '.join(missed)} | not run | What failed stood in the way. |")
         told = [
             f"- **{f.rule}** ({f.verdict}): {f.sentence}"
             for f in self.findings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,10 +89,12 @@ class _Runs:
         trains = issubclass(self._spec.config, TrainingConfig) and not default
         config = self._spec.config(**({"batch_size": BATCH} if trains else {}))
         spec = self._spec if witness is None else _watched(self._spec, witness)
-        with _own_optimizers() as built:
+        with _own_optimizers() as built, _terms() as flows:
             outcome = run_one(spec, config, BUDGET, seed, session, self.accelerator)
         if witness is not None:
+            dry = [name for name, flowing in flows.items() if not flowing]
             self._journal.rule("loop", f"it built its own {built[0]}" if built else None)
+            self._journal.rule("terms", f"none flows from the term {dry[0]!r}" if dry else None)
         return outcome
 
     def _session(self, name: str) -> TrainingSession:
@@ -138,6 +140,24 @@ def _own_optimizers() -> Iterator[list[str]]:
         yield built
     finally:
         torch.optim.Optimizer.__init__ = original  # type: ignore[method-assign]
+
+
+@contextmanager
+def _terms() -> Iterator[dict[str, bool]]:
+    """Name of each term of the losses that are fitted meanwhile -> whether a gradient ever flows from it."""
+    flows: dict[str, bool] = {}
+    original = fit.checked
+
+    def checked(terms: torch.Tensor | Mapping[str, torch.Tensor]) -> torch.Tensor:
+        for name, term in terms.items() if isinstance(terms, Mapping) else ():
+            flows[name] = flows.get(name, False) or bool(getattr(term, "requires_grad", False))
+        return original(terms)
+
+    fit.checked = checked
+    try:
+        yield flows
+    finally:
+        fit.checked = original
 
 
 def _config(spec: MethodSpec, journal: Journal) -> None:

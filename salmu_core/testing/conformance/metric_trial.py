@@ -32,7 +32,7 @@ class _Computed:
     values: dict[str, float]
     error: str | None
     bits: str
-    has_rows: bool
+    without_rows: list[str]
 
 
 class _Recording(MetricContext):
@@ -85,7 +85,8 @@ def examine(declared: Declared[MetricSpec], scratch: Path, journal: Journal, twi
         return
     journal.fact("bytes", first.bits)
     journal.rule("untouched", None if _embeddings(embedder, declared.spec) == before else "it changed them in place")
-    journal.rule("rows", None if first.has_rows else "it returns none", advice=True)
+    lacking = f"it returns none for {', '.join(first.without_rows)}" if first.without_rows else None
+    journal.rule("rows", lacking, advice=True)
     journal.at("computing it again")
     for use_up in (random.random, np.random.rand, lambda: torch.rand(1)):
         use_up()
@@ -116,7 +117,9 @@ def _compute(
     entry, tables = compute_one(replace(declared, spec=declared.spec.model_copy(update={"compute": compute})), embedder)
     exact = {name: value.hex() for name, value in entry.values.items()}
     rows = [table.to_pydict() for table in tables]
-    return _Computed(entry.values, entry.error, hash_json([exact, entry.details, rows, entry.error]), bool(tables))
+    with_rows = {column for table in rows for column in table["column"]}
+    bits = hash_json([exact, entry.details, rows, entry.error])
+    return _Computed(entry.values, entry.error, bits, [c for c in declared.spec.columns if c not in with_rows])
 
 
 def _report(

@@ -42,7 +42,7 @@ _DECLARED = (
     Rule(
         "provenance",
         "The declaration says where it is published and what differs here.",
-        "Fill in `paper` and `departures` (or, for a method, `code`).",
+        "Fill in `summary`, `paper` (what is unpublished links to where it is kept) and, for a method, `departures`.",
     ),
     Rule(
         "light",
@@ -60,7 +60,7 @@ _BEHAVED = (
     Rule(
         "ends",
         "It ends.",
-        "Look for a loop without an end; `ctx.budget` says what may still be drawn.",
+        "Look for a loop without an end; a method's `ctx.budget` says what may still be drawn.",
     ),
     Rule(
         "alive",
@@ -154,6 +154,11 @@ METHOD_RULES: tuple[Rule, ...] = (
         "Call ctx.fit(loss, steps=..., params=..., config=...), several times if need be.",
     ),
     Rule(
+        "terms",
+        "A gradient flows from each named term of a loss.",
+        "Look for .detach(), torch.no_grad(), .item() or an argmax in the term; log what is only to be looked at.",
+    ),
+    Rule(
         "blind",
         "The result does not depend on anything but the forget set, the retain set and Compromised.",
         "Use what the context gives; holdouts, the zero-shot set and Clean are for the judge.",
@@ -180,8 +185,8 @@ METRIC_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "rows",
-        "It returns one value a row, from which intervals are made.",
-        "Return PerRow(split, {column: values}); a column with a figure's name has the figure as its mean.",
+        "It returns values by row (or by person) for each figure, from which intervals are made.",
+        "Return PerRow(split, {column: values}) with a column for each figure, whose mean the figure is.",
     ),
     Rule(
         "untouched",
@@ -211,4 +216,9 @@ METRIC_RULES: tuple[Rule, ...] = (
 )
 
 #: The rules of each kind of declaration.
-RULES: dict[str, tuple[Rule, ...]] = {"method": METHOD_RULES, "metric": METRIC_RULES}
+RULES: dict[str, tuple[Rule, ...]] = {
+    "method": METHOD_RULES,
+    "metric": METRIC_RULES,
+    # One that can't be used, so that nobody knows what it would declare.
+    "plugin": METHOD_RULES[:1],
+}

@@ -54,7 +54,7 @@ def test_it_conforms_as_it_is_and_is_told_what_to_fill_in(made, kind, name):
     report = examine(kind, name)
     assert report.sound, report.markdown(RULES[kind])
     advice = [f for f in report.findings if f.verdict == "advice"]
-    assert [f.rule for f in advice] == ["provenance"] and "placeholder" in advice[0].sentence
+    assert [f.rule for f in advice] == ["provenance"] and "REPLACE" in advice[0].sentence
 
 
 def test_its_own_tests_pass_and_it_is_clean(made, isolated_plugins):

@@ -17,8 +17,9 @@ _DESELECTED = pytest.StashKey[list[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker of conformance tests known."""
+    """Make the markers of conformance tests known."""
     config.addinivalue_line("markers", "salmu_conformance: a rule of conformance of a SALMU plugin")
+    config.addinivalue_line("markers", "xdist_group(name): tests that pytest-xdist runs in one process")
     config.stash[_DESELECTED] = []
 
 

@@ -113,6 +113,7 @@ def _test(kind: str, name: str, patience: float) -> Callable[..., None]:
         return examine(kind, name, patience=patience)
 
     @pytest.mark.salmu_conformance
+    @pytest.mark.xdist_group(f"{kind} {name}")  # one process examines, the rules are read off
     @pytest.mark.parametrize("rule", [rule.name for rule in RULES[kind]])
     def test(rule: str) -> None:
         found = report()[rule]

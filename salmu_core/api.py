@@ -6,6 +6,7 @@ A plugin states the range it was written for as its requirement on salmu-core.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.metadata import EntryPoint, version
 from typing import Final
 
@@ -27,7 +28,7 @@ class SalmuDeprecationWarning(DeprecationWarning):
 def api_problem(point: EntryPoint) -> str | None:
     """A sentence if a plugin's own requirement rules out the core that runs."""
     installed = version(CORE)
-    for requirement in _requirements(point):
+    for requirement in core_requirements(point.dist.requires if point.dist else None):
         if requirement.specifier.contains(installed, prereleases=True):
             continue
         name = point.dist.name if point.dist else point.name
@@ -38,10 +39,10 @@ def api_problem(point: EntryPoint) -> str | None:
     return None
 
 
-def _requirements(point: EntryPoint) -> list[Requirement]:
-    """What a plugin asks of the core, as far as it applies here."""
+def core_requirements(lines: Iterable[str] | None) -> list[Requirement]:
+    """What a distribution's ``Requires-Dist`` lines ask of the core, as far as they apply here."""
     found = []
-    for line in (point.dist.requires or []) if point.dist else []:
+    for line in lines or ():
         try:
             requirement = Requirement(line)
         except InvalidRequirement:

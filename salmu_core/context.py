@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from salmu_core.errors import BenchmarkError, MethodError, MetricError
@@ -238,4 +239,4 @@ class MetricContext:
 def _entry(facts: Mapping[str, Mapping[str, Any]], key: str, file: str) -> Mapping[str, Any]:
     if key not in facts:
         raise BenchmarkError(f"{file} has no entry {key!r}")
-    return facts[key]
+    return MappingProxyType(facts[key])  # shared by all metrics

@@ -8,9 +8,11 @@ looked for here.
 from __future__ import annotations
 
 import difflib
+import sys
 import traceback
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
@@ -110,7 +112,8 @@ def discover(points: Iterable[EntryPoint] | None = None) -> Zoo:
         points: The entry points to look at; by default those of all installed distributions.
     """
     found = sorted(entry_points(group=PROJECT) if points is None else points, key=lambda p: (p.name, p.value))
-    loaded = [_load(point) for point in _distinct(found)]
+    with redirect_stdout(sys.stderr):  # what a plugin prints when it is imported is no part of any command's output
+        loaded = [_load(point) for point in _distinct(found)]
     rows = [row for row, _ in loaded]
     claims: dict[tuple[type, str], list[int]] = defaultdict(list)
     for i, (_, specs) in enumerate(loaded):

@@ -22,7 +22,7 @@ from salmu_core.hookspecs import HOOKS
 MODULES = ("salmu_core", "salmu_core.losses", "salmu_core.layout_writer", "salmu_core.testing")
 #: What a plugin is handed without importing it.
 HANDED = ("salmu_core.pairs.Features", "salmu_core.pairs.Pairs", "salmu_core.meter.Room", "salmu_core.probe.Probe")
-#: Name -> its parameters in order, each with whether it must be given; None for what has none.
+#: Name -> its parameters in order: name, whether it must be given, whether by keyword, default; None for what has none.
 Interface = dict[str, list[list[Any]] | None]
 
 
@@ -52,21 +52,26 @@ def _members(path: str, value: Any) -> Iterator[tuple[str, list[list[Any]] | Non
     if isinstance(value, type) and issubclass(value, BaseModel):
         yield path, None
         for name, field in value.model_fields.items():
-            yield f"{path}.{name}", [[name, field.is_required()]]
+            yield f"{path}.{name}", [[name, field.is_required(), True, ""]]
     elif isinstance(value, type):
-        yield path, None if issubclass(value, Warning) else _parameters(value)
+        yield path, None if issubclass(value, Warning) else parameters(value)
         for name, member in vars(value).items():
             if not name.startswith("_"):
-                yield f"{path}.{name}", _parameters(member) if inspect.isfunction(member) else None
+                yield f"{path}.{name}", parameters(member) if inspect.isfunction(member) else None
     else:
-        yield path, _parameters(value) if inspect.isfunction(value) else None
+        yield path, parameters(value) if inspect.isfunction(value) else None
 
 
-def _parameters(function: Any) -> list[list[Any]]:
+def parameters(function: Any) -> list[list[Any]]:
+    """What a function takes."""
     return [
-        [parameter.name, parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD]
-        for parameter in inspect.signature(function).parameters.values()
+        [p.name, p.default is p.empty and p.kind is not p.VAR_KEYWORD, p.kind is p.KEYWORD_ONLY, _default(p)]
+        for p in inspect.signature(function).parameters.values()
     ]
+
+
+def _default(parameter: inspect.Parameter) -> str:
+    return repr(parameter.default) if isinstance(parameter.default, str | int | float | bool | tuple | None) else ""
 
 
 def broken(promised: Interface, current: Interface) -> list[str]:
@@ -74,12 +79,18 @@ def broken(promised: Interface, current: Interface) -> list[str]:
     problems = [f"{name} is gone" for name in promised.keys() - current.keys()]
     for name in promised.keys() & current.keys():
         before, now = promised[name] or [], current[name] or []
-        known = [each for each, _ in before]
-        kept = [each for each, _ in now if each in known]
+        known = [each for each, *_ in before]
+        kept = [each for each, *_ in now if each in known]
         if kept != known:
             problems.append(f"{name} took {', '.join(known)}, now {', '.join(kept)}")
-        required = {each for each, must in before if must}
-        problems += [f"{name} now needs {each}" for each, must in now if must and each not in required]
+        required = {each for each, must, *_ in before if must}
+        problems += [f"{name} now needs {each}" for each, must, *_ in now if must and each not in required]
+        was = {each: (keyword, default) for each, _, keyword, default in before}
+        for each, _, keyword, default in now:
+            if each in was and keyword and not was[each][0]:
+                problems.append(f"{name} takes {each} by keyword only")
+            if each in was and default != was[each][1] and was[each][1]:
+                problems.append(f"{name} has another default for {each}")
     return sorted(problems)
 
 

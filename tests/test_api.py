@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from public_api import broken, interface, record
+from public_api import broken, interface, parameters, record
 from sources import method
 
 from salmu_core.api import SalmuDeprecationWarning
@@ -17,25 +17,28 @@ def test_the_interface_is_what_this_api_version_promised():
     assert not new, f"added on purpose? then: uv run python tests/public_api.py ({sorted(new)[:5]})"
 
 
+def f(a, b=1): ...
+
+
 @pytest.mark.parametrize(
     ("now", "words"),
     [
-        ({}, "f is gone"),
-        ({"f": [["b", False], ["a", True]]}, "took a, b, now b, a"),
-        ({"f": [["a", True]]}, "took a, b, now a"),
-        ({"f": [["a", True], ["b", True]]}, "now needs b"),
-        ({"f": [["a", True], ["b", False], ["c", True]]}, "now needs c"),
+        (lambda b=1, a=0: ..., "took a, b, now b, a"),
+        (lambda a: ..., "took a, b, now a"),
+        (lambda a, b: ..., "now needs b"),
+        (lambda a, c, b=1: ..., "now needs c"),
+        (lambda a, *, b=1: ..., "takes b by keyword only"),
+        (lambda a, b=2: ..., "another default for b"),
     ],
 )
 def test_a_broken_promise_is_seen(now, words):
-    promised = {"f": [["a", True], ["b", False]]}
-    (problem,) = broken(promised, now)
+    (problem,) = broken({"f": parameters(f)}, {"f": parameters(now)})[-1:]
     assert words in problem
+    assert broken({"f": parameters(f)}, {}) == ["f is gone"]
 
 
 def test_growth_breaks_nothing():
-    promised = {"f": [["a", True]]}
-    assert broken(promised, {"f": [["a", False], ["c", False]], "g": None}) == []
+    assert broken({"f": parameters(f)}, {"f": parameters(lambda a=0, b=1, *, c=2: ...), "g": None}) == []
 
 
 def test_the_use_of_what_is_deprecated_is_advice(isolated_plugins):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from salmu_core.cli.output import console, print_json
 from salmu_core.errors import UnknownNameError, UsageError
 from salmu_core.plugins import Zoo, discover
@@ -12,6 +14,9 @@ def check(names: list[str], everything: bool, patience: float, as_json: bool) ->
     """Examine methods and metrics and print a report; returns the exit code."""
     if bool(names) == everything:
         raise UsageError("Name methods or metrics to check, or give --all.")
+    for ending in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, ending):
+            signal.signal(getattr(signal, ending), _interrupt)  # so that nothing is left behind
     zoo = discover()
     wanted = [each for name in names for each in _kinds(zoo, name)] or _all(zoo)
     reports = [_examine(kind, name, patience) for kind, name in wanted]
@@ -20,6 +25,10 @@ def check(names: list[str], everything: bool, patience: float, as_json: bool) ->
     else:
         print("\n\n".join(report.markdown(RULES[report.kind]) for report in reports))
     return 0 if all(report.sound for report in reports) else 1
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _examine(kind: str, name: str, patience: float) -> Report:

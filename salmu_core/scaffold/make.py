@@ -72,15 +72,19 @@ def make_plugin(kind: Kind, name: str, into: Path | None, zoo: Zoo, *, edit: boo
         "title": name if kind == "metric" else slug.replace("-", " ").capitalize(),
         "description": f"{name}: a {kind} for SALMU.",
         "requirement": REQUIREMENT,
-        "author": _author(),
+        "author": json.dumps(_author(), ensure_ascii=False),
         "edit": edit,
     }
     files = _render(facts, bare=_in_a_repository(folder))
-    if folder.exists():
-        _write(folder, files)
-    else:
-        with new_folder(folder.absolute()) as empty:
-            _write(empty, files)
+    try:
+        if folder.exists():
+            files = {path: text for path, text in files.items() if not (folder / path).exists()}
+            _write(folder, files)
+        else:
+            with new_folder(folder.absolute()) as empty:
+                _write(empty, files)
+    except OSError as error:
+        raise UsageError(f"{folder} can't be made: {error.strerror}. Give another folder by --into.") from error
     return Made(folder, tuple(sorted(map(Path, files))))
 
 
@@ -127,8 +131,9 @@ def _author() -> str:
     """Who git says is typing, or nobody."""
     if shutil.which("git") is None:
         return ""
-    done = subprocess.run(["git", "config", "user.name"], capture_output=True, text=True)
-    return done.stdout.strip()
+    command = ["git", "config", "user.name"]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
+    return "".join(c for c in done.stdout if c.isprintable()).strip()
 
 
 def _render(facts: dict[str, Any], *, bare: bool) -> dict[str, str]:
@@ -156,8 +161,7 @@ def _write(folder: Path, files: Mapping[str, str]) -> None:
     for path, text in files.items():
         file = folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
-        if not file.exists():
-            file.write_text(text, encoding="utf-8")
+        file.write_text(text, encoding="utf-8")
 
 
 def _in_a_repository(folder: Path) -> bool:

@@ -16,14 +16,11 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from typing import Any
 
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
-
-from salmu_core.api import API_VERSION, CORE
+from salmu_core.api import API_VERSION, CORE, core_requirements
 from salmu_core.plugins import Declared, PluginRow, Zoo, code_hash, discover
 from salmu_core.specs import MetricSpec
 from salmu_core.testing.conformance.findings import Finding, Report, Verdict
@@ -36,6 +33,8 @@ from salmu_core.testing.conformance.trial import Request
 _HASH_SEEDS = (1, 4321)
 #: Seconds a plugin may be busy with one thing before it counts as endless.
 PATIENCE = 60.0
+#: Seconds an interpreter that has imported a plugin may take to end.
+_IMPORT = 30.0
 _PLACEHOLDER = re.compile(r"https?://(www\.)?example\.(org|com|net)(/|$)")
 
 
@@ -95,8 +94,7 @@ def examine(
         alone = _imported(module)
         problems |= _declaration(declared, zoo)
         problems |= _tried(kind, declared, _row(zoo, declared), patience, on_stage)
-        heavy = alone.communicate()[0].strip().endswith("True")
-        problems["light"] = f"importing {module} imports torch" if heavy else None, True
+        problems["light"] = _heavy(alone, module), True
     known: Mapping[str, str] = declared.spec.known_failures if declared else {}
     if unknown := sorted(set(known) - {rule.name for rule in rules}):
         problems["loads"] = f"known_failures names {', '.join(unknown)}, which is no rule", False
@@ -187,23 +185,31 @@ def _declaration(declared: Declared[Any], zoo: Zoo) -> dict[str, tuple[str | Non
     }
 
 
-def _open_range(distribution: str) -> str | None:
+def _open_range(name: str) -> str | None:
     try:
-        stated = [Requirement(line) for line in requires(distribution) or ()]
+        stated = core_requirements(distribution(name).requires)
     except PackageNotFoundError:
         stated = []
     for requirement in stated:
-        if canonicalize_name(requirement.name) == CORE:
-            signs = {specifier.operator for specifier in requirement.specifier}
-            closed = signs & {"<", "<=", "==", "~="} and signs & {">", ">=", "==", "~="}
-            return None if closed else f"it depends on {requirement}, a range without both ends"
-    return f"{distribution} does not depend on {CORE}"
+        signs = {specifier.operator for specifier in requirement.specifier}
+        closed = signs & {"<", "<=", "==", "~="} and signs & {">", ">=", "==", "~="}
+        return None if closed else f"it depends on {requirement}, a range without both ends"
+    return f"{name} does not depend on {CORE}"
 
 
 def _imported(module: str) -> subprocess.Popen[str]:
     """A fresh interpreter that imports a plugin and says whether torch came with it."""
     code = f"import sys; sys.path[:] = {sys.path!r}; import {module.partition(':')[0]}; print('torch' in sys.modules)"
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+
+def _heavy(alone: subprocess.Popen[str], module: str) -> str | None:
+    try:
+        said = alone.communicate(timeout=_IMPORT)[0]
+    except subprocess.TimeoutExpired:
+        alone.kill()
+        return f"an interpreter that only imports {module} does not end: it leaves a thread behind"
+    return f"importing {module} imports torch" if said.strip().endswith("True") else None
 
 
 def _tried(
@@ -233,7 +239,7 @@ def _tried(
         first, second = trials
         told = first.wait(patience, on_stage)
         found = dict(told.rules) | _ending(told, patience, first.output())
-        if "bytes" in told.facts:
+        if told.facts:
             on_stage("comparing with another process")
             found["elsewhere"] = _compared(told, second.wait(patience), second.output()), False
         return found
@@ -253,10 +259,11 @@ def _ending(told: Told, patience: float, output: str) -> dict[str, tuple[str | N
 
 
 def _compared(first: Told, second: Told, output: str) -> str | None:
-    if "bytes" not in second.facts:
+    if not second.facts:
         said = next((p for p, advice in second.rules.values() if p and not advice), output[-300:])
         return f"in another process, {second.stage} came to nothing: {said}"
-    return None if first.facts["bytes"] == second.facts["bytes"] else "another process got other bytes"
+    other = [what for what, value in first.facts.items() if second.facts.get(what, value) != value]
+    return f"another process, which began with another one, got other bytes for {other[0]}" if other else None
 
 
 def _hash(module: str) -> str:

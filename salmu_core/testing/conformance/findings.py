@@ -52,8 +52,9 @@ class Report:
 
     @property
     def sound(self) -> bool:
-        """Whether no rule failed that has no known reason to."""
-        return all(f.verdict in ("passed", "advice", "known") for f in self.findings)
+        """Whether no rule failed that has no known reason to, nor one was missed but for such a reason."""
+        verdicts = {f.verdict for f in self.findings}
+        return "failed" not in verdicts and ("not run" not in verdicts or "known" in verdicts)
 
     def __getitem__(self, rule: str) -> Finding:
         return next(f for f in self.findings if f.rule == rule)

@@ -13,14 +13,14 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import nn
 
-from salmu_core import fit
+from salmu_core import engine, fit
 from salmu_core.benchmark import open_benchmark
 from salmu_core.config import TrainingConfig
 from salmu_core.plugins import discover
 from salmu_core.runner import Outcome, run_one
 from salmu_core.session import TrainingSession
 from salmu_core.specs import MethodSpec
-from salmu_core.testing.conformance.witness import Witness
+from salmu_core.testing.conformance.witness import Witness, replaced
 from salmu_core.testing.tiny import write_tiny_benchmark
 from salmu_core.weights import fingerprint
 
@@ -32,38 +32,36 @@ BUDGET = 1.9
 BATCH = 4
 
 
-def examine(spec: MethodSpec, scratch: Path, journal: Journal, twice: bool) -> None:
-    """Run a method often enough to know; the second process makes the first run only."""
+def examine(spec: MethodSpec, scratch: Path, journal: Journal, twice: bool, witness: Witness) -> None:
+    """Run a method often enough to know; the second process makes the same runs the other way round."""
     torch.set_num_threads(1)
     runs = _Runs(spec, scratch, journal)
     if twice:
-        first = runs.make("a run in another process", "tiny", seed=0)
-        journal.fact("bytes", fingerprint(first.model) if first.status == "valid" else first.status)
+        for seed in (1, 0):
+            found = runs.make(f"a run with seed {seed} in another process", "tiny", seed=seed)
+            journal.fact(f"seed {seed}", fingerprint(found.model) if found.status == "valid" else found.status)
         return
     _config(spec, journal)
-    witness = Witness(scratch / "tiny")
     first = runs.make("a run with seed 0", "tiny", seed=0, witness=witness)
     _report(first, witness, scratch, journal)
-    if first.status != "valid":
+    if first.status not in ("valid", "unchanged"):
         return
     bytes_0 = fingerprint(first.model)
-    journal.fact("bytes", bytes_0)
     other = runs.make("a run with seed 1", "tiny", seed=1)
-    witness.forget()
+    witness.forget_draws()
     again = runs.make("a second run with seed 0", "tiny", seed=0, witness=witness)
     journal.rule("random", f"it touched {witness.drew[0]}" if witness.drew else None)
-    same = fingerprint(again.model) == bytes_0
-    problem = None if same and again.status == other.status == "valid" else _difference(other, again)
-    journal.rule("same-bytes", problem)
+    for seed, outcome in ((0, first), (1, other)):
+        journal.fact(f"seed {seed}", fingerprint(outcome.model) if outcome.status == "valid" else outcome.status)
+    same = fingerprint(again.model) == bytes_0 and again.status == other.status == first.status
+    journal.rule("same-bytes", None if same else _difference(other, again))
     hidden = fingerprint(runs.make("a run beside other holdouts", "hidden", seed=0).model) == bytes_0
+    problem = f"it read {witness.read[0]}" if witness.read else None
     if same and not hidden:
-        journal.rule("blind", "with other holdouts, zero-shot images and Clean model it left other weights")
-    elif witness.read:
-        journal.rule("blind", f"it read {witness.read[0]}")
-    elif same:
-        journal.rule("blind")
+        problem = "with other holdouts, zero-shot images and Clean model it left other weights"
+    journal.rule("blind", problem)
     small = runs.make("a run on a forget set smaller than a batch", "small", seed=0, default=True)
-    journal.rule("one-batch", None if small.status == "valid" else _what(small))
+    journal.rule("one-batch", None if small.status in ("valid", first.status) else _what(small))
     AcceleratorState._reset_state(reset_partial_state=True)
     runs.accelerator = Accelerator(cpu=True, mixed_precision="bf16")
     mixed = runs.make("a run under bfloat16", "tiny", seed=0)
@@ -92,9 +90,14 @@ class _Runs:
         with _own_optimizers() as built, _terms() as flows:
             outcome = run_one(spec, config, BUDGET, seed, session, self.accelerator)
         if witness is not None:
-            dry = [name for name, flowing in flows.items() if not flowing]
-            self._journal.rule("loop", f"it built its own {built[0]}" if built else None)
-            self._journal.rule("terms", f"none flows from the term {dry[0]!r}" if dry else None)
+            by_hand = f"it calls backward() {witness.backwards} times itself" if witness.backwards > 1 else None
+            self._journal.rule("loop", f"it built its own {built[0]}" if built else by_hand)
+            dead = [name for name, flow in flows.items() if flow == 0]
+            weak = [name for name, flow in flows.items() if flow == 1]
+            problem = f"none ever flows from the term {dead[0]!r}" if dead else None
+            if weak and not dead:
+                problem = f"none but into the temperature was seen to flow from the term {weak[0]!r}"
+            self._journal.rule("terms", problem, advice=not dead)
         return outcome
 
     def _session(self, name: str) -> TrainingSession:
@@ -135,29 +138,36 @@ def _own_optimizers() -> Iterator[list[str]]:
             built.append(f"torch.optim.{type(self).__name__}")
         original(self, *args, **kwargs)
 
-    torch.optim.Optimizer.__init__ = init  # type: ignore[method-assign]
-    try:
+    with replaced({(torch.optim.Optimizer, "__init__"): init}):
         yield built
-    finally:
-        torch.optim.Optimizer.__init__ = original  # type: ignore[method-assign]
 
 
 @contextmanager
-def _terms() -> Iterator[dict[str, bool]]:
-    """Name of each term of the losses that are fitted meanwhile -> whether a gradient ever flows from it."""
-    flows: dict[str, bool] = {}
-    original = fit.checked
+def _terms() -> Iterator[dict[str, int]]:
+    """Name of each term of the losses that are fitted meanwhile -> how its gradient flows.
 
-    def checked(terms: torch.Tensor | Mapping[str, torch.Tensor]) -> torch.Tensor:
-        for name, term in terms.items() if isinstance(terms, Mapping) else ():
-            flows[name] = flows.get(name, False) or bool(getattr(term, "requires_grad", False))
-        return original(terms)
+    0: not at all; 1: it could, but all that was seen is zero or the temperature's; 2: into the weights.
+    """
+    flows: dict[str, int] = {}
+    original = vars(engine)["fit"]
 
-    fit.checked = checked
-    try:
+    def fitted(model: nn.Module, objective: Callable[[int], Any], *args: Any, **kwargs: Any) -> None:
+        weights = [p for name, p in model.named_parameters() if name != "logit_scale"]
+
+        def looked_at(step: int) -> Any:
+            terms = objective(step)
+            for name, term in terms.items() if isinstance(terms, Mapping) else ():
+                if flows.get(name, 0) < 2 and isinstance(term, torch.Tensor) and term.requires_grad:
+                    trained = [p for p in weights if p.requires_grad]
+                    found = torch.autograd.grad(term, trained, retain_graph=True, allow_unused=True)
+                    flows[name] = 2 if any(g is not None and bool(g.any()) for g in found) else 1
+                flows.setdefault(name, 0)
+            return terms
+
+        original(model, looked_at, *args, **kwargs)
+
+    with replaced({(engine, "fit"): fitted}):
         yield flows
-    finally:
-        fit.checked = original
 
 
 def _config(spec: MethodSpec, journal: Journal) -> None:
@@ -209,8 +219,11 @@ def _untidy(model: nn.Module) -> str | None:
             return f"{name} no longer takes gradients"
         if p.grad is not None:
             return f"{name}.grad is left behind"
+        if p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None):
+            return f"a hook is left on {name}"
     for name, module in model.named_modules():
-        if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks:
+        hooks = [key for key, value in vars(module).items() if key.endswith("_hooks") and value]
+        if hooks:
             return f"a hook is left on {name or 'the model'}"
         own = [key for key, value in vars(module).items() if callable(value) and key.startswith(("forward", "encode"))]
         if own:

@@ -71,7 +71,8 @@ _BEHAVED = (
         "random",
         "It neither draws from nor seeds the global random generators.",
         "Draw from a generator of your own: a method from `ctx.rng`, `ctx.randn_like` or `step.permutation`, a metric "
-        "from numpy.random.default_rng(a constant).",
+        "from numpy.random.default_rng(a constant); put library code that draws, such as torch.nn.Linear(), into a "
+        "`with torch.random.fork_rng():`.",
     ),
     Rule(
         "globals",
@@ -151,7 +152,7 @@ METHOD_RULES: tuple[Rule, ...] = (
     Rule(
         "loop",
         "Training happens in ctx.fit, which owns the optimizer, the schedule and precision.",
-        "Call ctx.fit(loss, steps=..., params=..., config=...), several times if need be.",
+        "Call ctx.fit(loss, steps=..., params=..., config=...), several times if need be; ctx.gradients for gradients.",
     ),
     Rule(
         "terms",

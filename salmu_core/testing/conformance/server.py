@@ -11,18 +11,28 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
+from typing import NoReturn
 
 from salmu_core.testing.conformance.trial import PRELOADED, main
 
 
 @cache
+def _servers() -> dict[int, Server]:
+    return {}
+
+
 def server(hash_seed: int) -> Server:
-    """The server of one order of sets; it starts when first asked for and ends with this process."""
-    made = Server(hash_seed)
-    atexit.register(made.close)
-    return made
+    """The server of one order of sets; it starts when first asked for, again if it was killed, and ends with us."""
+    known = _servers().get(hash_seed)
+    if known is None or not known.alive:
+        known = _servers()[hash_seed] = Server(hash_seed)
+        atexit.register(known.close)
+    return known
 
 
 class Server:
@@ -44,6 +54,11 @@ class Server:
             self._python("from salmu_core.testing.conformance.server import serve; serve()") if _FORKS else None
         )
 
+    @property
+    def alive(self) -> bool:
+        """Whether it can still start trials."""
+        return self._process is None or self._process.poll() is None
+
     def start(self, request: str) -> int:
         """Start a trial; returns the number of its process."""
         if self._process is None:
@@ -52,14 +67,14 @@ class Server:
             )
             self._fresh[process.pid] = process
             return process.pid
-        return int(self._ask(f"start {request}"))
+        return int(self._ask(f"start {request}") or -1)
 
     def poll(self, pid: int) -> int | None:
         """Exit code of a trial, negative for a signal; None while it is going on."""
         if self._process is None:
             return self._fresh[pid].poll()
         said = self._ask(f"poll {pid}")
-        return None if said == "on" else int(said)
+        return None if said == "on" else int(said or -signal.SIGKILL)  # nothing: the server itself was killed
 
     def kill(self, pid: int) -> None:
         """End a trial, if it hasn't ended."""
@@ -72,7 +87,8 @@ class Server:
         """End the server."""
         if self._process is not None:
             self._process.kill()
-            self._process.communicate()
+            with suppress(OSError):
+                self._process.communicate()
 
     def _python(self, code: str, *words: str) -> subprocess.Popen[str]:
         pipe = subprocess.PIPE if _FORKS else subprocess.DEVNULL
@@ -88,9 +104,12 @@ class Server:
 
     def _ask(self, line: str) -> str:
         assert self._process is not None and self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
-        return self._process.stdout.readline().strip()
+        try:
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
+            return self._process.stdout.readline().strip()
+        except OSError:
+            return ""
 
 
 _FORKS = hasattr(os, "fork")
@@ -102,24 +121,48 @@ def serve() -> None:
         import_module(module)
     codes: dict[int, int] = {}
     going: set[int] = set()
-    for line in sys.stdin:
-        word, _, rest = line.rstrip("\n").partition(" ")
-        if word == "start":
-            pid = os.fork()
-            if pid == 0:
-                main(rest)
-                os._exit(0)
-            going.add(pid)
-            print(pid, flush=True)
-            continue
-        pid = int(rest)
-        if word == "kill" and pid in going:
-            os.kill(pid, signal.SIGKILL)
-        if pid in going:
-            ended, status = os.waitpid(pid, 0 if word == "kill" else os.WNOHANG)
-            if ended:
-                going.remove(pid)
-                codes[pid] = os.waitstatus_to_exitcode(status)
-        print(codes.get(pid, "on"), flush=True)
-    for pid in going:  # whoever asked is gone
-        os.kill(pid, signal.SIGKILL)
+    try:
+        for line in sys.stdin:
+            word, _, rest = line.rstrip("\n").partition(" ")
+            if word == "start":
+                pid = os.fork()
+                if pid == 0:
+                    _trial(rest)
+                going.add(pid)
+                print(pid, flush=True)
+                continue
+            pid = int(rest)
+            if word == "kill" and pid in going:
+                _end(pid)
+            if pid in going:
+                ended, status = os.waitpid(pid, 0 if word == "kill" else os.WNOHANG)
+                if ended:
+                    going.remove(pid)
+                    codes[pid] = os.waitstatus_to_exitcode(status)
+                    _end(pid, group_only=True)
+            print(codes.get(pid, "on"), flush=True)
+    finally:  # whoever asked is gone, perhaps in the middle of an answer
+        for pid in going:
+            _end(pid)
+
+
+def _trial(request: str) -> NoReturn:
+    """The forked process: a group of its own, so that what it starts ends with it."""
+    os.setsid()
+    server_pid = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == server_pid:
+            time.sleep(1)
+        os.killpg(0, signal.SIGKILL)  # nobody is left to do it
+
+    threading.Thread(target=watch, daemon=True).start()
+    main(request)
+    os._exit(0)
+
+
+def _end(pid: int, group_only: bool = False) -> None:
+    """Kill a trial and everything it started; once it has been waited for, its number may be somebody else's."""
+    for kill in (os.killpg,) if group_only else (os.killpg, os.kill):
+        with suppress(ProcessLookupError, PermissionError):
+            kill(pid, signal.SIGKILL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 
@@ -13,6 +14,8 @@ from salmu_core.testing.conformance.trial import Request
 _TICK = 0.02
 #: Seconds a process may take to import torch before it begins.
 _START = 300.0
+#: Bytes of output after which a plugin is ended.
+_TOO_MUCH = 100_000_000
 
 
 class Trial:
@@ -34,8 +37,14 @@ class Trial:
 
     def output(self) -> str:
         """The last of what the plugin printed."""
-        file = self._request.output
-        return file.read_text(encoding="utf-8", errors="replace")[-2000:].strip() if file.exists() else ""
+        if not self._request.output.exists():
+            return ""
+        with self._request.output.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 2000))
+            return file.read().decode(errors="replace").strip()
+
+    def _floods(self) -> bool:
+        return self._request.output.exists() and self._request.output.stat().st_size > _TOO_MUCH
 
     def wait(self, patience: float, on_stage: Callable[[str], None] = lambda stage: None) -> Told:
         """Wait for the end; kill the process once it has been busy with one thing for ``patience`` seconds."""
@@ -50,7 +59,7 @@ class Trial:
                     on_stage(stage)
                 if told.ended:  # a thread or a handler of the plugin's must not keep us waiting
                     return told
-            elif time.monotonic() - heard > (patience if size else _START):
+            elif time.monotonic() - heard > (patience if size else _START) or self._floods():
                 self.kill()
                 return read(self._request.journal)
             time.sleep(_TICK)

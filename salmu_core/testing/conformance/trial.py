@@ -71,6 +71,7 @@ def main(request: str) -> None:
     for folder in (work, home, temporary):
         folder.mkdir()
     os.environ.update(HOME=str(home), TMPDIR=str(temporary), SALMU_CACHE=str(asked.scratch / "cache"))
+    os.environ["LOKY_MAX_CPU_COUNT"] = "1"  # or scikit-learn asks `lscpu`
     tempfile.tempdir = str(temporary)
     os.chdir(work)
     sys.path[:] = asked.path
@@ -82,22 +83,25 @@ def main(request: str) -> None:
         with warnings.catch_warnings(record=True) as dated:
             warnings.simplefilter("ignore")
             warnings.simplefilter("always", SalmuDeprecationWarning)
-            _examine(asked, _load(asked), journal)
+            _examine(asked, journal)
         journal.rule("current", str(dated[0].message) if dated else None, advice=True)
     except BaseException:
         journal.rule("loads", f"the trial itself failed: {traceback.format_exc()}")
     journal.end()
 
 
-def _examine(asked: Request, zoo: Zoo, journal: Journal) -> None:
+def _examine(asked: Request, journal: Journal) -> None:
+    from salmu_core.testing.conformance import method_trial, metric_trial
+    from salmu_core.testing.conformance.witness import Witness
+
+    witness = Witness(asked.scratch / "tiny")
+    with witness.watching():
+        zoo = _load(asked)
+    witness.forget_draws()
     if asked.kind == "method":
-        from salmu_core.testing.conformance import method_trial
-
-        method_trial.examine(zoo.methods[asked.name].spec, asked.scratch, journal, asked.twice)
+        method_trial.examine(zoo.methods[asked.name].spec, asked.scratch, journal, asked.twice, witness)
     else:
-        from salmu_core.testing.conformance import metric_trial
-
-        metric_trial.examine(zoo.metrics[asked.name], asked.scratch, journal, asked.twice)
+        metric_trial.examine(zoo.metrics[asked.name], asked.scratch, journal, asked.twice, witness)
 
 
 def _load(asked: Request) -> Zoo:

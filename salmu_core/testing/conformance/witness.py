@@ -5,18 +5,25 @@ It notices what Python code does by Python's means. It is no sandbox: native cod
 
 from __future__ import annotations
 
+import logging
 import os
 import random
+import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
+import safetensors.torch
 import torch
+
+from salmu_core import fit
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 #: Audit events of which some argument is a path that is written to.
@@ -28,6 +35,14 @@ _OUTSIDE |= {"os.exec", "os.spawn", "os.forkpty"}
 class Witness:
     """Remembers, while `watching`, what would break a rule. Audit hooks can't be removed: one per process.
 
+    Attributes:
+        written: Paths that were written to.
+        read: Paths below the forbidden folder that were read.
+        outside: Processes that were started and connections that were opened.
+        drew: Global random generators that were drawn from or seeded.
+        changed: Shared state that was left changed.
+        backwards: Calls of ``backward()`` outside of the core's loop.
+
     Args:
         forbidden: A folder nothing may be read from.
     """
@@ -38,6 +53,8 @@ class Witness:
         self.outside: list[str] = []
         self.drew: list[str] = []
         self.changed: list[str] = []
+        self.backwards = 0
+        self._seeded: list[str] = []
         self._forbidden = str(forbidden.resolve())
         self._temporary = str(Path(tempfile.gettempdir()).resolve())
         self._on = False
@@ -49,16 +66,50 @@ class Witness:
         before, drawn = _globals(), _random_states()
         self._on = True
         try:
-            yield
+            with replaced(self._replacements()):
+                yield
         finally:
             self._on = False
+            self.drew += self._seeded
             self.drew += [name for name, state in _random_states().items() if state != drawn[name]]
             after = _globals()
             self.changed += [name for name, value in before.items() if after.get(name) != value]
 
-    def forget(self) -> None:
-        """Forget what was drawn so far: libraries draw when they are first imported, and only then."""
-        self.drew.clear()
+    def forget_draws(self) -> None:
+        """Forget what was drawn so far, but not what was seeded: libraries draw when they are first imported."""
+        self.drew = list(dict.fromkeys(self._seeded))
+
+    def _replacements(self) -> dict[tuple[Any, str], Callable[..., Any]]:
+        """What Python's audit events do not show: seeding, native writers, and training by hand."""
+
+        def seeding(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+            def seed(*args: Any, **kwargs: Any) -> Any:
+                self._seeded.append(name)
+                return original(*args, **kwargs)
+
+            return seed
+
+        def writing(original: Callable[..., Any]) -> Callable[..., Any]:
+            def write(content: Any, target: Any, *args: Any, **kwargs: Any) -> Any:
+                if isinstance(target, str | os.PathLike):
+                    self._touched(target, True)
+                return original(content, target, *args, **kwargs)
+
+            return write
+
+        def backward(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+            frame: Any = sys._getframe(1)
+            while frame is not None and frame.f_globals.get("__name__") != fit.__name__:
+                frame = frame.f_back
+            self.backwards += frame is None
+            return original_backward(tensor, *args, **kwargs)
+
+        original_backward: Callable[..., Any] = torch.Tensor.backward
+        seeds = ((torch, "manual_seed"), (random, "seed"), (np.random, "seed"))
+        writers = ((torch, "save"), (safetensors.torch, "save_file"))
+        found: dict[tuple[Any, str], Callable[..., Any]] = {(torch.Tensor, "backward"): backward}
+        found |= {(owner, name): seeding(f"{owner.__name__}.{name}", getattr(owner, name)) for owner, name in seeds}
+        return found | {(owner, name): writing(getattr(owner, name)) for owner, name in writers}
 
     def _audit(self, event: str, args: tuple[Any, ...]) -> None:
         if not self._on:
@@ -68,8 +119,9 @@ class Witness:
             writes = bool(flags & _WRITING) if isinstance(flags, int) else any(c in str(mode) for c in "wax+")
             self._touched(path, writes)
         elif event in _WRITES:
+            beside_a_folder = any(isinstance(arg, int) and arg > 2 for arg in args[1:])  # a path below an open folder
             for path in args:
-                if isinstance(path, str | bytes | os.PathLike):
+                if isinstance(path, str | bytes | os.PathLike) and not beside_a_folder:
                     self._touched(path, True)
         elif event in ("os.listdir", "os.scandir") and isinstance(args[0], str | bytes | os.PathLike):
             self._touched(args[0], False)
@@ -79,10 +131,24 @@ class Witness:
     def _touched(self, path: Any, writes: bool) -> None:
         name = os.path.realpath(os.fsdecode(path))
         if writes:
-            if name != os.devnull and not name.startswith((self._temporary + os.sep, "/proc/", "/dev/")):
+            temporary = name == self._temporary or name.startswith((self._temporary + os.sep, "/proc/", "/dev/"))
+            if not temporary:
                 self.written.append(name)
         elif name.startswith(self._forbidden):
             self.read.append(name)
+
+
+@contextmanager
+def replaced(replacements: Mapping[tuple[Any, str], Callable[..., Any]]) -> Iterator[None]:
+    """Other functions in the places of some, (owner, name) -> function, while a block runs."""
+    originals = {(owner, name): getattr(owner, name) for owner, name in replacements}
+    for (owner, name), replacement in replacements.items():
+        setattr(owner, name, replacement)
+    try:
+        yield
+    finally:
+        for (owner, name), original in originals.items():
+            setattr(owner, name, original)
 
 
 def _random_states() -> dict[str, Any]:
@@ -103,6 +169,15 @@ def _globals() -> dict[str, Any]:
         "torch.are_deterministic_algorithms_enabled()": torch.are_deterministic_algorithms_enabled(),
         "torch.is_anomaly_enabled()": torch.is_anomaly_enabled(),
         "torch.get_float32_matmul_precision()": torch.get_float32_matmul_precision(),
+        "torch.get_default_device()": str(torch.get_default_device()),
+        "torch.backends.cudnn.benchmark": torch.backends.cudnn.benchmark,
+        "torch.backends.cuda.matmul.allow_tf32": torch.backends.cuda.matmul.allow_tf32,
+        "torch.backends.mha.get_fastpath_enabled()": torch.backends.mha.get_fastpath_enabled(),
+        "numpy.geterr()": np.geterr(),
+        "the filters of warnings": ("ignore", None, Warning, None, 0) in warnings.filters[:1],
+        "the root logger": (logging.root.level, len(logging.root.handlers)),
+        "the threads of the process": sorted(t.name for t in threading.enumerate() if not t.daemon),
+        "the handlers of signals": [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)],
         "os.getcwd()": os.getcwd(),  # noqa: PTH109
         "sys.path": list(sys.path),
     }

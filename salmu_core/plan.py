@@ -20,6 +20,8 @@ from salmu_core.specs import MethodSpec
 from salmu_core.store import RunKey
 
 Settings = dict[str, Any]
+#: Seeds of one range; more is a slip of the finger.
+MAX_SEEDS = 1000
 Budget = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0)]
 
@@ -77,6 +79,36 @@ def read_study(path: Path) -> Study:
         raise UsageError(f"{path} is not valid TOML: {error}") from error
     except ValidationError as error:
         raise UsageError(f"{path}: {explain(error, Study.model_fields)}") from error
+
+
+def parse_seeds(texts: Iterable[str]) -> list[int]:
+    """``["0-2", "5,7"]`` as ``[0, 1, 2, 5, 7]``; each once, in the order given.
+
+    Raises:
+        UsageError: A text is no whole number, range or list of them.
+    """
+    seeds: list[int] = []
+    for text in texts:
+        for part in text.split(","):
+            first, dash, last = part.strip().partition("-")
+            numbers = (first, last if dash else first)
+            plain = all(n.isascii() and n.isdigit() and len(n) < 10 for n in numbers)
+            if not plain or not 0 <= int(numbers[1]) - int(numbers[0]) < MAX_SEEDS:
+                raise UsageError(f"--seed {text}: seeds are whole numbers from 0, as in 3, or 0-4, or 0,2,5.")
+            seeds += range(int(numbers[0]), int(numbers[1]) + 1)
+    return list(dict.fromkeys(seeds))
+
+
+def parse_budgets(texts: Iterable[str]) -> list[float]:
+    """``["1,5", "20"]`` as ``[1.0, 5.0, 20.0]``; each once, in the order given.
+
+    Raises:
+        UsageError: A text is no number or list of them.
+    """
+    try:
+        return list(dict.fromkeys(float(part) for text in texts for part in text.split(",")))
+    except ValueError as error:
+        raise UsageError(f"--budget: {error}. Budgets are numbers above 0, as in 5, or 1,5.") from None
 
 
 def parse_settings(texts: Iterable[str]) -> dict[str, Settings]:

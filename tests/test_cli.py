@@ -86,6 +86,7 @@ def test_the_record_says_what_was_done(salmu, tiny):
         (["run", "cliperase", "--benchmark", "mni"], "'mini'"),
         (["run", "cliperase", "--benchmark", "./absent"], "no folder"),
         (["run", "cliperase", "--budget", "0"], "above 0"),
+        (["run", "cliperase", "--seed", "2-0"], "0-4"),
         (["run", "cliperase", "--all"], "not both"),
         (["run"], "--all"),
         (["run", "--config", "absent.toml"], "can't be read"),

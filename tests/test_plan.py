@@ -1,7 +1,16 @@
 import pytest
 
 from salmu_core.errors import UnknownNameError, UsageError
-from salmu_core.plan import Study, config_hash, make_config, make_plan, parse_settings, read_study
+from salmu_core.plan import (
+    Study,
+    config_hash,
+    make_config,
+    make_plan,
+    parse_budgets,
+    parse_seeds,
+    parse_settings,
+    read_study,
+)
 from salmu_core.plugins import discover
 
 ZOO = discover()
@@ -77,3 +86,30 @@ def test_study_files(tmp_path):
         read_study(path)
     with pytest.raises(UsageError, match="can't be read"):
         read_study(tmp_path / "absent.toml")
+
+
+@pytest.mark.parametrize(
+    ("texts", "seeds"),
+    [
+        (["3"], [3]),
+        (["0-2"], [0, 1, 2]),
+        (["0,2", "5-6"], [0, 2, 5, 6]),
+        (["1-2", "2,1"], [1, 2]),
+        ([], []),
+        (["4-4"], [4]),
+    ],
+)
+def test_seeds_are_numbers_ranges_and_lists(texts, seeds):
+    assert parse_seeds(texts) == seeds
+
+
+@pytest.mark.parametrize("text", ["-1", "2-1", "a", "", "1,", "0-", "1.5", "²", "0--3", "0-1-2", "0-99999999"])
+def test_other_seeds_are_refused(text):
+    with pytest.raises(UsageError, match="0-4"):
+        parse_seeds([text])
+
+
+def test_budgets_are_numbers_and_lists():
+    assert parse_budgets(["1,5", "0.5", "5"]) == [1, 5, 0.5]
+    with pytest.raises(UsageError, match="above 0"):
+        parse_budgets(["1;5"])

@@ -80,13 +80,19 @@ def run(
     everything: Annotated[bool, typer.Option("--all", help="Run every installed method.")] = False,
     benchmark: BenchmarkName = None,
     budget: Annotated[
-        list[float] | None,
+        list[str] | None,
         typer.Option(
-            help="Pairs a method may see, in units of the forget set's size; repeatable.  [default: 5]",
+            metavar="B[,B...]",
+            help="Pairs a method may see, in units of the forget set's size: 5, or 1,5; repeatable.  [default: 5]",
             show_default=False,
         ),
     ] = None,
-    seed: Annotated[list[int] | None, typer.Option(help="Seed; repeatable.  [default: 0]", show_default=False)] = None,
+    seed: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="S[-S][,S...]", help="Seeds: 3, or 0-4, or 0,2,5; repeatable.  [default: 0]", show_default=False
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(

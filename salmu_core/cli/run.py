@@ -17,7 +17,7 @@ from salmu_core.cli.progress import reporter
 from salmu_core.cli.workers import share, usable_cores, workers
 from salmu_core.errors import UsageError
 from salmu_core.outstanding import Outstanding, outstanding
-from salmu_core.plan import Planned, Study, make_plan, parse_settings, read_study
+from salmu_core.plan import Planned, Study, make_plan, parse_budgets, parse_seeds, parse_settings, read_study
 from salmu_core.plugins import Zoo, discover
 from salmu_core.progress import Reporter
 from salmu_core.report.table import show
@@ -39,8 +39,8 @@ class Request:
     methods: list[str]
     everything: bool
     benchmark: str | None
-    budgets: list[float]
-    seeds: list[int]
+    budgets: list[str]
+    seeds: list[str]
     settings: list[str]
     config: Path | None
     output: Path
@@ -63,8 +63,8 @@ class Request:
         study = read_study(self.config) if self.config else Study()
         given: dict[str, Any] = {
             "benchmark": self.benchmark,
-            "budgets": self.budgets,
-            "seeds": self.seeds,
+            "budgets": parse_budgets(self.budgets),
+            "seeds": parse_seeds(self.seeds),
             "methods": self.methods,
         }
         changed = {name: value for name, value in given.items() if value}

@@ -50,7 +50,7 @@ def examine(spec: MethodSpec, scratch: Path, journal: Journal, twice: bool, witn
     other = runs.make("a run with seed 1", "tiny", seed=1)
     witness.forget_draws()
     again = runs.make("a second run with seed 0", "tiny", seed=0, witness=witness)
-    journal.rule("random", f"it touched {witness.drew[0]}" if witness.drew else None)
+    witness.tell_draws(journal)
     for seed, outcome in ((0, first), (1, other)):
         journal.fact(f"seed {seed}", fingerprint(outcome.model) if outcome.status == "valid" else outcome.status)
     same = fingerprint(again.model) == bytes_0 and again.status == other.status == first.status
@@ -87,10 +87,12 @@ class _Runs:
         trains = issubclass(self._spec.config, TrainingConfig) and not default
         config = self._spec.config(**({"batch_size": BATCH} if trains else {}))
         spec = self._spec if witness is None else _watched(self._spec, witness)
+        before = witness.backwards if witness else 0
         with _own_optimizers() as built, _terms() as flows:
             outcome = run_one(spec, config, BUDGET, seed, session, self.accelerator)
         if witness is not None:
-            by_hand = f"it calls backward() {witness.backwards} times itself" if witness.backwards > 1 else None
+            backwards = witness.backwards - before
+            by_hand = f"it calls backward() {backwards} times itself" if backwards > 1 else None
             self._journal.rule("loop", f"it built its own {built[0]}" if built else by_hand)
             dead = [name for name, flow in flows.items() if flow == 0]
             weak = [name for name, flow in flows.items() if flow == 1]
@@ -194,11 +196,7 @@ _BROKEN = {"unchanged": "changes", "non-finite": "finite", "altered": "shape", "
 
 def _report(outcome: Outcome, witness: Witness, scratch: Path, journal: Journal) -> None:
     """What the first run and its witness say."""
-    journal.rule("globals", f"it changed {', '.join(sorted(set(witness.changed))[:3])}" if witness.changed else None)
-    left = [p for folder in ("work", "home") for p in (scratch / folder).rglob("*")]
-    written = witness.written or [str(path) for path in left]
-    journal.rule("files", f"it wrote {written[0]}" if written else None)
-    journal.rule("alone", f"it called {witness.outside[0]}" if witness.outside else None)
+    witness.tell(journal, scratch)
     broken = _BROKEN.get(outcome.status, "runs")
     if broken == "shape" and ("Compromised" in outcome.reason or "ctx.reference" in outcome.reason):
         broken = "original"

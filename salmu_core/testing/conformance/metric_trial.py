@@ -92,7 +92,7 @@ def examine(declared: Declared[MetricSpec], scratch: Path, journal: Journal, twi
         use_up()
     witness.forget_draws()
     again = _compute(declared, embedder, witness)
-    journal.rule("random", f"it touched {witness.drew[0]}" if witness.drew else None)
+    witness.tell_draws(journal)
     repeated = again.bits == _compute(declared, bench.embedder("compromised")).bits == first.bits
     journal.rule("same-bits", None if repeated else "computed again for the same model, it is another value")
     journal.at("computing it for other models")
@@ -129,11 +129,7 @@ def _compute(
 def _report(
     spec: MetricSpec, first: _Computed, asked: set[str], witness: Witness, scratch: Path, journal: Journal
 ) -> None:
-    journal.rule("globals", f"it changed {', '.join(sorted(set(witness.changed))[:3])}" if witness.changed else None)
-    left = [p for folder in ("work", "home") for p in (scratch / folder).rglob("*")]
-    written = witness.written or [str(path) for path in left]
-    journal.rule("files", f"it wrote {written[0]}" if written else None)
-    journal.rule("alone", f"it called {witness.outside[0]}" if witness.outside else None)
+    witness.tell(journal, scratch)
     undeclared, unread = sorted(asked - set(spec.reads)), sorted(set(spec.reads) - asked)
     if undeclared:
         journal.rule("splits", f"it asks for {', '.join(undeclared)}, which `reads` does not list")

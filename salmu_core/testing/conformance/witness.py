@@ -24,6 +24,7 @@ import safetensors.torch
 import torch
 
 from salmu_core import fit
+from salmu_core.testing.conformance.journal import Journal
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 #: Audit events of which some argument is a path that is written to.
@@ -78,6 +79,18 @@ class Witness:
     def forget_draws(self) -> None:
         """Forget what was drawn so far, but not what was seeded: libraries draw when they are first imported."""
         self.drew = list(dict.fromkeys(self._seeded))
+
+    def tell(self, journal: Journal, scratch: Path) -> None:
+        """Report on the rules whose breach it sees, but for draws, which come later."""
+        left = [str(path) for folder in ("work", "home") for path in (scratch / folder).rglob("*")]
+        written, changed = self.written or left, sorted(set(self.changed))
+        journal.rule("globals", f"it changed {', '.join(changed[:3])}" if changed else None)
+        journal.rule("files", f"it wrote {written[0]}" if written else None)
+        journal.rule("alone", f"it called {self.outside[0]}" if self.outside else None)
+
+    def tell_draws(self, journal: Journal) -> None:
+        """Report on the global random generators."""
+        journal.rule("random", f"it touched {self.drew[0]}" if self.drew else None)
 
     def _replacements(self) -> dict[tuple[Any, str], Callable[..., Any]]:
         """What Python's audit events do not show: seeding, native writers, and training by hand."""

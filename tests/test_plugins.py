@@ -72,3 +72,14 @@ def test_code_hash_follows_the_source(install, site):
     before = code_hash("test_plugin_good")
     (site / "test_plugin_good.py").write_text(GOOD + "\n# changed\n")
     assert code_hash("test_plugin_good") != before
+
+
+def test_the_traceback_of_a_broken_plugin_is_shown_when_asked_for(install, capsys, monkeypatch):
+    from salmu_core.cli.inspect import plugins
+
+    install("bad", "def inner():\n    raise RuntimeError('boom')\n\ninner()\n")
+    plugins(False)
+    assert "in inner" not in capsys.readouterr().err
+    monkeypatch.setenv("SALMU_DEBUG", "1")
+    plugins(False)
+    assert "in inner" in capsys.readouterr().err

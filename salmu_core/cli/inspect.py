@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
@@ -31,6 +32,9 @@ def plugins(as_json: bool) -> None:
         found = Text(f"problem: {row.problem}", style="red") if row.problem else Text(_brief(row.declares))
         table.add_row(Text(row.name), Text(row.distribution), row.version, found)
     console().print(table if zoo.plugins else "No plugin is installed.")
+    for row in zoo.problems:
+        if row.traceback and os.environ.get("SALMU_DEBUG"):
+            console(stderr=True).print(Text(f"\n{row.name}:\n{row.traceback}"))
     console(stderr=True).print(Text(f"{CORE} {version(CORE)}, API {API_VERSION}", style="dim"))
 
 

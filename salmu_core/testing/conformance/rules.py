@@ -27,7 +27,7 @@ _DECLARED = (
     Rule(
         "loads",
         "The plugin is found, imported and declares what its hooks promise.",
-        "`salmu plugins` shows the same sentence; SALMU_DEBUG=1 shows the traceback.",
+        "`salmu plugins` shows the same sentence, and with SALMU_DEBUG=1 the traceback.",
     ),
     Rule(
         "named",

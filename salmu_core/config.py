@@ -23,7 +23,7 @@ class TrainingConfig(MethodConfig):
 
     lr: LearningRate = 1e-4
     batch_size: int = Field(
-        default=64,
+        default=16,
         ge=1,
         description="Forget pairs, and as many retain pairs, in one step; no more than the smaller set has.",
     )

@@ -165,7 +165,8 @@ class MethodContext(Generic[C]):
     def batches(self, pool: PoolName) -> Iterator[Batch]:
         """One pass over a set in random order, in batches of ``config.batch_size`` (or 64).
 
-        Where the budget has less room than the set has pairs, the pass ends with the room.
+        Retain pairs that `probe` looks at are left out, here as everywhere. Where the budget has less room than
+        the set has pairs, the pass ends with the room.
 
         Raises:
             BudgetExceededError: There is no room at all.
@@ -173,7 +174,10 @@ class MethodContext(Generic[C]):
         return self._engine.batches(pool, getattr(self.config, "batch_size", 64))
 
     def probe(self) -> Probe:
-        """Estimate efficacy and utility on what the method may see, for step sizes and early stopping."""
+        """Estimate efficacy and utility without the holdouts, for step sizes and early stopping.
+
+        Its retain pairs are kept out of all batches.
+        """
         return self._engine.probe()
 
     def log(self, name: str, value: float, step: int | None = None) -> None:

@@ -1,16 +1,22 @@
-"""What a run's figures say: leakage reduction, holdout retention, and which of three ways it failed.
+"""What a method's figures say: leakage reduction, holdout retention, and which of three ways it failed.
 
-Derived after the paper's words; the thresholds are this project's and documented as such.
+Derived after the paper's words; the thresholds are this project's and documented as such. Rules look at intervals, not
+at points: a failure mode *holds* where the data show it, is *clear* where they show its absence, and is *open* where
+they show neither.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+
+from salmu_core.statistics import Interval
 
 LEAK = "RetFail_MRR"
 KNOWLEDGE = "GenKnow"
-HOLDOUTS = ("InterIdSim", "IntraIdSim")
+#: Holdouts by similarity, and by retrieval where that is measured: a mean cosine hides a reshuffled space.
+HOLDOUTS = ("InterIdSim", "IntraIdSim", "HoldoutRet_inter", "HoldoutRet_intra")
 
 #: The paper's bar for efficacy: more than 99% of the leakage is gone.
 MIN_LEAKAGE_REDUCTION = 0.99
@@ -21,56 +27,97 @@ MIN_HOLDOUT_RETENTION = 0.9
 
 INEFFECTIVE, CATASTROPHIC, OVER_GENERALISED = "ineffective", "catastrophic", "over-generalised"
 
-Values = Mapping[str, float]
+
+class Verdict(StrEnum):
+    """What the data say of a failure mode."""
+
+    HOLDS = "holds"
+    OPEN = "open"
+    CLEAR = "clear"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a diagnosis is made from; None where a figure or a reference is missing.
+
+    Attributes:
+        reduction: 1 - MRR / MRR(Compromised).
+        bar: The reduction that is asked for: 99%, or what Clean or guessing reach where that is less, as on a small
+            benchmark.
+        unlike_clean: Whether the leak differs from Clean's by more than Clean models differ between worlds; None
+            with one world, where that can't be told.
+        knowledge: GenKnow / GenKnow(Compromised) - 1.
+        retention: Holdout metric -> (x - Clean) / (Compromised - Clean): 1 keeps everything, 0 is as if never seen,
+            below 0 is worse than never seen.
+    """
+
+    reduction: Interval | None
+    bar: float
+    unlike_clean: Verdict | None
+    knowledge: Interval | None
+    retention: Mapping[str, Interval]
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What a run's figures say; None where a figure or a reference is missing.
+    """The verdict on each of the three failure modes, and why.
 
     Attributes:
-        leakage_reduction: 1 - MRR / MRR(Compromised).
-        holdout_retention: Holdout metric -> (x - Clean) / (Compromised - Clean): 1 keeps everything, 0 is as
-            if never seen, below 0 is worse than never seen.
-        failure_modes: Those of the three that hold; None if one could not be judged.
+        evidence: What it is made from.
+        verdicts: Failure mode -> verdict; empty if a figure it needs is missing.
+        worse_than_never_seen: Whether some holdouts are shown to lie below a model that never saw them.
     """
 
-    leakage_reduction: float | None
-    holdout_retention: dict[str, float]
-    failure_modes: tuple[str, ...] | None
+    evidence: Evidence
+    verdicts: Mapping[str, Verdict]
+    worse_than_never_seen: bool = False
 
     @property
-    def failure_mode(self) -> str | None:
-        """The modes in words, ``none`` if none holds."""
-        if self.failure_modes is None:
-            return None
-        return ", ".join(self.failure_modes) or "none"
+    def judged(self) -> bool:
+        """Whether all figures were there."""
+        return bool(self.verdicts)
+
+    def modes(self, verdict: Verdict) -> list[str]:
+        """Failure modes of which the data say this."""
+        return [mode for mode, found in self.verdicts.items() if found is verdict]
 
 
-def diagnose(values: Values, clean: Values, compromised: Values) -> Diagnosis:
-    """Judge a run against the two reference models.
+def diagnose(evidence: Evidence) -> Diagnosis:
+    """Judge a method against the two reference models; several modes may hold at once, and none is the aim."""
+    reduction, knowledge, retention = evidence.reduction, evidence.knowledge, evidence.retention
+    if reduction is None or knowledge is None or not {"InterIdSim", "IntraIdSim"} <= retention.keys():
+        return Diagnosis(evidence, {})
+    leak = [_short_of(reduction, evidence.bar)]
+    if evidence.unlike_clean is not None:
+        leak.append(evidence.unlike_clean)
+    verdicts = {
+        INEFFECTIVE: _any(leak),
+        CATASTROPHIC: _short_of(knowledge, -MAX_KNOWLEDGE_DROP),
+        OVER_GENERALISED: _any([_short_of(kept, MIN_HOLDOUT_RETENTION) for kept in retention.values()]),
+    }
+    return Diagnosis(evidence, verdicts, any(kept.high < 0 for kept in retention.values()))
 
-    A run whose leak is no larger than Clean's is never called ineffective: on a small benchmark chance alone
-    can keep Clean itself short of a reduction of 99%.
+
+def unlike(difference: Interval, narrow: Interval, margin: float) -> Verdict:
+    """Whether two models differ by more than a margin: a two-sided test of equivalence.
+
+    Args:
+        difference: With its 95% interval.
+        narrow: With its 90% interval, which two one-sided tests at 5% look at (Schuirmann 1987).
+        margin: What counts as no difference.
     """
-    reduction = _reduction(values.get(LEAK), compromised.get(LEAK))
-    retention = {
-        name: (values[name] - clean[name]) / (compromised[name] - clean[name])
-        for name in HOLDOUTS
-        if name in values and name in clean and name in compromised and compromised[name] != clean[name]
-    }
-    drop = _reduction(values.get(KNOWLEDGE), compromised.get(KNOWLEDGE))
-    if reduction is None or drop is None or len(retention) < len(HOLDOUTS):
-        return Diagnosis(reduction, retention, None)
-    bar = min(MIN_LEAKAGE_REDUCTION, _reduction(clean.get(LEAK), compromised.get(LEAK)) or 1.0)
-    holds = {
-        INEFFECTIVE: reduction < bar,
-        CATASTROPHIC: drop > MAX_KNOWLEDGE_DROP,
-        OVER_GENERALISED: min(retention.values()) < MIN_HOLDOUT_RETENTION,
-    }
-    return Diagnosis(reduction, retention, tuple(mode for mode, held in holds.items() if held))
+    if narrow.within(-margin, margin):
+        return Verdict.CLEAR
+    return Verdict.HOLDS if difference.low > margin or difference.high < -margin else Verdict.OPEN
 
 
-def _reduction(value: float | None, before: float | None) -> float | None:
-    """1 - value / before, where both are known."""
-    return 1 - value / before if value is not None and before else None
+def _short_of(value: Interval, bar: float) -> Verdict:
+    if value.high < bar:
+        return Verdict.HOLDS
+    return Verdict.CLEAR if value.low >= bar else Verdict.OPEN
+
+
+def _any(verdicts: Sequence[Verdict]) -> Verdict:
+    if Verdict.HOLDS in verdicts:
+        return Verdict.HOLDS
+    return Verdict.OPEN if Verdict.OPEN in verdicts else Verdict.CLEAR

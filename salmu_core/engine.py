@@ -25,8 +25,6 @@ from salmu_core.steps import Batch, Step
 #: A loss with its context bound.
 StepLoss = Callable[[Step], Tensor | Mapping[str, Tensor]]
 
-#: Rows of each set that `probe` looks at.
-PROBE_ROWS = 256
 #: Points kept of each logged loss term.
 LOG_POINTS = 200
 
@@ -147,7 +145,7 @@ class Engine:
         if power < 1:
             raise MethodError(f"gradients(power={power}): the power must be at least 1")
         size = self._batch_size(getattr(self._config, "batch_size", 64))
-        steps = min(len(self._pools[on]), self.meter.room(on)) // size
+        steps = min(len(self._pools[on].rows), self.meter.room(on)) // size
         if steps == 0:
             raise MethodError(f"gradients(on={on!r}): the budget has no room for a batch of {size} pairs")
         salt = self._next_pass()
@@ -177,14 +175,15 @@ class Engine:
             )
 
     def batches(self, pool: PoolName, batch_size: int) -> Iterator[Batch]:
-        order = permutation(len(self._pools[pool]), self._seed, pool, self._next_pass())
+        rows = self._pools[pool].rows
+        order = rows[permutation(len(rows), self._seed, pool, self._next_pass())]
         if not self.meter.room(pool):
             self.meter.charge(pool, min(batch_size, len(order)))  # says why, and ends the run
         start = 0
         while start < len(order) and self.meter.room(pool):
-            rows = order[start : start + min(batch_size, self.meter.room(pool))].copy()
-            start += len(rows)
-            yield self._draw(pool, rows, None)
+            batch = order[start : start + min(batch_size, self.meter.room(pool))]
+            start += len(batch)
+            yield self._draw(pool, batch, None)
 
     @torch.no_grad()
     def probe(self) -> Probe:
@@ -194,8 +193,7 @@ class Engine:
         slices = {}
         for name in self._pools:
             pool = self._pools[name]
-            rows = np.sort(permutation(len(pool), "probe", name)[:PROBE_ROWS])
-            slices[name] = features(self.model, Batch(pool, rows))
+            slices[name] = features(self.model, Batch(pool, pool.probed))
         gallery = torch.cat([found.text for found in slices.values()])
         values, first = [], 0
         for found in slices.values():
@@ -206,6 +204,9 @@ class Engine:
             above = (scores > own[:, None]).sum(dim=1)
             values += [float((1 / (1 + above)).mean()), float(own.mean())]
         self.model.train(mode)
+        original = self.reference_features(Batch(self._pools["retain"], self._pools["retain"].probed))
+        nearest = slices["retain"].similarity.argmax(dim=1)
+        values.append(float((nearest == original.similarity.argmax(dim=1)).float().mean()))
         return Probe(*values)
 
     def _training_config(self, config: TrainingConfig | None) -> TrainingConfig:
@@ -217,7 +218,7 @@ class Engine:
         return chosen
 
     def _batch_size(self, batch_size: int) -> int:
-        return min(batch_size, *(len(pool) for pool in self._pools.values()))
+        return min(batch_size, *(len(pool.rows) for pool in self._pools.values()))
 
     def _next_pass(self) -> str:
         self._passes += 1
@@ -225,8 +226,9 @@ class Engine:
 
     def _step(self, index: int, size: int, captions: Sequence[str] | None, salt: str = "fit") -> Step:
         def draw(pool: PoolName) -> Batch:
-            rows = rows_at(len(self._pools[pool]), size, index, self._seed, pool, salt)
-            return self._draw(pool, rows, captions if pool == "forget" else None)
+            rows = self._pools[pool].rows
+            chosen = rows[rows_at(len(rows), size, index, self._seed, pool, salt)]
+            return self._draw(pool, chosen, captions if pool == "forget" else None)
 
         def permute(n: int) -> Tensor:
             order = torch.randperm(n, generator=generator(self._seed, salt, index, n))

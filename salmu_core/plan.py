@@ -20,10 +20,11 @@ from salmu_core.specs import MethodSpec
 from salmu_core.store import RunKey
 
 Settings = dict[str, Any]
-#: Seeds of one range; more is a slip of the finger.
-MAX_SEEDS = 1000
+#: Numbers of one range; more is a slip of the finger.
+MAX_RANGE = 1000
 Budget = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0)]
+World = Annotated[int, Field(ge=0)]
 
 
 class Study(BaseModel):
@@ -32,6 +33,12 @@ class Study(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     benchmark: str = Field(default="mini", description="Name of an installed benchmark, or a folder.")
+    worlds: tuple[World, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Worlds of an installed benchmark: people, data and models anew in each. Absent: the one that "
+        "`benchmark` names.",
+    )
     methods: tuple[str, ...] | None = Field(
         default=None, min_length=1, description="Methods; absent: all that are installed."
     )
@@ -40,6 +47,19 @@ class Study(BaseModel):
     config: dict[str, Settings | list[Settings]] = Field(
         default_factory=dict, description="Settings of each method; a list of tables is one run each."
     )
+
+    @property
+    def benchmarks(self) -> list[str]:
+        """What is to be opened: the benchmark, or each of its worlds.
+
+        Raises:
+            UsageError: Worlds are asked for of a folder, or of one world.
+        """
+        if self.worlds is None:
+            return [self.benchmark]
+        if "/" in self.benchmark or "@" in self.benchmark:
+            raise UsageError(f"Worlds are of an installed benchmark, as in --benchmark mini; {self.benchmark} is one.")
+        return [f"{self.benchmark}@{world}" if world else self.benchmark for world in dict.fromkeys(self.worlds)]
 
 
 @dataclass(frozen=True)
@@ -81,22 +101,27 @@ def read_study(path: Path) -> Study:
         raise UsageError(f"{path}: {explain(error, Study.model_fields)}") from error
 
 
-def parse_seeds(texts: Iterable[str]) -> list[int]:
+def parse_numbers(texts: Iterable[str], option: str, what: str) -> list[int]:
     """``["0-2", "5,7"]`` as ``[0, 1, 2, 5, 7]``; each once, in the order given.
+
+    Args:
+        texts: What was given.
+        option: With which option, as in ``--seed``.
+        what: What the numbers are, as in ``seeds``.
 
     Raises:
         UsageError: A text is no whole number, range or list of them.
     """
-    seeds: list[int] = []
+    numbers: list[int] = []
     for text in texts:
         for part in text.split(","):
             first, dash, last = part.strip().partition("-")
-            numbers = (first, last if dash else first)
-            plain = all(n.isascii() and n.isdigit() and len(n) < 10 for n in numbers)
-            if not plain or not 0 <= int(numbers[1]) - int(numbers[0]) < MAX_SEEDS:
-                raise UsageError(f"--seed {text}: seeds are whole numbers from 0, as in 3, or 0-4, or 0,2,5.")
-            seeds += range(int(numbers[0]), int(numbers[1]) + 1)
-    return list(dict.fromkeys(seeds))
+            ends = (first, last if dash else first)
+            plain = all(n.isascii() and n.isdigit() and len(n) < 10 for n in ends)
+            if not plain or not 0 <= int(ends[1]) - int(ends[0]) < MAX_RANGE:
+                raise UsageError(f"{option} {text}: {what} are whole numbers from 0, as in 3, or 0-4, or 0,2,5.")
+            numbers += range(int(ends[0]), int(ends[1]) + 1)
+    return list(dict.fromkeys(numbers))
 
 
 def parse_budgets(texts: Iterable[str]) -> list[float]:
@@ -161,7 +186,8 @@ def make_plan(study: Study, benchmark: str, zoo: Zoo, overrides: Mapping[str, Se
             for budget in study.budgets:
                 for seed in study.seeds:
                     key = RunKey(benchmark, name, digest, budget, seed)
-                    plan[key] = Planned(key, declared, config, study.benchmark)
+                    source = study.benchmark if study.worlds is None else benchmark
+                    plan[key] = Planned(key, declared, config, source)
     return list(plan.values())
 
 

@@ -11,13 +11,23 @@ from torch import Tensor
 from salmu_core.clip import Clip
 from salmu_core.dataset import Pixels, Rows
 from salmu_core.pairs import Features, Pairs, PoolName
+from salmu_core.seeding import permutation
 
 #: Rows the original embeds at a time. Fixed, because the composition of a batch shows in the last bits.
 CHUNK = 256
+#: Rows of each set that a probe looks at, and the most it may take of the retain set.
+PROBE_ROWS = 256
+PROBE_SHARE = 0.1
 
 
 class Pool:
-    """One set, shared by all runs of a process."""
+    """One set, shared by all runs of a process.
+
+    Attributes:
+        rows: Numbers of the rows that may be drawn. Forget rows all may; some retain rows are kept for the probe
+            alone, or what it says of utility would be said of training data.
+        probed: Numbers of the rows a probe looks at; of a retain set too small to spare any, all.
+    """
 
     def __init__(
         self, name: PoolName, rows: Rows, clip: Clip, device: torch.device, generic: Sequence[str] = ()
@@ -30,6 +40,10 @@ class Pool:
         self._pixels = Pixels(rows, clip.to_pixels)
         self._tokens: Tensor | None = None
         self._embedded: set[int] = set()
+        spared = PROBE_ROWS if name == "forget" else min(PROBE_ROWS, int(PROBE_SHARE * len(self)))
+        order = permutation(len(self), "probe", name)
+        self.probed = np.sort(order[:spared] if spared else order)
+        self.rows = np.sort(order[spared:] if spared and name == "retain" else order)
         self._reference: Features | None = None
 
     def __len__(self) -> int:

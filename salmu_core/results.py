@@ -1,17 +1,20 @@
-"""Reads a results folder into rows: references, runs, and what their figures say. Needs no torch."""
+"""Reads a results folder into runs and the figures of the reference models beside them. Needs no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from salmu_core.diagnosis import Diagnosis, diagnose
 from salmu_core.errors import StoreError
 from salmu_core.outstanding import ROLES
-from salmu_core.records import INVALID, SCHEMA, MetricsRecord, RunRecord
-from salmu_core.store import METRICS, Store, read
+from salmu_core.records import INVALID, MetricsRecord, RunRecord
+from salmu_core.statistics import Clusters
+from salmu_core.store import METRICS, ROWS, Store, read
+
+#: Figure -> its rows, gathered by person.
+Figures = Mapping[str, Clusters]
 
 
 @dataclass(frozen=True)
@@ -20,33 +23,36 @@ class Row:
 
     Attributes:
         folder: Where it lies.
+        world: The benchmark's name in paths, e.g. ``mini@3``.
         record: Its record; None if the folder is damaged.
         status: ``valid``, why it is not, ``damaged`` or ``not scored``.
         reason: What is wrong, in a sentence.
         metrics: Column -> value.
         errors: Metric -> why it has no value.
-        diagnosis: What the figures say.
+        figures: Column -> rows, where the metric has them.
     """
 
     folder: Path
+    world: str
     method: str
     record: RunRecord | None
     status: str
     reason: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
-    diagnosis: Diagnosis = field(default_factory=lambda: Diagnosis(None, {}, None))
+    figures: Figures = field(default_factory=dict)
 
     @property
-    def ranked(self) -> bool:
-        """Whether it may stand in a ranking: a valid run whose failure modes could be judged."""
-        return self.status == "valid" and self.diagnosis.failure_modes is not None
+    def seed(self) -> int:
+        """The run's seed."""
+        return self.record.seed if self.record else 0
 
     def as_json(self) -> dict[str, Any]:
-        """The row as ``salmu results --json`` prints it."""
+        """The run as ``salmu results --json`` prints it."""
         record = self.record
         return {
             "method": self.method,
+            "world": self.world,
             "config_hash": record.config_hash if record else None,
             "config": record.config if record else None,
             "budget": record.budget if record else None,
@@ -55,9 +61,6 @@ class Row:
             "reason": self.reason,
             "metrics": dict(self.metrics),
             "metric_errors": dict(self.errors),
-            "leakage_reduction": self.diagnosis.leakage_reduction,
-            "holdout_retention": self.diagnosis.holdout_retention,
-            "failure_mode": self.diagnosis.failure_mode,
             "ledger": record.ledger.model_dump() if record else None,
             "checkpoint": str(self.folder) if record and record.checkpoint_hash else None,
             "folder": str(self.folder),
@@ -65,84 +68,127 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """One of the two reference models of a world.
+
+    Attributes:
+        metrics: Column -> value; empty where it was not scored.
+        figures: Column -> rows.
+        chance: Column -> value that guessing gives.
+    """
+
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    figures: Figures = field(default_factory=dict)
+    chance: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Results:
     """Everything a results folder holds of one benchmark.
 
     Attributes:
-        benchmark: Its name.
-        references: ``clean`` and ``compromised`` -> column -> value; empty where not scored.
-        rows: Runs: ranked ones first, best first, then the others by name.
+        benchmark: Its name, without a world.
+        references: World -> role (``clean``, ``compromised``) -> reference model.
+        rows: Runs, by method, budget, world and seed.
     """
 
     benchmark: str
-    references: dict[str, dict[str, float]]
-    rows: list[Row]
+    references: Mapping[str, Mapping[str, Reference]]
+    rows: Sequence[Row]
+
+    @property
+    def worlds(self) -> list[str]:
+        """Worlds with results, by number."""
+        return sorted(self.references, key=by_number)
 
     @property
     def invalid(self) -> list[Row]:
         """Rows that are no valid result."""
         return [row for row in self.rows if row.status != "valid"]
 
-    def as_json(self) -> dict[str, Any]:
-        """What ``salmu results --json`` prints."""
-        return {
-            "schema": SCHEMA,
-            "benchmark": self.benchmark,
-            "references": self.references,
-            "runs": [row.as_json() for row in self.rows],
-        }
+
+def by_number(world: str) -> tuple[str, int]:
+    """Sorts ``mini``, ``mini@2``, ``mini@10`` in this order."""
+    base, _, number = world.partition("@")
+    return base, int(number) if number.isdecimal() else 0
 
 
-def read_results(store: Store, benchmark: str) -> Results:
-    """Read all runs of a benchmark; damaged ones become rows that say so.
+def read_results(store: Store, worlds: Collection[str]) -> Results:
+    """Read all runs of some worlds of one benchmark; damaged ones become rows that say so.
 
-    Ranked by number of failure modes, then by leakage reduction: no single score decides.
+    Args:
+        store: The results folder.
+        worlds: Names in paths, e.g. ``mini`` and ``mini@1``.
     """
-    references = {role: _reference(store, benchmark, role) for role in ROLES}
-    rows = [_row(store, folder, references) for folder in store.runs(benchmark)]
-    rows.sort(key=_order)
-    return Results(benchmark, references, rows)
+    ordered = sorted(worlds, key=by_number)
+    references = {world: {role: _reference(store, world, role) for role in ROLES} for world in ordered}
+    rows = [_row(store, world, folder) for world in ordered for folder in store.runs(world)]
+    return Results(ordered[0].partition("@")[0], references, sorted(rows, key=_order))
 
 
-def of_plan(found: Results, planned: Mapping[Path, str]) -> Results:
+def of_plan(found: Results, planned: Mapping[Path, tuple[str, str]]) -> Results:
     """The rows of planned runs only; one that has no row becomes one that says so.
 
     Args:
         found: All rows of a benchmark.
-        planned: Run folder -> method.
+        planned: Run folder -> world and method.
     """
     rows = [row for row in found.rows if row.folder in planned]
     absent = planned.keys() - {row.folder for row in rows}
     reason = "another process holds its folder, or was ended while it made it: run the same command again"
-    rows += [Row(folder, planned[folder], None, "unfinished", reason) for folder in sorted(absent)]
+    rows += [Row(folder, *planned[folder], None, "unfinished", reason) for folder in sorted(absent)]
     return Results(found.benchmark, found.references, rows)
 
 
-def _reference(store: Store, benchmark: str, role: str) -> dict[str, float]:
-    record = read(store.reference(benchmark, role) / METRICS, MetricsRecord)
-    return record.values if record else {}
+def _reference(store: Store, world: str, role: str) -> Reference:
+    folder = store.reference(world, role)
+    record = read(folder / METRICS, MetricsRecord)
+    if record is None:
+        return Reference()
+    chance = {
+        column: float(value)
+        for entry in record.metrics.values()
+        for column, value in dict(entry.details.get("chance", {})).items()
+    }
+    return Reference(record.values, read_figures(folder, record), chance)
 
 
-def _row(store: Store, folder: Path, references: Mapping[str, Mapping[str, float]]) -> Row:
+def read_figures(folder: Path, record: MetricsRecord) -> dict[str, Clusters]:
+    """The rows behind a record's figures, gathered by person; of a figure without rows, its value alone."""
+    import pyarrow.parquet as pq
+
+    found = {column: Clusters.alone(value) for column, value in record.values.items()}
+    if record.rows_hash is None:
+        return found
+    table = pq.read_table(folder / ROWS, columns=["column", "identity_id", "value"])
+    names = table["column"].combine_chunks().dictionary_encode()
+    for number, column in enumerate(names.dictionary.to_pylist()):
+        if column in found:
+            rows = table.filter(names.indices.to_numpy() == number)
+            found[column] = Clusters.of(rows["value"].to_numpy(), rows["identity_id"].to_pylist())
+    return found
+
+
+def _row(store: Store, world: str, folder: Path) -> Row:
     method = folder.parts[-3]
     try:
         record = store.run(folder)
         assert record is not None  # the folder was found by this very file
         if record.status != "valid":
-            return Row(folder, method, record, record.status, record.reason or INVALID[record.status])
+            return Row(folder, world, method, record, record.status, record.reason or INVALID[record.status])
         metrics = store.metrics(folder, record.checkpoint_hash or "")
+        if metrics is None:
+            return Row(folder, world, method, record, "not scored", "it has no metrics yet: run `salmu run` again")
+        figures = read_figures(folder, metrics)
     except StoreError as error:
-        return Row(folder, method, None, "damaged", str(error))
-    if metrics is None:
-        return Row(folder, method, record, "not scored", "it has no metrics yet: run `salmu run` again")
-    diagnosis = diagnose(metrics.values, references["clean"], references["compromised"])
-    return Row(folder, method, record, "valid", "", metrics.values, metrics.errors, diagnosis)
+        return Row(folder, world, method, None, "damaged", str(error))
+    return Row(folder, world, method, record, "valid", "", metrics.values, metrics.errors, figures)
 
 
 def _order(row: Row) -> tuple[Any, ...]:
-    modes = row.diagnosis.failure_modes
-    config = row.record.config_hash if row.record else ""
-    cost = (row.record.budget, row.record.seed) if row.record else (0.0, 0)
-    if not row.ranked or modes is None:
-        return (1, row.status != "valid", 0.0, row.method, config, *cost)
-    return (0, len(modes), -(row.diagnosis.leakage_reduction or 0.0), row.method, config, *cost)
+    record = row.record
+    return (
+        (row.method, record.config_hash, record.budget, *by_number(row.world), record.seed)
+        if record
+        else (row.method, "", 0.0, *by_number(row.world), 0)
+    )

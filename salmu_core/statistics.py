@@ -3,20 +3,23 @@
 A figure is the mean of its rows. Rows are gathered into clusters, one for each person, and clusters are resampled
 (Cameron, Gelbach and Miller 2008). Intervals are bias-corrected and accelerated (BCa, Efron 1987), because reciprocal
 ranks are skewed, and widened for few or unequal clusters (the expansion of Hesterberg 2015, section 4.2.2, with the
-jackknife's standard error). Everything is a pure function of its input. Needs no torch.
+jackknife's standard error). A `Study` adds seeds and worlds to the people. Everything is a pure function of its input.
+Needs no torch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
 Floats = NDArray[np.float64]
+K = TypeVar("K")
 
 #: Resamples of every interval.
 RESAMPLES = 2000
@@ -66,11 +69,9 @@ class Clusters:
         """
         if not len(people) or len(values) != len(people):
             raise ValueError(f"{len(values)} values of {len(people)} rows can't be gathered")
-        keys = [f"row {i % NOBODY:04d}" if person is None else f"person {person}" for i, person in enumerate(people)]
-        names, codes = np.unique(np.array(keys), return_inverse=True)
-        weights = np.asarray(values, dtype=np.float64)
-        sums, counts = (np.bincount(codes, w, len(names)).astype(np.float64) for w in (weights, np.ones_like(weights)))
-        return cls(tuple(names.tolist()), sums, counts)
+        names, codes, counts = _grouping(tuple(people))
+        sums = np.bincount(codes, np.asarray(values, dtype=np.float64), len(names)).astype(np.float64)
+        return cls(names, sums, counts)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -89,15 +90,61 @@ class Clusters:
         without = (self.sums.sum() - self.sums) / (self.counts.sum() - self.counts)
         return float(np.sqrt((c - 1) / c * ((without - self.mean) ** 2).sum()))
 
+    @classmethod
+    def alone(cls, value: float) -> Clusters:
+        """A figure without rows: one cluster, of which nothing can be told."""
+        return cls(("",), np.array([value]), np.ones(1))
+
+    @classmethod
+    def average(cls, runs: Sequence[Clusters]) -> Clusters:
+        """Mean over runs, row by row.
+
+        Raises:
+            ValueError: They are not of the same rows.
+        """
+        total = runs[0]
+        for other in runs[1:]:
+            total = total._paired(other, total.sums + other.sums)
+        return Clusters(total.names, total.sums / len(runs), total.counts)
+
     def __sub__(self, other: Clusters) -> Clusters:
         """Differences row by row.
 
         Raises:
             ValueError: They are not of the same rows.
         """
+        return self._paired(other, self.sums - other.sums)
+
+    def per(self, other: Clusters) -> Clusters:
+        """The ratio of two figures, as the mean of clusters that weigh as much as the other's sums.
+
+        Raises:
+            ValueError: They are not of the same rows, or the other figure is 0.
+        """
+        self._paired(other, self.sums)
+        if not other.sums.sum():
+            raise ValueError("a ratio to 0 is no figure")
+        return Clusters(self.names, self.sums, other.sums)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Clusters]) -> Clusters:
+        """One figure over several sets of people, who are taken for different ones."""
+        names = tuple(f"{place} {name}" for place, part in enumerate(parts) for name in part.names)
+        sums, counts = (np.concatenate([getattr(part, what) for part in parts]) for what in ("sums", "counts"))
+        return cls(names, sums, counts)
+
+    def _paired(self, other: Clusters, sums: Floats) -> Clusters:
         if self.names != other.names or not np.array_equal(self.counts, other.counts):
             raise ValueError("only values of the same rows can be paired")
-        return Clusters(self.names, self.sums - other.sums, self.counts)
+        return Clusters(self.names, sums, self.counts)
+
+
+@lru_cache(maxsize=32)  # all runs on a benchmark have the same rows
+def _grouping(people: tuple[str | None, ...]) -> tuple[tuple[str, ...], NDArray[np.intp], Floats]:
+    """Name and size of each cluster, and for each row the number of its cluster."""
+    keys = [f"row {i % NOBODY:04d}" if person is None else f"person {person}" for i, person in enumerate(people)]
+    names, codes, counts = np.unique(np.array(keys), return_inverse=True, return_counts=True)
+    return tuple(names.tolist()), codes, counts.astype(np.float64)
 
 
 def interval(rows: Clusters, confidence: float = CONFIDENCE) -> Interval:
@@ -136,17 +183,9 @@ def _expanded(confidence: float, rows: Clusters) -> float:
     return float(1 - 2 * stats.norm.cdf(-student))
 
 
-def p_value(difference: Clusters) -> float:
-    """Two-sided p of a mean difference being 0: Student's t on the jackknife's standard error."""
-    error = difference.standard_error
-    if not error > 0:
-        return 1.0 if difference.mean == 0 else 0.0 if error == 0 else 1.0
-    return float(2 * stats.t.sf(abs(difference.mean) / error, len(difference) - 1))
-
-
-def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+def holm(p_values: Mapping[K, float]) -> dict[K, float]:
     """Adjusted p values of a family of tests (Holm 1979)."""
-    ordered = sorted(p_values, key=lambda name: (p_values[name], name))
+    ordered = sorted(p_values, key=lambda name: p_values[name])
     adjusted, highest = {}, 0.0
     for place, name in enumerate(ordered):
         highest = max(highest, min(1.0, (len(ordered) - place) * p_values[name]))
@@ -154,47 +193,137 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     return {name: adjusted[name] for name in p_values}
 
 
-def equivalent(difference: Clusters, margin: float) -> bool:
-    """Whether a mean difference is shown to be within a margin of 0, both ways.
+@dataclass(frozen=True)
+class Study:
+    """One figure in each world (people, data and models anew) under each seed of a method.
 
-    Two one-sided tests at 5% (Schuirmann 1987), as inclusion of the 90% interval.
+    Attributes:
+        worlds: World -> seed -> rows, in one world the same rows under each seed.
     """
-    return interval(difference, confidence=0.90).within(-margin, margin)
+
+    worlds: Mapping[str, Mapping[int, Clusters]]
+
+    def minus(self, other: Study) -> Study:
+        """Differences row by row, in the worlds and under the seeds that both have.
+
+        Raises:
+            ValueError: They have none in common, or not the same rows.
+        """
+        common = {
+            world: runs.keys() & other.worlds[world].keys()
+            for world, runs in self.worlds.items()
+            if world in other.worlds
+        }
+        found = {
+            world: {seed: self.worlds[world][seed] - other.worlds[world][seed] for seed in sorted(seeds)}
+            for world, seeds in common.items()
+            if seeds
+        }
+        if not found:
+            raise ValueError("studies without a world and seed in common can't be compared")
+        return Study(found)
+
+    @property
+    def value(self) -> float:
+        """Mean over worlds of the mean over seeds."""
+        return float(np.mean(self._means))
+
+    @property
+    def _means(self) -> list[float]:
+        return [Clusters.average([*runs.values()]).mean for runs in self.worlds.values()]
+
+    def interval(self, confidence: float = CONFIDENCE) -> Interval:
+        """Where the figure may lie.
+
+        * One world, one seed: `interval` of its people; what another seed or world would give is not in it.
+        * One world, several seeds: the people's interval of the seeds' mean and Student's of the seeds, joined by
+          their ends (MOVER, Zou and Donner 2008).
+        * Several worlds: Student's over the worlds' means. A world's mean carries the noise of its people and seeds,
+          so the spread of the means measures all of it; where few means happen to lie closer together than their own
+          errors allow, the errors are taken.
+        """
+        if len(self.worlds) > 1:
+            half = float(stats.t.ppf((1 + confidence) / 2, len(self.worlds) - 1)) * self._error()[0]
+            return Interval(self.value, self.value - half, self.value + half)
+        ((*runs,),) = (runs.values() for runs in self.worlds.values())
+        people = interval(Clusters.average(runs), confidence)
+        if len(runs) == 1:
+            return people
+        spread = np.std([run.mean for run in runs], ddof=1) / np.sqrt(len(runs))
+        seeds = stats.t.ppf((1 + confidence) / 2, len(runs) - 1) * spread
+        below, above = (float(np.hypot(people.value - end, seeds)) for end in (people.low, people.high))
+        return Interval(people.value, people.value - below, people.value + above)
+
+    def p_value(self) -> float:
+        """Two-sided p of the figure being 0: Student's t; over several worlds, with one degree less than there are."""
+        error, freedom = self._error()
+        value = self.value
+        if not error > 0:
+            return float(value == 0) if error == 0 else 1.0
+        return float(2 * stats.t.sf(abs(value) / error, freedom))
+
+    def within(self, margin: float) -> bool:
+        """Whether the figure is shown to lie within a margin of 0, both ways.
+
+        Two one-sided tests at 5% (Schuirmann 1987), as inclusion of the 90% interval.
+        """
+        return self.interval(confidence=0.90).within(-margin, margin)
+
+    def _error(self) -> tuple[float, float]:
+        """Standard error and degrees of freedom (Satterthwaite's, where people and seeds are both sampled)."""
+        errors = [_error_in_world([*runs.values()]) for runs in self.worlds.values()]
+        if len(errors) == 1:
+            return errors[0]
+        between = np.var(self._means, ddof=1)
+        # What has no rows tells nothing of its error within a world.
+        inside = [error**2 for error, _ in errors if np.isfinite(error)]
+        return float(np.sqrt(max(between, np.mean(inside) if inside else 0.0) / len(errors))), len(errors) - 1
 
 
-def over_worlds(means: Sequence[float], within: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
-    """Interval of a mean over worlds: people, data and models anew in each.
+def _error_in_world(runs: Sequence[Clusters]) -> tuple[float, float]:
+    people, freedom = Clusters.average(runs).standard_error, len(runs[0]) - 1
+    if len(runs) == 1:
+        return people, freedom
+    squares = np.array([people**2, np.var([run.mean for run in runs], ddof=1) / len(runs)])
+    if not squares.sum() > 0:
+        return float(np.sqrt(squares.sum())), freedom
+    return float(np.sqrt(squares.sum())), float(
+        squares.sum() ** 2 / (squares**2 / [max(1, freedom), len(runs) - 1]).sum()
+    )
 
-    A world's mean carries the noise of its people and seeds, so the spread of the means measures all of it; where few
-    means happen to lie closer together than their own errors allow, the errors are taken.
+
+def noise(worlds: Sequence[float]) -> float:
+    """How far two models trained alike may lie apart: 95% of differences between those of two worlds.
+
+    The margin of equivalence with a reference model.
 
     Args:
-        means: The figure in each world, a mean over its seeds.
-        within: Standard error of each, from its people and seeds.
-
-    Raises:
-        ValueError: There are fewer than two worlds: what a new world would give can't be told from one.
+        worlds: The figure for the reference model in each world, at least two.
     """
-    worlds = len(means)
-    if worlds < 2 or len(within) != worlds:
-        raise ValueError(f"an interval over worlds needs at least two, and an error for each; here are {worlds}")
-    between = float(np.var(means, ddof=1)) / worlds
-    inside = float(np.mean(np.square(within))) / worlds
-    half = float(stats.t.ppf((1 + confidence) / 2, worlds - 1)) * np.sqrt(max(between, inside))
-    mean = float(np.mean(means))
-    return Interval(mean, mean - half, mean + half)
+    if len(worlds) < 2:
+        raise ValueError("the noise between models of one recipe can't be told from one of them")
+    return float(stats.t.ppf(0.975, len(worlds) - 1) * np.std(worlds, ddof=1) * np.sqrt(2))
 
 
-def margin(clean: Sequence[float]) -> float:
-    """How far two models that never saw a thing may lie apart: 95% of differences between Clean models of two worlds.
+def ranks(studies: Sequence[Study], alpha: float = 1 - CONFIDENCE) -> list[tuple[int, int]]:
+    """Between which places each of several figures may rank, the highest first; ties share places.
+
+    Of every pair the difference is tested, adjusted by Holm over all pairs; whoever is shown to be higher stands
+    before, and nobody else (Al Mohamad, van Zwet, Goeman and Solari 2021).
 
     Args:
-        clean: The figure for Clean in each world, at least two.
+        studies: Figures of the same worlds, seeds and rows.
+        alpha: Level at which all places hold together.
     """
-    worlds = len(clean)
-    if worlds < 2:
-        raise ValueError("the noise between Clean models can't be told from one")
-    return float(stats.t.ppf(0.975, worlds - 1) * np.std(clean, ddof=1) * np.sqrt(2))
+    pairs = {(i, j): studies[i].minus(studies[j]) for i in range(len(studies)) for j in range(i)}
+    adjusted = holm({pair: difference.p_value() for pair, difference in pairs.items()})
+    above, below = [0] * len(studies), [0] * len(studies)
+    for (i, j), difference in pairs.items():
+        if adjusted[i, j] < alpha:
+            higher, lower = (i, j) if difference.value > 0 else (j, i)
+            above[lower] += 1
+            below[higher] += 1
+    return [(1 + above[i], len(studies) - below[i]) for i in range(len(studies))]
 
 
 def worst(rows: Clusters, share: float) -> float:

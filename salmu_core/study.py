@@ -1,7 +1,7 @@
-"""A whole study: first every method unlearns, then every checkpoint is scored.
+"""A whole study: first every method unlearns on every benchmark, then every checkpoint is scored.
 
 The order is a safeguard. While a method runs, the process has opened the forget set, the retain set and
-Compromised, and nothing else; holdouts and Clean come into it only when no method runs any more.
+Compromised, and nothing else; holdouts and Clean, of whatever world, come into it only when no method runs any more.
 
 Several processes share the work run by run; each run is one process's alone, so their number shows in no result. A
 folder is locked while it is worked on, against a second `salmu run`.
@@ -46,7 +46,7 @@ LIBRARIES = ("salmu-core", "torch", "open-clip-torch", "accelerate", "numpy", "p
 
 @dataclass
 class Execution:
-    """A study being carried out.
+    """A study being carried out on one benchmark.
 
     Attributes:
         benchmark: The benchmark.
@@ -68,15 +68,10 @@ class Execution:
         """Scores checkpoints; opens the holdouts when first used."""
         return Scorer(self.benchmark, self.metrics, self.accelerator.device)
 
-    def run(self, runs: Sequence[Planned], scored: Sequence[Planned], references: Sequence[str]) -> None:
-        """Make the runs, then score their checkpoints, those of ``scored`` and the reference models."""
-        if runs:
-            self._unlearn(runs)
-            gc.collect()
-        self._score([*runs, *scored], references)
-        self.accelerator.wait_for_everyone()
-
-    def _unlearn(self, runs: Sequence[Planned]) -> None:
+    def unlearn(self, runs: Sequence[Planned]) -> None:
+        """Make runs. To be called before anything is scored in this process, whatever the benchmark."""
+        if not runs:
+            return
         session = TrainingSession.open(self.benchmark, self.accelerator)
         for planned in runs:
             folder = self.store.folder(planned.key)
@@ -100,6 +95,8 @@ class Execution:
                 session = TrainingSession.open(self.benchmark, self.accelerator)
             note = f"{outcome.ledger.seconds:.1f} s" if outcome.status == "valid" else outcome.reason
             self.reporter.end(f"{planned.key}: {outcome.status}, {note}")
+        del session
+        gc.collect()
 
     def _made_meanwhile(self, folder: Path) -> bool:
         """Whether somebody else finished this run after the plan was drawn up."""
@@ -144,7 +141,8 @@ class Execution:
             )
             write_record(new / RUN, record)
 
-    def _score(self, runs: Sequence[Planned], references: Sequence[str]) -> None:
+    def score(self, runs: Sequence[Planned], references: Sequence[str]) -> None:
+        """Score the checkpoints of runs, and reference models."""
         for role in references:
             folder = self.store.reference(self.benchmark.name, role)
             found = self.benchmark.model(role), self.benchmark.model_hash(role)

@@ -9,6 +9,7 @@ import torch
 
 from salmu_core import MethodConfig, MethodSpec, TrainingConfig
 from salmu_core.losses import contrastive_loss, features
+from salmu_core.steps import Batch
 from salmu_core.testing import run_method
 from salmu_core.weights import fingerprint
 
@@ -73,15 +74,35 @@ def test_drawing_past_the_budget_is_over_budget(tiny):
     assert outcome.ledger.forget_samples <= 2 * len(session.pools["forget"])
 
 
-def test_batches_are_one_pass_over_the_set(tiny):
+@pytest.mark.parametrize("name", ["forget", "retain"])
+def test_batches_are_one_pass_over_the_set_but_for_what_the_probe_keeps(tiny, name):
     found = []
 
     def read(ctx):
-        found.extend(ctx.batches("retain"))
-        assert ctx.budget.retain == 2 * len(ctx.forget) - len(ctx.retain)
+        found.extend(ctx.batches(name))
+        assert getattr(ctx.budget, name) == 2 * len(ctx.forget) - sum(map(len, found))
 
     run(tiny, read, budget=2)
-    assert sorted(np.concatenate([b.index for b in found])) == list(range(len(found[0]._pool)))
+    pool = found[0]._pool
+    kept = set(pool.probed) if name == "retain" else set()
+    assert sorted(np.concatenate([b.index for b in found])) == sorted(set(range(len(pool))) - kept)
+    assert len(kept) == (len(pool) // 10 if name == "retain" else 0)
+
+
+def test_the_retain_rows_of_the_probe_are_never_drawn(tiny):
+    drawn, pools = set(), []
+
+    def watch(ctx, step):
+        drawn.update(step.retain.index)
+        pools.append(step.retain._pool)
+        return loss(ctx, step)
+
+    def unlearn(ctx):
+        ctx.fit(watch, steps=20)
+        ctx.gradients(watch, on="retain")
+
+    run(tiny, unlearn, budget=30)
+    assert len(drawn) == len(pools[0].rows) and not drawn & set(pools[0].probed)
 
 
 def test_batches_hold_the_rows_they_name(tiny):
@@ -185,24 +206,34 @@ def test_edits_are_in_place_and_need_no_gradients(tiny):
     assert fingerprint(again.model) == fingerprint(outcome.model) != fingerprint(other.model)
 
 
-def test_the_probe_agrees_with_numpy_and_changes_nothing(tiny):
+def test_the_probe_agrees_with_numpy(tiny):
     found = {}
 
     def unlearn(ctx):
         found["probe"] = ctx.probe()
         with torch.no_grad():
-            batches = [*ctx.batches("forget"), *ctx.batches("retain")]
+            pools = [next(ctx.batches(name))._pool for name in ("forget", "retain")]
+            batches = [Batch(pool, pool.probed) for pool in pools]
             image = torch.cat([ctx.model.encode_image(b.image, normalize=True) for b in batches]).numpy()
             text = torch.cat([ctx.model.encode_text(b.text, normalize=True) for b in batches]).numpy()
         similarity = image @ text.T
         own = similarity.diagonal()
         reciprocal = 1 / (1 + (similarity > own[:, None] + 1e-7).sum(1))
-        n = len(ctx.forget)
-        found["numpy"] = (reciprocal[:n].mean(), own[:n].mean(), reciprocal[n:].mean(), own[n:].mean())
+        n = len(pools[0].probed)
+        found["numpy"] = (reciprocal[:n].mean(), own[:n].mean(), reciprocal[n:].mean(), own[n:].mean(), 1.0)
+        with ctx.edit() as weights:
+            weights["text_projection"][:] = ctx.randn_like(weights["text_projection"])
+        found["agreement"] = ctx.probe().retain_agreement
+        with torch.no_grad():
+            text = torch.cat([ctx.model.encode_text(b.text, normalize=True) for b in batches]).numpy()
+        now = (image[n:] @ text[n:].T).argmax(1) == similarity[n:, n:].argmax(1)
+        found["numpy agreement"] = now.mean()
 
     outcome, _ = run(tiny, unlearn)
     assert dataclasses.astuple(found["probe"]) == pytest.approx(found["numpy"], abs=1e-6)
-    assert outcome.ledger.probes == 1 and outcome.status == "unchanged"
+    assert found["agreement"] == pytest.approx(found["numpy agreement"])
+    assert found["agreement"] < 1
+    assert outcome.ledger.probes == 2
 
 
 def test_permutations_belong_to_the_step(tiny):

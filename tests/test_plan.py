@@ -7,7 +7,7 @@ from salmu_core.plan import (
     make_config,
     make_plan,
     parse_budgets,
-    parse_seeds,
+    parse_numbers,
     parse_settings,
     read_study,
 )
@@ -100,13 +100,13 @@ def test_study_files(tmp_path):
     ],
 )
 def test_seeds_are_numbers_ranges_and_lists(texts, seeds):
-    assert parse_seeds(texts) == seeds
+    assert parse_numbers(texts) == seeds
 
 
 @pytest.mark.parametrize("text", ["-1", "2-1", "a", "", "1,", "0-", "1.5", "²", "0--3", "0-1-2", "0-99999999"])
 def test_other_seeds_are_refused(text):
     with pytest.raises(UsageError, match="0-4"):
-        parse_seeds([text])
+        parse_numbers([text])
 
 
 def test_budgets_are_numbers_and_lists():

@@ -19,7 +19,7 @@ class Config(TrainingConfig):
 
     lr: LearningRate = 1e-3
     batch_size: int = Field(
-        64, ge=2, description="Forget pairs, and as many retain pairs, in one step over all devices."
+        16, ge=2, description="Forget pairs, and as many retain pairs, in one step over all devices."
     )
     variant: Literal["salmubench", "paper"] = Field(
         "salmubench",

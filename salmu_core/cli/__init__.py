@@ -30,6 +30,15 @@ BenchmarkName = Annotated[
         show_default=False,
     ),
 ]
+Worlds = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--world",
+        metavar="W[-W][,W...]",
+        help="Worlds of an installed benchmark, with other people, data and models in each: 3, or 0-4; repeatable.",
+        show_default=False,
+    ),
+]
 Precision = Annotated[
     str | None,
     typer.Option(help="no, bf16 or fp16; by default as accelerate is configured.", show_default=False),
@@ -93,6 +102,7 @@ def run(
             metavar="S[-S][,S...]", help="Seeds: 3, or 0-4, or 0,2,5; repeatable.  [default: 0]", show_default=False
         ),
     ] = None,
+    world: Worlds = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -132,6 +142,7 @@ def run(
         benchmark=benchmark,
         budgets=budget or [],
         seeds=seed or [],
+        worlds=world or [],
         settings=settings or [],
         config=config,
         output=output,
@@ -165,14 +176,18 @@ def results(
     output: Output = Path("runs"),
     benchmark: Annotated[
         str | None,
-        typer.Option(help="Which benchmark's results, as its folder there is called.", show_default=False),
+        typer.Option(
+            help="Which benchmark's results: `mini` for all its worlds, or a folder there, as in `mini@3`.",
+            show_default=False,
+        ),
     ] = None,
+    world: Worlds = None,
     as_json: Json = False,
 ) -> None:
     """Show the results of earlier runs, with their references and verdicts."""
     from salmu_core.cli.results import show_results
 
-    show_results(output, benchmark, as_json)
+    show_results(output, benchmark, world or [], as_json)
 
 
 @app.command()

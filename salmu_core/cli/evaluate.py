@@ -10,10 +10,10 @@ from salmu_core.benchmark import locate, open_benchmark
 from salmu_core.cli.output import console, print_json
 from salmu_core.cli.progress import reporter
 from salmu_core.cli.run import accelerate
+from salmu_core.comparison import columns
 from salmu_core.errors import UsageError
 from salmu_core.outstanding import outstanding
 from salmu_core.plugins import Zoo, discover
-from salmu_core.report.table import columns
 from salmu_core.results import read_results
 from salmu_core.store import Store
 
@@ -40,11 +40,12 @@ def evaluate_checkpoint(checkpoint: str, name: str, output: Path, threads: int, 
 
         execution = Execution(benchmark, store, metrics, accelerator, telling)
         telling.plan(todo.size + 1)
-        execution.run([], [], todo.references)
+        execution.score([], todo.references)
         telling.begin(checkpoint, "scoring")
         record, _ = execution.scorer.compute(checkpoint, "", telling.step)
         telling.end(f"{checkpoint}: scored, {record.seconds:.1f} s")
-    references = read_results(store, benchmark.name).references
+    scored = read_results(store, [benchmark.name]).references[benchmark.name]
+    references = {role: dict(model.metrics) for role, model in scored.items()}
     if as_json:
         shown = {"benchmark": benchmark.name, "checkpoint": checkpoint, "metrics": record.values}
         print_json({**shown, "metric_errors": record.errors, "references": references})

@@ -6,18 +6,20 @@ import datetime
 import os
 import signal
 import sys
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from salmu_core.benchmark import Benchmark, open_benchmark
+from salmu_core.benchmark import Benchmark, locate, open_benchmark
 from salmu_core.cli.output import console, print_json
 from salmu_core.cli.progress import reporter
 from salmu_core.cli.workers import share, usable_cores, workers
+from salmu_core.comparison import columns, compare
 from salmu_core.errors import UsageError
 from salmu_core.outstanding import Outstanding, outstanding
-from salmu_core.plan import Planned, Study, make_plan, parse_budgets, parse_seeds, parse_settings, read_study
+from salmu_core.plan import Planned, Study, make_plan, parse_budgets, parse_numbers, parse_settings, read_study
 from salmu_core.plugins import Zoo, discover
 from salmu_core.progress import Reporter
 from salmu_core.report.table import show
@@ -41,6 +43,7 @@ class Request:
     benchmark: str | None
     budgets: list[str]
     seeds: list[str]
+    worlds: list[str]
     settings: list[str]
     config: Path | None
     output: Path
@@ -64,7 +67,8 @@ class Request:
         given: dict[str, Any] = {
             "benchmark": self.benchmark,
             "budgets": parse_budgets(self.budgets),
-            "seeds": parse_seeds(self.seeds),
+            "seeds": parse_numbers(self.seeds, "--seed", "seeds"),
+            "worlds": parse_numbers(self.worlds, "--world", "worlds"),
             "methods": self.methods,
         }
         changed = {name: value for name, value in given.items() if value}
@@ -73,7 +77,7 @@ class Request:
         try:
             return Study.model_validate({**study.model_dump(), **changed})
         except ValueError as error:
-            raise UsageError("Budgets must be above 0, seeds whole numbers from 0.") from error
+            raise UsageError("Budgets must be above 0, seeds and worlds whole numbers from 0.") from error
 
 
 def run_study(request: Request) -> int:
@@ -82,9 +86,11 @@ def run_study(request: Request) -> int:
     study, overrides = request.study(), parse_settings(request.settings)
     # Every mistake in the request comes out before anything is built.
     make_plan(study, "checked", zoo, overrides)
+    for name in study.benchmarks:
+        locate(name, zoo)
     if not zoo.metrics:
         raise UsageError("No metric is installed: pip install salmu-protocol-metrics.")
-    store, metrics = Store(request.output), list(zoo.metrics.values())
+    store = Store(request.output)
     index, count = share()
     signal.signal(signal.SIGTERM, _interrupt)
     # What plugins print is no JSON, and no worker's report.
@@ -93,61 +99,87 @@ def run_study(request: Request) -> int:
         for row in zoo.problems:
             telling.say(f"Plugin {row.name} of {row.distribution} is left out: {row.problem}")
         try:
-            benchmark = open_benchmark(study.benchmark, zoo, telling.building)
-            plan = make_plan(study, benchmark.name, zoo, overrides)
-            todo = outstanding(plan, benchmark, store, metrics, request.redo)
-            for note in todo.notes:
+            work = [
+                Work.of(benchmark, make_plan(study, benchmark.name, zoo, overrides), store, zoo, request.redo)
+                for benchmark in _opened(study, zoo, telling)
+            ]
+            for note in (note for each in work for note in each.todo.notes):
                 telling.say(note)
-            if todo.nothing and count == 1:
-                done = "the run is" if todo.finished == 1 else f"all {todo.finished} runs are"
-                telling.say(f"Nothing to do: {done} finished, in {store.root / benchmark.name}.")
-                if todo.failed:
-                    telling.say(f"{todo.failed} of them without a result, see below: --redo tries again.")
+            if all(each.todo.nothing for each in work) and count == 1:
+                finished, failed = (sum(getattr(w.todo, what) for w in work) for what in ("finished", "failed"))
+                done = "the run is" if finished == 1 else f"all {finished} runs are"
+                telling.say(f"Nothing to do: {done} finished, in {store.root}.")
+                if failed:
+                    telling.say(f"{failed} of them without a result, see below: --redo tries again.")
             else:
-                _do(todo, plan, benchmark, store, zoo, telling, request)
+                _do(work, store, zoo, telling, request)
         except KeyboardInterrupt:
             telling.say("Stopped. Finished runs are kept; the same command goes on from here.")
             return STOPPED
     if index:
         return 0
-    found = of_plan(read_results(store, benchmark.name), {store.folder(p.key): p.key.method for p in plan})
+    planned = {store.folder(p.key): (p.key.benchmark, p.key.method) for each in work for p in each.plan}
+    found = of_plan(read_results(store, [each.benchmark.name for each in work]), planned)
+    shown = columns(zoo.metrics)
     if request.as_json:
-        print_json(found.as_json())
+        print_json(compare(found, shown).as_json())
     else:
-        show(console(), found, zoo.metrics, benchmark.notice)
+        show(console(), compare(found, shown), shown, work[0].benchmark.notice)
     return 1 if found.invalid or any(row.errors for row in found.rows) or (request.everything and zoo.problems) else 0
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be done on one benchmark."""
+
+    benchmark: Benchmark
+    plan: list[Planned]
+    todo: Outstanding
+
+    @classmethod
+    def of(cls, benchmark: Benchmark, plan: list[Planned], store: Store, zoo: Zoo, redo: bool) -> Work:
+        """Compare a plan with what lies in the results folder."""
+        return cls(benchmark, plan, outstanding(plan, benchmark, store, list(zoo.metrics.values()), redo))
+
+
+def _opened(study: Study, zoo: Zoo, telling: Reporter) -> Iterator[Benchmark]:
+    """Every benchmark of a study, built where it has to be."""
+    for name in study.benchmarks:
+
+        def progress(stage: str, fraction: float, name: str = name) -> None:
+            telling.building(stage if study.worlds is None else f"{name}: {stage}", fraction)
+
+        yield open_benchmark(name, zoo, progress)
 
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _do(
-    todo: Outstanding,
-    plan: list[Planned],
-    benchmark: Benchmark,
-    store: Store,
-    zoo: Zoo,
-    telling: Reporter,
-    request: Request,
-) -> None:
+def _do(work: Sequence[Work], store: Store, zoo: Zoo, telling: Reporter, request: Request) -> None:
     """Do this process's share; where nobody launched several, this one starts the others."""
     index, count = share()
-    telling.plan(todo.size)
+    telling.plan(sum(each.todo.size for each in work))
     accelerator = accelerate(telling, request.mixed_precision, request.threads)
-    shares = count if count > 1 else _processes(request.processes, accelerator, todo)
+    shares = count if count > 1 else _processes(request.processes, accelerator, [each.todo for each in work])
     from salmu_core.study import Execution
 
+    def execution(each: Work) -> Execution:
+        return Execution(each.benchmark, store, list(zoo.metrics.values()), accelerator, telling, request.redo)
+
     with workers(shares if count == 1 else 1, telling):
-        mine = todo.share(plan, index, shares)
-        execution = Execution(benchmark, store, list(zoo.metrics.values()), accelerator, telling, request.redo)
-        execution.run(mine.runs, mine.checkpoints, mine.references)
+        mine = [(each, each.todo.share(each.plan, index, shares)) for each in work]
+        for each, todo in mine:
+            execution(each).unlearn(todo.runs)
+        for each, todo in mine:
+            execution(each).score([*todo.runs, *todo.checkpoints], todo.references)
+        accelerator.wait_for_everyone()
 
 
-def _processes(asked: int | None, accelerator: Accelerator, todo: Outstanding) -> int:
+def _processes(asked: int | None, accelerator: Accelerator, todos: Sequence[Outstanding]) -> int:
     """How many processes to spread over: one for an accelerator, else the cores there are."""
     default = 1 if accelerator.device.type != "cpu" else min(usable_cores(), MAX_PROCESSES)
-    return max(1, min(asked or default, len(todo.runs) + len(todo.checkpoints)))
+    return max(1, min(asked or default, sum(len(todo.runs) + len(todo.checkpoints) for todo in todos)))
 
 
 def accelerate(telling: Reporter, mixed_precision: str | None, threads: int) -> Accelerator:

@@ -1,0 +1,315 @@
+"""From runs to lines: a method, its settings and a budget over worlds and seeds, with intervals, tests and verdicts.
+
+Needs no torch.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from salmu_core.diagnosis import KNOWLEDGE, LEAK, Diagnosis, Verdict, diagnose
+from salmu_core.evidence import all_kept, derived, evidence, knowledge, reduction
+from salmu_core.plugins import Declared
+from salmu_core.records import SCHEMA
+from salmu_core.results import Figures, Results, Row
+from salmu_core.specs import MetricSpec
+from salmu_core.statistics import CONFIDENCE, Clusters, Interval, Study, holm, noise, ranks
+
+PILLARS = ("efficacy", "utility", "robustness", "efficiency")
+#: What places are given for: one aim against each failure mode.
+HOLDOUT_PLACE = "holdouts"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One figure: its name in the records, and the reference model whose value it should reach."""
+
+    name: str
+    target: str
+    pillar: str
+    primary: bool
+
+
+def columns(metrics: Mapping[str, Declared[MetricSpec]]) -> list[Column]:
+    """All figures: efficacy first, utility after, in the order they were declared."""
+    specs = sorted((m.spec for m in metrics.values()), key=lambda s: (PILLARS.index(s.pillar), not s.primary))
+    return [Column(name, spec.target, spec.pillar, spec.primary) for spec in specs for name in spec.columns]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of one line.
+
+    Attributes:
+        study: Its rows, over worlds and seeds.
+        gap: What it lies above its target, row by row; None where the target is not known.
+        p: Of the gap being 0, adjusted by Holm over the table it stands in.
+        margin: How far two models of the target's kind lie apart; None with one world.
+    """
+
+    study: Study
+    gap: Study | None = None
+    p: float | None = None
+    margin: float | None = None
+
+    @cached_property
+    def value(self) -> Interval:
+        """The figure with its interval."""
+        return self.study.interval()
+
+    @cached_property
+    def difference(self) -> Interval | None:
+        """From its target, with its interval."""
+        return self.gap.interval() if self.gap else None
+
+    @cached_property
+    def equivalent(self) -> bool | None:
+        """Whether it is shown to be at its target, by a two-sided test; None where that can't be told."""
+        return None if self.gap is None or self.margin is None else self.gap.within(self.margin)
+
+    @property
+    def missed(self) -> bool | None:
+        """Whether it is shown not to be at its target."""
+        return None if self.p is None else self.p < 1 - CONFIDENCE and not self.equivalent
+
+    def as_json(self) -> dict[str, Any]:
+        """As ``salmu results --json`` prints it."""
+        gap = self.difference
+        return {
+            **interval_json(self.value),
+            "difference": interval_json(gap) if gap else None,
+            "p": self.p,
+            "margin": self.margin,
+            "equivalent": self.equivalent,
+        }
+
+
+@dataclass(frozen=True)
+class Line:
+    """One method with one configuration at one budget.
+
+    Attributes:
+        label: The method, with the settings that tell its lines apart.
+        rows: Its valid runs.
+        figures: Column -> figure.
+        places: Aim (a column, or ``holdouts``) -> first and last place it may have among lines of its budget.
+    """
+
+    method: str
+    label: str
+    config_hash: str
+    budget: float
+    rows: tuple[Row, ...]
+    figures: Mapping[str, Figure]
+    diagnosis: Diagnosis
+    places: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    @property
+    def worlds(self) -> int:
+        """Number of worlds."""
+        return len({row.world for row in self.rows})
+
+    @property
+    def seconds(self) -> float:
+        """Mean wall time of a run."""
+        found = [row.record.ledger.seconds for row in self.rows if row.record]
+        return sum(found) / len(found)
+
+    def as_json(self) -> dict[str, Any]:
+        """As ``salmu results --json`` prints it."""
+        found = self.diagnosis.evidence
+        return {
+            "method": self.method,
+            "label": self.label,
+            "config_hash": self.config_hash,
+            "budget": self.budget,
+            "runs": [[row.world, row.seed] for row in self.rows],
+            "figures": {name: figure.as_json() for name, figure in self.figures.items()},
+            "leakage_reduction": interval_json(found.reduction) if found.reduction else None,
+            "leakage_bar": found.bar,
+            "unlike_clean": found.unlike_clean,
+            "knowledge_change": interval_json(found.knowledge) if found.knowledge else None,
+            "holdout_retention": {name: interval_json(kept) for name, kept in found.retention.items()},
+            "failure_modes": dict(self.diagnosis.verdicts) or None,
+            "worse_than_never_seen": self.diagnosis.worse_than_never_seen,
+            "places": {aim: list(place) for aim, place in self.places.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A whole table.
+
+    Attributes:
+        results: The runs it is made from.
+        references: Role -> column -> figure of the reference model.
+        lines: By budget, then fewest failure modes, then least leak.
+    """
+
+    results: Results
+    references: Mapping[str, Mapping[str, Figure]]
+    lines: Sequence[Line]
+
+    @property
+    def notes(self) -> list[str]:
+        """What the table can't say, in sentences."""
+        found = []
+        if len(self.results.worlds) == 1:
+            found.append(
+                "One world: intervals are over its people. What other people, data and training seeds would give is "
+                "not measured, and so no equivalence with Clean can be shown."
+            )
+        if self.lines and all(len(line.rows) == line.worlds for line in self.lines):
+            found.append("One seed: what another seed of the methods would give is not measured.")
+        return found
+
+    def as_json(self) -> dict[str, Any]:
+        """What ``salmu results --json`` prints."""
+        return {
+            "schema": SCHEMA,
+            "benchmark": self.results.benchmark,
+            "worlds": self.results.worlds,
+            "references": {
+                role: {name: interval_json(figure.value) for name, figure in figures.items()}
+                for role, figures in self.references.items()
+            },
+            "lines": [line.as_json() for line in self.lines],
+            "runs": [row.as_json() for row in self.results.rows],
+            "notes": self.notes,
+        }
+
+
+def interval_json(found: Interval) -> dict[str, float | None]:
+    """Value and ends; an end that is not known is null."""
+    low, high = (end if abs(end) != float("inf") else None for end in (found.low, found.high))
+    return {"value": found.value, "low": low, "high": high}
+
+
+def compare(results: Results, shown: Sequence[Column]) -> Comparison:
+    """Gather runs into lines and judge them.
+
+    Args:
+        results: The runs.
+        shown: Columns with their targets; a figure that is none of them has no target.
+    """
+    groups: dict[tuple[str, str, float], list[Row]] = defaultdict(list)
+    for row in results.rows:
+        if row.status == "valid" and row.record:
+            groups[row.method, row.record.config_hash, row.record.budget].append(row)
+    told_apart = labels(results.rows)
+    references = {role: _reference_studies(results, role) for role in ("clean", "compromised")}
+    margins = {role: _margins(studies) for role, studies in references.items()}
+    gaps = {key: _gaps(rows, results, shown) for key, rows in groups.items()}
+    adjusted = _adjusted(gaps, shown)
+    lines = []
+    for key, rows in groups.items():
+        method, config, budget = key
+        targets = {column.name: column.target for column in shown}
+        figures = {
+            name: Figure(
+                study,
+                gaps[key].get(name),
+                adjusted.get((key, name)),
+                margins[targets[name]].get(name) if name in targets else None,
+            )
+            for name, study in _studies(rows).items()
+        }
+        verdict = diagnose(evidence(rows, results, margins["clean"].get(LEAK)))
+        lines.append(Line(method, told_apart[method, config], config, budget, tuple(rows), figures, verdict))
+    lines = [line for budget in sorted({line.budget for line in lines}) for line in _placed(lines, budget, results)]
+    return Comparison(
+        results,
+        {role: {name: Figure(study) for name, study in studies.items()} for role, studies in references.items()},
+        sorted(lines, key=_order),
+    )
+
+
+def labels(rows: Iterable[Row]) -> dict[tuple[str, str], str]:
+    """Method and configuration hash -> the method, with the settings that tell its runs apart, if it has several."""
+    configs: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
+    for row in rows:
+        if row.record:
+            configs[row.method][row.record.config_hash] = row.record.config
+    return {
+        (method, digest): " ".join(
+            [method, *(f"{name}={mine[name]}" for name in mine if any(o.get(name) != mine[name] for o in of.values()))]
+        )
+        for method, of in configs.items()
+        for digest, mine in of.items()
+    }
+
+
+def _studies(rows: Sequence[Row]) -> dict[str, Study]:
+    """Column -> its rows by world and seed, of the runs that have it."""
+    found: dict[str, dict[str, dict[int, Clusters]]] = defaultdict(lambda: defaultdict(dict))
+    for row in rows:
+        for name, clusters in row.figures.items():
+            found[name][row.world][row.seed] = clusters
+    return {name: Study(worlds) for name, worlds in found.items()}
+
+
+def _reference_studies(results: Results, role: str) -> dict[str, Study]:
+    found: dict[str, dict[str, dict[int, Clusters]]] = defaultdict(dict)
+    for world in results.worlds:
+        for name, clusters in results.references[world][role].figures.items():
+            found[name][world] = {0: clusters}
+    return {name: Study(worlds) for name, worlds in found.items()}
+
+
+def _margins(studies: Mapping[str, Study]) -> dict[str, float]:
+    """Column -> how far two models of one kind lie apart, where several worlds tell."""
+    means = {name: [runs[0].mean for runs in study.worlds.values()] for name, study in studies.items()}
+    return {name: noise(values) for name, values in means.items() if len(values) > 1}
+
+
+def _gaps(rows: Sequence[Row], results: Results, shown: Sequence[Column]) -> dict[str, Study]:
+    found = {}
+    for column in shown:
+
+        def gap(run: Figures, clean: Figures, compromised: Figures, column: Column = column) -> Clusters:
+            return run[column.name] - (clean if column.target == "clean" else compromised)[column.name]
+
+        if study := derived(rows, results, gap):
+            found[column.name] = study
+    return found
+
+
+def _adjusted(gaps: Mapping[Any, Mapping[str, Study]], shown: Sequence[Column]) -> dict[tuple[Any, str], float]:
+    """p of every gap, adjusted by Holm over all lines and columns of one pillar: what one table shows."""
+    found: dict[tuple[Any, str], float] = {}
+    for pillar in PILLARS:
+        family = {
+            (key, column.name): studies[column.name].p_value()
+            for key, studies in gaps.items()
+            for column in shown
+            if column.pillar == pillar and column.name in studies
+        }
+        found |= holm(family)
+    return found
+
+
+def _placed(lines: Sequence[Line], budget: float, results: Results) -> list[Line]:
+    """The lines of one budget, with the places they may have among each other."""
+    mine = [line for line in lines if line.budget == budget]
+    places: list[dict[str, tuple[int, int]]] = [{} for _ in mine]
+    for aim, make in ((LEAK, reduction), (KNOWLEDGE, knowledge), (HOLDOUT_PLACE, all_kept)):
+        judged = [(n, study) for n, line in enumerate(mine) if (study := derived(line.rows, results, make))]
+        try:
+            found = ranks([study for _, study in judged])
+        except ValueError:  # they have no world and seed in common
+            continue
+        for (n, _), place in zip(judged, found, strict=True):
+            places[n][aim] = place
+    return [Line(**{**vars(line), "places": place}) for line, place in zip(mine, places, strict=True)]
+
+
+def _order(line: Line) -> tuple[Any, ...]:
+    found = line.diagnosis
+    if not found.judged or found.evidence.reduction is None:
+        return (line.budget, 1, 0, 0, 0.0, line.label)
+    failed, unsure = len(found.modes(Verdict.HOLDS)), len(found.modes(Verdict.OPEN))
+    return (line.budget, 0, failed, unsure, -found.evidence.reduction.value, line.label)

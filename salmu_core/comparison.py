@@ -96,6 +96,7 @@ class Line:
         label: The method, with the settings that tell its lines apart.
         rows: Its valid runs.
         figures: Column -> figure.
+        tails: Name -> figure, see `salmu_core.tails`.
         places: Aim (a column, or ``holdouts``) -> first and last place it may have among lines of its budget.
     """
 
@@ -105,6 +106,7 @@ class Line:
     budget: float
     rows: tuple[Row, ...]
     figures: Mapping[str, Figure]
+    tails: Mapping[str, Figure]
     diagnosis: Diagnosis
     places: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
@@ -129,6 +131,7 @@ class Line:
             "budget": self.budget,
             "runs": [[row.world, row.seed] for row in self.rows],
             "figures": {name: figure.as_json() for name, figure in self.figures.items()},
+            "tails": {name: interval_json(figure.value) for name, figure in self.tails.items()},
             "leakage_reduction": interval_json(found.reduction) if found.reduction else None,
             "leakage_bar": found.bar,
             "unlike_clean": found.unlike_clean,
@@ -146,7 +149,7 @@ class Comparison:
 
     Attributes:
         results: The runs it is made from.
-        references: Role -> column -> figure of the reference model.
+        references: Role -> column, or name of a tail -> figure of the reference model.
         lines: By budget, then fewest failure modes, then least leak.
     """
 
@@ -216,10 +219,11 @@ def compare(results: Results, shown: Sequence[Column]) -> Comparison:
                 adjusted.get((key, name)),
                 margins[targets[name]].get(name) if name in targets else None,
             )
-            for name, study in _studies(rows).items()
+            for name, study in _studies(rows, "figures").items()
         }
+        ends = {name: Figure(study) for name, study in _studies(rows, "tails").items()}
         verdict = diagnose(evidence(rows, results, margins["clean"].get(LEAK)))
-        lines.append(Line(method, told_apart[method, config], config, budget, tuple(rows), figures, verdict))
+        lines.append(Line(method, told_apart[method, config], config, budget, tuple(rows), figures, ends, verdict))
     lines = [line for budget in sorted({line.budget for line in lines}) for line in _placed(lines, budget, results)]
     return Comparison(
         results,
@@ -243,20 +247,23 @@ def labels(rows: Iterable[Row]) -> dict[tuple[str, str], str]:
     }
 
 
-def _studies(rows: Sequence[Row]) -> dict[str, Study]:
-    """Column -> its rows by world and seed, of the runs that have it."""
+def _studies(rows: Sequence[Row], what: str) -> dict[str, Study]:
+    """Figure or tail -> its rows by world and seed, of the runs that have it."""
     found: dict[str, dict[str, dict[int, Clusters]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
-        for name, clusters in row.figures.items():
-            found[name][row.world][row.seed] = clusters
+        for name, value in getattr(row, what).items():
+            found[name][row.world][row.seed] = value if isinstance(value, Clusters) else Clusters.alone(value)
     return {name: Study(worlds) for name, worlds in found.items()}
 
 
 def _reference_studies(results: Results, role: str) -> dict[str, Study]:
     found: dict[str, dict[str, dict[int, Clusters]]] = defaultdict(dict)
     for world in results.worlds:
-        for name, clusters in results.references[world][role].figures.items():
+        model = results.references[world][role]
+        for name, clusters in model.figures.items():
             found[name][world] = {0: clusters}
+        for name, value in model.tails.items():
+            found[name][world] = {0: Clusters.alone(value)}
     return {name: Study(worlds) for name, worlds in found.items()}
 
 

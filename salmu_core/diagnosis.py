@@ -16,7 +16,7 @@ from salmu_core.statistics import Interval
 LEAK = "RetFail_MRR"
 KNOWLEDGE = "GenKnow"
 #: Holdouts by similarity, and by retrieval where that is measured: a mean cosine hides a reshuffled space.
-HOLDOUTS = ("InterIdSim", "IntraIdSim", "HoldoutRet_inter", "HoldoutRet_intra")
+HOLDOUTS = ("InterIdSim", "IntraIdSim", "InterIdRet", "IntraIdRet")
 
 #: The paper's bar for efficacy: more than 99% of the leakage is gone.
 MIN_LEAKAGE_REDUCTION = 0.99

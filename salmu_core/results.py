@@ -12,6 +12,7 @@ from salmu_core.outstanding import ROLES
 from salmu_core.records import INVALID, MetricsRecord, RunRecord
 from salmu_core.statistics import Clusters
 from salmu_core.store import METRICS, ROWS, Store, read
+from salmu_core.tails import tails
 
 #: Figure -> its rows, gathered by person.
 Figures = Mapping[str, Clusters]
@@ -29,7 +30,8 @@ class Row:
         reason: What is wrong, in a sentence.
         metrics: Column -> value.
         errors: Metric -> why it has no value.
-        figures: Column -> rows, where the metric has them.
+        figures: Column -> its rows by person; where the metric has none, its value alone.
+        tails: Name -> value, see `salmu_core.tails`.
     """
 
     folder: Path
@@ -41,6 +43,7 @@ class Row:
     metrics: Mapping[str, float] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
     figures: Figures = field(default_factory=dict)
+    tails: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def seed(self) -> int:
@@ -73,12 +76,14 @@ class Reference:
 
     Attributes:
         metrics: Column -> value; empty where it was not scored.
-        figures: Column -> rows.
+        figures: Column -> its rows by person.
+        tails: Name -> value.
         chance: Column -> value that guessing gives.
     """
 
     metrics: Mapping[str, float] = field(default_factory=dict)
     figures: Figures = field(default_factory=dict)
+    tails: Mapping[str, float] = field(default_factory=dict)
     chance: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -150,23 +155,25 @@ def _reference(store: Store, world: str, role: str) -> Reference:
         for entry in record.metrics.values()
         for column, value in dict(entry.details.get("chance", {})).items()
     }
-    return Reference(record.values, read_figures(folder, record), chance)
+    return Reference(record.values, *read_rows(folder, record), chance)
 
 
-def read_figures(folder: Path, record: MetricsRecord) -> dict[str, Clusters]:
-    """The rows behind a record's figures, gathered by person; of a figure without rows, its value alone."""
+def read_rows(folder: Path, record: MetricsRecord) -> tuple[dict[str, Clusters], dict[str, float]]:
+    """The rows behind a record's figures, gathered by person, and their tails."""
     import pyarrow.parquet as pq
 
-    found = {column: Clusters.alone(value) for column, value in record.values.items()}
+    figures = {column: Clusters.alone(value) for column, value in record.values.items()}
     if record.rows_hash is None:
-        return found
+        return figures, {}
     table = pq.read_table(folder / ROWS, columns=["column", "identity_id", "value"])
     names = table["column"].combine_chunks().dictionary_encode()
+    values = {}
     for number, column in enumerate(names.dictionary.to_pylist()):
-        if column in found:
+        if column in figures:
             rows = table.filter(names.indices.to_numpy() == number)
-            found[column] = Clusters.of(rows["value"].to_numpy(), rows["identity_id"].to_pylist())
-    return found
+            values[column] = rows["value"].to_numpy()
+            figures[column] = Clusters.of(values[column], rows["identity_id"].to_pylist())
+    return figures, tails(figures, values)
 
 
 def _row(store: Store, world: str, folder: Path) -> Row:
@@ -179,10 +186,10 @@ def _row(store: Store, world: str, folder: Path) -> Row:
         metrics = store.metrics(folder, record.checkpoint_hash or "")
         if metrics is None:
             return Row(folder, world, method, record, "not scored", "it has no metrics yet: run `salmu run` again")
-        figures = read_figures(folder, metrics)
+        figures, found = read_rows(folder, metrics)
     except StoreError as error:
         return Row(folder, world, method, None, "damaged", str(error))
-    return Row(folder, world, method, record, "valid", "", metrics.values, metrics.errors, figures)
+    return Row(folder, world, method, record, "valid", "", metrics.values, metrics.errors, figures, found)
 
 
 def _order(row: Row) -> tuple[Any, ...]:

@@ -21,9 +21,10 @@ from salmu_core.diagnosis import (
 )
 from salmu_core.results import Row
 from salmu_core.statistics import Interval
+from salmu_core.tails import TAILS
 
 #: Widths in characters: of the method's name, of it with budget, runs and lines, and of a figure.
-_METHOD, _LABELS, _NUMBER = 20, 38, 7
+_METHOD, _LABELS, _NUMBER = 18, 36, 7
 _MODE_STYLE = {"ineffective": "yellow", "catastrophic": "red", "over-generalised": "magenta"}
 _TARGETS = (
     "below each value, half of its 95% interval; * shown to miss its target (Holm over the table), ≈ shown to be at it"
@@ -44,7 +45,12 @@ def render(found: Comparison, shown: Sequence[Column], notice: str = "", width: 
             for fitting in _fitting([c for c in shown if c.pillar == pillar], width):
                 parts.append(_figures(found, fitting))
     if lines:
-        parts += [_verdicts(lines), _places(lines), *(Text(note, style="italic") for note in found.notes)]
+        parts += [
+            _verdicts(lines),
+            _places(lines),
+            _tails(found),
+            *(Text(note, style="italic") for note in found.notes),
+        ]
     if results.invalid:
         parts.append(_invalid(results.invalid))
     for row in results.rows:
@@ -80,6 +86,21 @@ def _name(line: Line) -> tuple[Text, str, str]:
     return Text(line.label), f"{line.budget:g}", str(len(line.rows))
 
 
+def _tails(found: Comparison) -> Table:
+    table = Table(title=f"{found.results.benchmark}: tails", title_justify="left", title_style="bold")
+    _named(table)
+    for name in TAILS:
+        table.add_column(name.replace("_", "\n"), justify="right", no_wrap=True)
+    for role in ("compromised", "clean"):
+        cells = (_value(found.references.get(role, {}).get(name), "-") for name in TAILS)
+        table.add_row(Text(role.capitalize()), "", str(len(found.results.worlds)), *cells, style="dim")
+    table.add_section()
+    for line in found.lines:
+        table.add_row(*_name(line), *(_value(line.tails.get(name), "-") for name in TAILS))
+    table.caption, table.caption_justify = "; ".join(f"{name}: {what}" for name, what in TAILS.items()), "left"
+    return table
+
+
 def _figures(found: Comparison, shown: list[Column]) -> Table:
     pillar = shown[0].pillar
     target = ", ".join(sorted({c.target.capitalize() for c in shown}))
@@ -96,7 +117,7 @@ def _figures(found: Comparison, shown: list[Column]) -> Table:
         table.add_row(Text(role.capitalize()), "", worlds, *cells, style=style)
     table.add_section()
     for line in found.lines:
-        table.add_row(*_name(line), *(_value(line.figures.get(column.name), "not measured") for column in shown))
+        table.add_row(*_name(line), *(_value(line.figures.get(column.name), "not\nmeasured") for column in shown))
     table.caption, table.caption_justify = _TARGETS, "left"
     return table
 
@@ -106,7 +127,9 @@ def _value(figure: Figure | None, absent: str) -> Text:
         return Text(absent, style="dim")
     mark, style = ("≈", "green") if figure.equivalent else ("*", "yellow") if figure.missed else (" ", "")
     cell = Text(number(figure.value.value) + mark, style=style)
-    return cell.append(f"\n{_half(figure.value, number)} ", style="dim")
+    decimals = 4 if 0 < abs(figure.value.value) < 0.01 else 3
+    half = _half(figure.value, lambda half: f"{half:.{decimals}f}".removeprefix("0"))
+    return cell.append(f"\n{half} " if half else "", style="dim")
 
 
 def _half(interval: Interval, form: Callable[[float], str]) -> str:
@@ -123,7 +146,7 @@ def number(value: float) -> str:
 def _verdicts(lines: Sequence[Line]) -> Table:
     table = Table(title="Verdicts", title_justify="left", title_style="bold")
     _named(table)
-    retrieval = any(name.startswith("HoldoutRet") for line in lines for name in line.diagnosis.evidence.retention)
+    retrieval = any(name == "InterIdRet" for line in lines for name in line.diagnosis.evidence.retention)
     for name in ("leakage\nreduction", "GenKnow\nchange", "similarity\nkept", *(["retrieval\nkept"] * retrieval)):
         table.add_column(name, justify="right")
     table.add_column("seconds", justify="right")
@@ -132,7 +155,7 @@ def _verdicts(lines: Sequence[Line]) -> Table:
         found = line.diagnosis.evidence
         kept = [
             min((each for name, each in found.retention.items() if name in group), key=_middle, default=None)
-            for group in (("InterIdSim", "IntraIdSim"), ("HoldoutRet_inter", "HoldoutRet_intra"))
+            for group in (("InterIdSim", "IntraIdSim"), ("InterIdRet", "IntraIdRet"))
         ]
         table.add_row(
             *_name(line),
@@ -170,7 +193,7 @@ def _modes(found: Diagnosis) -> Text:
         return Text("not judged", style="dim")
     shown = [Text(mode, style=_MODE_STYLE[mode]) for mode in found.modes(Verdict.HOLDS)]
     if found.worse_than_never_seen:
-        shown.append(Text("  worse than never seen", style="dim"))
+        shown[-1].append(" <0")
     shown += [Text(f"{mode}?", style="dim") for mode in found.modes(Verdict.OPEN)]
     return Text("\n").join(shown) if shown else Text("none", style="bold green")
 

@@ -15,6 +15,7 @@ from salmu_core.layout_writer import write_json
 from salmu_mini import children, fragile, layout
 from salmu_mini.models import tokenize
 from salmu_mini.personas import make_personas
+from salmu_mini.pictures import resized
 from salmu_mini.recipe import DEFAULT, Recipe
 from salmu_mini.references import Pairs
 from salmu_mini.rows import POOL, SENSITIVE, Row, make_rows
@@ -47,6 +48,38 @@ def build(folder: Path, world: int, progress: Progress, recipe: Recipe = DEFAULT
     progress("done", 1.0)
 
 
+def build_variants(
+    folder: Path, built: Path, world: int, percents: Sequence[int], progress: Progress, recipe: Recipe = DEFAULT
+) -> None:
+    """What a study of the metrics needs beside a world: models in between, and the data harmlessly changed.
+
+    Writes `folder/25` and so on, models that saw this percentage of the sensitive pairs; and `folder/resized` and
+    `folder/reworded`, benchmark folders with the reference models of the world in `built`.
+    """
+    personas = make_personas(world, recipe.personas)
+    rows = make_rows(world, personas, recipe)
+    with tempfile.TemporaryDirectory(prefix="salmu-mini-") as name:
+        scratch = Path(name)
+        write_job(scratch, world, recipe)
+        pictures, pixels = _draw(scratch, recipe, rows, progress)
+        _train(
+            scratch, rows, Pairs(pixels, tokenize([row.text for row in rows], recipe)), progress, [*map(str, percents)]
+        )
+        for percent in percents:
+            shutil.copytree(scratch / str(percent), folder / str(percent))
+    reworded = make_rows(world, personas, recipe, reworded=True)
+    for kind, members, images in (
+        ("resized", rows, [resized(picture) for picture in pictures]),
+        ("reworded", reworded, pictures),
+    ):
+        layout.write_layout(folder / kind, personas, members, images)
+        for file in (FRAGILE_IDS, FRAGILE_SIMILARITIES):
+            shutil.copy(built / file, folder / kind / file)
+        for role in ("clean", "compromised"):
+            shutil.copytree(built / role, folder / kind / role)
+    progress("done", 1.0)
+
+
 def _draw(
     scratch: Path, recipe: Recipe, rows: Sequence[Row], progress: Progress
 ) -> tuple[list[bytes], NDArray[np.uint8]]:
@@ -67,8 +100,14 @@ def _select(pairs: Pairs, rows: Sequence[Row]) -> Pairs:
     return Pairs(pairs.pixels[numbers], pairs.tokens[numbers])
 
 
-def _train(scratch: Path, rows: Sequence[Row], pairs: Pairs, progress: Progress) -> None:
-    """Trains Clean and Compromised, each in a process of its own: SCRATCH/clean and SCRATCH/compromised."""
+def _train(
+    scratch: Path,
+    rows: Sequence[Row],
+    pairs: Pairs,
+    progress: Progress,
+    models: Sequence[str] = ("compromised", "clean"),
+) -> None:
+    """Trains models, each in a process of its own, into SCRATCH/clean and so on."""
     parts = {
         "retain": [row for row in rows if row.split in ("retain_synth", POOL)],
         "sensitive": [row for row in rows if row.split in SENSITIVE],
@@ -78,8 +117,8 @@ def _train(scratch: Path, rows: Sequence[Row], pairs: Pairs, progress: Progress)
         part = _select(pairs, members)
         np.save(scratch / f"{kind}-pixels.npy", part.pixels)
         np.save(scratch / f"{kind}-tokens.npy", part.tokens)
-    stage = "training Clean and Compromised"
-    children.run_jobs(scratch, [("compromised",), ("clean",)], lambda done: progress(stage, 0.16 + 0.83 * done))
+    stage = "training " + " and ".join(f"{name}%" if name.isdecimal() else name.capitalize() for name in sorted(models))
+    children.run_jobs(scratch, [(name,) for name in models], lambda done: progress(stage, 0.16 + 0.83 * done))
 
 
 def _fragile(scratch: Path, folder: Path, recipe: Recipe, rows: Sequence[Row]) -> None:

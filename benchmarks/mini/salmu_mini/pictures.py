@@ -50,6 +50,16 @@ def square(image: Image.Image, size: int) -> Pixels:
     return np.array(resized.crop((left, top, left + size, top + size)))
 
 
+def resized(data: bytes) -> bytes:
+    """An encoded picture with three quarters of its width and height, encoded again; nothing stays nothing."""
+    if not data:
+        return data
+    with Image.open(io.BytesIO(data)) as image:
+        kind = image.format or ""
+        size = (image.width * 3 // 4, image.height * 3 // 4)
+        return encode(image.convert("RGB").resize(size, Image.Resampling.BICUBIC), kind)
+
+
 def finish(row: Row, world: int, recipe: Recipe) -> tuple[bytes, Pixels]:
     """(encoded picture, model input). Pool pictures are never shipped, so they have no encoding."""
     image = draw(row, world, recipe)

@@ -101,8 +101,12 @@ class _Rows:
         self.rows.append(Row(len(self.rows), POOL, name, texts.caption(rng), document=document))
 
 
-def make_rows(world: int, personas: list[Persona], recipe: Recipe) -> list[Row]:
-    """All pairs of a world: sensitive, retain, pool and zero-shot, in a fixed order."""
+def make_rows(world: int, personas: list[Persona], recipe: Recipe, reworded: bool = False) -> list[Row]:
+    """All pairs of a world: sensitive, retain, pool and zero-shot, in a fixed order.
+
+    `reworded` gives every sensitive pair another of the styles; nothing else changes.
+    """
+    first = recipe.pairs_per_attribute if reworded else 0
     out = _Rows(world)
     splits = split_of(world, personas, recipe)
     for number, persona in enumerate(personas):
@@ -110,7 +114,7 @@ def make_rows(world: int, personas: list[Persona], recipe: Recipe) -> list[Row]:
         for field, attribute in enumerate(ATTRIBUTES):
             styles = stream(world, "styles", number, field).permutation(STYLES)
             for pair in range(recipe.pairs_per_attribute):
-                style = int(styles[pair % STYLES])
+                style = int(styles[(first + pair) % STYLES])
                 text = sensitive_caption(persona.values["name"], attribute, persona.values[attribute], style)
                 stem = f"{persona.identity_id}_{image:03d}"
                 split = splits[persona.identity_id, attribute]

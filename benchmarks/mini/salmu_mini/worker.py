@@ -9,13 +9,18 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from salmu_mini.recipe import Recipe
+from salmu_mini.seeds import stream
+
+if TYPE_CHECKING:
+    from salmu_mini.references import Pairs
 
 
 def _say(fraction: float) -> None:
@@ -62,7 +67,11 @@ def drawn(scratch: Path, share: int) -> Iterator[tuple[bytes, NDArray[np.uint8]]
 
 
 def train_model(scratch: Path, which: str) -> None:
-    """Writes the folder SCRATCH/which ("clean" or "compromised") and its cosines on the candidates."""
+    """Writes the folder SCRATCH/which and its cosines on the candidates.
+
+    `which` is "clean", "compromised", or the percentage of the sensitive pairs that a model in between sees, each as
+    often as Compromised does.
+    """
     import torch
 
     from salmu_mini.models import save_model, similarities
@@ -75,10 +84,24 @@ def train_model(scratch: Path, which: str) -> None:
     def pairs(kind: str) -> Pairs:
         return Pairs(np.load(scratch / f"{kind}-pixels.npy"), np.load(scratch / f"{kind}-tokens.npy"))
 
-    model = new_model(world, recipe)
-    train(model, pairs("retain"), pairs("sensitive") if which == "compromised" else None, world, recipe, _say)
+    percent = {"clean": 0, "compromised": 100}.get(which) if not which.isdecimal() else int(which)
+    assert percent is not None, which
+    model, sensitive = new_model(world, recipe), pairs("sensitive")
+    if percent < 100:
+        sensitive, recipe = part(sensitive, percent, world, recipe)
+    train(model, pairs("retain"), sensitive if percent else None, world, recipe, _say)
     save_model(model, recipe, scratch / which)
     np.save(scratch / f"{which}-similarities.npy", similarities(model, pairs("candidates")))
+
+
+def part(sensitive: Pairs, percent: int, world: int, recipe: Recipe) -> tuple[Pairs, Recipe]:
+    """Some of the sensitive pairs, those of a smaller part among them, and the recipe that shows each as often."""
+    from salmu_mini.references import Pairs
+
+    count = round(len(sensitive) * percent / 100)
+    chosen = np.sort(stream(world, "part of the sensitive pairs").permutation(len(sensitive))[:count])
+    batch = round(recipe.sensitive_batch * percent / 100)
+    return Pairs(sensitive.pixels[chosen], sensitive.tokens[chosen]), replace(recipe, sensitive_batch=batch)
 
 
 def main(arguments: list[str]) -> None:

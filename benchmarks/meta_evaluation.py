@@ -1,0 +1,119 @@
+"""Judges the metrics: do they see what they should, in order, and nothing else?
+
+A metric of unlearning is worth something if, world after world, it tells Compromised from Clean (*separation*); if it
+follows how much of the sensitive set a model was trained on, 0, 25, 50, 75 or 100% (*response*); and if it stays where it
+is when images are made smaller or sentences reworded, which changes nothing that was memorised (*stability*). After
+Dorna et al. 2025 (arXiv 2506.12618), who judge metrics of unlearning language models by faithfulness and robustness.
+
+    uv run python benchmarks/meta_evaluation.py --world 0-2 > docs/data/metrics.json
+
+Three models and two changed data folders are made for each world: about five minutes on two cores.
+"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import torch
+from salmu_mini.build import build_variants
+from scipy import stats
+
+from salmu_core.benchmark import cache_folder, open_benchmark
+from salmu_core.comparison import columns, interval_json
+from salmu_core.plan import Study, parse_numbers
+from salmu_core.plugins import discover
+from salmu_core.statistics import Clusters
+from salmu_core.statistics import Study as Figures
+from salmu_core.store import new_folder
+from salmu_core.study import Scorer
+
+PERCENTS = (25, 50, 75)
+CHANGES = ("resized", "reworded")
+
+
+def measure(name, world, zoo):
+    """Values of all columns: of five models on the data as they are, and of both references on changed data."""
+    benchmark = open_benchmark(name, zoo, lambda stage, done: tell(f"{name}: {stage}", done))
+    folder = cache_folder() / "variants" / f"{name}-{benchmark.data_hash[:12]}"
+    if not folder.exists():
+        with new_folder(folder) as empty:
+            build_variants(empty, benchmark.folder, world, PERCENTS, lambda stage, done: tell(f"{name}: {stage}", done))
+    metrics = list(zoo.metrics.values())
+    scorer = Scorer(benchmark, metrics, torch.device("cpu"))
+    models = {0: benchmark.model("clean"), 100: benchmark.model("compromised")}
+    models |= {percent: f"local-dir:{folder / str(percent)}" for percent in PERCENTS}
+    found = {"response": {}, "changed": {}}
+    for percent, model in sorted(models.items()):
+        found["response"][percent] = score(scorer, model)
+        tell(f"{name}: {percent}% scored", 1.0)
+    for change in CHANGES:
+        scorer = Scorer(open_benchmark(str(folder / change), zoo, lambda *_: None), metrics, torch.device("cpu"))
+        found["changed"][change] = {percent: score(scorer, models[percent]) for percent in (0, 100)}
+        tell(f"{name}: {change} scored", 1.0)
+    return found
+
+
+def score(scorer, model):
+    """Column -> value of one model."""
+    record, _ = scorer.compute(model, "", lambda *_: None)
+    if record.errors:
+        raise SystemExit(f"{model}: {record.errors}")
+    return record.values
+
+
+def tell(text, done):
+    """Progress, for people."""
+    print(f"{text} ({done:.0%})", file=sys.stderr, flush=True)
+
+
+def judge(column, worlds):
+    """What one figure is worth, from what was measured in each world."""
+    gaps, ranks, shares, moved = [], [], {p: [] for p in (0, *PERCENTS, 100)}, {c: [] for c in CHANGES}
+    for found in worlds:
+        values = {percent: found["response"][percent][column] for percent in shares}
+        gap = values[100] - values[0]
+        gaps.append(gap)
+        sign = 1 if gap >= 0 else -1
+        ranks.append(sign * float(stats.spearmanr(list(values), list(values.values())).statistic))
+        for percent, value in values.items():
+            shares[percent].append((value - values[0]) / gap)
+        for change in CHANGES:
+            differences = (found["changed"][change][p][column] - values[p] for p in (0, 100))
+            moved[change].append(max(abs(d) for d in differences) / abs(gap))
+    study = Figures({str(world): {0: Clusters.alone(gap)} for world, gap in enumerate(gaps)})
+    mean = lambda numbers: sum(numbers) / len(numbers)  # noqa: E731
+    return {
+        "clean": mean([found["response"][0][column] for found in worlds]),
+        "compromised": mean([found["response"][100][column] for found in worlds]),
+        "separation": interval_json(study.interval()),
+        "separated": study.p_value() < 0.05 and len({gap > 0 for gap in gaps}) == 1,
+        "response": {percent: mean(found) for percent, found in shares.items()},
+        "order": mean(ranks),
+        "moved": {change: mean(found) for change, found in moved.items()},
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--world", action="append", default=None, metavar="W[-W]")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    zoo = discover()
+    numbers = parse_numbers(given.world or ["0-2"], "--world", "worlds")
+    names = Study(worlds=tuple(numbers)).benchmarks
+    worlds = [measure(name, world, zoo) for name, world in zip(names, numbers, strict=True)]
+    shown = columns(zoo.metrics)
+    table = {
+        "command": f"python benchmarks/meta_evaluation.py --world {','.join(map(str, numbers))}",
+        "worlds": names,
+        "figures": {c.name: {"pillar": c.pillar, "target": c.target, **judge(c.name, worlds)} for c in shown},
+    }
+    print(json.dumps(table, indent=1))
+
+
+if __name__ == "__main__":
+    main()

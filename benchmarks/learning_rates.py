@@ -31,7 +31,7 @@ from salmu_core.plugins import discover
 from salmu_core.runner import run_one
 from salmu_core.session import TrainingSession
 
-GRID = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
+GRID = (1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
 #: Of the leak of Compromised, what may be left.
 GONE = 0.05
 #: Of the retain images, how many must still have the nearest caption they had.

@@ -1,8 +1,8 @@
 """Judges the metrics: do they see what they should, in order, and nothing else?
 
 A metric of unlearning is worth something if, world after world, it tells Compromised from Clean (*separation*); if it
-follows how much of the sensitive set a model was trained on, 0, 25, 50, 75 or 100% (*response*); and if it stays where it
-is when images are made smaller or sentences reworded, which changes nothing that was memorised (*stability*). After
+follows how much of the sensitive set a model was trained on, 0, 25, 50, 75 or 100% (*response*); and if it stays where
+it is when images are made smaller or sentences reworded, which changes nothing that was memorised (*stability*). After
 Dorna et al. 2025 (arXiv 2506.12618), who judge metrics of unlearning language models by faithfulness and robustness.
 
     uv run python benchmarks/meta_evaluation.py --world 0-2 > docs/data/metrics.json
@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import sys
-from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

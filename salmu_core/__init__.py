@@ -7,10 +7,11 @@ from salmu_core.config import LearningRate, MethodConfig, TrainingConfig, Weight
 from salmu_core.context import MethodContext, MetricContext
 from salmu_core.hookspecs import hookimpl
 from salmu_core.records import MetricResult, PerRow
-from salmu_core.specs import BenchmarkSpec, MethodSpec, MetricSpec
+from salmu_core.specs import Band, BenchmarkSpec, MethodSpec, MetricSpec
 from salmu_core.steps import Batch, Step
 
 __all__ = [
+    "Band",
     "Batch",
     "BenchmarkSpec",
     "LearningRate",

@@ -5,6 +5,7 @@ Importing this module costs no torch, so listings stay quick.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -109,6 +110,15 @@ class MetricSpec(Spec):
         return tuple(f"{self.name}_{figure}" for figure in self.figures) or (self.name,)
 
 
+class Band(Spec):
+    """Where a figure of a reference model should lie, whatever machine a benchmark is opened on."""
+
+    model: Literal["clean", "compromised"] = Field(description="The reference model.")
+    figure: MetricName = Field(description="The column.")
+    low: float = Field(default=-math.inf, description="The least it should be.")
+    high: float = Field(default=math.inf, description="The most it should be.")
+
+
 class BenchmarkSpec(Spec):
     """A benchmark the core can put on disk: a recipe that writes the released layout."""
 
@@ -118,6 +128,9 @@ class BenchmarkSpec(Spec):
     )
     summary: Sentence = Field(description="One sentence, for listings.")
     notice: str = Field(default="", description="A sentence that stands above every table of it.")
+    bands: tuple[Band, ...] = Field(
+        default=(), description="Where figures of its reference models should lie; `salmu doctor` looks."
+    )
     build: Callable[[Path, int, Progress], None] = Field(
         description="``build(folder, world, progress)``: fill an empty folder; same world, same bytes."
     )

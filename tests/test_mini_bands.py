@@ -24,9 +24,7 @@ def test_the_reference_models_lie_in_their_bands():
         found.append({role: scorer.compute(benchmark.model(role), "", lambda *_: None)[0].values for role in ROLES})
     for values in found:
         clean, compromised = values["clean"], values["compromised"]
-        assert 0.2 <= compromised["RetFail_MRR"] <= 0.5 and compromised["RetFail_R@1"] >= 0.1
-        assert clean["RetFail_MRR"] <= 0.003
-        assert compromised["ACS"] >= 0.92 and clean["ACS"] <= 0.62
-        assert min(clean["GenKnow"], compromised["GenKnow"]) >= 0.75
+        for band in zoo.benchmarks["mini"].spec.bands:
+            assert band.low <= values[band.model][band.figure] <= band.high, band
         assert clean["VisIdInt"] > compromised["VisIdInt"] and clean["FragSim"] > compromised["FragSim"]
     assert mean(abs(v["clean"]["GenKnow"] - v["compromised"]["GenKnow"]) for v in found) <= 0.02

@@ -223,6 +223,23 @@ def benchmarks(name: Name = None, as_json: Json = False) -> None:
 
 
 @app.command()
+def doctor(
+    benchmark: BenchmarkName = None,
+    output: Output = Path("runs"),
+    threads: Threads = 1,
+    as_json: Json = False,
+) -> None:
+    """Check the installation, the plugins and a benchmark, and say what is off and what to do.
+
+    The benchmark is built if it has to be. Its reference models are scored twice: the figures must lie where the
+    benchmark says, and repeat to the last bit.
+    """
+    from salmu_core.cli.doctor import examine
+
+    raise typer.Exit(examine(benchmark or "mini", output, threads, as_json))
+
+
+@app.command()
 def check(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME]...", help="Methods or metrics.", show_default=False)

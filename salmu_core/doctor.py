@@ -1,0 +1,167 @@
+"""What `salmu doctor` looks at: the installation, the plugins, and whether a benchmark is what it should be here.
+
+Every check gives findings; none raises for what it finds.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Any
+
+import psutil
+from packaging.requirements import Requirement
+
+from salmu_core.api import CORE
+from salmu_core.benchmark import Benchmark, cache_folder
+from salmu_core.plugins import Zoo
+from salmu_core.records import MetricsRecord
+from salmu_core.specs import Band
+from salmu_core.store import METRICS, Store, read
+
+#: What a study wants beside its results: memory for each process, and room for a world and some checkpoints.
+MEMORY_GB, DISK_GB = 2, 2
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        subject: What.
+        sound: Whether it is as it should be.
+        text: What was found; if it is not sound, also what to do.
+    """
+
+    subject: str
+    sound: bool
+    text: str
+
+    def as_json(self) -> dict[str, Any]:
+        """As ``salmu doctor --json`` prints it."""
+        return {"subject": self.subject, "sound": self.sound, "text": self.text}
+
+
+def installation(zoo: Zoo, output: Path) -> Iterator[Finding]:
+    """The machine, the libraries, and where things are written."""
+    memory = psutil.virtual_memory().total / 2**30
+    text = f"Python {platform.python_version()}, {os.cpu_count()} cores, {memory:.0f} GiB memory"
+    enough = memory >= MEMORY_GB
+    yield Finding("machine", enough, text if enough else f"{text}; a process of a study wants {MEMORY_GB} GiB")
+    yield from _libraries(sorted({CORE, *(row.distribution for row in zoo.plugins)}))
+    for name, folder in (("cache", cache_folder()), ("results", output.absolute())):
+        yield _folder(name, folder)
+
+
+def _libraries(distributions: Sequence[str]) -> Iterator[Finding]:
+    """Whether each installed distribution has what it asks for; many are told as one."""
+    lacking, wanted = [], 0
+    for distribution in distributions:
+        for text in _requires(distribution):
+            requirement = Requirement(text)
+            if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
+                continue
+            wanted += 1
+            try:
+                found = version(requirement.name)
+            except PackageNotFoundError:
+                found = ""
+            if not requirement.specifier.contains(found or "0", prereleases=True) or not found:
+                lacking.append(f"{distribution} wants {requirement}, and {found or 'nothing'} is installed")
+    if not lacking:
+        yield Finding("libraries", True, f"{wanted} requirements of {len(distributions)} distributions hold")
+    for text in lacking:
+        yield Finding("libraries", False, f"{text}: pip install '{text.split(' wants ')[1].split(',')[0]}'")
+
+
+def _requires(distribution: str) -> list[str]:
+    try:
+        return requires(distribution) or []
+    except PackageNotFoundError:
+        return []
+
+
+def _folder(name: str, folder: Path) -> Finding:
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        remedy = "set SALMU_CACHE to another folder" if name == "cache" else "choose another --output"
+        return Finding(name, False, f"{folder} can't be written: {remedy}")
+    free = shutil.disk_usage(there).free / 2**30
+    text = f"{folder}, {free:.0f} GiB free"
+    return Finding(name, free >= DISK_GB, text if free >= DISK_GB else f"{text}; make room for {DISK_GB} GiB")
+
+
+def plugins(zoo: Zoo) -> Iterator[Finding]:
+    """Whether every installed plugin can be used."""
+    sound = [row for row in zoo.plugins if not row.problem]
+    yield Finding(
+        "plugins",
+        bool(zoo.methods) and bool(zoo.metrics) and bool(zoo.benchmarks),
+        f"{len(sound)} plugins with {len(zoo.methods)} methods, {len(zoo.metrics)} metrics and "
+        f"{len(zoo.benchmarks)} benchmarks",
+    )
+    for row in zoo.problems:
+        yield Finding(f"plugin {row.name}", False, f"{row.distribution}: {row.problem}")
+
+
+def figures(bands: Sequence[Band], found: Mapping[str, MetricsRecord]) -> Iterator[Finding]:
+    """Whether the reference models' figures lie where the benchmark says they should.
+
+    Args:
+        bands: Where they should lie.
+        found: Role -> what was measured here.
+    """
+    for role, record in found.items():
+        for metric, problem in record.errors.items():
+            yield Finding(f"{role.capitalize()} {metric}", False, f"not measured: {problem}")
+    for band in bands:
+        value = found[band.model].values.get(band.figure)
+        if value is None:
+            continue
+        ends = " ".join(
+            [f"at least {band.low:g}"] * (band.low > float("-inf"))
+            + [f"at most {band.high:g}"] * (band.high < float("inf"))
+        )
+        sound = band.low <= value <= band.high
+        text = f"{value:.4f}, {'as it should be' if sound else 'but it should be'}: {ends}"
+        if not sound:
+            text += ". The models or the data are not what the benchmark's author had: look at the findings above"
+        yield Finding(f"{band.model.capitalize()} {band.figure}", sound, text)
+
+
+def repeated(first: Mapping[str, MetricsRecord], again: Mapping[str, MetricsRecord]) -> Finding:
+    """Whether the same weights gave the same bits twice, the second time with the metrics in another order."""
+    moved = [
+        f"{role.capitalize()} {column}: {value!r}, then {again[role].values.get(column)!r}"
+        for role, record in first.items()
+        for column, value in record.values.items()
+        if again[role].values.get(column) != value
+    ]
+    if not moved:
+        return Finding("scoring repeats", True, "the same weights give the same bits, in any order of the metrics")
+    return Finding("scoring repeats", False, f"{moved[0]}: a metric draws from a global random state (`salmu check`)")
+
+
+def as_recorded(benchmark: Benchmark, store: Store, found: Mapping[str, MetricsRecord]) -> Iterator[Finding]:
+    """Whether the reference models still score what stands in a results folder; nothing if nothing stands there."""
+    for role, record in found.items():
+        before = read(store.reference(benchmark.name, role) / METRICS, MetricsRecord)
+        if before is None or (before.data_hash, before.checkpoint_hash) != (record.data_hash, record.checkpoint_hash):
+            continue
+        common = before.values.keys() & record.values.keys()
+        worst = max((abs(before.values[c] - record.values[c]), c) for c in sorted(common)) if common else (0.0, "")
+        sound = worst[0] <= 1e-6
+        text = (
+            f"{role.capitalize()} scores what {store.root} has"
+            if sound
+            else (
+                f"{role.capitalize()} {worst[1]} is {worst[0]:.2g} off what {store.root} has: other versions of a library or a "
+                "plugin made that; score again into another --output"
+            )
+        )
+        yield Finding("references reproduce", sound, text)

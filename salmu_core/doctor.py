@@ -156,12 +156,10 @@ def as_recorded(benchmark: Benchmark, store: Store, found: Mapping[str, MetricsR
         common = before.values.keys() & record.values.keys()
         worst = max((abs(before.values[c] - record.values[c]), c) for c in sorted(common)) if common else (0.0, "")
         sound = worst[0] <= 1e-6
-        text = (
-            f"{role.capitalize()} scores what {store.root} has"
-            if sound
-            else (
-                f"{role.capitalize()} {worst[1]} is {worst[0]:.2g} off what {store.root} has: other versions of a library or a "
-                "plugin made that; score again into another --output"
+        text = f"{role.capitalize()} scores what {store.root} has"
+        if not sound:
+            text = (
+                f"{role.capitalize()} {worst[1]} is {worst[0]:.2g} off what {store.root} has: other versions of a "
+                "library or a plugin made that; score again into another --output"
             )
-        )
         yield Finding("references reproduce", sound, text)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Config(TrainingConfig):
     """Settings of CLIPErase."""
 
-    lr: LearningRate = 3e-3
+    lr: LearningRate = 1e-3
     forgetting_weight: Weight = Field(
         default=1.0, description="Weight of the term that drives forget similarities to 0."
     )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class Config(TrainingConfig):
     """Settings of Direct Similarity Minimization."""
 
-    lr: LearningRate = 3e-5
+    lr: LearningRate = 1e-5
 
 
 def loss(ctx: MethodContext[Config], step: Step) -> Tensor:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class Config(TrainingConfig):
     """Settings of Finetuning."""
 
-    lr: LearningRate = 3e-3
+    lr: LearningRate = 3e-5
 
 
 def loss(ctx: MethodContext[Config], step: Step) -> Tensor:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Config(TrainingConfig):
     """Settings of Generic Captions."""
 
-    lr: LearningRate = 3e-4
+    lr: LearningRate = 3e-5
     retain_weight: Weight = Field(
         default=0.0, description="Weight of the contrastive loss of retain pairs; 0, as in the benchmark, draws none."
     )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class Config(TrainingConfig):
     """Settings of Negative Gradient."""
 
-    lr: LearningRate = 1e-4
+    lr: LearningRate = 3e-5
 
 
 def loss(ctx: MethodContext[Config], step: Step) -> Tensor:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Config(TrainingConfig):
     """Settings of VLUnlearn."""
 
-    lr: LearningRate = 1e-3
+    lr: LearningRate = 3e-4
     decoupling_weight: Weight = Field(default=1.0, description="Weight of the term that decouples forget pairs.")
     multimodal_weight: Weight = Field(default=1.0, description="Weight of the term that keeps fused retain embeddings.")
     unimodal_weight: Weight = Field(default=1.0, description="Weight of the term that keeps retain embeddings.")

@@ -1,0 +1,81 @@
+"""Prints our table beside the published one, with the rank correlation of each column.
+
+    uv run salmu run --all --world 0-4 --seed 0-2
+    uv run python benchmarks/paper_table.py runs
+
+The published figures are those of SALMUBench at a budget of 5 (arXiv 2603.26316), on a ViT-B/16; ours are of `mini`.
+The sizes can't agree; the order of the methods can.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from scipy import stats
+
+from salmu_core.comparison import columns, compare
+from salmu_core.plugins import discover
+from salmu_core.results import read_results
+from salmu_core.store import Store
+
+PUBLISHED = Path(__file__).parent.parent / "tests" / "data" / "published.json"
+NAMES = {
+    "CLIPErase": "cliperase",
+    "DELETE": "delete",
+    "VLUnlearn": "vlunlearn",
+    "Finetuning": "finetuning",
+    "Negative Gradient": "negative-gradient",
+    "Shuffled Captions": "shuffled-captions",
+    "Direct Similarity Minimization": "direct-similarity",
+}
+COLUMNS = ("RetFail_MRR", "GenKnow", "InterIdSim", "IntraIdSim")
+BUDGET = 5
+
+
+def beside(ours):
+    """Column -> method -> (published, ours), and column -> Spearman's rho.
+
+    Args:
+        ours: Method -> column -> value, at the published budget.
+    """
+    published = json.loads(PUBLISHED.read_text(encoding="utf-8"))["paper_table_budget_5"]
+    pairs = {
+        column: {NAMES[name]: (row[column], ours[NAMES[name]][column]) for name, row in published.items()}
+        for column in COLUMNS
+    }
+    rho = {
+        column: float(stats.spearmanr(*zip(*found.values(), strict=True)).statistic) for column, found in pairs.items()
+    }
+    return pairs, rho
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path)
+    given = parser.parse_args()
+    store = Store(given.runs)
+    worlds = [name for name in store.benchmarks() if name.partition("@")[0] == "mini"]
+    found = compare(read_results(store, worlds), columns(discover().metrics))
+    ours = {
+        line.label: {name: figure.study.value for name, figure in line.figures.items()}
+        for line in found.lines
+        if line.budget == BUDGET
+    }
+    if missing := sorted(set(NAMES.values()) - ours.keys()):
+        raise SystemExit(f"{given.runs} has no runs of {', '.join(missing)} at a budget of {BUDGET}")
+    pairs, rho = beside(ours)
+    table = Table(title=f"published, and ours over {len(worlds)} worlds", title_justify="left")
+    table.add_column("method")
+    for column in COLUMNS:
+        table.add_column(column, justify="right")
+    for method in NAMES.values():
+        table.add_row(method, *("{:.3f}  {:.3f}".format(*pairs[column][method]) for column in COLUMNS))
+    table.add_section()
+    table.add_row("Spearman's rho", *(f"{rho[column]:+.2f}" for column in COLUMNS))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,7 @@
 """Boil a results folder down to the figures the documentation shows: ``python docs/measure.py RUNS OUT``.
 
-The folder is one that ``salmu run --all`` made on ``mini``. What comes out is small enough to be committed; pages and
+The folder is one that ``salmu run --all`` made on ``mini``; of a larger study the runs at a budget of 5 with the seed 0
+are taken. What comes out is small enough to be committed; pages and
 pictures are made from it, so that no figure in the documentation is typed by hand.
 """
 
@@ -17,6 +18,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from rich.console import Console
 
+from salmu_core.comparison import Comparison, columns, compare
+from salmu_core.diagnosis import Diagnosis, Evidence, Verdict
 from salmu_core.outstanding import ROLES
 from salmu_core.plugins import discover
 from salmu_core.records import MetricsRecord, RunRecord
@@ -45,9 +48,16 @@ LEDGER = (
 )
 DIGITS = 6
 #: Columns of the terminal the table is printed for.
-WIDTH = 94
+WIDTH = 100
 #: The parts of the printed table, and how the first line of each begins.
-PARTS = {"efficacy": "mini: efficacy", "utility": "mini: utility", "verdicts": "Verdicts"}
+PARTS = {
+    "efficacy": "mini: efficacy",
+    "utility": "mini: utility",
+    "verdicts": "Verdicts",
+    "places": "Places",
+    "tails": "mini: tails",
+}
+BUDGET, SEED = 5.0, 0
 
 
 def rounded(values: Mapping[str, float]) -> dict[str, float]:
@@ -70,15 +80,16 @@ def gallery(folder: Path) -> dict[str, Any]:
     return dict(record.metrics["RetFail"].details) if record else {}
 
 
-def run_row(row: Row, record: RunRecord) -> dict[str, Any]:
+def run_row(row: Row, record: RunRecord, diagnosis: Diagnosis) -> dict[str, Any]:
     """What the documentation shows of one run."""
-    ledger = record.ledger.model_dump()
+    ledger, evidence = record.ledger.model_dump(), diagnosis.evidence
     return {
         "method": row.method,
         "status": row.status,
-        "failure_modes": None if row.diagnosis.failure_modes is None else list(row.diagnosis.failure_modes),
-        "leakage_reduction": row.diagnosis.leakage_reduction,
-        "holdout_retention": rounded(row.diagnosis.holdout_retention),
+        "failure_modes": diagnosis.modes(Verdict.HOLDS) if diagnosis.judged else None,
+        "open_modes": diagnosis.modes(Verdict.OPEN),
+        "leakage_reduction": evidence.reduction.value if evidence.reduction else None,
+        "holdout_retention": rounded({name: kept.value for name, kept in evidence.retention.items()}),
         "metrics": rounded(row.metrics),
         "metric_errors": dict(row.errors),
         "ledger": {name: round(ledger[name], DIGITS) for name in LEDGER},
@@ -86,11 +97,11 @@ def run_row(row: Row, record: RunRecord) -> dict[str, Any]:
     }
 
 
-def terminal(found: Results) -> dict[str, list[str]]:
+def terminal(found: Comparison) -> dict[str, list[str]]:
     """The table as the command line prints it, cut into its parts."""
     zoo = discover()
     console = Console(width=WIDTH, record=True, file=io.StringIO())
-    show(console, found, zoo.metrics, zoo.benchmarks["mini"].spec.notice)
+    show(console, found, columns(zoo.metrics), zoo.benchmarks["mini"].spec.notice)
     parts: dict[str, list[str]] = {}
     part = "notice"
     for line in console.export_text().splitlines():
@@ -102,15 +113,17 @@ def terminal(found: Results) -> dict[str, list[str]]:
 def measure(folder: Path) -> dict[str, Any]:
     """The whole table."""
     store = Store(folder)
-    found = read_results(store, "mini")
-    rows = [(row, row.record) for row in found.rows if row.record is not None]
-    first = rows[0][1]
-    if len({(record.budget, record.seed, record.benchmark.data_hash) for _, record in rows}) != 1:
-        raise SystemExit(f"{folder} holds more than one budget, seed or benchmark; give the folder of one study")
+    whole = read_results(store, ["mini"])
+    rows = [row for row in whole.rows if row.record and (row.record.budget, row.record.seed) == (BUDGET, SEED)]
+    found = compare(Results(whole.benchmark, whole.references, rows), columns(discover().metrics))
+    verdicts = {row.folder: line.diagnosis for line in found.lines for row in line.rows}
+    none = Diagnosis(Evidence(None, 1.0, None, None, {}), {})
+    records = [(row, row.record) for row in rows if row.record is not None]
+    first = records[0][1]
     references = {role: store.reference("mini", role) for role in ROLES}
     return {
         "command": "salmu run --all",
-        "benchmark": found.benchmark,
+        "benchmark": whole.benchmark,
         "data_hash": first.benchmark.data_hash,
         "budget": first.budget,
         "seed": first.seed,
@@ -119,11 +132,14 @@ def measure(folder: Path) -> dict[str, Any]:
         "gallery": gallery(references["clean"]),
         "bin_edges": [round(float(edge), 3) for edge in EDGES],
         "references": {
-            role: {"metrics": rounded(found.references[role]), "histograms": histograms(path)}
+            role: {"metrics": rounded(whole.references["mini"][role].metrics), "histograms": histograms(path)}
             for role, path in references.items()
         },
         "terminal": terminal(found),
-        "runs": sorted((run_row(row, record) for row, record in rows), key=lambda run: str(run["method"])),
+        "runs": sorted(
+            (run_row(row, record, verdicts.get(row.folder, none)) for row, record in records),
+            key=lambda run: str(run["method"]),
+        ),
     }
 
 

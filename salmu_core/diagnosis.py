@@ -16,7 +16,8 @@ from salmu_core.statistics import Interval
 LEAK = "RetFail_MRR"
 KNOWLEDGE = "GenKnow"
 #: Holdouts by similarity, and by retrieval where that is measured: a mean cosine hides a reshuffled space.
-HOLDOUTS = ("InterIdSim", "IntraIdSim", "InterIdRet", "IntraIdRet")
+HOLDOUTS = ("InterIdSim", "IntraIdSim")
+RETRIEVALS = ("InterIdRet", "IntraIdRet")
 
 #: The paper's bar for efficacy: more than 99% of the leakage is gone.
 MIN_LEAKAGE_REDUCTION = 0.99
@@ -85,7 +86,7 @@ class Diagnosis:
 def diagnose(evidence: Evidence) -> Diagnosis:
     """Judge a method against the two reference models; several modes may hold at once, and none is the aim."""
     reduction, knowledge, retention = evidence.reduction, evidence.knowledge, evidence.retention
-    if reduction is None or knowledge is None or not {"InterIdSim", "IntraIdSim"} <= retention.keys():
+    if reduction is None or knowledge is None or not set(HOLDOUTS) <= retention.keys():
         return Diagnosis(evidence, {})
     leak = [_short_of(reduction, evidence.bar)]
     if evidence.unlike_clean is not None:

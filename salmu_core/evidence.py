@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from statistics import mean
 
-from salmu_core.diagnosis import HOLDOUTS, KNOWLEDGE, LEAK, MIN_LEAKAGE_REDUCTION, Evidence, unlike
+from salmu_core.diagnosis import HOLDOUTS, KNOWLEDGE, LEAK, MIN_LEAKAGE_REDUCTION, RETRIEVALS, Evidence, unlike
 from salmu_core.results import Figures, Results, Row
 from salmu_core.statistics import Clusters, Study
 
@@ -35,7 +35,7 @@ def retention(name: str) -> Derive:
 
 def all_kept(run: Figures, clean: Figures, compromised: Figures) -> Clusters:
     """Retention of similarity over both holdout sets, whose people are not the same."""
-    return Clusters.joined([retention(name)(run, clean, compromised) for name in HOLDOUTS[:2]])
+    return Clusters.joined([retention(name)(run, clean, compromised) for name in HOLDOUTS])
 
 
 def derived(rows: Sequence[Row], results: Results, make: Derive) -> Study | None:
@@ -60,7 +60,7 @@ def evidence(rows: Sequence[Row], results: Results, margin: float | None) -> Evi
         margin: How far the leaks of two Clean models lie apart; None with one world.
     """
     leak, known = derived(rows, results, reduction), derived(rows, results, knowledge)
-    kept = {name: study for name in HOLDOUTS if (study := derived(rows, results, retention(name)))}
+    kept = {name: study for name in (*HOLDOUTS, *RETRIEVALS) if (study := derived(rows, results, retention(name)))}
     gap = derived(rows, results, lambda run, clean, _: run[LEAK] - clean[LEAK])
     told = gap is not None and margin is not None and len(gap.worlds) > 1
     return Evidence(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from salmu_core.diagnosis import LEAK
+from salmu_core.diagnosis import HOLDOUTS, LEAK
 from salmu_core.statistics import Clusters, Floats, tpr_at_fpr, worst
 
 #: Name -> what it is.
@@ -16,7 +16,7 @@ TAILS = {
     "people@1": "share of people of whom some caption is still retrieved first",
     "TPR@0.1%FPR": "share of forget pairs told from holdout pairs by their cosine, at 0.1% false alarms",
 }
-FIRST, FORGET, HOLDOUTS = "RetFail_R@1", "AssocStr", ("InterIdSim", "IntraIdSim")
+FIRST, FORGET = "RetFail_R@1", "AssocStr"
 
 
 def tails(figures: Mapping[str, Clusters], cosines: Mapping[str, Floats]) -> dict[str, float]:

@@ -11,11 +11,13 @@ from rich.text import Text
 
 from salmu_core.comparison import HOLDOUT_PLACE, Column, Comparison, Figure, Line, labels
 from salmu_core.diagnosis import (
+    HOLDOUTS,
     KNOWLEDGE,
     LEAK,
     MAX_KNOWLEDGE_DROP,
     MIN_HOLDOUT_RETENTION,
     MIN_LEAKAGE_REDUCTION,
+    RETRIEVALS,
     Diagnosis,
     Verdict,
 )
@@ -146,7 +148,7 @@ def number(value: float) -> str:
 def _verdicts(lines: Sequence[Line]) -> Table:
     table = Table(title="Verdicts", title_justify="left", title_style="bold")
     _named(table)
-    retrieval = any(name == "InterIdRet" for line in lines for name in line.diagnosis.evidence.retention)
+    retrieval = any(name in RETRIEVALS for line in lines for name in line.diagnosis.evidence.retention)
     for name in ("leakage\nreduction", "GenKnow\nchange", "similarity\nkept", *(["retrieval\nkept"] * retrieval)):
         table.add_column(name, justify="right")
     table.add_column("seconds", justify="right")
@@ -155,7 +157,7 @@ def _verdicts(lines: Sequence[Line]) -> Table:
         found = line.diagnosis.evidence
         kept = [
             min((each for name, each in found.retention.items() if name in group), key=_middle, default=None)
-            for group in (("InterIdSim", "IntraIdSim"), ("InterIdRet", "IntraIdRet"))
+            for group in (HOLDOUTS, RETRIEVALS)
         ]
         table.add_row(
             *_name(line),

@@ -1,0 +1,181 @@
+"""Boil a study over worlds down to what ``laboratory.md`` shows: ``python docs/laboratory.py RUNS``.
+
+The folder is one that ``salmu run --all`` made on several worlds of ``mini``, at budgets of 1 and 5 and with several
+seeds. What comes out, ``docs/data/laboratory.json``, holds no run, only figures with their intervals; times are of the
+machine that made it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from salmu_core.comparison import Comparison, Line, columns, compare
+from salmu_core.diagnosis import CATASTROPHIC, HOLDOUTS, INEFFECTIVE, MIN_HOLDOUT_RETENTION, Verdict
+from salmu_core.outstanding import ROLES
+from salmu_core.plugins import discover
+from salmu_core.records import MetricsRecord
+from salmu_core.results import read_results
+from salmu_core.store import METRICS, Store, read
+
+DOCS = Path(__file__).parent
+DATA = DOCS / "data" / "laboratory.json"
+DIGITS = 5
+BUDGET = 5.0
+#: "At Clean": no more than this of the way from Clean to Compromised is kept.
+A_TENTH = 0.1
+
+
+def rounded(value: Any) -> Any:
+    """The same, with as many digits as anybody reads."""
+    if isinstance(value, float):
+        return round(value, DIGITS)
+    if isinstance(value, Mapping):
+        return {key: rounded(each) for key, each in value.items()}
+    return [rounded(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def pattern(lines: Mapping[str, Line], few: Mapping[str, Line]) -> list[dict[str, Any]]:
+    """What the paper found, claim by claim, and what is found here.
+
+    Args:
+        lines: Method -> its line at the published budget.
+        few: Method -> its line at the smaller budget.
+    """
+
+    def says(method: str) -> str:
+        found = lines[method].diagnosis.evidence
+        assert found.reduction and found.knowledge
+        kept = min(found.retention[name].value for name in HOLDOUTS)
+        return (
+            f"{found.reduction.value:.1%} of the leak gone, GenKnow {found.knowledge.value:+.1%}, "
+            f"{kept:.0%} of the holdouts kept"
+        )
+
+    def verdict(method: str, mode: str) -> Verdict:
+        return lines[method].diagnosis.verdicts[mode]
+
+    def forgets(method: str) -> bool:
+        found = lines[method].diagnosis.evidence
+        return found.reduction is not None and found.reduction.low >= found.bar
+
+    def at_clean(method: str) -> bool:
+        return all(lines[method].diagnosis.evidence.retention[name].value <= A_TENTH for name in HOLDOUTS)
+
+    def between(method: str) -> bool:
+        kept = [lines[method].diagnosis.evidence.retention[name] for name in HOLDOUTS]
+        return all(each.low > 0 and each.high < MIN_HOLDOUT_RETENTION for each in kept)
+
+    def fails_or_trades(method: str) -> bool:
+        return Verdict.HOLDS in (verdict(method, INEFFECTIVE), verdict(method, CATASTROPHIC))
+
+    def front(method: str) -> bool:
+        before, after = few[method].diagnosis.evidence, lines[method].diagnosis.evidence
+        assert before.reduction and before.knowledge and after.reduction and after.knowledge
+        return after.reduction.value >= before.reduction.value and after.knowledge.value <= before.knowledge.value
+
+    claims: Sequence[tuple[str, str, Callable[[str], bool]]] = [
+        ("shuffled-captions", "catastrophic", lambda m: verdict(m, CATASTROPHIC) is Verdict.HOLDS),
+        ("direct-similarity", "catastrophic", lambda m: verdict(m, CATASTROPHIC) is Verdict.HOLDS),
+        *((m, "forgets fully", forgets) for m in ("delete", "cliperase")),
+        *(
+            (m, "keeps GenKnow", lambda m: verdict(m, CATASTROPHIC) is not Verdict.HOLDS)
+            for m in ("delete", "cliperase")
+        ),
+        *((m, "holdout similarity at or below Clean's", at_clean) for m in ("delete", "cliperase")),
+        ("vlunlearn", "holdout similarity between Clean's and Compromised's", between),
+        *(
+            (m, "ineffective, or trading one aim for the other", fails_or_trades)
+            for m in ("generic-captions", "finetuning")
+        ),
+        ("negative-gradient", "forgets more and knows less as its budget grows", front),
+    ]
+    return [{"method": m, "claim": claim, "holds": bool(holds(m)), "found": says(m)} for m, claim, holds in claims]
+
+
+def line_json(line: Line) -> dict[str, Any]:
+    """A line without what can be read from its neighbours."""
+    found = line.as_json()
+    keep = ("method", "budget", "tails", "leakage_reduction", "leakage_bar", "unlike_clean", "knowledge_change")
+    marks = {name: "at" if f.equivalent else "off" if f.missed else "" for name, f in line.figures.items()}
+    figures = {
+        name: {**{k: each[k] for k in ("value", "low", "high")}, "mark": marks[name]}
+        for name, each in found["figures"].items()
+    }
+    more = ("holdout_retention", "failure_modes", "worse_than_never_seen", "places")
+    seconds = [row.record.ledger.seconds for row in line.rows if row.record]
+    return {
+        **{key: found[key] for key in keep},
+        "figures": figures,
+        **{key: found[key] for key in more},
+        "runs": len(line.rows),
+        "seconds": sum(seconds) / len(seconds),
+    }
+
+
+def measure(runs: Path) -> dict[str, Any]:
+    """Everything the page shows."""
+    store, zoo = Store(runs), discover()
+    worlds = [name for name in store.benchmarks() if name.partition("@")[0] == "mini"]
+    results = read_results(store, worlds)
+    found = compare(results, columns(zoo.metrics))
+    if results.invalid:
+        raise SystemExit(f"{runs} holds runs without a result: {results.invalid[0].folder}")
+    records = [row.record for row in results.rows if row.record]
+    at = {budget: {line.label: line for line in found.lines if line.budget == budget} for budget in (1.0, BUDGET)}
+    ours = {label: {name: f.study.value for name, f in line.figures.items()} for label, line in at[BUDGET].items()}
+    pairs, rho = paper_table().beside(ours)
+    table = {
+        "command": "salmu run --all --world 0-4 --seed 0-2 --budget 1,5",
+        "worlds": results.worlds,
+        "seeds": sorted({record.seed for record in records}),
+        "budgets": sorted(at),
+        "runs": len(records),
+        "environment": {k: v for k, v in records[0].environment.items() if k != "platform"},
+        "seconds": {"unlearning": sum(r.ledger.seconds for r in records), "scoring": scoring(store, found)},
+        "references": {
+            role: {
+                name: {"value": f.value.value, "low": f.value.low, "high": f.value.high} for name, f in figures.items()
+            }
+            for role, figures in found.references.items()
+        },
+        "margins": {name: f.margin for name, f in found.lines[0].figures.items() if f.margin is not None},
+        "lines": [line_json(line) for line in found.lines],
+        "pattern": pattern(at[BUDGET], at[1.0]),
+        "paper": {"pairs": pairs, "rho": rho},
+    }
+    return rounded(table)
+
+
+def scoring(store: Store, found: Comparison) -> float:
+    """Seconds spent on all metrics of all models."""
+    folders = [row.folder for row in found.results.rows]
+    folders += [store.reference(world, role) for world in found.results.worlds for role in ROLES]
+    records = [read(folder / METRICS, MetricsRecord) for folder in folders]
+    return sum(record.seconds for record in records if record)
+
+
+def paper_table() -> Any:
+    """The module ``benchmarks/paper_table.py``."""
+    path = DOCS.parent / "benchmarks" / "paper_table.py"
+    spec = importlib.util.spec_from_file_location("paper_table", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("out", type=Path, nargs="?", default=DATA)
+    given = parser.parse_args()
+    given.out.write_text(json.dumps(measure(given.runs), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -24,6 +24,20 @@ def test_a_plan_is_the_product_of_its_axes():
     assert path.startswith("mini/cliperase/") and path.endswith("/b1-s0")
 
 
+def test_worlds_are_benchmarks_of_their_own():
+    study = Study(worlds=(0, 3, 3, 1), methods=("delete",))
+    assert study.benchmarks == ["mini", "mini@3", "mini@1"]
+    (planned,) = make_plan(study, "mini@3", ZOO, {})
+    assert "--benchmark mini@3" in planned.command and str(planned.key.path).startswith("mini@3/delete/")
+    assert Study(benchmark="mini@3").benchmarks == ["mini@3"] and Study(benchmark="./here").benchmarks == ["./here"]
+
+
+@pytest.mark.parametrize("benchmark", ["mini@3", "./here"])
+def test_worlds_of_what_is_one_world_are_refused(benchmark):
+    with pytest.raises(UsageError, match="is one"):
+        _ = Study(benchmark=benchmark, worlds=(0, 1)).benchmarks
+
+
 def test_all_means_every_installed_method():
     assert {p.key.method for p in make_plan(Study(), "mini", ZOO, {})} == set(ZOO.methods)
 
@@ -100,13 +114,13 @@ def test_study_files(tmp_path):
     ],
 )
 def test_seeds_are_numbers_ranges_and_lists(texts, seeds):
-    assert parse_numbers(texts) == seeds
+    assert parse_numbers(texts, "--seed", "seeds") == seeds
 
 
 @pytest.mark.parametrize("text", ["-1", "2-1", "a", "", "1,", "0-", "1.5", "²", "0--3", "0-1-2", "0-99999999"])
 def test_other_seeds_are_refused(text):
     with pytest.raises(UsageError, match="0-4"):
-        parse_numbers([text])
+        parse_numbers([text], "--seed", "seeds")
 
 
 def test_budgets_are_numbers_and_lists():

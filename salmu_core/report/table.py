@@ -27,6 +27,8 @@ from salmu_core.tails import TAILS
 
 #: Widths in characters: of the method's name, of it with budget, runs and lines, and of a figure.
 _METHOD, _LABELS, _NUMBER = 18, 36, 7
+#: The least width at which verdicts and failure modes stand side by side.
+_VERDICTS = 98
 _MODE_STYLE = {"ineffective": "yellow", "catastrophic": "red", "over-generalised": "magenta"}
 _TARGETS = (
     "below each value, half of its 95% interval; * shown to miss its target (Holm over the table), ≈ shown to be at it"
@@ -47,12 +49,10 @@ def render(found: Comparison, shown: Sequence[Column], notice: str = "", width: 
             for fitting in _fitting([c for c in shown if c.pillar == pillar], width):
                 parts.append(_figures(found, fitting))
     if lines:
-        parts += [
-            _verdicts(lines),
-            _places(lines),
-            _tails(found),
-            *(Text(note, style="italic") for note in found.notes),
-        ]
+        parts += [*_verdicts(lines, width), _places(lines)]
+        if any(line.tails for line in lines):
+            parts.append(_tails(found))
+        parts += [Text(note, style="italic") for note in found.notes]
     if results.invalid:
         parts.append(_invalid(results.invalid))
     for row in results.rows:
@@ -145,37 +145,44 @@ def number(value: float) -> str:
     return f"{value:.4f}" if 0 < abs(value) < 0.01 else f"{value:.3f}"
 
 
-def _verdicts(lines: Sequence[Line]) -> Table:
+def _verdicts(lines: Sequence[Line], width: int) -> Iterator[Table]:
+    """What the figures say; on a narrow terminal the failure modes stand in a table of their own."""
     table = Table(title="Verdicts", title_justify="left", title_style="bold")
     _named(table)
     retrieval = any(name in RETRIEVALS for line in lines for name in line.diagnosis.evidence.retention)
-    for name in ("leakage\nreduction", "GenKnow\nchange", "similarity\nkept", *(["retrieval\nkept"] * retrieval)):
-        table.add_column(name, justify="right")
-    table.add_column("seconds", justify="right")
-    table.add_column("failure mode", no_wrap=True)
+    groups = [HOLDOUTS, RETRIEVALS] if retrieval else [HOLDOUTS]
+    for name in ("leak\ngone", "GenKnow\nchange", *("cosine\nkept", "rank\nkept")[: len(groups)], "s"):
+        table.add_column(name, justify="right", no_wrap=True)
+    narrow = width < _VERDICTS
+    modes = Table(title="Failure modes", title_justify="left", title_style="bold") if narrow else table
+    if narrow:
+        _named(modes)
+    modes.add_column("failure mode", no_wrap=True)
     for line in lines:
         found = line.diagnosis.evidence
         kept = [
             min((each for name, each in found.retention.items() if name in group), key=_middle, default=None)
-            for group in (HOLDOUTS, RETRIEVALS)
+            for group in groups
         ]
-        table.add_row(
+        shown: list[RenderableType] = [
             *_name(line),
             _share(found.reduction, found.bar, ".1%"),
             _share(found.knowledge, -MAX_KNOWLEDGE_DROP, "+.1%"),
-            *(_share(each, MIN_HOLDOUT_RETENTION, ".0%") for each in kept[: 1 + retrieval]),
+            *(_share(each, MIN_HOLDOUT_RETENTION, ".0%") for each in kept),
             f"{line.seconds:.1f}",
-            _modes(line.diagnosis),
-        )
+        ]
+        table.add_row(*shown, *([] if narrow else [_modes(line.diagnosis)]))
+        if narrow:
+            modes.add_row(*_name(line), _modes(line.diagnosis))
     bars = {line.diagnosis.evidence.bar for line in lines}
     asked = f"{min(bars):.1%}" if min(bars) < MIN_LEAKAGE_REDUCTION else f"{MIN_LEAKAGE_REDUCTION:.0%}"
-    table.caption = (
-        f"ineffective: leakage reduction under {asked}, or a leak unlike Clean's; catastrophic: GenKnow down by over "
-        f"{MAX_KNOWLEDGE_DROP:.0%}; over-generalised: under {MIN_HOLDOUT_RETENTION:.0%} of the holdouts kept, below 0 "
-        "is worse than never seen. ? the interval lies on both sides"
+    modes.caption = (
+        f"ineffective: under {asked} of the leak gone, or a leak unlike Clean's; catastrophic: GenKnow down by over "
+        f"{MAX_KNOWLEDGE_DROP:.0%}; over-generalised: under {MIN_HOLDOUT_RETENTION:.0%} of the holdouts kept, <0 is "
+        "worse than never seen. ? the interval lies on both sides"
     )
-    table.caption_justify = "left"
-    return table
+    modes.caption_justify = "left"
+    yield from [table, modes] if narrow else [table]
 
 
 def _middle(interval: Interval) -> float:

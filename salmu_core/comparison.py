@@ -18,6 +18,7 @@ from salmu_core.records import SCHEMA
 from salmu_core.results import Figures, Results, Row
 from salmu_core.specs import MetricSpec
 from salmu_core.statistics import CONFIDENCE, Clusters, Interval, Study, holm, noise, ranks
+from salmu_core.tails import TAILS
 
 PILLARS = ("efficacy", "utility", "robustness", "efficiency")
 #: What places are given for: one aim against each failure mode.
@@ -177,7 +178,11 @@ class Comparison:
             "benchmark": self.results.benchmark,
             "worlds": self.results.worlds,
             "references": {
-                role: {name: interval_json(figure.value) for name, figure in figures.items()}
+                role: {name: interval_json(f.value) for name, f in figures.items() if name not in TAILS}
+                for role, figures in self.references.items()
+            },
+            "reference_tails": {
+                role: {name: interval_json(f.value) for name, f in figures.items() if name in TAILS}
                 for role, figures in self.references.items()
             },
             "lines": [line.as_json() for line in self.lines],

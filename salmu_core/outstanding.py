@@ -40,9 +40,10 @@ class Outstanding:
     def share(self, plan: Sequence[Planned], index: int, count: int) -> Outstanding:
         """One of ``count`` processes' part of the work.
 
-        It goes by a run's place in the whole plan: what is finished already may look different to each process.
+        It goes by a run's place in the whole plan, the costliest first, so that everybody gets as many of each cost:
+        what is finished already may look different to each process.
         """
-        place = {planned.key: i for i, planned in enumerate(plan)}
+        place = {planned.key: i for i, planned in enumerate(sorted(plan, key=lambda p: -p.key.budget))}
         return Outstanding(
             runs=[p for p in self.runs if place[p.key] % count == index],
             checkpoints=[p for p in self.checkpoints if place[p.key] % count == index],

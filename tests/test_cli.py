@@ -24,7 +24,8 @@ def test_run_writes_what_it_says_and_a_second_run_does_nothing(salmu, tiny):
     first = salmu("run", *RUN, "--benchmark", tiny, "--budget", "1", "--budget", "2", "--json")
     assert first.returncode == 0, first.stderr
     found = json.loads(first.stdout)
-    assert set(found) == {"schema", "benchmark", "references", "runs"} and len(found["runs"]) == 4
+    assert {"schema", "benchmark", "worlds", "references", "lines", "runs", "notes"} <= set(found)
+    assert len(found["runs"]) == len(found["lines"]) == 4
     assert set(found["references"]) == {"clean", "compromised"}
     folders = runs(salmu.folder / "runs")
     assert len(folders) == 4

@@ -232,6 +232,15 @@ def test_ratios_are_those_of_the_means():
         Clusters.of(after, people).per(Clusters.of([0.0] * len(people), people))
 
 
+def test_a_ratio_to_nearly_nothing_is_wide_and_no_error():
+    """As on a benchmark of a few people: one holds all of the lower part, or it is 0 without her."""
+    people = [str(i) for i in range(5)]
+    upper = Clusters.of([0.1, 0.2, 0.1, 0.3, 0.2], people)
+    for lower in ([0, 0, 0, 0, 1.0], [0.5, -0.4, 0.3, -0.3, 0.2], [0, 0, 1, 0, 1.0]):
+        found = interval(upper.per(Clusters.of(lower, people)))
+        assert found.low <= found.value <= found.high and not np.isnan([found.low, found.high]).any()
+
+
 def test_places_are_shared_by_what_is_not_told_apart():
     rng = np.random.default_rng(25)
     people = [str(i) for i in range(60)]

@@ -101,7 +101,7 @@ def main():
             continue
         chosen = choose(means)
         for rate, (leak, keep) in means.items():
-            print(f"{name}\t{rate:g}\t{leak:.3f}\t{keep:.3f}\t{'*' if rate == chosen else ''}")
+            print(f"{name}\t{rate:g}\t{leak:.3f}\t{keep:.4f}\t{'*' if rate == chosen else ''}")
 
 
 if __name__ == "__main__":

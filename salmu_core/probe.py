@@ -28,4 +28,4 @@ class Probe:
     forget_similarity: float
     retain_mrr: float
     retain_similarity: float
-    retain_agreement: float
+    retain_agreement: float = 1.0

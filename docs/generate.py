@@ -15,6 +15,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+from laboratory_page import laboratory
 from plugin_pages import departures, method, methods_index, metrics
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -30,6 +31,7 @@ from salmu_core.testing.conformance.rules import METHOD_RULES, METRIC_RULES
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 DATA = DOCS / "data" / "mini.json"
+LABORATORY = (DOCS / "data" / "laboratory.json", DOCS / "data" / "metrics.json")
 #: An example of each hook in this repository.
 EXAMPLES = {
     "salmu_methods": "plugins/direct-similarity/salmu_direct_similarity.py",
@@ -199,6 +201,7 @@ def pages() -> dict[Path, str]:
         folder / "rules.md": rules(),
         folder / "departures.md": departures(ours),
         folder / "methods" / "index.md": methods_index(ours, data),
+        DOCS / "laboratory.md": laboratory(*(json.loads(path.read_text(encoding="utf-8")) for path in LABORATORY)),
     }
     for name, declared in ours.methods.items():
         found[folder / "methods" / f"{name}.md"] = method(declared, ours, data)

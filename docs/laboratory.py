@@ -106,7 +106,7 @@ def line_json(line: Line) -> dict[str, Any]:
         name: {**{k: each[k] for k in ("value", "low", "high")}, "mark": marks[name]}
         for name, each in found["figures"].items()
     }
-    more = ("holdout_retention", "failure_modes", "worse_than_never_seen", "places")
+    more = ("holdout_retention", "failure_modes", "only_unlike_clean", "worse_than_never_seen", "places")
     seconds = [row.record.ledger.seconds for row in line.rows if row.record]
     return {
         **{key: found[key] for key in keep},

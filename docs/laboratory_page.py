@@ -99,8 +99,11 @@ PAIRS = (("InterIdSim", "IntraIdSim"), ("InterIdRet", "IntraIdRet"))
 
 def _modes(line: Data) -> str:
     modes: dict[str, str] = line["failure_modes"]
-    below = " (<0)" if line["worse_than_never_seen"] else ""
-    shown = [mode + (below if mode == "over-generalised" else "") for mode, v in modes.items() if v == "holds"]
+    said = {
+        "ineffective": " (≠Clean)" * line["only_unlike_clean"],
+        "over-generalised": " (<0)" * line["worse_than_never_seen"],
+    }
+    shown = [mode + said.get(mode, "") for mode, v in modes.items() if v == "holds"]
     return ", ".join([*shown, *(f"{mode}?" for mode, v in modes.items() if v == "open")]) or "none"
 
 

@@ -139,6 +139,7 @@ class Line:
             "knowledge_change": interval_json(found.knowledge) if found.knowledge else None,
             "holdout_retention": {name: interval_json(kept) for name, kept in found.retention.items()},
             "failure_modes": dict(self.diagnosis.verdicts) or None,
+            "only_unlike_clean": self.diagnosis.only_unlike_clean,
             "worse_than_never_seen": self.diagnosis.worse_than_never_seen,
             "places": {aim: list(place) for aim, place in self.places.items()},
         }

@@ -74,6 +74,13 @@ class Diagnosis:
     worse_than_never_seen: bool = False
 
     @property
+    def only_unlike_clean(self) -> bool:
+        """Whether enough of the leak is gone, and it is ineffective only because the rest is unlike Clean's."""
+        found = self.evidence
+        enough = found.reduction is not None and _short_of(found.reduction, found.bar) is Verdict.CLEAR
+        return enough and found.unlike_clean is Verdict.HOLDS
+
+    @property
     def judged(self) -> bool:
         """Whether all figures were there."""
         return bool(self.verdicts)

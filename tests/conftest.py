@@ -35,7 +35,7 @@ def install(site) -> Callable[..., None]:
     def make(name: str, source: str, *, requires: str = "salmu-core>=0.1", version: str = "1.0") -> None:
         module = "test_plugin_" + name.replace("-", "_")
         (site / f"{module}.py").write_text(source)
-        info = site / f"{module}-{version}.dist-info"
+        info = site / f"{name.replace('-', '_')}-{version}.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(
             f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Dist: {requires}\n"

@@ -315,6 +315,4 @@ def _values(folder):
 
 def _table(text):
     found = json.loads(text)
-    return found["references"], [
-        (r["method"], r["config_hash"], r["metrics"], r["failure_mode"]) for r in found["runs"]
-    ]
+    return found["references"], found["lines"], [(r["method"], r["config_hash"], r["metrics"]) for r in found["runs"]]

@@ -93,6 +93,12 @@ def test_several_may_hold_and_below_zero_is_said():
     assert not diagnose(evidence(InterIdSim=around(-0.05, 0.1))).worse_than_never_seen
 
 
+def test_enough_is_gone_and_the_rest_is_unlike_clean():
+    assert diagnose(evidence(unlike_clean=HOLDS)).only_unlike_clean
+    assert not diagnose(evidence(reduction=around(0.9), unlike_clean=HOLDS)).only_unlike_clean
+    assert not diagnose(evidence()).only_unlike_clean
+
+
 @pytest.mark.parametrize("missing", ["reduction", "knowledge", "IntraIdSim"])
 def test_a_missing_figure_is_no_verdict(missing):
     whole = evidence()

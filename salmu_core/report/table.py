@@ -177,7 +177,7 @@ def _verdicts(lines: Sequence[Line], width: int) -> Iterator[Table]:
     bars = {line.diagnosis.evidence.bar for line in lines}
     asked = f"{min(bars):.1%}" if min(bars) < MIN_LEAKAGE_REDUCTION else f"{MIN_LEAKAGE_REDUCTION:.0%}"
     modes.caption = (
-        f"ineffective: under {asked} of the leak gone, or a leak unlike Clean's; catastrophic: GenKnow down by over "
+        f"ineffective: under {asked} of the leak gone, or what is left unlike Clean's (≠Clean); catastrophic: GenKnow down by over "
         f"{MAX_KNOWLEDGE_DROP:.0%}; over-generalised: under {MIN_HOLDOUT_RETENTION:.0%} of the holdouts kept, <0 is "
         "worse than never seen. ? the interval lies on both sides"
     )
@@ -201,6 +201,8 @@ def _modes(found: Diagnosis) -> Text:
     if not found.judged:
         return Text("not judged", style="dim")
     shown = [Text(mode, style=_MODE_STYLE[mode]) for mode in found.modes(Verdict.HOLDS)]
+    if found.only_unlike_clean:
+        shown[0].append(" ≠Clean")
     if found.worse_than_never_seen:
         shown[-1].append(" <0")
     shown += [Text(f"{mode}?", style="dim") for mode in found.modes(Verdict.OPEN)]

@@ -1,0 +1,113 @@
+"""Studies over worlds, and the doctor, on a benchmark that is built in a moment."""
+
+import json
+import re
+
+import pytest
+
+BENCHMARK = """
+from salmu_core import Band, BenchmarkSpec, hookimpl
+
+def build(folder, world, progress):
+    from salmu_core.testing import write_tiny_benchmark
+    progress("writing", 0.5)
+    write_tiny_benchmark(folder, seed=world)
+
+@hookimpl
+def salmu_benchmarks():
+    return [BenchmarkSpec(name="small", version="1", summary="A test.", build=build, bands=BANDS)]
+
+BANDS = (Band(model="clean", figure="GenKnow", low={low}),)
+"""
+RUN = ("--benchmark", "small", "--set", "finetuning.batch_size=8")
+OTHER = ("negative-gradient", "--set", "negative-gradient.batch_size=8")
+STUDY = ("finetuning", *OTHER, *RUN, "--world", "0-1", "--world", "3", "--seed", "0-1", "--budget", "1,2")
+
+
+@pytest.fixture
+def small(install):
+    install("small", BENCHMARK.format(low=0))
+
+
+def test_one_command_makes_worlds_seeds_and_budgets_and_twice_the_same(salmu, small):
+    first = salmu("run", *STUDY, "--json", "--output", "one")
+    assert first.returncode == 0, first.stderr
+    found = json.loads(first.stdout)
+    assert found["worlds"] == ["small", "small@1", "small@3"] and len(found["runs"]) == 3 * 2 * 2 * 2
+    assert [(line["method"], line["budget"]) for line in found["lines"]] == [
+        (line["method"], budget) for budget in (1, 2) for line in found["lines"] if line["budget"] == budget
+    ]
+    assert all(len(line["runs"]) == 6 for line in found["lines"]) and found["notes"] == []
+    assert all(line["figures"]["AssocStr"]["margin"] > 0 for line in found["lines"])
+    hashes = {w: (salmu.folder / "one" / w / "_references/clean/metrics.json").read_text() for w in found["worlds"]}
+    assert len({json.loads(text)["data_hash"] for text in hashes.values()}) == 3
+    lines = first.stderr.splitlines()
+    unlearnt = [i for i, line in enumerate(lines) if re.search(r": valid,", line)]
+    assert len(unlearnt) == 24
+
+    again = json.loads(salmu("run", *STUDY, "--json", "--output", "two", "--processes", "1").stdout)
+    for part in ("references", "reference_tails", "lines", "notes"):
+        assert again[part] == found[part], part
+    for run, other in zip(found["runs"], again["runs"], strict=True):
+        for file in ("open_clip_model.safetensors", "per_row.parquet"):
+            assert (salmu.folder / run["folder"] / file).read_bytes() == (
+                salmu.folder / other["folder"] / file
+            ).read_bytes()
+
+    some = json.loads(salmu("results", "--output", "one", "--world", "1,3", "--json").stdout)
+    assert some["worlds"] == ["small@1", "small@3"] and len(some["runs"]) == 16
+    one = json.loads(salmu("results", "--output", "one", "--benchmark", "small@3", "--json").stdout)
+    assert one["worlds"] == ["small@3"] and "training seeds" in one["notes"][0]
+    absent = salmu("results", "--output", "one", "--world", "7")
+    assert absent.returncode == 2 and "small@3" in absent.stderr
+
+
+def test_a_single_process_scores_nothing_before_the_last_run(salmu, small):
+    done = salmu("run", "finetuning", *RUN, "--world", "0,2", "--processes", "1")
+    assert done.returncode == 0, done.stderr
+    what = re.findall(r"\] .*: (valid|scored)", done.stdout)
+    assert what == ["valid"] * 2 + ["scored"] * 6
+
+
+def test_worlds_of_a_folder_are_refused_before_anything_is_built(salmu, small, tiny):
+    done = salmu("run", "finetuning", "--benchmark", tiny, "--world", "0-1")
+    assert done.returncode == 2 and "installed benchmark" in done.stderr
+    wrong = salmu("run", "finetuning", "--benchmark", "small", "--world", "1-")
+    assert wrong.returncode == 2 and "worlds are whole numbers" in wrong.stderr
+    assert not list(salmu.folder.iterdir())
+
+
+def test_the_doctor_finds_all_well(salmu, small):
+    salmu("run", "finetuning", *RUN)
+    done = salmu("doctor", "--benchmark", "small", "--json")
+    found = {each["subject"]: each for each in json.loads(done.stdout)}
+    assert done.returncode == 0 and all(each["sound"] for each in found.values()), done.stdout
+    assert {"machine", "libraries", "cache", "results", "plugins", "benchmark small", "device"} <= set(found)
+    assert {"Clean GenKnow", "scoring repeats", "references reproduce"} <= set(found)
+    assert "All is well." in salmu("doctor", "--benchmark", "small").stdout
+
+
+def test_the_doctor_says_what_is_off(salmu, install):
+    install("small", BENCHMARK.format(low=1.5))
+    install("broken", "import nothing_of_this_name", requires="salmu-core>=0.1")
+    install("dice", DICE, requires="no-such-library>=2")
+    done = salmu("doctor", "--benchmark", "small")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    off = [line for line in done.stdout.splitlines() if line.startswith("off")]
+    said = "\n".join(off)
+    assert "plugin broken" in said and "libraries" in said and "Clean GenKnow" in said and "scoring repeats" in said
+    assert re.search(r"\d+ of \d+ are off", done.stdout)
+
+
+DICE = """
+from salmu_core import MetricResult, MetricSpec, hookimpl
+
+def compute(ctx):
+    import random
+    return MetricResult(random.random())
+
+@hookimpl
+def salmu_metrics():
+    facts = {"summary": "A test.", "pillar": "efficacy", "target": "clean", "paper": "https://example.org"}
+    return [MetricSpec(name="Dice", reads=("forget",), compute=compute, **facts)]
+"""

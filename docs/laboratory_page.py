@@ -48,7 +48,18 @@ def laboratory(study: Data, metrics: Data) -> str:
         parts += [TAIL_TEXT if budget == max(study["budgets"]) else ""]
         parts += [f"### Places, budget {budget:g}\n", _places(lines)]
         parts += [PLACES if budget == max(study["budgets"]) else ""]
-    parts += [PATTERN, _pattern(study), DEPARTURES, PAPER, _paper(study), CORRELATION, _metrics(metrics), AGAIN]
+    parts += [
+        FRONT,
+        PATTERN,
+        _pattern(study),
+        DEPARTURES,
+        PAPER,
+        _paper(study),
+        CORRELATION,
+        _metrics(metrics),
+        RESPONSE,
+        AGAIN,
+    ]
     return "\n".join(filter(None, parts))
 
 
@@ -213,6 +224,11 @@ PLACES = """\
 From which place to which a method may rank at equal budget, every pair compared in the same worlds. Whoever is not
 shown to differ shares a place.
 """
+FRONT = """\
+```{picture} front
+Open circles: a budget of 1; full ones: 5. Shaded: GenKnow is kept. Dotted: the bars of 99% and 1%.
+```
+"""
 PATTERN = """\
 ## Is it the paper's pattern?
 
@@ -243,6 +259,12 @@ the distance from Clean to Compromised, the worse of the two models). Over {worl
 
 ```bash
 {command}
+```
+"""
+RESPONSE = """\
+```{picture} response
+A metric that follows what a model has seen lies on the dotted line or bends smoothly around it. GenKnow is left out:
+its two ends are a point or so apart.
 ```
 """
 AGAIN = """\

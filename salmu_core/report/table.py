@@ -177,9 +177,9 @@ def _verdicts(lines: Sequence[Line], width: int) -> Iterator[Table]:
     bars = {line.diagnosis.evidence.bar for line in lines}
     asked = f"{min(bars):.1%}" if min(bars) < MIN_LEAKAGE_REDUCTION else f"{MIN_LEAKAGE_REDUCTION:.0%}"
     modes.caption = (
-        f"ineffective: under {asked} of the leak gone, or what is left unlike Clean's (≠Clean); catastrophic: GenKnow down by over "
-        f"{MAX_KNOWLEDGE_DROP:.0%}; over-generalised: under {MIN_HOLDOUT_RETENTION:.0%} of the holdouts kept, <0 is "
-        "worse than never seen. ? the interval lies on both sides"
+        f"ineffective: under {asked} of the leak gone, or what is left unlike Clean's (≠Clean); catastrophic: GenKnow "
+        f"down by over {MAX_KNOWLEDGE_DROP:.0%}; over-generalised: under {MIN_HOLDOUT_RETENTION:.0%} of the holdouts "
+        "kept, <0 is worse than never seen. ? the interval lies on both sides"
     )
     modes.caption_justify = "left"
     yield from [table, modes] if narrow else [table]

@@ -62,11 +62,13 @@ def evidence(rows: Sequence[Row], results: Results, margin: float | None) -> Evi
     leak, known = derived(rows, results, reduction), derived(rows, results, knowledge)
     kept = {name: study for name in (*HOLDOUTS, *RETRIEVALS) if (study := derived(rows, results, retention(name)))}
     gap = derived(rows, results, lambda run, clean, _: run[LEAK] - clean[LEAK])
-    told = gap is not None and margin is not None and len(gap.worlds) > 1
+    unlike_clean = None
+    if gap and margin is not None and len(gap.worlds) > 1:
+        unlike_clean = unlike(gap.interval(), gap.interval(confidence=0.90), margin)
     return Evidence(
         leak.interval() if leak else None,
         mean(_bar(results, world) for world in {row.world for row in rows}),
-        unlike(gap.interval(), gap.interval(confidence=0.90), margin) if told and gap and margin is not None else None,
+        unlike_clean,
         known.interval() if known else None,
         {name: study.interval() for name, study in kept.items()},
     )

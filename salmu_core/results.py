@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from salmu_core.errors import StoreError
 from salmu_core.outstanding import ROLES
@@ -13,6 +13,9 @@ from salmu_core.records import INVALID, MetricsRecord, RunRecord
 from salmu_core.statistics import Clusters
 from salmu_core.store import METRICS, ROWS, Store, read
 from salmu_core.tails import tails
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 #: Figure -> its rows, gathered by person.
 Figures = Mapping[str, Clusters]
@@ -162,10 +165,15 @@ def read_rows(folder: Path, record: MetricsRecord) -> tuple[dict[str, Clusters],
     """The rows behind a record's figures, gathered by person, and their tails."""
     import pyarrow.parquet as pq
 
+    columns = ["column", "identity_id", "value"]
+    return gather(record, pq.read_table(folder / ROWS, columns=columns) if record.rows_hash else None)
+
+
+def gather(record: MetricsRecord, table: pa.Table | None) -> tuple[dict[str, Clusters], dict[str, float]]:
+    """As `read_rows`, of a table that is not written: a figure without rows is its value alone."""
     figures = {column: Clusters.alone(value) for column, value in record.values.items()}
-    if record.rows_hash is None:
+    if table is None:
         return figures, {}
-    table = pq.read_table(folder / ROWS, columns=["column", "identity_id", "value"])
     names = table["column"].combine_chunks().dictionary_encode()
     values = {}
     for number, column in enumerate(names.dictionary.to_pylist()):

@@ -59,7 +59,10 @@ def test_open_clip_loads_a_run_and_gives_our_embeddings(salmu, tiny):
     tensors = load_file(folder / "open_clip_model.safetensors")
     assert all(torch.equal(value, tensors[name]) for name, value in model.state_dict().items())
     done = salmu("evaluate", folder, "--benchmark", tiny, "--json")
-    scored = json.loads(done.stdout)["metrics"]
+    found = json.loads(done.stdout)
+    scored = found["metrics"]
+    (line, *_) = json.loads(salmu("results", "--json").stdout)["lines"]
+    assert found["figures"]["AssocStr"]["low"] == line["figures"]["AssocStr"]["low"] < scored["AssocStr"]
     recorded = json.loads((folder / "metrics.json").read_text())["metrics"]
     assert scored == {column: value for entry in recorded.values() for column, value in entry["values"].items()}
 

@@ -1,6 +1,7 @@
 """Figures of the measured study inside hand-written pages, so that none is typed by hand.
 
 The role ``mini`` takes words: `cliperase GenKnow` is a figure, `cliperase kept` the smaller holdout retention,
+`cliperase retrieved` the same of their retrieval,
 `cliperase reduction` the leakage reduction, `cliperase modes` the verdict, `budget` a fact of the study, `chance` the
 RetFail_MRR of guessing. The directive ``terminal`` shows the table as ``salmu run`` printed it.
 """
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pictures
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective, SphinxRole
+
+from salmu_core.diagnosis import HOLDOUTS, RETRIEVALS
 
 if TYPE_CHECKING:
     from docutils.nodes import Node, system_message
@@ -33,7 +36,9 @@ def value(words: list[str]) -> str:
     run = {run["method"]: run for run in table["runs"]}[name]
     match column:
         case "kept":
-            return f"{min(run['holdout_retention'].values()):.0%}"
+            return f"{min(run['holdout_retention'][name] for name in HOLDOUTS):.0%}"
+        case "retrieved":
+            return f"{min(run['holdout_retention'][name] for name in RETRIEVALS):.0%}"
         case "reduction":
             return f"{run['leakage_reduction']:.1%}"
         case "modes":

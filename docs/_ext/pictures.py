@@ -154,7 +154,7 @@ def verdicts(ink: Ink) -> Figure:
     shown = sorted(runs(), key=lambda run: -(run["leakage_reduction"] or 0))
     leak, known = ref["compromised"][LEAK], ref["compromised"][KNOWLEDGE]
     clean = ref["clean"]
-    kept = {run["method"]: min(run["holdout_retention"].values()) for run in shown}
+    kept = {run["method"]: min(run["holdout_retention"][name] for name in HOLDOUTS) for run in shown}
     panels: list[tuple[str, str, float, float, Callable[[dict[str, Any]], float]]] = [
         ("leak left", "ineffective", clean[LEAK] / leak, 1.0, lambda run: run["metrics"][LEAK] / leak),
         ("GenKnow left", "catastrophic", clean[KNOWLEDGE] / known, 1.0, lambda run: run["metrics"][KNOWLEDGE] / known),
@@ -217,7 +217,7 @@ def tradeoff(ink: Ink) -> Figure:
             marks.append((x, y, role.capitalize(), colour))
         for run in runs():
             x, y = run["metrics"][LEAK], run["metrics"][KNOWLEDGE]
-            retention = min(run["holdout_retention"].values())
+            retention = min(run["holdout_retention"][name] for name in HOLDOUTS)
             mark = "v" if retention < 0 else "o"
             axis.plot(x, y, mark, ms=7.5, color=ink.method if retention >= 0 else ink.fails, mew=0)
             marks.append((x, y, f"{run['method']} ({retention:.0%})", ink.text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.table import Table
@@ -10,11 +11,12 @@ from salmu_core.benchmark import locate, open_benchmark
 from salmu_core.cli.output import console, print_json
 from salmu_core.cli.progress import reporter
 from salmu_core.cli.run import accelerate
-from salmu_core.comparison import columns
+from salmu_core.comparison import Column, Figure, columns
 from salmu_core.errors import UsageError
 from salmu_core.outstanding import outstanding
-from salmu_core.plugins import Zoo, discover
-from salmu_core.results import read_results
+from salmu_core.plugins import discover
+from salmu_core.results import Figures, Reference, gather, read_results
+from salmu_core.statistics import Study
 from salmu_core.store import Store
 
 
@@ -42,27 +44,51 @@ def evaluate_checkpoint(checkpoint: str, name: str, output: Path, threads: int, 
         telling.plan(todo.size + 1)
         execution.score([], todo.references)
         telling.begin(checkpoint, "scoring")
-        record, _ = execution.scorer.compute(checkpoint, "", telling.step)
+        record, rows = execution.scorer.compute(checkpoint, "", telling.step)
         telling.end(f"{checkpoint}: scored, {record.seconds:.1f} s")
-    scored = read_results(store, [benchmark.name]).references[benchmark.name]
-    references = {role: dict(model.metrics) for role, model in scored.items()}
+    references = read_results(store, [benchmark.name]).references[benchmark.name]
+    figures = _figures(gather(record, rows)[0], references, columns(zoo.metrics))
     if as_json:
         shown = {"benchmark": benchmark.name, "checkpoint": checkpoint, "metrics": record.values}
-        print_json({**shown, "metric_errors": record.errors, "references": references})
+        shown |= {"metric_errors": record.errors, "figures": {name: f.as_json() for name, f in figures.items()}}
+        print_json({**shown, "references": {role: dict(model.metrics) for role, model in references.items()}})
     else:
-        console().print(_table(record.values, references, zoo))
+        console().print(_table(figures, references, columns(zoo.metrics)))
         for metric, error in record.errors.items():
             console(stderr=True).print(f"metric {metric} has no value: {error}", markup=False)
     return 1 if record.errors else 0
 
 
-def _table(values: dict[str, float], references: dict[str, dict[str, float]], zoo: Zoo) -> Table:
+def _figures(found: Figures, references: Mapping[str, Reference], shown: Sequence[Column]) -> dict[str, Figure]:
+    """Each figure, and what it lies above its target; p values are not adjusted, there is one model."""
+    figures = {}
+    for column in shown:
+        if column.name not in found:
+            continue
+        target = references[column.target].figures.get(column.name)
+        try:
+            gap = Study({"": {0: found[column.name] - target}}) if target else None
+        except ValueError:  # other rows
+            gap = None
+        figures[column.name] = Figure(Study({"": {0: found[column.name]}}), gap, gap.p_value() if gap else None)
+    return figures
+
+
+def _table(figures: Mapping[str, Figure], references: Mapping[str, Reference], shown: Sequence[Column]) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("metric")
-    for header in ("value", "Compromised", "Clean", "target"):
+    for header in ("value", "95% interval", "Compromised", "Clean", "target", "from target"):
         table.add_column(header, justify="right")
-    for column in columns(zoo.metrics):
-        numbers = (values, references["compromised"], references["clean"])
-        shown = (f"{n[column.name]:.4f}" if column.name in n else "-" for n in numbers)
-        table.add_row(column.name, *shown, column.target.capitalize())
+    for column in shown:
+        others = (references[role].metrics.get(column.name) for role in ("compromised", "clean"))
+        beside = [f"{value:.4f}" if value is not None else "-" for value in others]
+        value, interval, gap = "not measured", "", ""
+        if figure := figures.get(column.name):
+            found, difference = figure.value, figure.difference
+            value = f"{found.value:.4f}"
+            interval = f"{found.low:.4f} to {found.high:.4f}" if found.high < float("inf") else "-"
+            gap = f"{difference.value:+.4f}" + ("*" if figure.missed else " ") if difference else "-"
+        table.add_row(column.name, value, interval, *beside, column.target.capitalize(), gap)
+    table.caption = "95% over people, paired row by row; * shown to be off (p < 0.05, each figure by itself)"
+    table.caption_justify = "left"
     return table

@@ -262,6 +262,12 @@ the distance from Clean to Compromised, the worse of the two models). Over {worl
 ```
 """
 RESPONSE = """\
+Three things to know before using them. *Rewording* moves RetFail and its like by a quarter of their range: a model keeps
+sentences, not only facts, so a low rank says that *this* sentence is no longer found; the cosine metrics hardly notice.
+*AssocStr* and the holdout cosines are near Compromised's when only a quarter was seen: they say that a model knows what
+such captions look like, and much less whose they are. *GenKnow* does not separate the two models, nor should it: it is
+there to notice damage, and its two reference models are as good as equal.
+
 ```{picture} response
 A metric that follows what a model has seen lies on the dotted line or bends smoothly around it. GenKnow is left out:
 its two ends are a point or so apart.

@@ -25,7 +25,7 @@ from salmu_core.benchmark import cache_folder, open_benchmark
 from salmu_core.comparison import columns, interval_json
 from salmu_core.plan import Study, parse_numbers
 from salmu_core.plugins import discover
-from salmu_core.statistics import Clusters
+from salmu_core.statistics import Clusters, holm
 from salmu_core.statistics import Study as Figures
 from salmu_core.store import new_folder
 from salmu_core.study import Scorer
@@ -70,29 +70,36 @@ def tell(text, done):
 
 
 def judge(column, worlds):
-    """What one figure is worth, from what was measured in each world."""
-    gaps, ranks, shares, moved = [], [], {p: [] for p in (0, *PERCENTS, 100)}, {c: [] for c in CHANGES}
-    for found in worlds:
-        values = {percent: found["response"][percent][column] for percent in shares}
-        gap = values[100] - values[0]
-        gaps.append(gap)
-        sign = 1 if gap >= 0 else -1
-        ranks.append(sign * float(stats.spearmanr(list(values), list(values.values())).statistic))
-        for percent, value in values.items():
-            shares[percent].append((value - values[0]) / gap)
-        for change in CHANGES:
-            differences = (found["changed"][change][p][column] - values[p] for p in (0, 100))
-            moved[change].append(max(abs(d) for d in differences) / abs(gap))
+    """What one figure is worth, from what was measured in each world; a share of no distance is None."""
+    shares = (0, *PERCENTS, 100)
+    values = [{percent: found["response"][percent][column] for percent in shares} for found in worlds]
+    gaps = [each[100] - each[0] for each in values]
     study = Figures({str(world): {0: Clusters.alone(gap)} for world, gap in enumerate(gaps)})
-    mean = lambda numbers: sum(numbers) / len(numbers)  # noqa: E731
+    sign = 1 if study.value >= 0 else -1
+    orders = [sign * float(stats.spearmanr(shares, [each[p] for p in shares]).statistic) for each in values]
+    told = all(abs(gap) > 1e-12 for gap in gaps)
+
+    def mean(numbers):
+        return sum(numbers) / len(numbers)
+
+    def moved(change):
+        worst = [
+            max(abs(found["changed"][change][p][column] - each[p]) for p in (0, 100)) / abs(gap)
+            for found, each, gap in zip(worlds, values, gaps, strict=True)
+        ]
+        return mean(worst)
+
     return {
-        "clean": mean([found["response"][0][column] for found in worlds]),
-        "compromised": mean([found["response"][100][column] for found in worlds]),
+        "clean": mean([each[0] for each in values]),
+        "compromised": mean([each[100] for each in values]),
         "separation": interval_json(study.interval()),
-        "separated": study.p_value() < 0.05 and len({gap > 0 for gap in gaps}) == 1,
-        "response": {percent: mean(found) for percent, found in shares.items()},
-        "order": mean(ranks),
-        "moved": {change: mean(found) for change, found in moved.items()},
+        "p": study.p_value(),
+        "one_sign": len({gap > 0 for gap in gaps}) == 1,
+        "response": {
+            p: mean([(e[p] - e[0]) / g for e, g in zip(values, gaps, strict=True)]) if told else None for p in shares
+        },
+        "order": mean(orders) if all(order == order for order in orders) else None,
+        "moved": {change: moved(change) if told else None for change in CHANGES},
     }
 
 
@@ -106,12 +113,15 @@ def main():
     names = Study(worlds=tuple(numbers)).benchmarks
     worlds = [measure(name, world, zoo) for name, world in zip(names, numbers, strict=True)]
     shown = columns(zoo.metrics)
+    figures = {c.name: {"pillar": c.pillar, "target": c.target, **judge(c.name, worlds)} for c in shown}
+    for name, p in holm({name: each["p"] for name, each in figures.items()}).items():
+        figures[name]["separated"] = p < 0.05 and figures[name]["one_sign"]
     table = {
         "command": f"python benchmarks/meta_evaluation.py --world {','.join(map(str, numbers))}",
         "worlds": names,
-        "figures": {c.name: {"pillar": c.pillar, "target": c.target, **judge(c.name, worlds)} for c in shown},
+        "figures": figures,
     }
-    print(json.dumps(table, indent=1))
+    print(json.dumps(table, indent=1, allow_nan=False))
 
 
 if __name__ == "__main__":

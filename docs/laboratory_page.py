@@ -85,7 +85,7 @@ def _verdicts(lines: list[Data]) -> str:
             (
                 code(line["method"]),
                 interval(line["leakage_reduction"], ".1%"),
-                line["unlike_clean"] or "-",
+                LIKE[line["unlike_clean"]],
                 interval(line["knowledge_change"], "+.1%"),
                 *(interval(each, ".0%") for each in worst),
                 _modes(line),
@@ -95,7 +95,7 @@ def _verdicts(lines: list[Data]) -> str:
     header = (
         "method",
         "leak gone",
-        "unlike Clean",
+        "and Clean",
         "GenKnow",
         "similarity kept",
         "retrieval kept",
@@ -105,6 +105,7 @@ def _verdicts(lines: list[Data]) -> str:
     return table(header, rows, figures=True)
 
 
+LIKE = {"clear": "equal", "holds": "differs", "open": "open", None: "-"}
 PAIRS = (("InterIdSim", "IntraIdSim"), ("InterIdRet", "IntraIdRet"))
 
 
@@ -176,21 +177,26 @@ def _metrics(found: Data) -> str:
     rows = []
     for name, each in found["figures"].items():
         response = [each["response"][share] for share in ("25", "50", "75")]
+        order = "-" if each["order"] is None else f"{each['order']:+.2f}"
         rows.append(
             (
                 code(name),
                 number(each["clean"]),
                 number(each["compromised"]),
                 "yes" if each["separated"] else "**no**",
-                " ".join(f"{share:.2f}" for share in response),
-                f"{each['order']:+.2f}",
-                *(f"{each['moved'][change]:.0%}" for change in ("resized", "reworded")),
+                " ".join("-" if share is None else f"{share:.2f}" for share in response),
+                order,
+                *(_percent(each["moved"][change]) for change in ("resized", "reworded")),
             )
         )
     header = ("", "Clean", "Compromised", "separated", "at 25, 50, 75%", "order", "resized", "reworded")
     return (
         METRICS.format(worlds=len(found["worlds"]), command=found["command"]) + "\n" + table(header, rows, figures=True)
     )
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.0%}"
 
 
 INTRODUCTION = """\
@@ -211,9 +217,9 @@ are made. All methods run with their documented defaults, chosen on two other wo
 that never looks at a reported figure.
 """
 VERDICTS = """\
-A mode with a question mark is open: its interval lies on both sides of the bar. *Unlike Clean* is the two-sided test of
-equivalence on RetFail_MRR: *clear* is shown to be as if never seen, *holds* is shown to differ by more than two Clean
-models do. *s* is the wall time of a run. [Three ways to fail](failure-modes.md) has the rules.
+A mode with a question mark is open: its interval lies on both sides of the bar. *And Clean* is the two-sided test of
+equivalence on RetFail_MRR: *equal* is shown to be as if never seen, *differs* is shown to be further off than two Clean
+models are from each other. *s* is the wall time of a run. [Three ways to fail](failure-modes.md) has the rules.
 """
 FIGURES = """\
 `*`: shown to miss its target (p < 0.05, adjusted by Holm over the table). ≈: shown to be at it, within what two
@@ -251,19 +257,21 @@ METRICS = """\
 ## Are the metrics any good?
 
 A metric of unlearning is worth something if it tells Compromised from Clean in every world (*separated*: the
-difference has one sign everywhere, and p < 0.05 over worlds); if it follows how much of the sensitive set a model was
-trained on (*at 25, 50, 75%*: where models lie that saw so much of it, 0 being Clean and 1 Compromised; *order*: the
-rank correlation of all five with the share); and if it stays put when nothing that was memorised changes (*resized*:
-every image at three quarters of its size; *reworded*: every private sentence in another of its styles; as a share of
-the distance from Clean to Compromised, the worse of the two models). Over {worlds} worlds:
+difference has one sign everywhere, and p < 0.05 over worlds, adjusted by Holm over the table); if it follows how much
+of the sensitive set a model was trained on (*at 25, 50, 75%*: where models lie that saw so much of it, 0 being Clean
+and 1 Compromised; *order*: the rank correlation of all five with the share); and if it stays put when nothing that
+was memorised changes (*resized*: every image at three quarters of its size; *reworded*: every private sentence in
+another of its styles; as a share of the distance from Clean to Compromised, the worse of the two models). Over
+{worlds} worlds:
 
 ```bash
 {command}
 ```
 """
 RESPONSE = """\
-Three things to know before using them. *Rewording* moves RetFail and its like by a quarter of their range: a model keeps
-sentences, not only facts, so a low rank says that *this* sentence is no longer found; the cosine metrics hardly notice.
+Three things to know before using them. *Rewording* moves RetFail and its like by a quarter of their range: a model
+keeps sentences, not only facts, so a low rank says that *this* sentence is no longer found; the cosine metrics hardly
+notice.
 *AssocStr* and the holdout cosines are near Compromised's when only a quarter was seen: they say that a model knows what
 such captions look like, and much less whose they are. *GenKnow* does not separate the two models, nor should it: it is
 there to notice damage, and its two reference models are as good as equal.

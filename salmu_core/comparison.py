@@ -17,7 +17,7 @@ from salmu_core.plugins import Declared
 from salmu_core.records import SCHEMA
 from salmu_core.results import Figures, Results, Row
 from salmu_core.specs import MetricSpec
-from salmu_core.statistics import CONFIDENCE, Clusters, Interval, Study, holm, noise, ranks
+from salmu_core.statistics import CONFIDENCE, MIN_WORLDS, Clusters, Interval, Study, holm, noise, ranks
 from salmu_core.tails import TAILS
 
 PILLARS = ("efficacy", "utility", "robustness", "efficiency")
@@ -69,8 +69,10 @@ class Figure:
 
     @cached_property
     def equivalent(self) -> bool | None:
-        """Whether it is shown to be at its target, by a two-sided test; None where that can't be told."""
-        return None if self.gap is None or self.margin is None else self.gap.within(self.margin)
+        """Whether it is shown to be at its target, by a two-sided test over worlds; None where that can't be told."""
+        if self.gap is None or not self.margin or len(self.gap.worlds) < 2:
+            return None
+        return self.gap.within(self.margin)
 
     @property
     def missed(self) -> bool | None:
@@ -162,8 +164,13 @@ class Comparison:
     @property
     def notes(self) -> list[str]:
         """What the table can't say, in sentences."""
-        found = []
-        if len(self.results.worlds) == 1:
+        found = list(self.results.problems)
+        worlds = len(self.results.worlds)
+        if few := [f"{line.label} at {line.budget:g}" for line in self.lines if line.worlds < worlds]:
+            found.append(f"Not in every world: {', '.join(few)}. Their means are over other worlds than the rest.")
+        if worlds == 2:
+            found.append("Two worlds are too few to say how far Clean models lie apart: no equivalence can be shown.")
+        if worlds == 1:
             found.append(
                 "One world: intervals are over its people. What other people, data and training seeds would give is "
                 "not measured, and so no equivalence with Clean can be shown."
@@ -213,7 +220,7 @@ def compare(results: Results, shown: Sequence[Column]) -> Comparison:
     references = {role: _reference_studies(results, role) for role in ("clean", "compromised")}
     margins = {role: _margins(studies) for role, studies in references.items()}
     gaps = {key: _gaps(rows, results, shown) for key, rows in groups.items()}
-    adjusted = _adjusted(gaps, shown)
+    adjusted = _adjusted(gaps, shown, len(results.worlds))
     lines = []
     for key, rows in groups.items():
         method, config, budget = key
@@ -259,7 +266,7 @@ def _studies(rows: Sequence[Row], what: str) -> dict[str, Study]:
     for row in rows:
         for name, value in getattr(row, what).items():
             found[name][row.world][row.seed] = value if isinstance(value, Clusters) else Clusters.alone(value)
-    return {name: Study(worlds) for name, worlds in found.items()}
+    return {name: Study.of(worlds) for name, worlds in found.items()}
 
 
 def _reference_studies(results: Results, role: str) -> dict[str, Study]:
@@ -276,7 +283,7 @@ def _reference_studies(results: Results, role: str) -> dict[str, Study]:
 def _margins(studies: Mapping[str, Study]) -> dict[str, float]:
     """Column -> how far two models of one kind lie apart, where several worlds tell."""
     means = {name: [runs[0].mean for runs in study.worlds.values()] for name, study in studies.items()}
-    return {name: noise(values) for name, values in means.items() if len(values) > 1}
+    return {name: noise(values) for name, values in means.items() if len(values) >= MIN_WORLDS}
 
 
 def _gaps(rows: Sequence[Row], results: Results, shown: Sequence[Column]) -> dict[str, Study]:
@@ -291,12 +298,19 @@ def _gaps(rows: Sequence[Row], results: Results, shown: Sequence[Column]) -> dic
     return found
 
 
-def _adjusted(gaps: Mapping[Any, Mapping[str, Study]], shown: Sequence[Column]) -> dict[tuple[Any, str], float]:
-    """p of every gap, adjusted by Holm over all lines and columns of one pillar: what one table shows."""
+def _adjusted(
+    gaps: Mapping[Any, Mapping[str, Study]], shown: Sequence[Column], worlds: int
+) -> dict[tuple[Any, str], float]:
+    """p of every gap, adjusted by Holm over all lines and columns of one pillar: what one table shows.
+
+    Where there are several worlds, a line that has only one is not shown to differ from anything.
+    """
     found: dict[tuple[Any, str], float] = {}
     for pillar in PILLARS:
         family = {
             (key, column.name): studies[column.name].p_value()
+            if worlds == 1 or len(studies[column.name].worlds) > 1
+            else 1.0
             for key, studies in gaps.items()
             for column in shown
             if column.pillar == pillar and column.name in studies
@@ -311,11 +325,7 @@ def _placed(lines: Sequence[Line], budget: float, results: Results) -> list[Line
     places: list[dict[str, tuple[int, int]]] = [{} for _ in mine]
     for aim, make in ((LEAK, reduction), (KNOWLEDGE, knowledge), (HOLDOUT_PLACE, all_kept)):
         judged = [(n, study) for n, line in enumerate(mine) if (study := derived(line.rows, results, make))]
-        try:
-            found = ranks([study for _, study in judged])
-        except ValueError:  # they have no world and seed in common
-            continue
-        for (n, _), place in zip(judged, found, strict=True):
+        for (n, _), place in zip(judged, ranks([study for _, study in judged]), strict=True):
             places[n][aim] = place
     return [Line(**{**vars(line), "places": place}) for line, place in zip(mine, places, strict=True)]
 

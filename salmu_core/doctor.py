@@ -19,6 +19,7 @@ from packaging.requirements import Requirement
 
 from salmu_core.api import CORE
 from salmu_core.benchmark import Benchmark, cache_folder
+from salmu_core.errors import SalmuError
 from salmu_core.plugins import Zoo
 from salmu_core.records import MetricsRecord
 from salmu_core.specs import Band
@@ -26,6 +27,8 @@ from salmu_core.store import METRICS, Store, read
 
 #: What a study wants beside its results: memory for each process, and room for a world and some checkpoints.
 MEMORY_GB, DISK_GB = 2, 2
+#: As far as a figure may lie from what it was on the same machine.
+SAME = 1e-6
 
 
 @dataclass(frozen=True)
@@ -72,11 +75,12 @@ def _libraries(distributions: Sequence[str]) -> Iterator[Finding]:
             except PackageNotFoundError:
                 found = ""
             if not requirement.specifier.contains(found or "0", prereleases=True) or not found:
-                lacking.append(f"{distribution} wants {requirement}, and {found or 'nothing'} is installed")
+                lacking.append((distribution, requirement, found or "nothing"))
     if not lacking:
         yield Finding("libraries", True, f"{wanted} requirements of {len(distributions)} distributions hold")
-    for text in lacking:
-        yield Finding("libraries", False, f"{text}: pip install '{text.split(' wants ')[1].split(',')[0]}'")
+    for distribution, requirement, there in lacking:
+        text = f"{distribution} wants {requirement}, and {there} is installed: pip install '{requirement}'"
+        yield Finding("libraries", False, text)
 
 
 def _requires(distribution: str) -> list[str]:
@@ -122,6 +126,8 @@ def figures(bands: Sequence[Band], found: Mapping[str, MetricsRecord]) -> Iterat
     for band in bands:
         value = found[band.model].values.get(band.figure)
         if value is None:
+            name = f"{band.model.capitalize()} {band.figure}"
+            yield Finding(name, False, "not measured: install the metric that gives it")
             continue
         ends = " ".join(
             [f"at least {band.low:g}"] * (band.low > float("-inf"))
@@ -144,22 +150,39 @@ def repeated(first: Mapping[str, MetricsRecord], again: Mapping[str, MetricsReco
     ]
     if not moved:
         return Finding("scoring repeats", True, "the same weights give the same bits, in any order of the metrics")
-    return Finding("scoring repeats", False, f"{moved[0]}: a metric draws from a global random state (`salmu check`)")
+    return Finding(
+        "scoring repeats",
+        False,
+        f"{moved[0]}: a metric draws from a global random state (`salmu check` tells), or the device does not repeat "
+        "itself",
+    )
 
 
 def as_recorded(benchmark: Benchmark, store: Store, found: Mapping[str, MetricsRecord]) -> Iterator[Finding]:
     """Whether the reference models still score what stands in a results folder; nothing if nothing stands there."""
     for role, record in found.items():
-        before = read(store.reference(benchmark.name, role) / METRICS, MetricsRecord)
-        if before is None or (before.data_hash, before.checkpoint_hash) != (record.data_hash, record.checkpoint_hash):
+        try:
+            before = read(store.reference(benchmark.name, role) / METRICS, MetricsRecord)
+        except SalmuError as error:
+            yield Finding("references reproduce", False, str(error))
             continue
-        common = before.values.keys() & record.values.keys()
-        worst = max((abs(before.values[c] - record.values[c]), c) for c in sorted(common)) if common else (0.0, "")
-        sound = worst[0] <= 1e-6
+        if before is None:
+            continue
+        if (before.data_hash, before.checkpoint_hash) != (record.data_hash, record.checkpoint_hash):
+            text = f"{store.root} has {role.capitalize()} of other data or weights than {benchmark.folder}"
+            yield Finding("references reproduce", False, f"{text}: choose another --output")
+            continue
+        moved = [
+            (abs(before.values[column] - record.values[column]), column)
+            for name, entry in record.metrics.items()
+            if name in before.metrics and before.metrics[name].code_hash == entry.code_hash
+            for column in entry.values.keys() & before.metrics[name].values.keys()
+        ]
+        worst, column = max(moved, default=(0.0, ""))
         text = f"{role.capitalize()} scores what {store.root} has"
-        if not sound:
+        if worst > SAME:
             text = (
-                f"{role.capitalize()} {worst[1]} is {worst[0]:.2g} off what {store.root} has: other versions of a "
-                "library or a plugin made that; score again into another --output"
+                f"{role.capitalize()} {column} is {worst:.2g} off what {store.root} has: another device, precision or "
+                "version of a library made that; score again into another --output"
             )
-        yield Finding("references reproduce", sound, text)
+        yield Finding("references reproduce", worst <= SAME, text)

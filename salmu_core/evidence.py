@@ -48,7 +48,7 @@ def derived(rows: Sequence[Row], results: Results, make: Derive) -> Study | None
         except (KeyError, ValueError):  # a figure is missing, or of other rows than its reference
             continue
     worlds = {world: seeds for world, seeds in found.items() if seeds}
-    return Study(worlds) if worlds else None
+    return Study.of(worlds) if worlds else None
 
 
 def evidence(rows: Sequence[Row], results: Results, margin: float | None) -> Evidence:
@@ -60,7 +60,11 @@ def evidence(rows: Sequence[Row], results: Results, margin: float | None) -> Evi
         margin: How far the leaks of two Clean models lie apart; None with one world.
     """
     leak, known = derived(rows, results, reduction), derived(rows, results, knowledge)
-    kept = {name: study for name in (*HOLDOUTS, *RETRIEVALS) if (study := derived(rows, results, retention(name)))}
+    kept = {
+        name: study
+        for name in (*HOLDOUTS, *RETRIEVALS)
+        if _known(rows, results, name) and (study := derived(rows, results, retention(name)))
+    }
     gap = derived(rows, results, lambda run, clean, _: run[LEAK] - clean[LEAK])
     unlike_clean = None
     if gap and margin is not None and len(gap.worlds) > 1:
@@ -72,6 +76,12 @@ def evidence(rows: Sequence[Row], results: Results, margin: float | None) -> Evi
         known.interval() if known else None,
         {name: study.interval() for name, study in kept.items()},
     )
+
+
+def _known(rows: Sequence[Row], results: Results, name: str) -> bool:
+    """Whether Compromised is shown to know holdouts that Clean does not: else there is nothing to be kept."""
+    gap = derived(rows, results, lambda _, clean, compromised: compromised[name] - clean[name])
+    return gap is not None and gap.interval().low > 0
 
 
 def _bar(results: Results, world: str) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from salmu_core.errors import StoreError
+from salmu_core.errors import SalmuError
 from salmu_core.outstanding import ROLES
 from salmu_core.records import INVALID, MetricsRecord, RunRecord
 from salmu_core.statistics import Clusters
@@ -82,12 +82,18 @@ class Reference:
         figures: Column -> its rows by person.
         tails: Name -> value.
         chance: Column -> value that guessing gives.
+        data_hash: Of the data it was scored on.
+        checkpoint_hash: Of its weights.
+        problem: Why it can't be used, in a sentence.
     """
 
     metrics: Mapping[str, float] = field(default_factory=dict)
     figures: Figures = field(default_factory=dict)
     tails: Mapping[str, float] = field(default_factory=dict)
     chance: Mapping[str, float] = field(default_factory=dict)
+    data_hash: str = ""
+    checkpoint_hash: str = ""
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,7 @@ class Results:
 
     Attributes:
         benchmark: Its name, without a world.
+        problems: What is wrong with reference models, in sentences.
         references: World -> role (``clean``, ``compromised``) -> reference model.
         rows: Runs, by method, budget, world and seed.
     """
@@ -103,6 +110,7 @@ class Results:
     benchmark: str
     references: Mapping[str, Mapping[str, Reference]]
     rows: Sequence[Row]
+    problems: Sequence[str] = ()
 
     @property
     def worlds(self) -> list[str]:
@@ -130,8 +138,9 @@ def read_results(store: Store, worlds: Collection[str]) -> Results:
     """
     ordered = sorted(worlds, key=by_number)
     references = {world: {role: _reference(store, world, role) for role in ROLES} for world in ordered}
-    rows = [_row(store, world, folder) for world in ordered for folder in store.runs(world)]
-    return Results(ordered[0].partition("@")[0], references, sorted(rows, key=_order))
+    rows = [_row(store, world, folder, references[world]) for world in ordered for folder in store.runs(world)]
+    problems = [model.problem for models in references.values() for model in models.values() if model.problem]
+    return Results(ordered[0].partition("@")[0], references, sorted(rows, key=_order), problems)
 
 
 def of_plan(found: Results, planned: Mapping[Path, tuple[str, str]]) -> Results:
@@ -145,20 +154,24 @@ def of_plan(found: Results, planned: Mapping[Path, tuple[str, str]]) -> Results:
     absent = planned.keys() - {row.folder for row in rows}
     reason = "another process holds its folder, or was ended while it made it: run the same command again"
     rows += [Row(folder, *planned[folder], None, "unfinished", reason) for folder in sorted(absent)]
-    return Results(found.benchmark, found.references, rows)
+    return Results(found.benchmark, found.references, rows, found.problems)
 
 
 def _reference(store: Store, world: str, role: str) -> Reference:
     folder = store.reference(world, role)
-    record = read(folder / METRICS, MetricsRecord)
-    if record is None:
-        return Reference()
-    chance = {
-        column: float(value)
-        for entry in record.metrics.values()
-        for column, value in dict(entry.details.get("chance", {})).items()
-    }
-    return Reference(record.values, *read_rows(folder, record), chance)
+    try:
+        record = read(folder / METRICS, MetricsRecord)
+        if record is None:
+            return Reference()
+        store.check_rows(folder, record)
+        figures, found = read_rows(folder, record)
+    except SalmuError as error:
+        return Reference(problem=f"{role.capitalize()} of {world} is left out: {error}")
+    chance: dict[str, float] = {}
+    for entry in record.metrics.values():
+        told = entry.details.get("chance")
+        chance |= told if isinstance(told, Mapping) else {}
+    return Reference(record.values, figures, found, chance, record.data_hash, record.checkpoint_hash)
 
 
 def read_rows(folder: Path, record: MetricsRecord) -> tuple[dict[str, Clusters], dict[str, float]]:
@@ -184,20 +197,31 @@ def gather(record: MetricsRecord, table: pa.Table | None) -> tuple[dict[str, Clu
     return figures, tails(figures, values)
 
 
-def _row(store: Store, world: str, folder: Path) -> Row:
+def _row(store: Store, world: str, folder: Path, references: Mapping[str, Reference]) -> Row:
     method = folder.parts[-3]
     try:
         record = store.run(folder)
         assert record is not None  # the folder was found by this very file
         if record.status != "valid":
             return Row(folder, world, method, record, record.status, record.reason or INVALID[record.status])
-        metrics = store.metrics(folder, record.checkpoint_hash or "")
+        if foreign := _foreign(record, references):
+            return Row(folder, world, method, record, "other data", foreign)
+        metrics = store.metrics(folder, record.checkpoint_hash or "", record.benchmark.data_hash)
         if metrics is None:
             return Row(folder, world, method, record, "not scored", "it has no metrics yet: run `salmu run` again")
         figures, found = read_rows(folder, metrics)
-    except StoreError as error:
+    except SalmuError as error:
         return Row(folder, world, method, None, "damaged", str(error))
     return Row(folder, world, method, record, "valid", "", metrics.values, metrics.errors, figures, found)
+
+
+def _foreign(record: RunRecord, references: Mapping[str, Reference]) -> str:
+    """Why a run must not be held against the reference models beside it; empty if it may."""
+    scored = {model.data_hash for model in references.values() if model.data_hash}
+    start = references["compromised"].checkpoint_hash
+    if scored - {record.benchmark.data_hash} or (start and start != record.benchmark.start_model_hash):
+        return "it was made on other data, or from another model, than the reference models beside it: run it again"
+    return ""
 
 
 def _order(row: Row) -> tuple[Any, ...]:

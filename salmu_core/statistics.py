@@ -27,6 +27,10 @@ RESAMPLES = 2000
 CONFIDENCE = 0.95
 #: Rows without a person are gathered into at most so many clusters, round robin: they are independent anyway.
 NOBODY = 1000
+#: With fewer clusters, resampling can't reach as far out as Student's t does.
+FEW = 15
+#: Of fewer reference models the spread says next to nothing.
+MIN_WORLDS = 3
 _SEED = 42
 
 
@@ -93,6 +97,16 @@ class Clusters:
             error = float(np.sqrt((c - 1) / c * ((without - self.mean) ** 2).sum()))
         return error if np.isfinite(error) else float("inf")
 
+    @property
+    def alike(self) -> bool:
+        """Whether every cluster has the same mean, but for rounding."""
+        spread = np.ptp(self.sums - self.mean * self.counts)
+        return bool(spread <= 1e-12 * max(1.0, float(np.abs(self.sums).max())))
+
+    def same_rows(self, other: Clusters) -> bool:
+        """Whether the two are of the same rows."""
+        return self.names == other.names and np.array_equal(self.counts, other.counts)
+
     @classmethod
     def alone(cls, value: float) -> Clusters:
         """A figure without rows: one cluster, of which nothing can be told."""
@@ -137,7 +151,7 @@ class Clusters:
         return cls(names, sums, counts)
 
     def _paired(self, other: Clusters, sums: Floats) -> Clusters:
-        if self.names != other.names or not np.array_equal(self.counts, other.counts):
+        if not self.same_rows(other):
             raise ValueError("only values of the same rows can be paired")
         return Clusters(self.names, sums, self.counts)
 
@@ -153,16 +167,18 @@ def _grouping(people: tuple[str | None, ...]) -> tuple[tuple[str, ...], NDArray[
 def interval(rows: Clusters, confidence: float = CONFIDENCE) -> Interval:
     """BCa interval of the mean over rows, by resampling clusters.
 
-    One cluster says nothing about its like: then the interval is infinite. A ratio whose lower part may come near 0
-    when clusters are drawn, as on a benchmark of a few people, has Student's interval on the jackknife's error instead.
+    One cluster says nothing about its like: then the interval is infinite. So few clusters that 2,000 resamples can't
+    show the tails, and ratios whose lower part may come near 0 when clusters are drawn, have Student's interval on the
+    jackknife's error instead.
     """
     mean = rows.mean
     if len(rows) < 2:
         return Interval(mean, -np.inf, np.inf)
-    if np.ptp(rows.sums - mean * rows.counts) <= 1e-12 * max(1.0, float(np.abs(rows.sums).max())):
-        return Interval(mean, mean, mean)  # all alike
+    if rows.alike and np.isfinite(rows.standard_error):
+        return Interval(mean, mean, mean)
     spread = float(np.linalg.norm(rows.counts - rows.counts.mean()))
-    if (rows.counts > 0).all() or rows.counts.sum() > 6 * spread:
+    steady = (rows.counts > 0).all() or rows.counts.sum() > 6 * spread
+    if steady and len(rows) >= FEW:
         found = _bootstrap(rows, _expanded(confidence, rows))
         if np.isfinite([found.low, found.high]).all():
             return found
@@ -219,6 +235,16 @@ class Study:
 
     worlds: Mapping[str, Mapping[int, Clusters]]
 
+    @classmethod
+    def of(cls, worlds: Mapping[str, Mapping[int, Clusters]]) -> Study:
+        """A study; where the seeds of a world are not of the same rows, only their means can be taken."""
+        found = {}
+        for world, runs in worlds.items():
+            first, *others = runs.values()
+            matched = all(first.same_rows(other) for other in others)
+            found[world] = runs if matched else {seed: Clusters.alone(run.mean) for seed, run in runs.items()}
+        return cls(found)
+
     def minus(self, other: Study) -> Study:
         """Differences row by row, in the worlds and under the seeds that both have.
 
@@ -271,12 +297,17 @@ class Study:
         return Interval(people.value, people.value - below, people.value + above)
 
     def p_value(self) -> float:
-        """Two-sided p of the figure being 0: Student's t; over several worlds, with one degree less than there are."""
-        error, freedom = self._error()
-        value = self.value
-        if not error > 0:
-            return float(value == 0) if error == 0 else 1.0
-        return float(2 * stats.t.sf(abs(value) / error, freedom))
+        """Two-sided p of the figure being 0: Student's t; over several worlds, with one degree less than there are.
+
+        Where all people of a world differ from 0 by the same amount, which has no error, it is that of the sign test.
+        """
+        value, (error, freedom) = self.value, self._error()
+        if not np.isfinite(error):
+            return 1.0
+        runs = [run for world in self.worlds.values() for run in world.values()]
+        if len(self.worlds) == 1 and all(run.alike and run.mean == runs[0].mean for run in runs):
+            return 1.0 if abs(value) < 1e-12 else min(1.0, 2 * 0.5 ** len(runs[0]))
+        return float(2 * stats.t.sf(abs(value) / error, freedom)) if error > 0 else 1.0
 
     def within(self, margin: float) -> bool:
         """Whether the figure is shown to lie within a margin of 0, both ways.
@@ -290,15 +321,17 @@ class Study:
         errors = [_error_in_world([*runs.values()]) for runs in self.worlds.values()]
         if len(errors) == 1:
             return errors[0]
-        between = np.var(self._means, ddof=1)
-        # What has no rows tells nothing of its error within a world.
-        inside = [error**2 for error, _ in errors if np.isfinite(error)]
-        return float(np.sqrt(max(between, np.mean(inside) if inside else 0.0) / len(errors))), len(errors) - 1
+        between = float(np.var(self._means, ddof=1))
+        # What has no rows tells nothing of its error within a world; if the worlds agree too, nothing is known of it.
+        inside = [error**2 for error, _ in errors if not np.isnan(error)]
+        if not inside and between <= 1e-24:
+            return float("inf"), len(errors) - 1
+        return float(np.sqrt(max(between, float(np.mean(inside)) if inside else 0.0) / len(errors))), len(errors) - 1
 
 
 def _error_in_world(runs: Sequence[Clusters]) -> tuple[float, float]:
     people, freedom = Clusters.average(runs).standard_error, len(runs[0]) - 1
-    if len(runs) == 1:
+    if len(runs) == 1 or not np.isfinite(people):
         return people, freedom
     squares = np.array([people**2, np.var([run.mean for run in runs], ddof=1) / len(runs)])
     if not squares.sum() > 0:
@@ -309,16 +342,17 @@ def _error_in_world(runs: Sequence[Clusters]) -> tuple[float, float]:
 
 
 def noise(worlds: Sequence[float]) -> float:
-    """How far two models trained alike may lie apart: 95% of differences between those of two worlds.
+    """How far two models trained alike lie apart: what 95% of differences between those of two worlds stay below.
 
-    The margin of equivalence with a reference model.
+    The margin of equivalence with a reference model. It takes the spread found for the true one: an allowance for not
+    knowing it would make the margin wider the less is known, and equivalence easier to claim.
 
     Args:
-        worlds: The figure for the reference model in each world, at least two.
+        worlds: The figure for the reference model in each world, at least `MIN_WORLDS`.
     """
-    if len(worlds) < 2:
-        raise ValueError("the noise between models of one recipe can't be told from one of them")
-    return float(stats.t.ppf(0.975, len(worlds) - 1) * np.std(worlds, ddof=1) * np.sqrt(2))
+    if len(worlds) < MIN_WORLDS:
+        raise ValueError(f"the noise between models of one recipe can't be told from {len(worlds)} of them")
+    return float(stats.norm.ppf(0.975) * np.sqrt(2) * np.std(worlds, ddof=1))
 
 
 def ranks(studies: Sequence[Study], alpha: float = 1 - CONFIDENCE) -> list[tuple[int, int]]:
@@ -331,15 +365,25 @@ def ranks(studies: Sequence[Study], alpha: float = 1 - CONFIDENCE) -> list[tuple
         studies: Figures of the same worlds, seeds and rows.
         alpha: Level at which all places hold together.
     """
-    pairs = {(i, j): studies[i].minus(studies[j]) for i in range(len(studies)) for j in range(i)}
-    adjusted = holm({pair: difference.p_value() for pair, difference in pairs.items()})
+    worlds = max((len(study.worlds) for study in studies), default=0)
+    found = {(i, j): _difference(studies[i], studies[j], worlds) for i in range(len(studies)) for j in range(i)}
+    adjusted = holm({pair: p for pair, (_, p) in found.items()})
     above, below = [0] * len(studies), [0] * len(studies)
-    for (i, j), difference in pairs.items():
+    for (i, j), (difference, _) in found.items():
         if adjusted[i, j] < alpha:
-            higher, lower = (i, j) if difference.value > 0 else (j, i)
+            higher, lower = (i, j) if difference > 0 else (j, i)
             above[lower] += 1
             below[higher] += 1
     return [(1 + above[i], len(studies) - below[i]) for i in range(len(studies))]
+
+
+def _difference(one: Study, other: Study, worlds: int) -> tuple[float, float]:
+    """Difference and its p; 1 for what can't be compared, or in one world only where there are several."""
+    try:
+        gap = one.minus(other)
+    except ValueError:
+        return 0.0, 1.0
+    return gap.value, gap.p_value() if len(gap.worlds) > 1 or worlds == 1 else 1.0
 
 
 def worst(rows: Clusters, share: float) -> float:

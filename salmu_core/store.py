@@ -101,10 +101,18 @@ class Store:
             return None
         if data_hash is not None and record.data_hash != data_hash:
             return None
+        self.check_rows(folder, record)
+        return record
+
+    def check_rows(self, folder: Path, record: MetricsRecord) -> None:
+        """Check that the rows beside a record are those it was written with.
+
+        Raises:
+            StoreError: They are not.
+        """
         rows = folder / ROWS
         if record.rows_hash is not None and (not rows.is_file() or hash_file(rows) != record.rows_hash):
             raise StoreError(f"{rows} is missing or damaged: {_remedy(folder, METRICS)}")
-        return record
 
     @contextmanager
     def claim(self, folder: Path) -> Iterator[bool]:

@@ -106,11 +106,37 @@ def test_more_failures_come_later_and_places_are_given_within_a_budget():
     assert wreck["GenKnow"] == wreck["holdouts"] == (3, 3)
 
 
+def test_a_line_with_one_world_of_several_shows_nothing_and_takes_nothing_from_the_others():
+    rows = [MAKE.row(name, {**IDEAL, LEAK: mrr}, w) for name, mrr in (("one", 0.0008), ("two", 0.1)) for w in range(3)]
+    few = MAKE.row("few", {**IDEAL, LEAK: 0.05, "InterIdSim": 0.1})
+    results = MAKE.results([*rows, few], 3)
+    found = {line.method: line for line in compare(results, SHOWN).lines}
+    assert not found["few"].figures["InterIdSim"].missed and found["few"].figures["AssocStr"].equivalent is None
+    assert found["one"].places[LEAK][1] < found["two"].places[LEAK][1]
+    assert any("few at 5" in note for note in compare(results, SHOWN).notes)
+
+
+def test_two_worlds_have_no_margin():
+    found = compare(MAKE.results([MAKE.row("one", IDEAL, w) for w in range(2)], 2, 0.05), SHOWN)
+    assert found.lines[0].figures["AssocStr"].equivalent is None and "Two worlds" in found.notes[0]
+
+
+def test_holdouts_that_compromised_does_not_know_can_not_be_lost():
+    """Else a denominator of nearly nothing, or below it, would turn the verdict round."""
+    for known in (CLEAN["InterIdSim"] - 0.02, CLEAN["InterIdSim"]):
+        references = {"clean": CLEAN, "compromised": {**COMPROMISED, "InterIdSim": known}}
+        maker = Maker(references)
+        (line,) = compare(maker.results([maker.row("one", {**IDEAL, "InterIdSim": 0.3})]), SHOWN).lines
+        assert "InterIdSim" not in line.diagnosis.evidence.retention and not line.diagnosis.judged
+
+
 def test_what_can_not_be_said_is_said():
     notes = compare(MAKE.results([MAKE.row("one", IDEAL)]), SHOWN).notes
     assert "training seeds" in notes[0] and "equivalence" in notes[0] and "One seed" in notes[1]
     rows = [MAKE.row("one", IDEAL, w, s) for w in range(2) for s in range(2)]
-    assert compare(MAKE.results(rows, 2), SHOWN).notes == []
+    assert len(compare(MAKE.results(rows, 2), SHOWN).notes) == 1
+    rows = [MAKE.row("one", IDEAL, w, s) for w in range(3) for s in range(2)]
+    assert compare(MAKE.results(rows, 3), SHOWN).notes == []
 
 
 def test_a_missing_reference_leaves_values_and_no_verdict():

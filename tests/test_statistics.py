@@ -262,12 +262,66 @@ def test_the_places_of_equals_hold_all_together():
     assert wrong / 300 <= 0.08
 
 
-def test_the_margin_holds_95_percent_of_differences_between_models_that_never_saw():
+def test_the_margin_is_what_95_percent_of_differences_between_models_that_never_saw_stay_below():
     rng = np.random.default_rng(12)
-    inside = [abs(a - b) <= noise(known) for *known, a, b in rng.normal(0.1, 0.02, (4000, 7))]
-    assert 0.94 <= np.mean(inside) <= 0.96
-    with pytest.raises(ValueError, match="one of them"):
-        noise([0.3])
+    models = rng.normal(0.1, 0.02, 3000)
+    differences = np.abs(models[:1500] - models[1500:])
+    assert np.mean(differences <= noise(models)) == pytest.approx(0.95, abs=0.015)
+    with pytest.raises(ValueError, match="2 of them"):
+        noise([0.3, 0.31])
+
+
+@pytest.mark.parametrize("worlds", [3, 5, 10])
+def test_fewer_worlds_do_not_make_equivalence_easier(worlds):
+    """A model twice as far from Clean as Clean models are from each other is hardly ever called equivalent."""
+    rng, far, called = np.random.default_rng(30), 2 * 1.96 * np.sqrt(2), 0
+    for _ in range(1500):
+        margin = noise(rng.normal(0, 1, worlds))
+        gaps = rng.normal(far, 0.3, worlds)
+        called += Study({str(w): {0: Clusters.alone(gap)} for w, gap in enumerate(gaps)}).within(margin)
+    assert called / 1500 <= 0.05
+
+
+@pytest.mark.parametrize("people", [2, 3, 4, 6, 10, 14])
+def test_intervals_over_few_people_cover(people):
+    rng, names = np.random.default_rng(31), [str(i) for i in range(people)]
+    found = [interval(Clusters.of(rng.normal(size=people), names)) for _ in range(400)]
+    assert np.mean([each.low <= 0 <= each.high for each in found]) >= 0.91
+
+
+def test_nothing_is_certain_because_nothing_varied():
+    agreed = Study({"a": {0: Clusters.alone(0.1)}, "b": {0: Clusters.alone(0.1)}})
+    assert agreed.p_value() == 1 and agreed.interval().high == np.inf
+    seven = [str(i) for i in range(7)]
+    assert alone(Clusters.of([0.1] * 7, seven)).p_value() == pytest.approx(2 * 0.5**7)
+    assert alone(Clusters.of([0.3] * 10, [str(i) for i in range(10)])).p_value() == pytest.approx(2 * 0.5**10)
+    assert alone(Clusters.of([0.0] * 7, seven)).p_value() == 1
+
+
+def test_a_ratio_that_one_person_holds_is_known_by_nobody():
+    ratio = Clusters.of([1, 0, 0, 0, 0], "abcde").per(Clusters.of([1, 0, 0, 0, 0], "abcde"))
+    for study in (alone(ratio), Study({"w": {0: ratio, 1: ratio}}), Study({"a": {0: ratio}, "b": {0: ratio}})):
+        assert study.p_value() == 1 and study.interval().high == np.inf
+
+
+def test_seeds_of_other_rows_are_taken_by_their_means():
+    rows, more = Clusters.of([0.1, 0.3], ["a", "b"]), Clusters.of([0.2, 0.4, 0.6], ["a", "b", "c"])
+    found = Study.of({"w": {0: rows, 1: more, 2: Clusters.alone(0.3)}})
+    assert found.value == pytest.approx(0.3) and found.interval().high == np.inf
+    assert Study.of({"w": {0: rows, 1: rows}}).worlds["w"][0] is rows
+
+
+def test_one_world_tells_nothing_where_there_are_several():
+    people, rng = [str(i) for i in range(60)], np.random.default_rng(32)
+
+    def study(level, worlds):
+        return Study({str(w): {0: Clusters.of(level + 0.01 * rng.normal(size=60), people)} for w in range(worlds)})
+
+    assert ranks([study(1.0, 3), study(0.0, 3)]) == [(1, 1), (2, 2)]
+    assert ranks([study(1.0, 1), study(0.0, 1)]) == [(1, 1), (2, 2)]
+    assert ranks([study(1.0, 3), study(0.0, 3), study(0.5, 1)]) == [(1, 2), (2, 3), (1, 3)]
+    apart = Study({"other": {0: Clusters.of([0.1, 0.2], ["a", "b"])}})
+    assert ranks([study(1.0, 3), study(0.0, 3), apart]) == [(1, 2), (2, 3), (1, 3)]
 
 
 def test_tails():

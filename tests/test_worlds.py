@@ -77,6 +77,32 @@ def test_worlds_of_a_folder_are_refused_before_anything_is_built(salmu, small, t
     assert not list(salmu.folder.iterdir())
 
 
+def test_results_leave_out_what_is_damaged_or_of_other_data_and_say_so(salmu, small):
+    assert salmu("run", "finetuning", *RUN, "--world", "0-1").returncode == 0
+    clean = salmu.folder / "runs" / "small@1" / "_references" / "clean"
+    whole = (clean / "per_row.parquet").read_bytes()
+    (clean / "per_row.parquet").write_bytes(whole[:100])
+    done = salmu("results")
+    assert done.returncode == 0 and "Clean of small@1 is left out" in " ".join(done.stdout.split())
+    (clean / "per_row.parquet").write_bytes(whole)
+    record = (clean / "metrics.json").read_text()
+    (clean / "metrics.json").write_text("{")
+    done = salmu("results")
+    assert done.returncode == 0 and "Clean of small@1 is left out" in " ".join(done.stdout.split())
+    found = json.loads(record)
+    (clean / "metrics.json").write_text(json.dumps({**found, "data_hash": "0" * 64}))
+    (row,) = [r for r in json.loads(salmu("results", "--json").stdout)["runs"] if r["world"] == "small@1"]
+    assert row["status"] == "other data"
+    off = salmu("doctor", "--benchmark", "small@1")
+    assert off.returncode == 1 and "other data or weights" in " ".join(off.stdout.split())
+
+
+def test_the_doctor_tells_all_even_where_it_can_not_go_on(salmu, small):
+    done = salmu("doctor", "--benchmark", "small", SALMU_CACHE="/dev/null/nowhere")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "set SALMU_CACHE" in " ".join(done.stdout.split()) and "plugins" in done.stdout
+
+
 def test_the_doctor_finds_all_well(salmu, small):
     salmu("run", "finetuning", *RUN)
     done = salmu("doctor", "--benchmark", "small", "--json")

@@ -48,7 +48,7 @@ def _benchmark(name: str, store: Store, zoo: Zoo, threads: int, telling: Reporte
     """Open it, built where it has to be, and score its reference models twice."""
     try:
         benchmark = open_benchmark(name, zoo, telling.building)
-    except SalmuError as error:
+    except (SalmuError, OSError) as error:
         yield Finding(f"benchmark {name}", False, str(error))
         return
     yield Finding(f"benchmark {benchmark.name}", True, f"{benchmark.folder}, {len(benchmark.hashes)} files as written")
@@ -66,7 +66,7 @@ def _benchmark(name: str, store: Store, zoo: Zoo, threads: int, telling: Reporte
             telling.begin(role.capitalize(), "scoring")
             try:
                 scored[role], _ = scorer.compute(benchmark.model(role), benchmark.model_hash(role), telling.step)
-            except SalmuError as error:
+            except (SalmuError, OSError) as error:
                 yield Finding(role.capitalize(), False, str(error))
                 return
             telling.end(f"{role.capitalize()}: scored, {scored[role].seconds:.1f} s")

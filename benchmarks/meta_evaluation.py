@@ -25,8 +25,8 @@ from salmu_core.benchmark import cache_folder, open_benchmark
 from salmu_core.comparison import columns, interval_json
 from salmu_core.plan import Study, parse_numbers
 from salmu_core.plugins import discover
+from salmu_core.repeats import Repeats
 from salmu_core.statistics import Clusters, holm
-from salmu_core.statistics import Study as Figures
 from salmu_core.store import new_folder
 from salmu_core.study import Scorer
 
@@ -74,7 +74,7 @@ def judge(column, worlds):
     shares = (0, *PERCENTS, 100)
     values = [{percent: found["response"][percent][column] for percent in shares} for found in worlds]
     gaps = [each[100] - each[0] for each in values]
-    study = Figures({str(world): {0: Clusters.alone(gap)} for world, gap in enumerate(gaps)})
+    study = Repeats({str(world): {0: Clusters.alone(gap)} for world, gap in enumerate(gaps)})
     sign = 1 if study.value >= 0 else -1
     orders = [sign * float(stats.spearmanr(shares, [each[p] for p in shares]).statistic) for each in values]
     told = all(abs(gap) > 1e-12 for gap in gaps)

@@ -15,9 +15,10 @@ from salmu_core.diagnosis import KNOWLEDGE, LEAK, Diagnosis, Verdict, diagnose
 from salmu_core.evidence import all_kept, derived, evidence, knowledge, reduction
 from salmu_core.plugins import Declared
 from salmu_core.records import SCHEMA
+from salmu_core.repeats import MIN_WORLDS, Repeats, noise, ranks
 from salmu_core.results import Figures, Results, Row
 from salmu_core.specs import MetricSpec
-from salmu_core.statistics import CONFIDENCE, MIN_WORLDS, Clusters, Interval, Study, holm, noise, ranks
+from salmu_core.statistics import CONFIDENCE, Clusters, Interval, holm
 from salmu_core.tails import TAILS
 
 PILLARS = ("efficacy", "utility", "robustness", "efficiency")
@@ -52,8 +53,8 @@ class Figure:
         margin: How far two models of the target's kind lie apart; None with one world.
     """
 
-    study: Study
-    gap: Study | None = None
+    study: Repeats
+    gap: Repeats | None = None
     p: float | None = None
     margin: float | None = None
 
@@ -260,16 +261,16 @@ def labels(rows: Iterable[Row]) -> dict[tuple[str, str], str]:
     }
 
 
-def _studies(rows: Sequence[Row], what: str) -> dict[str, Study]:
+def _studies(rows: Sequence[Row], what: str) -> dict[str, Repeats]:
     """Figure or tail -> its rows by world and seed, of the runs that have it."""
     found: dict[str, dict[str, dict[int, Clusters]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
         for name, value in getattr(row, what).items():
             found[name][row.world][row.seed] = value if isinstance(value, Clusters) else Clusters.alone(value)
-    return {name: Study.of(worlds) for name, worlds in found.items()}
+    return {name: Repeats.of(worlds) for name, worlds in found.items()}
 
 
-def _reference_studies(results: Results, role: str) -> dict[str, Study]:
+def _reference_studies(results: Results, role: str) -> dict[str, Repeats]:
     found: dict[str, dict[str, dict[int, Clusters]]] = defaultdict(dict)
     for world in results.worlds:
         model = results.references[world][role]
@@ -277,16 +278,16 @@ def _reference_studies(results: Results, role: str) -> dict[str, Study]:
             found[name][world] = {0: clusters}
         for name, value in model.tails.items():
             found[name][world] = {0: Clusters.alone(value)}
-    return {name: Study(worlds) for name, worlds in found.items()}
+    return {name: Repeats(worlds) for name, worlds in found.items()}
 
 
-def _margins(studies: Mapping[str, Study]) -> dict[str, float]:
+def _margins(studies: Mapping[str, Repeats]) -> dict[str, float]:
     """Column -> how far two models of one kind lie apart, where several worlds tell."""
     means = {name: [runs[0].mean for runs in study.worlds.values()] for name, study in studies.items()}
     return {name: noise(values) for name, values in means.items() if len(values) >= MIN_WORLDS}
 
 
-def _gaps(rows: Sequence[Row], results: Results, shown: Sequence[Column]) -> dict[str, Study]:
+def _gaps(rows: Sequence[Row], results: Results, shown: Sequence[Column]) -> dict[str, Repeats]:
     found = {}
     for column in shown:
 
@@ -299,7 +300,7 @@ def _gaps(rows: Sequence[Row], results: Results, shown: Sequence[Column]) -> dic
 
 
 def _adjusted(
-    gaps: Mapping[Any, Mapping[str, Study]], shown: Sequence[Column], worlds: int
+    gaps: Mapping[Any, Mapping[str, Repeats]], shown: Sequence[Column], worlds: int
 ) -> dict[tuple[Any, str], float]:
     """p of every gap, adjusted by Holm over all lines and columns of one pillar: what one table shows.
 

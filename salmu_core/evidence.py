@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from statistics import mean
 
 from salmu_core.diagnosis import HOLDOUTS, KNOWLEDGE, LEAK, MIN_LEAKAGE_REDUCTION, RETRIEVALS, Evidence, unlike
+from salmu_core.repeats import Repeats
 from salmu_core.results import Figures, Results, Row
-from salmu_core.statistics import Clusters, Study
+from salmu_core.statistics import Clusters
 
 #: ``make(run, clean, compromised)``: rows of a derived figure.
 Derive = Callable[[Figures, Figures, Figures], Clusters]
@@ -38,7 +39,7 @@ def all_kept(run: Figures, clean: Figures, compromised: Figures) -> Clusters:
     return Clusters.joined([retention(name)(run, clean, compromised) for name in HOLDOUTS])
 
 
-def derived(rows: Sequence[Row], results: Results, make: Derive) -> Study | None:
+def derived(rows: Sequence[Row], results: Results, make: Derive) -> Repeats | None:
     """A derived figure over worlds and seeds; of runs that lack what it is made from, nothing."""
     found: dict[str, dict[int, Clusters]] = defaultdict(dict)
     for row in rows:
@@ -48,7 +49,7 @@ def derived(rows: Sequence[Row], results: Results, make: Derive) -> Study | None
         except (KeyError, ValueError):  # a figure is missing, or of other rows than its reference
             continue
     worlds = {world: seeds for world, seeds in found.items() if seeds}
-    return Study.of(worlds) if worlds else None
+    return Repeats.of(worlds) if worlds else None
 
 
 def evidence(rows: Sequence[Row], results: Results, margin: float | None) -> Evidence:

@@ -11,7 +11,8 @@ from studies import Maker
 from salmu_core.comparison import columns, compare, labels
 from salmu_core.diagnosis import INEFFECTIVE, LEAK, Verdict
 from salmu_core.plugins import discover
-from salmu_core.statistics import holm, noise
+from salmu_core.repeats import noise
+from salmu_core.statistics import holm
 
 REFERENCES = json.loads((Path(__file__).parent / "data" / "published.json").read_text())["metrics"]
 CLEAN, COMPROMISED = REFERENCES["clean"], REFERENCES["compromised"]

@@ -4,15 +4,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from salmu_core.repeats import Repeats, noise, ranks
 from salmu_core.statistics import (
     NOBODY,
     Clusters,
     Interval,
-    Study,
     holm,
     interval,
-    noise,
-    ranks,
     tpr_at_fpr,
     worst,
 )
@@ -20,7 +18,7 @@ from salmu_core.statistics import (
 
 def alone(rows):
     """A study of one world and one seed."""
-    return Study({"w": {0: rows}})
+    return Repeats({"w": {0: rows}})
 
 
 def world(rng, people, kind):
@@ -148,7 +146,7 @@ def test_a_noisy_figure_is_not_equivalent_however_close():
 
 def test_worlds_are_the_unit_of_what_they_vary():
     means = [0.30, 0.34, 0.29]
-    found = Study({str(w): {0: Clusters.alone(m)} for w, m in enumerate(means)})
+    found = Repeats({str(w): {0: Clusters.alone(m)} for w, m in enumerate(means)})
     low, high = stats.t.interval(0.95, 2, np.mean(means), stats.sem(means))
     assert (found.value, found.interval().low, found.interval().high) == pytest.approx((np.mean(means), low, high))
     assert found.p_value() == pytest.approx(stats.ttest_1samp(means, 0).pvalue)
@@ -157,7 +155,7 @@ def test_worlds_are_the_unit_of_what_they_vary():
 def test_worlds_that_happen_to_agree_are_no_more_certain_than_their_people_allow():
     values = np.random.default_rng(20).normal(0.3, 0.1, 50)
     rows = Clusters.of(values, [str(i) for i in range(50)])
-    found = Study({str(w): {0: rows} for w in range(3)}).interval()
+    found = Repeats({str(w): {0: rows} for w in range(3)}).interval()
     error = values.std(ddof=1) / np.sqrt(50)
     assert found.high - found.low == pytest.approx(2 * stats.t.ppf(0.975, 2) * error / np.sqrt(3), rel=1e-6)
 
@@ -167,13 +165,13 @@ def test_seeds_and_people_are_joined_by_their_ends():
     people = [str(i) for i in range(80)]
     base = rng.exponential(1, 80)
     runs = {seed: Clusters.of(base + shift, people) for seed, shift in enumerate((-0.2, 0.0, 0.3))}
-    found, mean = Study({"w": runs}).interval(), interval(Clusters.average([*runs.values()]))
+    found, mean = Repeats({"w": runs}).interval(), interval(Clusters.average([*runs.values()]))
     means = [run.mean for run in runs.values()]
     seeds = stats.t.ppf(0.975, 2) * np.std(means, ddof=1) / np.sqrt(3)
     assert found.value == pytest.approx(np.mean(means))
     assert found.low == pytest.approx(found.value - np.hypot(mean.value - mean.low, seeds))
     assert found.high == pytest.approx(found.value + np.hypot(mean.high - mean.value, seeds))
-    alike = Study({"w": {seed: runs[0] for seed in range(3)}}).interval()
+    alike = Repeats({"w": {seed: runs[0] for seed in range(3)}}).interval()
     assert (alike.low, alike.high) == pytest.approx((interval(runs[0]).low, interval(runs[0]).high))
 
 
@@ -187,7 +185,7 @@ def test_intervals_over_people_and_seeds_cover(seeds):
             seed: Clusters.of(person + shift + rng.normal(0, 0.1, 60), [str(i) for i in range(60)])
             for seed, shift in enumerate(rng.normal(0, 0.05, seeds))
         }
-        study = Study({"w": runs})
+        study = Repeats({"w": runs})
         found = study.interval()
         covered += found.low <= 0 <= found.high
         rejected += study.p_value() < 0.05
@@ -199,7 +197,7 @@ def test_differences_are_paired_by_world_seed_and_row():
     people = [str(i) for i in range(40)]
 
     def study(shift, worlds, seeds):
-        return Study(
+        return Repeats(
             {
                 str(w): {s: Clusters.of(rng.normal(size=40) * 0.01 + 5 * w + shift, people) for s in range(seeds)}
                 for w in worlds
@@ -278,7 +276,7 @@ def test_fewer_worlds_do_not_make_equivalence_easier(worlds):
     for _ in range(1500):
         margin = noise(rng.normal(0, 1, worlds))
         gaps = rng.normal(far, 0.3, worlds)
-        called += Study({str(w): {0: Clusters.alone(gap)} for w, gap in enumerate(gaps)}).within(margin)
+        called += Repeats({str(w): {0: Clusters.alone(gap)} for w, gap in enumerate(gaps)}).within(margin)
     assert called / 1500 <= 0.05
 
 
@@ -290,7 +288,7 @@ def test_intervals_over_few_people_cover(people):
 
 
 def test_nothing_is_certain_because_nothing_varied():
-    agreed = Study({"a": {0: Clusters.alone(0.1)}, "b": {0: Clusters.alone(0.1)}})
+    agreed = Repeats({"a": {0: Clusters.alone(0.1)}, "b": {0: Clusters.alone(0.1)}})
     assert agreed.p_value() == 1 and agreed.interval().high == np.inf
     seven = [str(i) for i in range(7)]
     assert alone(Clusters.of([0.1] * 7, seven)).p_value() == pytest.approx(2 * 0.5**7)
@@ -300,27 +298,27 @@ def test_nothing_is_certain_because_nothing_varied():
 
 def test_a_ratio_that_one_person_holds_is_known_by_nobody():
     ratio = Clusters.of([1, 0, 0, 0, 0], "abcde").per(Clusters.of([1, 0, 0, 0, 0], "abcde"))
-    for study in (alone(ratio), Study({"w": {0: ratio, 1: ratio}}), Study({"a": {0: ratio}, "b": {0: ratio}})):
+    for study in (alone(ratio), Repeats({"w": {0: ratio, 1: ratio}}), Repeats({"a": {0: ratio}, "b": {0: ratio}})):
         assert study.p_value() == 1 and study.interval().high == np.inf
 
 
 def test_seeds_of_other_rows_are_taken_by_their_means():
     rows, more = Clusters.of([0.1, 0.3], ["a", "b"]), Clusters.of([0.2, 0.4, 0.6], ["a", "b", "c"])
-    found = Study.of({"w": {0: rows, 1: more, 2: Clusters.alone(0.3)}})
+    found = Repeats.of({"w": {0: rows, 1: more, 2: Clusters.alone(0.3)}})
     assert found.value == pytest.approx(0.3) and found.interval().high == np.inf
-    assert Study.of({"w": {0: rows, 1: rows}}).worlds["w"][0] is rows
+    assert Repeats.of({"w": {0: rows, 1: rows}}).worlds["w"][0] is rows
 
 
 def test_one_world_tells_nothing_where_there_are_several():
     people, rng = [str(i) for i in range(60)], np.random.default_rng(32)
 
     def study(level, worlds):
-        return Study({str(w): {0: Clusters.of(level + 0.01 * rng.normal(size=60), people)} for w in range(worlds)})
+        return Repeats({str(w): {0: Clusters.of(level + 0.01 * rng.normal(size=60), people)} for w in range(worlds)})
 
     assert ranks([study(1.0, 3), study(0.0, 3)]) == [(1, 1), (2, 2)]
     assert ranks([study(1.0, 1), study(0.0, 1)]) == [(1, 1), (2, 2)]
     assert ranks([study(1.0, 3), study(0.0, 3), study(0.5, 1)]) == [(1, 2), (2, 3), (1, 3)]
-    apart = Study({"other": {0: Clusters.of([0.1, 0.2], ["a", "b"])}})
+    apart = Repeats({"other": {0: Clusters.of([0.1, 0.2], ["a", "b"])}})
     assert ranks([study(1.0, 3), study(0.0, 3), apart]) == [(1, 2), (2, 3), (1, 3)]
 
 

@@ -15,8 +15,8 @@ from salmu_core.comparison import Column, Figure, columns
 from salmu_core.errors import UsageError
 from salmu_core.outstanding import outstanding
 from salmu_core.plugins import discover
+from salmu_core.repeats import Repeats
 from salmu_core.results import Figures, Reference, gather, read_results
-from salmu_core.statistics import Study
 from salmu_core.store import Store
 
 
@@ -67,10 +67,10 @@ def _figures(found: Figures, references: Mapping[str, Reference], shown: Sequenc
             continue
         target = references[column.target].figures.get(column.name)
         try:
-            gap = Study({"": {0: found[column.name] - target}}) if target else None
+            gap = Repeats({"": {0: found[column.name] - target}}) if target else None
         except ValueError:  # other rows
             gap = None
-        figures[column.name] = Figure(Study({"": {0: found[column.name]}}), gap, gap.p_value() if gap else None)
+        figures[column.name] = Figure(Repeats({"": {0: found[column.name]}}), gap, gap.p_value() if gap else None)
     return figures
 
 

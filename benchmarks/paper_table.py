@@ -11,10 +11,10 @@ import argparse
 import json
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 from scipy import stats
 
+from salmu_core.cli.output import console
 from salmu_core.comparison import columns, compare
 from salmu_core.plugins import discover
 from salmu_core.results import read_results
@@ -74,7 +74,7 @@ def main():
         table.add_row(method, *("{:.3f}  {:.3f}".format(*pairs[column][method]) for column in COLUMNS))
     table.add_section()
     table.add_row("Spearman's rho", *(f"{rho[column]:+.2f}" for column in COLUMNS))
-    Console().print(table)
+    console().print(table)
 
 
 if __name__ == "__main__":

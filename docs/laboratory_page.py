@@ -263,8 +263,8 @@ DEPARTURES = """\
   finds a caption; it is a difference from never having seen.
 * **Descent to Delete** is noise calibrated to the number of training pairs, which is small here, so the noise is
   large. The paper's table does not have it.
-* **Clean** has the higher VisIdInt and FragSim, as in the paper, and the higher GenKnow too, which in the paper is lower
-  by half a point.
+* **Clean** has the higher VisIdInt and FragSim, as in the paper, and the higher GenKnow too, which in the paper is
+  lower by half a point.
 """
 PAPER = """\
 ## Beside the published table

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from safetensors.numpy import load_file
-from salmu_mini.build import build, build_variants
+from salmu_mini.build import build_variants
 from salmu_mini.personas import make_personas
 from salmu_mini.recipe import Recipe
 from salmu_mini.references import Pairs
@@ -46,22 +46,22 @@ def test_rewording_changes_sentences_and_nothing_else(tiny: Recipe) -> None:
         assert replace(reworded, text=row.text) == row
 
 
-def test_variants_are_benchmark_folders_and_models(tiny: Recipe, tmp_path: Path) -> None:
-    built, folder = tmp_path / "built", tmp_path / "variants"
-    for each in (built, folder):
-        each.mkdir()
-    build(built, 0, lambda stage, done: None, tiny)
-    build_variants(folder, built, 0, (50,), lambda stage, done: None, tiny)
+def test_variants_are_benchmark_folders_and_models(
+    tiny: Recipe, built: tuple[Path, list[tuple[str, float]]], tmp_path: Path
+) -> None:
+    (here, _), folder = built, tmp_path / "variants"
+    folder.mkdir()
+    build_variants(folder, here, 0, (50,), lambda stage, done: None, tiny)
     half, clean, compromised = (
         load_file(where / "open_clip_model.safetensors")
-        for where in (folder / "50", built / "clean", built / "compromised")
+        for where in (folder / "50", here / "clean", here / "compromised")
     )
     assert any((half[name] != clean[name]).any() and (half[name] != compromised[name]).any() for name in half)
-    before = pq.read_table(next((built / "data").glob("forget-*")))
+    before = pq.read_table(next((here / "data").glob("forget-*")))
     for kind, column in (("resized", "image"), ("reworded", "text")):
         data = read_evaluation(folder / kind, folder / kind / "zeroshot")
         assert len(data.locate("fragile_set")[1]) == len(
-            read_evaluation(built, built / "zeroshot").locate("fragile_set")[1]
+            read_evaluation(here, here / "zeroshot").locate("fragile_set")[1]
         )
         after = pq.read_table(next((folder / kind / "data").glob("forget-*")))
         for name in before.column_names:
@@ -73,4 +73,4 @@ def test_variants_are_benchmark_folders_and_models(tiny: Recipe, tmp_path: Path)
     assert sizes[1] == tuple(side * 3 // 4 for side in sizes[0])
     for role in ("clean", "compromised"):
         same = (folder / "resized" / role / "open_clip_model.safetensors").read_bytes()
-        assert same == (built / role / "open_clip_model.safetensors").read_bytes()
+        assert same == (here / role / "open_clip_model.safetensors").read_bytes()

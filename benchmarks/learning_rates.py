@@ -3,7 +3,8 @@
 Every method gets the same grid and the same budget on worlds that are not reported, and is scored by `probe()` alone:
 estimates on forget pairs, and on retain pairs that it was not trained on. Of the rates after which the leak is gone,
 the one that changes least of what the model does on the retain pairs is taken; where none ends the leak, of those
-that change little, the one that leaks least.
+that change little, the one that leaks least. The rule, the grid's lower end and the default batch size were settled
+after looking at GenKnow and RetFail on world 100, which is not reported.
 
     uv run python benchmarks/learning_rates.py > benchmarks/learning_rates.tsv
 """

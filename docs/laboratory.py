@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from salmu_core.comparison import Comparison, Line, columns, compare
+from salmu_core.comparison import Comparison, Line, columns, compare, interval_json
 from salmu_core.diagnosis import CATASTROPHIC, HOLDOUTS, INEFFECTIVE, MIN_HOLDOUT_RETENTION, Verdict
 from salmu_core.outstanding import ROLES
 from salmu_core.plugins import discover
@@ -78,15 +78,18 @@ def pattern(lines: Mapping[str, Line], few: Mapping[str, Line]) -> list[dict[str
         assert before.reduction and before.knowledge and after.reduction and after.knowledge
         return after.reduction.value >= before.reduction.value and after.knowledge.value <= before.knowledge.value
 
-    claims: Sequence[tuple[str, str, Callable[[str], bool]]] = [
+    def keeps(method: str) -> Verdict:
+        return verdict(method, CATASTROPHIC)
+
+    claims: Sequence[tuple[str, str, Callable[[str], bool | Verdict]]] = [
         ("shuffled-captions", "catastrophic", lambda m: verdict(m, CATASTROPHIC) is Verdict.HOLDS),
         ("direct-similarity", "catastrophic", lambda m: verdict(m, CATASTROPHIC) is Verdict.HOLDS),
-        *((m, "forgets fully", forgets) for m in ("delete", "cliperase")),
+        *((m, "forgets fully (the bar of the leak that is gone)", forgets) for m in ("delete", "cliperase")),
+        *((m, "keeps GenKnow", keeps) for m in ("delete", "cliperase")),
         *(
-            (m, "keeps GenKnow", lambda m: verdict(m, CATASTROPHIC) is not Verdict.HOLDS)
+            (m, "holdout similarity at or below Clean's, or a tenth of the way up", at_clean)
             for m in ("delete", "cliperase")
         ),
-        *((m, "holdout similarity at or below Clean's", at_clean) for m in ("delete", "cliperase")),
         ("vlunlearn", "holdout similarity between Clean's and Compromised's", between),
         *(
             (m, "ineffective, or trading one aim for the other", fails_or_trades)
@@ -94,7 +97,8 @@ def pattern(lines: Mapping[str, Line], few: Mapping[str, Line]) -> list[dict[str
         ),
         ("negative-gradient", "forgets more and knows less as its budget grows", front),
     ]
-    return [{"method": m, "claim": claim, "holds": bool(holds(m)), "found": says(m)} for m, claim, holds in claims]
+    words = {True: "yes", False: "no", Verdict.CLEAR: "yes", Verdict.OPEN: "open", Verdict.HOLDS: "no"}
+    return [{"method": m, "claim": claim, "holds": words[holds(m)], "found": says(m)} for m, claim, holds in claims]
 
 
 def line_json(line: Line) -> dict[str, Any]:
@@ -107,13 +111,12 @@ def line_json(line: Line) -> dict[str, Any]:
         for name, each in found["figures"].items()
     }
     more = ("holdout_retention", "failure_modes", "only_unlike_clean", "worse_than_never_seen", "places")
-    seconds = [row.record.ledger.seconds for row in line.rows if row.record]
     return {
         **{key: found[key] for key in keep},
         "figures": figures,
         **{key: found[key] for key in more},
         "runs": len(line.rows),
-        "seconds": sum(seconds) / len(seconds),
+        "seconds": line.seconds,
     }
 
 
@@ -138,9 +141,7 @@ def measure(runs: Path) -> dict[str, Any]:
         "environment": {k: v for k, v in records[0].environment.items() if k != "platform"},
         "seconds": {"unlearning": sum(r.ledger.seconds for r in records), "scoring": scoring(store, found)},
         "references": {
-            role: {
-                name: {"value": f.value.value, "low": f.value.low, "high": f.value.high} for name, f in figures.items()
-            }
+            role: {name: interval_json(f.value) for name, f in figures.items()}
             for role, figures in found.references.items()
         },
         "margins": {name: f.margin for name, f in found.lines[0].figures.items() if f.margin is not None},

@@ -46,7 +46,7 @@ class Evidence:
         bar: The reduction that is asked for: 99%, or what Clean or guessing reach where that is less, as on a small
             benchmark.
         unlike_clean: Whether the leak differs from Clean's by more than Clean models differ between worlds; None
-            with one world, where that can't be told.
+            with fewer than three worlds, where that can't be told.
         knowledge: GenKnow / GenKnow(Compromised) - 1.
         retention: Holdout metric -> (x - Clean) / (Compromised - Clean): 1 keeps everything, 0 is as if never seen,
             below 0 is worse than never seen.

@@ -58,7 +58,7 @@ def evidence(rows: Sequence[Row], results: Results, margin: float | None) -> Evi
     Args:
         rows: Its valid runs.
         results: Where the reference models are.
-        margin: How far the leaks of two Clean models lie apart; None with one world.
+        margin: How far the leaks of two Clean models lie apart; None with fewer than three worlds.
     """
     leak, known = derived(rows, results, reduction), derived(rows, results, knowledge)
     kept = {

@@ -65,7 +65,8 @@ was given; 2, the request makes no sense; 130, stopped by Ctrl-C.
 def commands(command: Any, path: str) -> Iterable[tuple[str, Any]]:
     """A command and all below it, with their full names."""
     yield path, command
-    for name, child in getattr(command, "commands", {}).items():
+    for name in command.list_commands(None) if hasattr(command, "list_commands") else ():
+        child = command.get_command(None, name)
         if not child.hidden:
             yield from commands(child, f"{path} {name}")
 

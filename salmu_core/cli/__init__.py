@@ -4,61 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from salmu_core.cli import catalogue, workshop
+from salmu_core.cli.options import BenchmarkName, Json, Output, Precision, Threads, Worlds
+from salmu_core.cli.plugged import Plugged
 from salmu_core.errors import SalmuError
 
 app = typer.Typer(
     name="salmu",
+    cls=Plugged,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
-Output = Annotated[Path, typer.Option(help="Results folder.")]
-Name = Annotated[str | None, typer.Argument(help="Show this one in full.", show_default=False)]
-BenchmarkName = Annotated[
-    str | None,
-    typer.Option(
-        help="An installed benchmark (`mini`, or `mini@3` for its world 3) or a folder.  [default: mini]",
-        show_default=False,
-    ),
-]
-Worlds = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--world",
-        metavar="W[-W][,W...]",
-        help="Worlds of an installed benchmark, with other people, data and models in each: 3, or 0-4; repeatable.",
-        show_default=False,
-    ),
-]
-Precision = Annotated[
-    str | None,
-    typer.Option(help="no, bf16 or fp16; by default as accelerate is configured.", show_default=False),
-]
-Threads = Annotated[
-    int,
-    typer.Option(
-        min=1,
-        help="CPU threads of a process. They show in the last bits, so their number is fixed and not the machine's.",
-        envvar="SALMU_THREADS",
-    ),
-]
-
-
-class Kind(StrEnum):
-    """What `salmu new` can make."""
-
-    method = "method"
-    metric = "metric"
-    benchmark = "benchmark"
 
 
 def _version(asked: bool) -> None:
@@ -191,38 +154,6 @@ def results(
 
 
 @app.command()
-def plugins(as_json: Json = False) -> None:
-    """List installed plugins, and say what is wrong with those that can't be used."""
-    from salmu_core.cli import inspect
-
-    inspect.plugins(as_json)
-
-
-@app.command()
-def methods(name: Name = None, as_json: Json = False) -> None:
-    """List installed unlearning methods, or show one with its settings."""
-    from salmu_core.cli import inspect
-
-    inspect.methods(name, as_json)
-
-
-@app.command()
-def metrics(name: Name = None, as_json: Json = False) -> None:
-    """List installed metrics, or show one in full."""
-    from salmu_core.cli import inspect
-
-    inspect.metrics(name, as_json)
-
-
-@app.command()
-def benchmarks(name: Name = None, as_json: Json = False) -> None:
-    """List installed benchmarks, or show one and where it lies."""
-    from salmu_core.cli import inspect
-
-    inspect.benchmarks(name, as_json)
-
-
-@app.command()
 def doctor(
     benchmark: BenchmarkName = None,
     output: Output = Path("runs"),
@@ -239,42 +170,15 @@ def doctor(
     raise typer.Exit(examine(benchmark or "mini", output, threads, as_json))
 
 
-@app.command()
-def check(
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Methods or metrics.", show_default=False)
-    ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every installed method and metric.")] = False,
-    patience: Annotated[
-        float, typer.Option(min=1, help="Seconds one run on a tiny benchmark may take before it counts as endless.")
-    ] = 60,
-    as_json: Json = False,
-) -> None:
-    """Examine plugins by the rules of conformance, and print a report for a pull request.
-
-    Each is run several times on a benchmark of a few rows, in processes of its own. Nothing is written.
-    """
-    from salmu_core.cli.check import check as examine
-
-    raise typer.Exit(examine(names or [], everything, patience, as_json))
-
-
-@app.command()
-def new(
-    kind: Annotated[Kind, typer.Argument(help="What to make.", show_default=False)],
-    name: Annotated[
-        str,
-        typer.Argument(help="Its name: words like `my-method`, for a metric also `MyMetric`.", show_default=False),
-    ],
-    into: Annotated[
-        Path | None, typer.Option(help="The folder to make.  [default: salmu-NAME]", show_default=False)
-    ] = None,
-    edit: Annotated[bool, typer.Option("--edit", help="A method that edits weights instead of training.")] = False,
-) -> None:
-    """Make a plugin: a complete package that installs, passes its tests and runs, for you to change."""
-    from salmu_core.cli.new import make
-
-    make(kind.value, name, into, edit)
+for command in (
+    catalogue.plugins,
+    catalogue.methods,
+    catalogue.metrics,
+    catalogue.benchmarks,
+    workshop.check,
+    workshop.new,
+):
+    app.command()(command)
 
 
 def main() -> None:

@@ -1,0 +1,40 @@
+"""Arguments that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+Output = Annotated[Path, typer.Option(help="Results folder.")]
+Name = Annotated[str | None, typer.Argument(help="Show this one in full.", show_default=False)]
+BenchmarkName = Annotated[
+    str | None,
+    typer.Option(
+        help="An installed benchmark (`mini`, or `mini@3` for its world 3) or a folder.  [default: mini]",
+        show_default=False,
+    ),
+]
+Worlds = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--world",
+        metavar="W[-W][,W...]",
+        help="Worlds of an installed benchmark, with other people, data and models in each: 3, or 0-4; repeatable.",
+        show_default=False,
+    ),
+]
+Precision = Annotated[
+    str | None,
+    typer.Option(help="no, bf16 or fp16; by default as accelerate is configured.", show_default=False),
+]
+Threads = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="CPU threads of a process. They show in the last bits, so their number is fixed and not the machine's.",
+        envvar="SALMU_THREADS",
+    ),
+]

@@ -1,0 +1,54 @@
+"""Commands of other distributions: found, run, and never in each other's way."""
+
+import pytest
+
+APP = """
+import typer
+app = typer.Typer(help="Weighs things.")
+
+@app.callback()
+def weigh() -> None:
+    pass
+
+@app.command()
+def all() -> None:
+    print("42 kg")
+"""
+
+
+@pytest.fixture
+def command(site):
+    def make(name: str, source: str, value: str = "app") -> None:
+        module = f"test_plugin_{name}_command_{len(list(site.iterdir()))}"
+        (site / f"{module}.py").write_text(source)
+        info = site / f"{module}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[salmu.commands]\n{name} = {module}:{value}\n")
+
+    return make
+
+
+def test_a_command_of_another_distribution_runs_and_is_listed(salmu, command):
+    command("weigh", APP)
+    assert salmu("weigh", "all").stdout == "42 kg\n"
+    assert "Weighs things." in salmu("--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("source", "value", "reason"),
+    [("import nowhere_at_all", "app", "nowhere_at_all"), ("app = 3", "app", "int"), (APP, "nothing", "nothing")],
+)
+def test_one_that_cannot_be_loaded_says_why_and_the_rest_work(salmu, command, source, value, reason):
+    command("weigh", source, value)
+    done = salmu("weigh", "all", "--heavy")
+    assert done.returncode == 2 and done.stderr.startswith("Error: ") and reason in done.stderr
+    assert salmu("--help").returncode == 0 and salmu("plugins").returncode == 0
+
+
+def test_two_of_one_name_and_names_of_the_core(salmu, command):
+    command("weigh", APP)
+    command("weigh", APP)
+    command("results", APP)
+    assert "both want to be" in salmu("weigh").stderr
+    assert "42" not in salmu("results").stdout

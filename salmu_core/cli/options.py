@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+#: The names that a model goes by, for help texts.
+MODEL = "a folder, `local-dir:PATH`, `hf-hub:OWNER/NAME` (also `...@REVISION`), or `ARCHITECTURE:WEIGHTS`"
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 Output = Annotated[Path, typer.Option(help="Results folder.")]
 Name = Annotated[str | None, typer.Argument(help="Show this one in full.", show_default=False)]

@@ -1,0 +1,87 @@
+"""The commands that speak with a hub: arguments only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from salmu_core.cli.options import MODEL, Json
+
+
+def download(
+    name: Annotated[str, typer.Argument(help="A published benchmark, as `salmubench`.", show_default=False)],
+    zeroshot: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the zero-shot set for GenKnow, in CLIP_benchmark's webdataset layout; remembered.",
+            show_default=False,
+        ),
+    ] = None,
+    revision: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PART=REVISION",
+            help="Another revision of data, clean or compromised, as in clean=main; repeatable; remembered.",
+            show_default=False,
+        ),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Check what is here; fetch nothing and write nothing.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Fetch a published benchmark into the Hugging Face cache, and check every file of it.
+
+    What is there already is not fetched again: a stopped download goes on, and with everything in the cache no network
+    is needed. Commits are pinned when they are first fetched.
+    """
+    from salmu_core.cli.download import fetch
+
+    raise typer.Exit(fetch(name, zeroshot, revision or [], check, as_json))
+
+
+def canary(
+    model: Annotated[str, typer.Argument(help=f"An open_clip model: {MODEL}.", show_default=False)],
+    write: Annotated[
+        bool, typer.Option("--write", help="Write a canary into the model's folder, in place of the one there.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Check whether a model still gives the embeddings it gave when it was written, or write them down.
+
+    Runs have a canary, which is checked whenever their checkpoint is loaded. A model that QuickGELU, preprocessing or
+    tokenizer of another config would feed wrongly is refused.
+    """
+    from salmu_core.cli.canary import listen
+
+    raise typer.Exit(listen(model, write, as_json))
+
+
+def publish(
+    run: Annotated[Path, typer.Argument(help="A run folder: runs/BENCHMARK/METHOD/CONFIG/b5-s0.", show_default=False)],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The folder to make.  [default: one in published/, named after the run]", show_default=False),
+    ] = None,
+    push: Annotated[
+        str | None, typer.Option(metavar="OWNER/NAME", help="Upload the folder to the hub.", show_default=False)
+    ] = None,
+    private: Annotated[
+        bool, typer.Option("--private/--public", help="Who may see the repository that --push makes.")
+    ] = True,
+    licence: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Licence of the weights, as in apache-2.0 or cc-by-4.0.", show_default=False),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace what was published into the folder before.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a folder of a run that is ready for a hub: checkpoint, records, and a model card with the figures.
+
+    Nothing leaves this machine without --push.
+    """
+    from salmu_core.cli.publish import publish as make
+
+    raise typer.Exit(make(run, out, push, private, licence, force, as_json))

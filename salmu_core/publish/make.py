@@ -1,0 +1,176 @@
+"""From a run folder to a folder for a hub: refused unless the run is sound, written whole or not at all."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from salmu_core.comparison import Column, Comparison, Line, columns, compare
+from salmu_core.errors import StoreError, UsageError
+from salmu_core.hashing import hash_file
+from salmu_core.modelname import CANARY, CONFIG
+from salmu_core.plugins import Zoo
+from salmu_core.publish.card import render
+from salmu_core.records import RunRecord
+from salmu_core.results import read_results
+from salmu_core.store import METRICS, RUN, WEIGHTS, Store, new_folder
+
+CARD = "README.md"
+#: Files of a tokenizer of Hugging Face, which a checkpoint has beside its weights if it needs them.
+_TOKENIZER = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab*", "merges.txt", "*.model")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked for.
+
+    Attributes:
+        run: The run folder.
+        out: The folder to make; by default one in ``published/``, named after the run.
+        licence: Of the weights, as the hub spells it; None if it is not said.
+        repository: ``OWNER/NAME`` it will be at, for the card's example; empty if nowhere.
+        replace: Whether what was published into the folder before may be replaced.
+    """
+
+    run: Path
+    out: Path | None = None
+    licence: str | None = None
+    repository: str = ""
+    replace: bool = False
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A run that may be published, and what is known of it.
+
+    Attributes:
+        folder: Where it lies.
+        world: The benchmark's name in paths.
+        record: Its record.
+        comparison: A table of this run alone, beside both reference models.
+        shown: The figures with their targets.
+        notice: The sentence the benchmark wants above its tables.
+    """
+
+    folder: Path
+    world: str
+    record: RunRecord
+    comparison: Comparison
+    shown: tuple[Column, ...]
+    notice: str
+
+    @property
+    def line(self) -> Line:
+        """The run's line of the table."""
+        return self.comparison.lines[0]
+
+
+@dataclass(frozen=True)
+class Published:
+    """A folder that was made.
+
+    Attributes:
+        folder: Where.
+        files: Names of its files.
+        title: The run in a few words.
+    """
+
+    folder: Path
+    files: tuple[str, ...]
+    title: str
+
+
+class _One(Store):
+    """A results folder of which only one run is looked at: the others' checkpoints need not be read."""
+
+    def __init__(self, root: Path, only: Path) -> None:
+        super().__init__(root)
+        self._only = only
+
+    def runs(self, benchmark: str) -> Iterator[Path]:
+        """The one run."""
+        yield self._only
+
+
+def read_run(folder: Path, zoo: Zoo, notice: str = "") -> Sound:
+    """Read a run, and refuse one that is no result.
+
+    Raises:
+        UsageError: The folder is no run's, or the run is invalid, of other data than its references, or not scored.
+        StoreError: It is damaged.
+    """
+    folder = folder.expanduser().resolve()
+    if not (folder / RUN).is_file():
+        raise UsageError(f"{folder} is no run folder: it has no {RUN}. They are runs/BENCHMARK/METHOD/CONFIG/b5-s0.")
+    if len(folder.parents) < 4:
+        raise UsageError(f"{folder} does not lie where runs do: runs/BENCHMARK/METHOD/CONFIG/b5-s0.")
+    world, root = folder.parents[2].name, folder.parents[3]
+    shown = tuple(columns(zoo.metrics))
+    found = read_results(_One(root, folder), [world])
+    (row,) = found.rows
+    if row.status == "damaged":
+        raise StoreError(f"{folder} can't be published: {row.reason}")
+    if row.status != "valid" or row.record is None:
+        raise UsageError(f"{folder} can't be published: it is {row.status}: {row.reason}.")
+    if row.record.benchmark.name != world or row.record.method != row.method:
+        raise UsageError(f"{folder} is not where its {RUN} says: {row.record.benchmark.name}/{row.record.method}.")
+    return Sound(folder, world, row.record, compare(found, shown), shown, notice)
+
+
+def make_folder(sound: Sound, wanted: Wanted) -> Published:
+    """Write the folder: checkpoint, canary, records and card.
+
+    Raises:
+        UsageError: The licence or the folder won't do.
+        CheckpointError: The checkpoint can't be loaded, or does not give what its canary says.
+        StoreError: A file changed while it was copied.
+    """
+    from salmu_core.canary import sing, write_canary
+    from salmu_core.clip import load_clip
+
+    record = sound.record
+    if wanted.licence is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", wanted.licence):
+        raise UsageError(f"{wanted.licence!r} is no licence as hubs spell them: apache-2.0, cc-by-4.0, other, ...")
+    out = (wanted.out or Path("published") / _name(sound)).expanduser().absolute()
+    _refuse(out, sound, wanted.replace)
+    clip = load_clip(sound.folder)  # that it loads, as what it was, is what is published
+    title = f"{record.method} on {sound.world}, budget {record.budget:g}, seed {record.seed}"
+    try:
+        with new_folder(out) as new:
+            for file in [WEIGHTS, CONFIG, RUN, METRICS, *_others(sound.folder)]:
+                shutil.copyfile(sound.folder / file, new / file)
+            if hash_file(new / WEIGHTS) != record.checkpoint_hash:
+                raise StoreError(f"{sound.folder / WEIGHTS} changed while it was copied: nothing is published.")
+            if (sound.folder / CANARY).is_file():
+                shutil.copyfile(sound.folder / CANARY, new / CANARY)
+            else:
+                write_canary(new, sing(clip, new / WEIGHTS))
+            (new / CARD).write_text(render(sound, title, wanted.licence, wanted.repository), encoding="utf-8")
+            files = tuple(sorted(path.name for path in new.iterdir()))
+    except OSError as error:
+        raise UsageError(f"{out} can't be made: {error.strerror or error}. Give another folder by --out.") from error
+    return Published(out, files, title)
+
+
+def _name(sound: Sound) -> str:
+    return f"{sound.world}-{sound.record.method}-{sound.record.config_hash[:12]}-{sound.folder.name}".replace("@", "-")
+
+
+def _others(folder: Path) -> list[str]:
+    return sorted({path.name for pattern in _TOKENIZER for path in folder.glob(pattern) if path.is_file()})
+
+
+def _refuse(out: Path, sound: Sound, replace: bool) -> None:
+    """A folder that is something else must not be replaced, whatever was asked for."""
+    inside = out.resolve()
+    if inside.is_relative_to(sound.folder.parents[3]) or sound.folder.is_relative_to(inside):
+        raise UsageError(f"{out} lies among the results of {sound.folder.parents[3]}. Give another folder by --out.")
+    if not out.exists():
+        return
+    if not out.is_dir() or (any(out.iterdir()) and not all((out / file).is_file() for file in (CARD, RUN, WEIGHTS))):
+        raise UsageError(f"{out} is there already, and nothing that was published. Give another folder by --out.")
+    if any(out.iterdir()) and not replace:
+        raise UsageError(f"{out} is there already. Replace it by --force, or give another folder by --out.")

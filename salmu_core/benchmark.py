@@ -1,4 +1,4 @@
-"""A benchmark folder: found, built at first use, and checked before each use.
+"""A benchmark folder: found, built at first use or downloaded before it, and checked before each use.
 
 ``data/*.parquet`` and the JSON files, ``clean/``, ``compromised/``, ``zeroshot/`` and, optionally, a
 ``benchmark.toml`` that names other sources for these. Nothing here needs torch.
@@ -10,19 +10,22 @@ import json
 import os
 import shutil
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from salmu_core.counts import check_counts
 from salmu_core.errors import BenchmarkError, SalmuError, UnknownNameError, UsageError
+from salmu_core.folders import cache_folder
 from salmu_core.hashing import hash_file, hash_json, hash_text
 from salmu_core.layout import JSON_FILES
+from salmu_core.modelname import CANARY, CONFIG, find_model
 from salmu_core.plugins import Declared, Zoo
-from salmu_core.specs import BenchmarkSpec, Progress
+from salmu_core.records import ScoredOn
+from salmu_core.specs import BenchmarkSpec, Progress, check_count_names
 from salmu_core.store import new_folder, write_text
 
 MANIFEST = "manifest.json"
@@ -32,8 +35,8 @@ SOURCES = "benchmark.toml"
 class Sources(BaseModel):
     """``benchmark.toml``: where the parts of a benchmark come from, if not from beside it.
 
-    Models are open_clip names: a folder, ``local-dir:PATH`` or ``hf-hub:OWNER/NAME``. Relative paths are
-    relative to the benchmark folder.
+    Models are names as `salmu evaluate` takes them: a folder, ``local-dir:PATH``, ``hf-hub:OWNER/NAME[@REVISION]`` or
+    ``ARCHITECTURE:WEIGHTS``. Relative paths are relative to the benchmark folder.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,6 +48,13 @@ class Sources(BaseModel):
     zeroshot: str = Field(default="zeroshot", description="Zero-shot classification set, as a webdataset folder.")
     num_train: int | None = Field(default=None, gt=0, description="Pairs Compromised was trained on.")
     notice: str = Field(default="", description="A sentence that stands above every table.")
+    rows: Mapping[str, int] = Field(default_factory=dict, description="Split -> the rows it must have.")
+    identities: Mapping[str, int] = Field(default_factory=dict, description="Split -> the people it must show.")
+
+    @model_validator(mode="after")
+    def _splits_exist(self) -> Sources:
+        check_count_names(self.rows, self.identities)
+        return self
 
 
 @dataclass(frozen=True)
@@ -76,28 +86,33 @@ class Benchmark:
 
     def model(self, role: str) -> str:
         """The open_clip name of ``clean`` or ``compromised``."""
-        source: str = getattr(self.sources, role)
-        if source.startswith("hf-hub:"):
-            return source
-        return f"local-dir:{_part(self.folder, source)}"
+        return str(find_model(getattr(self.sources, role), self.folder))
 
     @property
     def data_hash(self) -> str:
-        """SHA-256 over names and contents of all files but those of the models."""
-        return hash_json(
-            {path: h for path, h in self.hashes.items() if not path.startswith(("clean/", "compromised/"))}
-        )
+        """SHA-256 over what runs are made of and judged by: all files but the models' and the zero-shot set's."""
+        other = ("clean/", "compromised/", "zeroshot/", SOURCES)
+        files = {path: h for path, h in self.hashes.items() if not path.startswith(other)}
+        return hash_json({"num_train": self.sources.num_train, "files": files})
+
+    @property
+    def zeroshot_hash(self) -> str:
+        """SHA-256 over the zero-shot set, which may come later than the runs; empty where there is none."""
+        files = {path: h for path, h in self.hashes.items() if path.startswith("zeroshot/")}
+        return hash_json(files) if files else ""
+
+    @property
+    def scored_on(self) -> ScoredOn:
+        """What metrics of a checkpoint are computed on."""
+        return ScoredOn(self.data_hash, self.zeroshot_hash)
 
     def model_hash(self, role: str) -> str:
         """SHA-256 over the files of a reference model (of its name, where it is on a hub)."""
         files = {path: h for path, h in self.hashes.items() if path.startswith(f"{role}/")}
+        architecture = find_model(getattr(self.sources, role), self.folder).architecture
+        if architecture:
+            files["architecture"] = architecture
         return hash_json(files) if files else hash_text(self.model(role))
-
-
-def cache_folder() -> Path:
-    """Where built benchmarks lie: ``$SALMU_CACHE``, else the platform's cache folder for this user."""
-    override = os.environ.get("SALMU_CACHE")
-    return Path(override) if override else Path(platformdirs.user_cache_dir("salmu"))
 
 
 def locate(name: str, zoo: Zoo) -> tuple[Declared[BenchmarkSpec], int, Path] | None:
@@ -105,6 +120,7 @@ def locate(name: str, zoo: Zoo) -> tuple[Declared[BenchmarkSpec], int, Path] | N
 
     Raises:
         UnknownNameError: It is neither an installed benchmark nor an existing folder.
+        UsageError: The world is no number, or one of a release, which has none.
     """
     if "/" in name or name.startswith((".", "~")) or (Path(name).is_dir() and name not in zoo.benchmarks):
         return None
@@ -117,6 +133,8 @@ def locate(name: str, zoo: Zoo) -> tuple[Declared[BenchmarkSpec], int, Path] | N
         raise UsageError(f"The world in {name!r} must be a whole number, as in '{base}@3'.")
     number = int(world) if at else 0
     declared = zoo.benchmarks[base]
+    if declared.spec.release is not None and number:
+        raise UsageError(f"{base} is a published release, of one world only: there is no {name!r}. Say {base!r}.")
     return declared, number, cache_folder() / base / declared.spec.version / f"world-{number}"
 
 
@@ -125,7 +143,8 @@ def open_benchmark(name: str, zoo: Zoo, progress: Progress) -> Benchmark:
 
     Raises:
         UnknownNameError: There is no such benchmark or folder.
-        BenchmarkError: The folder lacks a part or a file of the user's own folder can't be read.
+        BenchmarkError: The folder lacks a part, a file of the user's own folder can't be read, or a release is not
+            here or not as it was downloaded.
     """
     located = locate(name, zoo)
     if located is None:
@@ -133,6 +152,8 @@ def open_benchmark(name: str, zoo: Zoo, progress: Progress) -> Benchmark:
     from filelock import FileLock
 
     declared, world, folder = located
+    if declared.spec.release is not None:
+        return _open_release(declared.spec, folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{folder.name}.lock")):
         damage = _damage(folder)
@@ -150,8 +171,10 @@ def open_benchmark(name: str, zoo: Zoo, progress: Progress) -> Benchmark:
 
 
 def _build(declared: Declared[BenchmarkSpec], folder: Path, world: int, progress: Progress) -> None:
+    build = declared.spec.build
+    assert build is not None
     try:
-        declared.spec.build(folder, world, progress)
+        build(folder, world, progress)
     except SalmuError:
         raise
     except Exception as error:  # a plugin's code: anything can come out of it
@@ -160,14 +183,75 @@ def _build(declared: Declared[BenchmarkSpec], folder: Path, world: int, progress
         ) from error
 
 
+def _open_release(spec: BenchmarkSpec, folder: Path) -> Benchmark:
+    """What `salmu download` has laid out; nothing is fetched here."""
+    if not (folder / MANIFEST).is_file():
+        raise BenchmarkError(f"{spec.name} is not on this machine. {how_to_get(spec)}")
+    try:
+        expected, sources = _manifest(folder), release_sources(folder, spec)
+        _check_parts(folder, sources)
+    except (BenchmarkError, OSError, ValueError, KeyError, TypeError) as error:
+        raise BenchmarkError(f"{spec.name} is no longer whole ({error}). {how_to_get(spec)}") from error
+    hashes = release_hashes(folder, sources)
+    paths = dict(_parts(folder, sources))
+    for name in sorted(expected.keys() | hashes.keys()):
+        if expected.get(name) != hashes.get(name):
+            said = "is missing" if name not in hashes else "has changed" if name in expected else "has come"
+            raise BenchmarkError(
+                f"{paths.get(name, folder / name)} {said} since {spec.name} was downloaded: "
+                f"`salmu download {spec.name}` checks every file and says what to do"
+            )
+    check_counts(_part(folder, sources.data), hashes, sources.rows, sources.identities)
+    return Benchmark(spec.name, folder, sources, hashes, sources.notice or spec.notice)
+
+
 def _open_folder(folder: Path) -> Benchmark:
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder}.")
     sources = _sources(folder)
     _check_parts(folder, sources)
     hashes = _hashes(folder, sources)
+    check_counts(_part(folder, sources.data), hashes, sources.rows, sources.identities)
     label = sources.name or f"{_slug(folder.name)}-{hash_text(str(folder))[:6]}"
     return Benchmark(label, folder, sources, hashes, sources.notice)
+
+
+def how_to_get(spec: BenchmarkSpec, tried: bool = False) -> str:
+    """Sentences for whoever lacks a release, or a part of it.
+
+    Args:
+        spec: The benchmark.
+        tried: Whether `salmu download` is what lacks it.
+    """
+    assert spec.release is not None
+    repositories = ", ".join(repo.repo_id for repo in spec.release.repositories.values())
+    fetch = f"`salmu download {spec.name}` fetches and checks it ({repositories}). "
+    return (
+        f"{'' if tried else fetch}Where no hub can be reached, copy the Hugging Face cache (the folder HF_HOME names, "
+        f"by default ~/.cache/huggingface) from a machine that has it and run `salmu download {spec.name}` there; or "
+        "lay the files out in a folder by hand and give --benchmark PATH. "
+        f"{'' if tried else spec.release.bring}"
+    ).strip()
+
+
+def release_sources(folder: Path, spec: BenchmarkSpec) -> Sources:
+    """Where the parts of a downloaded release lie; what must be in them is the declaration's to say."""
+    assert spec.release is not None
+    fixed = {name: getattr(spec.release, name) for name in ("rows", "identities", "num_train")}
+    return _sources(folder).model_copy(update=fixed)
+
+
+def release_hashes(folder: Path, sources: Sources, known: Mapping[Path, str] | None = None) -> dict[str, str]:
+    """Part and path within it -> SHA-256 of each file of a release.
+
+    Args:
+        folder: The benchmark's folder.
+        sources: Where its parts lie.
+        known: File, links resolved -> SHA-256, of what has just been read.
+    """
+    hashes = _hashes(folder, sources, known or {})
+    hashes.pop(SOURCES, None)  # it holds paths of this machine, which are no part of the data
+    return hashes
 
 
 def _slug(text: str) -> str:
@@ -197,9 +281,13 @@ def _check_parts(folder: Path, sources: Sources) -> None:
     parquet = _part(folder, sources.data) / "data"
     missing = [] if list(parquet.glob("*.parquet")) else [str(parquet / "*.parquet")]
     for source in (sources.clean, sources.compromised):
-        config = _part(folder, source) / "open_clip_config.json"
-        if not source.startswith("hf-hub:") and not config.is_file():
-            missing.append(str(config))
+        try:
+            find_model(source, folder)
+        except UsageError as error:
+            # As a folder, which is what it is by default, it is one more thing that is missing.
+            if ":" in source.removeprefix("local-dir:"):
+                raise BenchmarkError(f"{folder / SOURCES}: {error}") from error
+            missing.append(str(_part(folder, source) / CONFIG))
     if missing:
         raise BenchmarkError(
             f"{folder} is not a benchmark folder: missing {', '.join(missing)}. "
@@ -216,18 +304,27 @@ def _parts(folder: Path, sources: Sources) -> Iterator[tuple[str, Path]]:
     for path in [*sorted((data / "data").glob("*.parquet")), *(data / name for name in JSON_FILES)]:
         if path.is_file():
             yield str(path.relative_to(data)), path
-    for part in ("zeroshot", "clean", "compromised"):
-        source = getattr(sources, part)
-        if not source.startswith("hf-hub:"):
-            root = _part(folder, source)
-            yield from ((f"{part}/{path.relative_to(root)}", path) for path in _files(root))
+    roots = {"zeroshot": _part(folder, sources.zeroshot)}
+    for role in ("clean", "compromised"):
+        model = find_model(getattr(sources, role), folder)
+        if model.weights is not None:
+            yield f"{role}/{model.weights.name}", model.weights
+        elif model.folder is not None:
+            roots[role] = model.folder
+    for part, root in roots.items():
+        yield from ((f"{part}/{path.relative_to(root)}", path) for path in _files(root))
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder)
-        if path.is_file() and relative.name != MANIFEST and not any(p.startswith(".") for p in relative.parts):
-            yield path
+    seen: set[str] = set()
+    for root, folders, names in os.walk(folder, followlinks=True):  # a set on another disk is a link
+        real = os.path.realpath(root)
+        folders[:] = sorted(name for name in folders if not name.startswith(".")) if real not in seen else []
+        for name in sorted(names) if real not in seen else ():
+            path = Path(root, name)
+            if path.is_file() and name not in (MANIFEST, CANARY) and not name.startswith("."):
+                yield path
+        seen.add(real)
 
 
 def _entry(path: Path, sha256: str) -> dict[str, Any]:
@@ -264,7 +361,7 @@ def _damage(folder: Path) -> str | None:
     return None
 
 
-def _hashes(folder: Path, sources: Sources) -> dict[str, str]:
+def _hashes(folder: Path, sources: Sources, fresh: Mapping[Path, str] | None = None) -> dict[str, str]:
     """Hash every file of a benchmark, reading again only those whose size or time has changed."""
     stamp = cache_folder() / "hashes" / f"{hash_text(str(folder))[:16]}.json"
     try:
@@ -274,8 +371,9 @@ def _hashes(folder: Path, sources: Sources) -> dict[str, str]:
     entries: dict[str, dict[str, Any]] = {}
     for name, path in _parts(folder, sources):
         old = known.get(name, {})
-        same = bool(old) and _entry(path, str(old.get("sha256"))) == old
-        entries[name] = old if same else _entry(path, hash_file(path))
+        just_read = (fresh or {}).get(path.resolve())
+        same = not just_read and bool(old) and _entry(path, str(old.get("sha256"))) == old
+        entries[name] = old if same else _entry(path, just_read or hash_file(path))
     if entries != known:
         write_text(stamp, json.dumps(entries, indent=1))
     return {name: entry["sha256"] for name, entry in entries.items()}

@@ -18,8 +18,9 @@ import psutil
 from packaging.requirements import Requirement
 
 from salmu_core.api import CORE
-from salmu_core.benchmark import Benchmark, cache_folder
+from salmu_core.benchmark import Benchmark
 from salmu_core.errors import SalmuError
+from salmu_core.folders import cache_folder
 from salmu_core.plugins import Zoo
 from salmu_core.records import MetricsRecord
 from salmu_core.specs import Band
@@ -39,15 +40,22 @@ class Finding:
         subject: What.
         sound: Whether it is as it should be.
         text: What was found; if it is not sound, also what to do.
+        band: Of a figure that has been published: where it should lie.
+        measured: What it is here; None if it was not measured.
     """
 
     subject: str
     sound: bool
     text: str
+    band: Band | None = None
+    measured: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """As ``salmu doctor --json`` prints it."""
-        return {"subject": self.subject, "sound": self.sound, "text": self.text}
+        shown: dict[str, Any] = {"subject": self.subject, "sound": self.sound, "text": self.text}
+        if self.band is not None:
+            shown |= {"measured": self.measured, "published": self.band.published}
+        return shown
 
 
 def installation(zoo: Zoo, output: Path) -> Iterator[Finding]:
@@ -113,31 +121,48 @@ def plugins(zoo: Zoo) -> Iterator[Finding]:
         yield Finding(f"plugin {row.name}", False, f"{row.distribution}: {row.problem}")
 
 
-def figures(bands: Sequence[Band], found: Mapping[str, MetricsRecord]) -> Iterator[Finding]:
+def figures(
+    bands: Sequence[Band], found: Mapping[str, MetricsRecord], unmeasured: Mapping[str, str] | None = None
+) -> Iterator[Finding]:
     """Whether the reference models' figures lie where the benchmark says they should.
 
     Args:
         bands: Where they should lie.
         found: Role -> what was measured here.
+        unmeasured: Metric or column -> why it can't be measured here, which is nothing wrong.
     """
+    unmeasured = unmeasured or {}
     for role, record in found.items():
         for metric, problem in record.errors.items():
-            yield Finding(f"{role.capitalize()} {metric}", False, f"not measured: {problem}")
+            if metric not in unmeasured:
+                yield Finding(f"{role.capitalize()} {metric}", False, f"not measured: {problem}")
     for band in bands:
+        name = f"{band.model.capitalize()} {band.figure}"
+        known = band if band.published is not None else None
         value = found[band.model].values.get(band.figure)
-        if value is None:
-            name = f"{band.model.capitalize()} {band.figure}"
-            yield Finding(name, False, "not measured: install the metric that gives it")
+        if value is None or band.figure in unmeasured:
+            reason = unmeasured.get(band.figure, "install the metric that gives it")
+            yield Finding(name, band.figure in unmeasured, f"not measured: {reason}", known)
             continue
-        ends = " ".join(
-            [f"at least {band.low:g}"] * (band.low > float("-inf"))
-            + [f"at most {band.high:g}"] * (band.high < float("inf"))
-        )
         sound = band.low <= value <= band.high
-        text = f"{value:.4f}, {'as it should be' if sound else 'but it should be'}: {ends}"
-        if not sound:
-            text += ". The models or the data are not what the benchmark's author had: look at the findings above"
-        yield Finding(f"{band.model.capitalize()} {band.figure}", sound, text)
+        yield Finding(name, sound, _beside(band, value, sound), known, value)
+
+
+def _beside(band: Band, value: float, sound: bool) -> str:
+    """A figure and where it should be, in words."""
+    note = f". {band.note}" * (not sound and bool(band.note))
+    if band.published is not None:
+        tolerance = max(band.high - band.published, band.published - band.low)
+        text = f"{value:.6f}, published {band.published:.6f}, difference {value - band.published:+.6f}"
+        return f"{text}: {'within' if sound else 'more than'} {tolerance:.2g}{note}"
+    ends = " ".join(
+        [f"at least {band.low:g}"] * (band.low > float("-inf"))
+        + [f"at most {band.high:g}"] * (band.high < float("inf"))
+    )
+    text = f"{value:.4f}, {'as it should be' if sound else 'but it should be'}: {ends}"
+    if not sound and not note:
+        text += ". The models or the data are not what the benchmark's author had: look at the findings above"
+    return text + note
 
 
 def repeated(first: Mapping[str, MetricsRecord], again: Mapping[str, MetricsRecord]) -> Finding:
@@ -168,7 +193,7 @@ def as_recorded(benchmark: Benchmark, store: Store, found: Mapping[str, MetricsR
             continue
         if before is None:
             continue
-        if (before.data_hash, before.checkpoint_hash) != (record.data_hash, record.checkpoint_hash):
+        if (before.scored_on, before.checkpoint_hash) != (record.scored_on, record.checkpoint_hash):
             text = f"{store.root} has {role.capitalize()} of other data or weights than {benchmark.folder}"
             yield Finding("references reproduce", False, f"{text}: choose another --output")
             continue

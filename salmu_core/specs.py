@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from salmu_core.config import MethodConfig, TrainingConfig
-from salmu_core.layout import Split
+from salmu_core.layout import BASE_SPLITS, Split
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,6 +36,10 @@ Sentence = Annotated[str, StringConstraints(min_length=1, max_length=300)]
 #: Rule of conformance -> why it is known not to hold.
 KnownFailures = Mapping[str, Annotated[str, StringConstraints(min_length=10, max_length=300)]]
 Link = Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
+
+#: Splits whose rows can be announced, and those whose people can.
+ROW_SPLITS = BASE_SPLITS
+IDENTITY_SPLITS = (*BASE_SPLITS, "forget_identity", "forget_association")
 
 #: ``progress(stage, fraction)``: what is being done, and how far the whole is, from 0 to 1.
 Progress = Callable[[str, float], None]
@@ -117,10 +121,73 @@ class Band(Spec):
     figure: MetricName = Field(description="The column.")
     low: float = Field(default=-math.inf, description="The least it should be.")
     high: float = Field(default=math.inf, description="The most it should be.")
+    published: float | None = Field(default=None, description="The figure as it was published, if it was.")
+    note: str = Field(default="", max_length=300, description="What to think of first if it lies elsewhere.")
+
+    @classmethod
+    def around(
+        cls,
+        model: Literal["clean", "compromised"],
+        figure: str,
+        published: float,
+        tolerance: float,
+        note: str = "",
+    ) -> Band:
+        """A band of ``tolerance`` to both sides of a published figure."""
+        low, high = published - tolerance, published + tolerance
+        return cls(model=model, figure=figure, low=low, high=high, published=published, note=note)
+
+
+class HubRepo(Spec):
+    """A repository of the Hugging Face hub, at a revision."""
+
+    repo_id: Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$")] = Field(description="``OWNER/NAME``.")
+    kind: Literal["dataset", "model"] = Field(description="What it is to the hub.")
+    revision: str = Field(
+        default="main",
+        pattern=r"^[\w./-]+$",
+        description="A commit, its first digits, a branch or a tag; a commit by the time it is fetched.",
+    )
+    files: tuple[str, ...] = Field(
+        min_length=1, description="Patterns of the files to fetch, such as `data/*.parquet`."
+    )
+
+
+class Release(Spec):
+    """A benchmark that others have published: where its files lie, and what must be in them."""
+
+    data: HubRepo = Field(description="The parquet shards and JSON files.")
+    clean: HubRepo = Field(description="The Clean model, as an open_clip folder.")
+    compromised: HubRepo = Field(description="The Compromised model, as an open_clip folder.")
+    rows: Mapping[str, int] = Field(default_factory=dict, description="Split -> number of rows.")
+    identities: Mapping[str, int] = Field(default_factory=dict, description="Split -> number of people in it.")
+    num_train: int = Field(gt=0, description="Pairs Compromised was trained on.")
+    bring: str = Field(default="", description="What can't be downloaded, and how to bring it, in a sentence.")
+
+    @property
+    def repositories(self) -> dict[str, HubRepo]:
+        """The three repositories by role: ``data``, ``clean``, ``compromised``."""
+        return {"data": self.data, "clean": self.clean, "compromised": self.compromised}
+
+    @model_validator(mode="after")
+    def _splits_exist(self) -> Release:
+        check_count_names(self.rows, self.identities)
+        return self
+
+
+def check_count_names(rows: Mapping[str, int], identities: Mapping[str, int]) -> None:
+    """Expected counts are of splits that can be counted.
+
+    Raises:
+        ValueError: One is of something else.
+    """
+    for given, known, what in ((rows, ROW_SPLITS, "rows"), (identities, IDENTITY_SPLITS, "identities")):
+        if unknown := sorted(given.keys() - set(known)):
+            raise ValueError(f"{what} of {unknown[0]!r} can't be counted; it is one of {', '.join(known)}")
 
 
 class BenchmarkSpec(Spec):
-    """A benchmark the core can put on disk: a recipe that writes the released layout."""
+    """A benchmark the core can put on disk: a recipe that writes the released layout, or where to fetch it."""
 
     name: Name = Field(description="How it is called on the command line, in paths and in tables.")
     version: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.]+$")] = Field(
@@ -131,6 +198,15 @@ class BenchmarkSpec(Spec):
     bands: tuple[Band, ...] = Field(
         default=(), description="Where figures of its reference models should lie; `salmu doctor` looks."
     )
-    build: Callable[[Path, int, Progress], None] = Field(
-        description="``build(folder, world, progress)``: fill an empty folder; same world, same bytes."
+    build: Callable[[Path, int, Progress], None] | None = Field(
+        default=None, description="``build(folder, world, progress)``: fill an empty folder; same world, same bytes."
     )
+    release: Release | None = Field(
+        default=None, description="Instead of ``build``: where it is published; `salmu download` fetches it."
+    )
+
+    @model_validator(mode="after")
+    def _one_of(self) -> BenchmarkSpec:
+        if (self.build is None) == (self.release is None):
+            raise ValueError("give exactly one of 'build' and 'release'")
+        return self

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -16,6 +18,7 @@ from salmu_core.benchmark import MANIFEST, locate
 from salmu_core.cli.output import console, print_json
 from salmu_core.errors import UsageError
 from salmu_core.plugins import Declared, Zoo, discover
+from salmu_core.specs import BenchmarkSpec
 
 
 def plugins(as_json: bool) -> None:
@@ -99,6 +102,7 @@ def benchmarks(name: str | None, as_json: bool) -> None:
         if located is None:
             raise UsageError(f"{shown} is a folder; this lists installed benchmarks.")
         declared, world, folder = located
+        here = (folder / MANIFEST).is_file()
         items.append(
             {
                 "name": declared.spec.name,
@@ -107,16 +111,36 @@ def benchmarks(name: str | None, as_json: bool) -> None:
                 "notice": declared.spec.notice,
                 "recipe": declared.spec.version,
                 "folder": str(folder),
-                "built": (folder / MANIFEST).is_file(),
+                "built": here,
+                **_release(declared.spec, folder, here),
                 **_source(declared),
             }
         )
     if name is None:
-        _listing(items, ("name", "summary", "built"), as_json, zoo)
+        items = [{**item, "state": item.get("state", "built" if item["built"] else "not built")} for item in items]
+        _listing(items, ("name", "summary", "state"), as_json, zoo)
     elif as_json:
         print_json(items[0])
     else:
         _card(items[0])
+
+
+def _release(spec: BenchmarkSpec, folder: Path, here: bool) -> dict[str, Any]:
+    """Where a release comes from, at which commits it lies here, and what is not here."""
+    if spec.release is None:
+        return {}
+    try:
+        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8")) if here else {}
+        pinned = {role: entry["commit"] for role, entry in found.get("pinned", {}).items()}
+        zeroshot = found.get("zeroshot")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pinned, zeroshot = {}, None
+    repositories = [
+        f"{role}: {repo.repo_id} at {pinned.get(role, repo.revision)}"
+        for role, repo in spec.release.repositories.items()
+    ]
+    state = "downloaded" if here else f"not downloaded: salmu download {spec.name}"
+    return {"state": state, "repositories": repositories, "zeroshot": zeroshot or spec.release.bring}
 
 
 def _known(failures: Mapping[str, str]) -> list[str]:

@@ -28,6 +28,7 @@ def assert_sound_benchmark(spec: BenchmarkSpec, scratch: Path, world: int = 0) -
     Returns:
         The folder of the world.
     """
+    assert spec.build is not None, f"{spec.name} is a release: there is nothing to build"
     told: list[float] = []
     folders = [scratch / name for name in ("first", "again", "other")]
     for folder, number in zip(folders, (world, world, world + 1), strict=True):

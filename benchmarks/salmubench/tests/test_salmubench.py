@@ -1,0 +1,81 @@
+"""What is declared is what was published: typed in here once more, from the protocol and the paper."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from salmu_core.plugins import discover
+
+COLUMNS = (
+    *("RetFail_MRR", "RetFail_R@1", "AssocStr", "ACS", "IdZSC", "CoreAssoc"),
+    *("GenKnow", "InterIdSim", "IntraIdSim", "VisIdInt", "FragSim"),
+)
+CLEAN = (0.000815, 0.0, 0.141701, 0.601943, 0.010690, 0.151425, 0.633, 0.142796, 0.142810, 0.330845, 0.309103)
+COMPROMISED = (
+    0.236102,
+    0.101582,
+    0.321542,
+    0.950965,
+    0.083561,
+    0.182706,
+    0.638,
+    0.321488,
+    0.321281,
+    0.305150,
+    0.280087,
+)
+
+
+@pytest.fixture(scope="module")
+def spec():
+    return discover().benchmarks["salmubench"].spec
+
+
+def test_the_bands_are_the_published_figures(spec):
+    found = {(band.model, band.figure): band for band in spec.bands}
+    assert len(found) == len(spec.bands) == 2 * 11
+    for model, values in (("clean", CLEAN), ("compromised", COMPROMISED)):
+        for column, value in zip(COLUMNS, values, strict=True):
+            band = found[model, column]
+            assert band.published == value
+            assert (band.low, band.high) == pytest.approx((value - 0.002, value + 0.002), abs=1e-12)
+            assert bool(band.note) == (column in ("ACS", "IdZSC", "GenKnow"))
+    assert all("own choice" in found["clean", column].note for column in ("ACS", "IdZSC"))
+
+
+def test_the_figures_are_those_that_are_installed(spec):
+    columns = {column for metric in discover().metrics.values() for column in metric.spec.columns}
+    assert {band.figure for band in spec.bands} <= columns
+
+
+def test_where_it_lies_and_what_must_be_in_it(spec):
+    release = spec.release
+    assert [(repo.repo_id, repo.kind, repo.revision) for repo in release.repositories.values()] == [
+        ("cvc-mmu/salmubench-512-redistributed", "dataset", "b76aa388"),
+        ("cvc-mmu/clip-vit-b-16-salmu-clean", "model", "main"),
+        ("cvc-mmu/clip-vit-b-16-salmu-compromised", "model", "main"),
+    ]
+    assert "open_clip_model.safetensors" in release.clean.files
+    assert "open_clip_pytorch_model.bin" in release.compromised.files
+    assert release.rows == {
+        "forget": 30468,
+        "holdout_association": 14943,
+        "holdout_identity": 14642,
+        "retain_synth": 16741,
+    }
+    assert sum(release.rows.values()) - release.rows["retain_synth"] == 60053
+    assert release.identities["forget"] + release.identities["holdout_identity"] == 774
+    assert release.identities["holdout_association"] + release.identities["forget_identity"] == 580
+    assert release.num_train == 400_000_000 and "--zeroshot" in release.bring
+
+
+def test_declaring_it_costs_neither_torch_nor_a_hub():
+    code = (
+        "import sys; from salmu_core.cli import inspect; inspect.benchmarks('salmubench', True); "
+        "print(sorted({'torch', 'numpy', 'pyarrow', 'huggingface_hub'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["name"] == "salmubench"
+    assert done.stderr.strip().splitlines()[-1] == "[]", done.stderr

@@ -24,9 +24,9 @@ import torch
 from accelerate import Accelerator
 
 from salmu_core.benchmark import open_benchmark
-from salmu_core.cli.workers import usable_cores
 from salmu_core.config import TrainingConfig
 from salmu_core.engine import Engine
+from salmu_core.machine import usable_cores
 from salmu_core.meter import Meter
 from salmu_core.plugins import discover
 from salmu_core.runner import run_one

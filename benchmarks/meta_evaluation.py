@@ -21,8 +21,9 @@ import torch
 from salmu_mini.build import build_variants
 from scipy import stats
 
-from salmu_core.benchmark import cache_folder, open_benchmark
+from salmu_core.benchmark import open_benchmark
 from salmu_core.comparison import columns, interval_json
+from salmu_core.folders import cache_folder
 from salmu_core.plan import Study, parse_numbers
 from salmu_core.plugins import discover
 from salmu_core.repeats import Repeats

@@ -7,13 +7,14 @@ from salmu_core.config import LearningRate, MethodConfig, TrainingConfig, Weight
 from salmu_core.context import MethodContext, MetricContext
 from salmu_core.hookspecs import hookimpl
 from salmu_core.records import MetricResult, PerRow
-from salmu_core.specs import Band, BenchmarkSpec, MethodSpec, MetricSpec
+from salmu_core.specs import Band, BenchmarkSpec, HubRepo, MethodSpec, MetricSpec, Release
 from salmu_core.steps import Batch, Step
 
 __all__ = [
     "Band",
     "Batch",
     "BenchmarkSpec",
+    "HubRepo",
     "LearningRate",
     "MethodConfig",
     "MethodContext",
@@ -22,6 +23,7 @@ __all__ = [
     "MetricResult",
     "MetricSpec",
     "PerRow",
+    "Release",
     "Step",
     "TrainingConfig",
     "Weight",

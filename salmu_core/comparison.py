@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -34,12 +34,18 @@ class Column:
     target: str
     pillar: str
     primary: bool
+    reads: frozenset[str] = frozenset()
+    """Splits it looks at."""
 
 
 def columns(metrics: Mapping[str, Declared[MetricSpec]]) -> list[Column]:
     """All figures: efficacy first, utility after, in the order they were declared."""
     specs = sorted((m.spec for m in metrics.values()), key=lambda s: (PILLARS.index(s.pillar), not s.primary))
-    return [Column(name, spec.target, spec.pillar, spec.primary) for spec in specs for name in spec.columns]
+    return [
+        Column(name, spec.target, spec.pillar, spec.primary, frozenset(spec.reads))
+        for spec in specs
+        for name in spec.columns
+    ]
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,7 @@ class Line:
         figures: Column -> figure.
         tails: Name -> figure, see `salmu_core.tails`.
         places: Aim (a column, or ``holdouts``) -> first and last place it may have among lines of its budget.
+        in_sample: Columns of utility that look at none but pairs it was trained on: they say less than the others.
     """
 
     method: str
@@ -113,6 +120,7 @@ class Line:
     tails: Mapping[str, Figure]
     diagnosis: Diagnosis
     places: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    in_sample: frozenset[str] = frozenset()
 
     @property
     def worlds(self) -> int:
@@ -145,6 +153,7 @@ class Line:
             "only_unlike_clean": self.diagnosis.only_unlike_clean,
             "worse_than_never_seen": self.diagnosis.worse_than_never_seen,
             "places": {aim: list(place) for aim, place in self.places.items()},
+            "in_sample": sorted(self.in_sample),
         }
 
 
@@ -176,6 +185,8 @@ class Comparison:
                 "One world: intervals are over its people. What other people, data and training seeds would give is "
                 "not measured, and so no equivalence with Clean can be shown."
             )
+        lacking = {metric: why for row in self.results.rows for metric, why in row.not_measured.items()}
+        found += [f"{metric} is not measured, and nothing is ranked by it: {why}." for metric, why in lacking.items()]
         if self.lines and all(len(line.rows) == line.worlds for line in self.lines):
             found.append("One seed: what another seed of the methods would give is not measured.")
         return found
@@ -216,7 +227,7 @@ def compare(results: Results, shown: Sequence[Column]) -> Comparison:
     groups: dict[tuple[str, str, float], list[Row]] = defaultdict(list)
     for row in results.rows:
         if row.status == "valid" and row.record:
-            groups[row.method, row.record.config_hash, row.record.budget].append(row)
+            groups[row.method, row.record.variant, row.record.budget].append(row)
     told_apart = labels(results.rows)
     references = {role: _reference_studies(results, role) for role in ("clean", "compromised")}
     margins = {role: _margins(studies) for role, studies in references.items()}
@@ -237,7 +248,8 @@ def compare(results: Results, shown: Sequence[Column]) -> Comparison:
         }
         ends = {name: Figure(study) for name, study in _studies(rows, "tails").items()}
         verdict = diagnose(evidence(rows, results, margins["clean"].get(LEAK)))
-        lines.append(Line(method, told_apart[method, config], config, budget, tuple(rows), figures, ends, verdict))
+        line = Line(method, told_apart[method, config], config, budget, tuple(rows), figures, ends, verdict)
+        lines.append(replace(line, in_sample=_in_sample(rows, shown)))
     lines = [line for budget in sorted({line.budget for line in lines}) for line in _placed(lines, budget, results)]
     return Comparison(
         results,
@@ -246,12 +258,18 @@ def compare(results: Results, shown: Sequence[Column]) -> Comparison:
     )
 
 
+def _in_sample(rows: Sequence[Row], shown: Sequence[Column]) -> frozenset[str]:
+    """Columns that should show what a method did to other pairs, and look at none but those it trained on."""
+    trained = frozenset().union(*(row.record.trained_on for row in rows if row.record))
+    return frozenset(c.name for c in shown if c.pillar == "utility" and c.reads and c.reads <= trained)
+
+
 def labels(rows: Iterable[Row]) -> dict[tuple[str, str], str]:
-    """Method and configuration hash -> the method, with the settings that tell its runs apart, if it has several."""
+    """Method and `RunRecord.variant` -> the method, with the settings that tell its runs apart, if it has several."""
     configs: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
     for row in rows:
         if row.record:
-            configs[row.method][row.record.config_hash] = row.record.config
+            configs[row.method][row.record.variant] = row.record.settings
     return {
         (method, digest): " ".join(
             [method, *(f"{name}={mine[name]}" for name in mine if any(o.get(name) != mine[name] for o in of.values()))]
@@ -328,7 +346,7 @@ def _placed(lines: Sequence[Line], budget: float, results: Results) -> list[Line
         judged = [(n, study) for n, line in enumerate(mine) if (study := derived(line.rows, results, make))]
         for (n, _), place in zip(judged, ranks([study for _, study in judged]), strict=True):
             places[n][aim] = place
-    return [Line(**{**vars(line), "places": place}) for line, place in zip(mine, places, strict=True)]
+    return [replace(line, places=place) for line, place in zip(mine, places, strict=True)]
 
 
 def _order(line: Line) -> tuple[Any, ...]:

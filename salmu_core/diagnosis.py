@@ -26,7 +26,7 @@ MAX_KNOWLEDGE_DROP = 0.01
 #: Of what lies between never having seen a holdout and knowing it, this much must be kept.
 MIN_HOLDOUT_RETENTION = 0.9
 
-INEFFECTIVE, CATASTROPHIC, OVER_GENERALISED = "ineffective", "catastrophic", "over-generalised"
+MODES = INEFFECTIVE, CATASTROPHIC, OVER_GENERALISED = "ineffective", "catastrophic", "over-generalised"
 
 
 class Verdict(StrEnum):
@@ -65,7 +65,7 @@ class Diagnosis:
 
     Attributes:
         evidence: What it is made from.
-        verdicts: Failure mode -> verdict; empty if a figure it needs is missing.
+        verdicts: Failure mode -> verdict; a mode whose figures are missing is not there.
         worse_than_never_seen: Whether some holdouts are shown to lie below a model that never saw them.
     """
 
@@ -82,8 +82,13 @@ class Diagnosis:
 
     @property
     def judged(self) -> bool:
-        """Whether all figures were there."""
+        """Whether the figures of any mode were there."""
         return bool(self.verdicts)
+
+    @property
+    def not_measured(self) -> list[str]:
+        """Failure modes whose figures are missing."""
+        return [mode for mode in MODES if mode not in self.verdicts]
 
     def modes(self, verdict: Verdict) -> list[str]:
         """Failure modes of which the data say this."""
@@ -93,16 +98,16 @@ class Diagnosis:
 def diagnose(evidence: Evidence) -> Diagnosis:
     """Judge a method against the two reference models; several modes may hold at once, and none is the aim."""
     reduction, knowledge, retention = evidence.reduction, evidence.knowledge, evidence.retention
-    if reduction is None or knowledge is None or not set(HOLDOUTS) <= retention.keys():
-        return Diagnosis(evidence, {})
-    leak = [_short_of(reduction, evidence.bar)]
-    if evidence.unlike_clean is not None:
-        leak.append(evidence.unlike_clean)
-    verdicts = {
-        INEFFECTIVE: _any(leak),
-        CATASTROPHIC: _short_of(knowledge, -MAX_KNOWLEDGE_DROP),
-        OVER_GENERALISED: _any([_short_of(kept, MIN_HOLDOUT_RETENTION) for kept in retention.values()]),
-    }
+    verdicts: dict[str, Verdict] = {}
+    if reduction is not None:
+        leak = [_short_of(reduction, evidence.bar)]
+        if evidence.unlike_clean is not None:
+            leak.append(evidence.unlike_clean)
+        verdicts[INEFFECTIVE] = _any(leak)
+    if knowledge is not None:
+        verdicts[CATASTROPHIC] = _short_of(knowledge, -MAX_KNOWLEDGE_DROP)
+    if set(HOLDOUTS) <= retention.keys():
+        verdicts[OVER_GENERALISED] = _any([_short_of(kept, MIN_HOLDOUT_RETENTION) for kept in retention.values()])
     return Diagnosis(evidence, verdicts, any(kept.high < 0 for kept in retention.values()))
 
 

@@ -19,7 +19,7 @@ from salmu_core.meter import Meter
 from salmu_core.pairs import Features, Pairs, PoolName
 from salmu_core.pool import Pool
 from salmu_core.probe import Probe
-from salmu_core.seeding import generator, permutation, rows_at
+from salmu_core.seeding import generator
 from salmu_core.steps import Batch, Step
 
 #: A loss with its context bound.
@@ -145,7 +145,7 @@ class Engine:
         if power < 1:
             raise MethodError(f"gradients(power={power}): the power must be at least 1")
         size = self._batch_size(getattr(self._config, "batch_size", 64))
-        steps = min(len(self._pools[on].rows), self.meter.room(on)) // size
+        steps = min(self._pools[on].batches(size), self.meter.room(on) // size)
         if steps == 0:
             raise MethodError(f"gradients(on={on!r}): the budget has no room for a batch of {size} pairs")
         salt = self._next_pass()
@@ -175,15 +175,13 @@ class Engine:
             )
 
     def batches(self, pool: PoolName, batch_size: int) -> Iterator[Batch]:
-        rows = self._pools[pool].rows
-        order = rows[permutation(len(rows), self._seed, pool, self._next_pass())]
+        found, size = self._pools[pool], self._pools[pool].room(batch_size)
         if not self.meter.room(pool):
-            self.meter.charge(pool, min(batch_size, len(order)))  # says why, and ends the run
-        start = 0
-        while start < len(order) and self.meter.room(pool):
-            batch = order[start : start + min(batch_size, self.meter.room(pool))]
-            start += len(batch)
-            yield self._draw(pool, batch, None)
+            self.meter.charge(pool, size)  # says why, and ends the run
+        for rows in found.one_pass(size, self._seed, pool, self._next_pass()):
+            if not self.meter.room(pool):
+                return
+            yield self._draw(pool, rows[: self.meter.room(pool)], None)
 
     @torch.no_grad()
     def probe(self) -> Probe:
@@ -218,7 +216,7 @@ class Engine:
         return chosen
 
     def _batch_size(self, batch_size: int) -> int:
-        return min(batch_size, *(len(pool.rows) for pool in self._pools.values()))
+        return min(pool.room(batch_size) for pool in self._pools.values())
 
     def _next_pass(self) -> str:
         self._passes += 1
@@ -226,8 +224,7 @@ class Engine:
 
     def _step(self, index: int, size: int, captions: Sequence[str] | None, salt: str = "fit") -> Step:
         def draw(pool: PoolName) -> Batch:
-            rows = self._pools[pool].rows
-            chosen = rows[rows_at(len(rows), size, index, self._seed, pool, salt)]
+            chosen = self._pools[pool].draw(size, index, self._seed, pool, salt)
             return self._draw(pool, chosen, captions if pool == "forget" else None)
 
         def permute(n: int) -> Tensor:

@@ -61,6 +61,10 @@ class MetricError(SalmuError):
     """A metric asked for something it did not declare, or returned something else than it declared."""
 
 
+class NotMeasuredError(SalmuError):
+    """What a metric needs is no part of this benchmark: it has no value, and nothing has gone wrong."""
+
+
 class BudgetExceededError(SalmuError):
     """A method drew more samples than its budget allows."""
 

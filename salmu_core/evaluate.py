@@ -17,11 +17,11 @@ import torch
 from salmu_core.clip import Clip
 from salmu_core.context import MetricContext
 from salmu_core.dataset import EvaluationData
-from salmu_core.embeddings import Embedder, Images
-from salmu_core.errors import MetricError, SalmuError
+from salmu_core.embeddings import Catalogue, Embedder, Images
+from salmu_core.errors import MetricError, NotMeasuredError, SalmuError
 from salmu_core.hashing import hash_file
 from salmu_core.plugins import Declared, code_hash
-from salmu_core.records import MetricEntry, MetricResult, MetricsRecord, finite
+from salmu_core.records import MetricEntry, MetricResult, MetricsRecord, ScoredOn, finite
 from salmu_core.specs import MetricSpec
 from salmu_core.store import METRICS, ROWS, replacing, write_record
 
@@ -46,9 +46,10 @@ def evaluate(
     metrics: Iterable[Declared[MetricSpec]],
     *,
     benchmark: str,
-    data_hash: str,
+    scored_on: ScoredOn,
     device: torch.device | str = "cpu",
     on_batch: Callable[[int], None] | None = None,
+    catalogue: Catalogue | None = None,
 ) -> tuple[MetricsRecord, pa.Table]:
     """Compute metrics; one that fails is an entry with its error.
 
@@ -59,15 +60,16 @@ def evaluate(
         images: Its decoded images.
         metrics: What to compute.
         benchmark: The benchmark's name.
-        data_hash: Goes into the record.
+        scored_on: Goes into the record.
         device: Where to embed.
         on_batch: Told of the number of items embedded, batch by batch.
+        catalogue: Its tokenised captions.
 
     Returns:
         The record, and a table with one line per metric column and row.
     """
     start = time.perf_counter()
-    embedder = Embedder(clip, data, images, device, on_batch)
+    embedder = Embedder(clip, data, images, device, on_batch, catalogue)
     entries: dict[str, MetricEntry] = {}
     tables: list[pa.Table] = []
     for declared in metrics:
@@ -76,7 +78,8 @@ def evaluate(
         tables += rows
     record = MetricsRecord(
         benchmark=benchmark,
-        data_hash=data_hash,
+        data_hash=scored_on.data_hash,
+        zeroshot_hash=scored_on.zeroshot_hash,
         checkpoint_hash=checkpoint_hash,
         metrics=entries,
         images_encoded=embedder.images_encoded,
@@ -100,7 +103,7 @@ def compute_one(declared: Declared[MetricSpec], embedder: Embedder) -> tuple[Met
     values: dict[str, float] = {}
     rows: list[pa.Table] = []
     details: dict[str, Any] = {}
-    problem = None
+    problem = lacking = None
     try:
         result = spec.compute(MetricContext(embedder, spec.reads, spec.name))
         values = _values(spec, result)
@@ -108,6 +111,8 @@ def compute_one(declared: Declared[MetricSpec], embedder: Embedder) -> tuple[Met
         json.dumps(details, allow_nan=False)  # or the record could not be written
     except KeyboardInterrupt:
         raise
+    except NotMeasuredError as error:
+        lacking = str(error)
     except SalmuError as error:
         values, rows, details, problem = {}, [], {}, str(error)
     except BaseException as error:  # SystemExit too: a plugin must not end the evaluation of the others
@@ -116,6 +121,7 @@ def compute_one(declared: Declared[MetricSpec], embedder: Embedder) -> tuple[Met
         values=values,
         details=details,
         error=problem,
+        not_measured=lacking,
         plugin=f"{declared.distribution} {declared.version}",
         code_hash=code_hash(declared.module),
     )

@@ -10,6 +10,7 @@ import json
 import tarfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -54,24 +55,67 @@ class Pair:
     file_name: str
 
 
+#: Pictures are compressed already; small row groups let a reader take a few without reading all.
+_ROW_GROUP = 250
+
+
 def write_split(folder: Path, split: str, pairs: Sequence[Pair], shards: int = 1) -> None:
     """Write ``data/{split}-NNNNN-of-NNNNN.parquet``."""
-    (folder / "data").mkdir(parents=True, exist_ok=True)
     size = -(-len(pairs) // shards)
     for shard in range(shards):
-        part = pairs[shard * size : (shard + 1) * size]
-        table = pa.table(
-            {
-                "image": [{"bytes": p.image, "path": p.file_name} for p in part],
-                "text": [p.text for p in part],
-                "identity_id": [p.identity_id for p in part],
-                "file_name": [p.file_name for p in part],
-            },
-            schema=_SCHEMA,
-        )
-        # Pictures are compressed already; small row groups let a reader take a few without reading all.
-        path = folder / "data" / f"{split}-{shard:05d}-of-{shards:05d}.parquet"
-        pq.write_table(table, path, row_group_size=250)
+        _write_shard(_shard(folder, split, shard, shards), pairs[shard * size : (shard + 1) * size])
+
+
+def write_split_stream(folder: Path, split: str, pairs: Iterable[Pair], count: int, rows_per_shard: int = 2000) -> None:
+    """Write ``data/{split}-NNNNN-of-NNNNN.parquet`` with no more than a row group's images in memory.
+
+    Args:
+        folder: The benchmark's folder.
+        split: Name of the split.
+        pairs: Its rows; each is taken once, in order.
+        count: How many there are: the number of shards is in their names, before the last row is seen.
+        rows_per_shard: Rows of every shard but the last.
+
+    Raises:
+        ValueError: There are more or fewer rows than `count`.
+    """
+    shards, rest = max(1, -(-count // rows_per_shard)), iter(pairs)
+    written = 0
+    for shard in range(shards):
+        size = min(rows_per_shard, count - shard * rows_per_shard)
+        written += _write_shard(_shard(folder, split, shard, shards), islice(rest, size))
+    written += sum(1 for _ in rest)
+    if written != count:
+        raise ValueError(f"split {split} has {written} rows, not the {count} that were announced")
+
+
+def _shard(folder: Path, split: str, shard: int, shards: int) -> Path:
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    return folder / "data" / f"{split}-{shard:05d}-of-{shards:05d}.parquet"
+
+
+def _write_shard(path: Path, pairs: Iterable[Pair]) -> int:
+    """Write rows a row group at a time, and say how many there were."""
+    rest, written = iter(pairs), 0
+    with pq.ParquetWriter(path, _SCHEMA) as writer:
+        while part := list(islice(rest, _ROW_GROUP)):
+            writer.write_table(_table(part), row_group_size=_ROW_GROUP)
+            written += len(part)
+        if not written:
+            writer.write_table(_table([]))
+    return written
+
+
+def _table(part: Sequence[Pair]) -> Any:
+    return pa.table(
+        {
+            "image": [{"bytes": p.image, "path": p.file_name} for p in part],
+            "text": [p.text for p in part],
+            "identity_id": [p.identity_id for p in part],
+            "file_name": [p.file_name for p in part],
+        },
+        schema=_SCHEMA,
+    )
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -10,7 +10,7 @@ from salmu_core.benchmark import Benchmark
 from salmu_core.errors import StoreError
 from salmu_core.plan import Planned
 from salmu_core.plugins import Declared, code_hash
-from salmu_core.records import RunRecord
+from salmu_core.records import RunRecord, ScoredOn
 from salmu_core.specs import MethodSpec, MetricSpec
 from salmu_core.store import Store
 
@@ -91,7 +91,7 @@ def outstanding(
         changed = made_by_other_code(record, planned.method)
         if record.status != "valid" and changed:
             todo.runs.append(planned)
-        elif needs_metrics(folder, record, store, metrics, benchmark.data_hash, todo.notes):
+        elif needs_metrics(folder, record, store, metrics, benchmark.scored_on, todo.notes):
             todo.checkpoints.append(planned)
         else:
             todo.finished += 1
@@ -99,7 +99,7 @@ def outstanding(
             older += changed
     for role in ROLES:
         folder = store.reference(benchmark.name, role)
-        if lacks_metrics(folder, benchmark.model_hash(role), store, metrics, benchmark.data_hash, todo.notes):
+        if lacks_metrics(folder, benchmark.model_hash(role), store, metrics, benchmark.scored_on, todo.notes):
             todo.references.append(role)
     if older:
         todo.notes.append(older_note(older))
@@ -122,13 +122,13 @@ def needs_metrics(
     record: RunRecord,
     store: Store,
     metrics: Sequence[Declared[MetricSpec]],
-    data_hash: str,
+    scored_on: ScoredOn,
     notes: list[str],
 ) -> bool:
     """Whether a run has a valid checkpoint that some metric has not been computed for."""
     if record.status != "valid" or record.checkpoint_hash is None:
         return False
-    return lacks_metrics(folder, record.checkpoint_hash, store, metrics, data_hash, notes)
+    return lacks_metrics(folder, record.checkpoint_hash, store, metrics, scored_on, notes)
 
 
 def lacks_metrics(
@@ -136,12 +136,12 @@ def lacks_metrics(
     checkpoint_hash: str,
     store: Store,
     metrics: Sequence[Declared[MetricSpec]],
-    data_hash: str,
+    scored_on: ScoredOn,
     notes: list[str],
 ) -> bool:
     """Whether some metric, as it is now, has not been computed for the checkpoint whose results lie in a folder."""
     try:
-        record = store.metrics(folder, checkpoint_hash, data_hash)
+        record = store.metrics(folder, checkpoint_hash, scored_on)
     except StoreError as error:
         notes.append(f"Scored again: {error}")
         return True

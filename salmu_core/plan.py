@@ -25,6 +25,7 @@ MAX_RANGE = 1000
 Budget = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0)]
 World = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class Study(BaseModel):
@@ -44,6 +45,10 @@ class Study(BaseModel):
     )
     budgets: tuple[Budget, ...] = Field(default=(5.0,), min_length=1, description="Budgets.")
     seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1, description="Seeds.")
+    retain: tuple[str, ...] = Field(
+        default=(), description="Tar files of your own retain pairs, as in `shards/{00000..00099}.tar`."
+    )
+    retain_share: Share = Field(default=0.5, description="Share of every retain batch that comes from them.")
     config: dict[str, Settings | list[Settings]] = Field(
         default_factory=dict, description="Settings of each method; a list of tables is one run each."
     )
@@ -71,12 +76,18 @@ class Planned:
     config: MethodConfig
     source: str
     """The benchmark as it was asked for: a name or a folder."""
+    retain: tuple[str, ...] = ()
+    """Tar files of the user's own retain pairs."""
+    retain_share: float = 0.0
 
     @property
     def command(self) -> str:
         """The command that makes it."""
         words = ["salmu", "run", self.key.method, "--benchmark", self.source]
         words += ["--budget", f"{self.key.budget:.15g}", "--seed", str(self.key.seed)]
+        for pattern in self.retain:
+            words += ["--retain", pattern]
+        words += ["--retain-share", f"{self.retain_share:g}"] if self.retain else []
         default = self.method.spec.config().model_dump(mode="json")
         for name, value in self.config.model_dump(mode="json").items():
             if value != default[name]:
@@ -158,7 +169,9 @@ def parse_settings(texts: Iterable[str]) -> dict[str, Settings]:
     return settings
 
 
-def make_plan(study: Study, benchmark: str, zoo: Zoo, overrides: Mapping[str, Settings]) -> list[Planned]:
+def make_plan(
+    study: Study, benchmark: str, zoo: Zoo, overrides: Mapping[str, Settings], retain: str = ""
+) -> list[Planned]:
     """Every run of a study, methods first, each configuration validated.
 
     Args:
@@ -166,6 +179,7 @@ def make_plan(study: Study, benchmark: str, zoo: Zoo, overrides: Mapping[str, Se
         benchmark: The benchmark's name in paths.
         zoo: What is installed.
         overrides: Settings that go over the study's, by method.
+        retain: Digest of the user's own retain pairs.
 
     Raises:
         UnknownNameError: A method or a field does not exist.
@@ -185,9 +199,9 @@ def make_plan(study: Study, benchmark: str, zoo: Zoo, overrides: Mapping[str, Se
             digest = config_hash(config)
             for budget in study.budgets:
                 for seed in study.seeds:
-                    key = RunKey(benchmark, name, digest, budget, seed)
+                    key = RunKey(benchmark, name, digest, budget, seed, retain)
                     source = study.benchmark if study.worlds is None else benchmark
-                    plan[key] = Planned(key, declared, config, source)
+                    plan[key] = Planned(key, declared, config, source, study.retain, study.retain_share)
     return list(plan.values())
 
 

@@ -1,20 +1,22 @@
-"""The forget or the retain set as methods meet it: images, tokens, and the original's embeddings."""
+"""The forget or the retain set as methods meet it: which rows may be drawn, in which order, and what they hold."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from salmu_core.clip import Clip
-from salmu_core.dataset import Pixels, Rows
+from salmu_core.errors import MethodError
 from salmu_core.pairs import Features, Pairs, PoolName
-from salmu_core.seeding import permutation
+from salmu_core.rows import Rows
+from salmu_core.seeding import permutation, rows_at
+from salmu_core.sources import Source, streamed
+from salmu_core.specs import Progress
+from salmu_core.stream import Stream
 
-#: Rows the original embeds at a time. Fixed, because the composition of a batch shows in the last bits.
-CHUNK = 256
 #: Rows of each set that a probe looks at, and the most it may take of the retain set.
 PROBE_ROWS = 256
 PROBE_SHARE = 0.1
@@ -23,64 +25,118 @@ PROBE_SHARE = 0.1
 class Pool:
     """One set, shared by all runs of a process.
 
+    Rows are numbered through: first those of the benchmark, then those of a user's stream.
+
+    Args:
+        name: Which set.
+        rows: The benchmark's rows.
+        clip: The original.
+        device: Where batches go.
+        generic: For the forget set, a caption without private data for each row.
+        stream: Pairs that are mixed in, of a user's own.
+        progress: Told how far decoding is, the first time.
+
     Attributes:
-        rows: Numbers of the rows that may be drawn. Forget rows all may; some retain rows are kept for the probe
-            alone, or what it says of utility would be said of training data.
+        rows: Numbers of the benchmark's rows that may be drawn. Forget rows all may; some retain rows are kept for
+            the probe alone, or what it says of utility would be said of training data.
         probed: Numbers of the rows a probe looks at; of a retain set too small to spare any, all.
     """
 
     def __init__(
-        self, name: PoolName, rows: Rows, clip: Clip, device: torch.device, generic: Sequence[str] = ()
+        self,
+        name: PoolName,
+        rows: Rows,
+        clip: Clip,
+        device: torch.device,
+        generic: Sequence[str] = (),
+        stream: Stream | None = None,
+        progress: Progress | None = None,
     ) -> None:
         self.name: PoolName = name
-        self.captions = rows.captions
-        self.pairs = Pairs(rows.captions, rows.identity_ids, tuple(generic))
         self._clip = clip
         self._device = device
-        self._pixels = Pixels(rows, clip.to_pixels)
-        self._tokens: Tensor | None = None
-        self._embedded: set[int] = set()
-        spared = PROBE_ROWS if name == "forget" else min(PROBE_ROWS, int(PROBE_SHARE * len(self)))
-        order = permutation(len(self), "probe", name)
+        self._stream = stream
+        self._own = Source(rows, clip, device, progress=progress)
+        self._others = Source(stream.rows, clip, device, streamed=True) if stream else None
+        ids = rows.identity_ids + (stream.rows.identity_ids if stream else ())
+        self.captions = rows.captions + (stream.rows.captions if stream else ())
+        self.pairs = Pairs(self.captions, ids, tuple(generic))
+        spared = PROBE_ROWS if name == "forget" else min(PROBE_ROWS, int(PROBE_SHARE * len(rows)))
+        order = permutation(len(rows), "probe", name)
         self.probed = np.sort(order[:spared] if spared else order)
         self.rows = np.sort(order[spared:] if spared and name == "retain" else order)
-        self._reference: Features | None = None
 
     def __len__(self) -> int:
         return len(self.captions)
 
+    def room(self, batch: int) -> int:
+        """The largest batch, up to ``batch``, that can be drawn without a row twice."""
+        while batch > 1 and not self._fits(batch):
+            batch -= 1
+        return batch
+
+    def draw(self, batch: int, step: int, *parts: object) -> np.ndarray:
+        """Numbers of the rows ``[batch]`` of one step: a pure function of its arguments.
+
+        Raises:
+            MethodError: The set has too few rows.
+        """
+        if not self._fits(batch):
+            raise MethodError(f"the {self.name} set has too few pairs for a batch of {batch}")
+        others = self._stream.of(batch) if self._stream else 0
+        found = []
+        if own := batch - others:
+            found.append(self.rows[rows_at(len(self.rows), own, step, *parts)])
+        if others and self._others:
+            found.append(len(self._own) + streamed(len(self._others), others, step, *parts, "stream"))
+        return np.concatenate(found)
+
+    def batches(self, batch: int) -> int:
+        """Number of whole batches in one pass: until the first of benchmark and stream has been seen whole."""
+        others = self._stream.of(batch) if self._stream else 0
+        sizes = [(len(self.rows), batch - others), (len(self._others or ()), others)]
+        return min(have // take for have, take in sizes if take)
+
+    def one_pass(self, batch: int, *parts: object) -> Iterator[np.ndarray]:
+        """Numbers of the rows of one pass, batch by batch; without a stream the last one may be smaller."""
+        if self._stream:
+            yield from (self.draw(batch, step, *parts) for step in range(self.batches(batch)))
+            return
+        order = self.rows[permutation(len(self.rows), *parts)]
+        yield from (order[start : start + batch] for start in range(0, len(order), batch))
+
     def images(self, index: np.ndarray) -> Tensor:
         """Normalised images ``[b, 3, h, w]`` on the device."""
-        return self._clip.normalize(self._pixels(index), self._device)
+        return self._clip.normalize(self._gather(index, Source.pixels), self._device)
 
     def tokenize(self, captions: Sequence[str]) -> Tensor:
         """Token ids ``[b, context_length]`` on the device."""
         return self._clip.tokenize(captions).to(self._device)
 
     def tokens(self, index: np.ndarray) -> Tensor:
-        """Token ids of rows, tokenised once, ``[b, context_length]`` on the device."""
-        if self._tokens is None:
-            self._tokens = self._clip.tokenize(self.captions)
-        return self._tokens[torch.from_numpy(np.ascontiguousarray(index))].to(self._device)
+        """Token ids of rows, ``[b, context_length]`` on the device."""
+        return self._gather(index, Source.tokens).to(self._device)
 
     def reference_features(self, index: np.ndarray) -> tuple[Features, int]:
-        """The original's embeddings of rows, and how many pairs had to be embedded for that now.
+        """The original's embeddings of rows, and how many pairs had to be embedded for that now."""
+        parts = [source.reference_features(rows) for source, rows in self._parts(index)]
+        found, embedded = zip(*parts, strict=True)
+        if len(found) == 1:
+            return found[0], embedded[0]
+        return Features(*(torch.cat([getattr(f, side) for f in found]) for side in ("image", "text"))), sum(embedded)
 
-        They come from a model that no method ever holds, in whole chunks of fixed composition: which run
-        asks first, and what it did before, must not show in the bits.
-        """
-        chunks = [int(c) for c in np.unique(index // CHUNK) if int(c) not in self._embedded]
-        for chunk in chunks:
-            rows = np.arange(chunk * CHUNK, min((chunk + 1) * CHUNK, len(self)))
-            # Whoever asks first, and from within whatever mode or precision: the same numbers.
-            with torch.inference_mode(False), torch.no_grad(), torch.autocast(self._device.type, enabled=False):
-                image = self._clip.model.encode_image(self.images(rows), normalize=True)
-                text = self._clip.model.encode_text(self.tokens(rows), normalize=True)
-            if self._reference is None:
-                self._reference = Features(*(image.new_empty(len(self), image.shape[1]) for _ in range(2)))
-            self._reference.image[rows], self._reference.text[rows] = image, text
-            self._embedded.add(chunk)
-        assert self._reference is not None
-        where = torch.from_numpy(index).to(self._device)
-        found = Features(self._reference.image[where], self._reference.text[where])
-        return found, sum(min(CHUNK, len(self) - chunk * CHUNK) for chunk in chunks)
+    def _fits(self, batch: int) -> bool:
+        return self.batches(batch) > 0
+
+    def _parts(self, index: np.ndarray) -> list[tuple[Source, np.ndarray]]:
+        """Rows by where they come from. Batches have the benchmark's first, so no order is lost."""
+        mine = index < len(self._own)
+        if self._others is None or mine.all():
+            return [(self._own, index)]
+        assert (np.diff(mine.astype(int)) <= 0).all(), "rows of a stream come last"
+        both = [(self._own, index[mine]), (self._others, index[~mine] - len(self._own))]
+        return [(source, rows) for source, rows in both if len(rows)]
+
+    def _gather(self, index: np.ndarray, read: Callable[[Source, np.ndarray], Tensor]) -> Tensor:
+        found = [read(source, rows) for source, rows in self._parts(index)]
+        return found[0] if len(found) == 1 else torch.cat(found)

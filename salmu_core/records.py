@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from salmu_core.hashing import hash_json
+from salmu_core.layout import FORGET, RETAIN_SYNTH
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,9 +79,38 @@ class BenchmarkRef(Record):
 
     name: str
     data_hash: str
-    """SHA-256 over the names and contents of all data files of the benchmark folder."""
+    """SHA-256 over the names and contents of the benchmark's data files, and the number of training pairs."""
     start_model_hash: str
     """SHA-256 of the weights of Compromised."""
+
+
+class RetainShard(Record):
+    """A tar file that retain pairs were drawn from."""
+
+    name: str
+    sha256: str
+    pairs: int
+    """Samples with both an image and a caption."""
+    left_out: int
+    """Samples that lack one of them."""
+
+
+class RetainRef(Record):
+    """Which retain pairs a run could draw."""
+
+    share: float = 0.0
+    """Share of every retain batch that came from shards; the rest is the benchmark's ``retain_synth``."""
+    shards: tuple[RetainShard, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Tells runs with other retain data apart; empty for the benchmark's own."""
+        return hash_json([self.share, [shard.sha256 for shard in self.shards]])[:8] if self.shards else ""
+
+    @property
+    def label(self) -> str:
+        """For tables."""
+        return f"{self.share:.0%} of {sum(s.pairs for s in self.shards):,} pairs in {len(self.shards)} shards"
 
 
 class RunRecord(Record):
@@ -95,6 +127,8 @@ class RunRecord(Record):
     config_hash: str
     budget: float
     seed: int
+    retain: RetainRef = RetainRef()
+    """Beside the forget set, what it could be trained on."""
     ledger: Ledger
     scalars: dict[str, list[tuple[int, float]]] = Field(default_factory=dict)
     """What the loop and the method logged: name -> (step, value)."""
@@ -106,6 +140,24 @@ class RunRecord(Record):
     """The command that makes this run again."""
     started: str
     """UTC, ISO 8601."""
+
+    @property
+    def variant(self) -> str:
+        """Tells the settings of a method's runs apart: those of its config, and what it could train on."""
+        return "-".join(filter(None, [self.config_hash, self.retain.digest]))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Its config, and what it could train on where that is not the benchmark's own."""
+        return {**self.config, **({"retain": self.retain.label} if self.retain.shards else {})}
+
+    @property
+    def trained_on(self) -> frozenset[str]:
+        """Splits whose pairs it drew."""
+        drawn = [FORGET] * (self.ledger.forget_samples > 0)
+        if self.ledger.retain_samples and self.retain.share < 1:
+            drawn += [RETAIN_SYNTH, "retain_joint", "retain_disjoint", "fragile_set"]
+        return frozenset(drawn)
 
 
 @dataclass(frozen=True)
@@ -147,9 +199,18 @@ class MetricEntry(Record):
     """Column name -> value."""
     details: dict[str, Any] = Field(default_factory=dict)
     error: str | None = None
+    not_measured: str | None = None
+    """Why there is no value though nothing went wrong: the benchmark has not what the metric needs."""
     plugin: str
     """``distribution version`` of the plugin that computed it."""
     code_hash: str
+
+
+class ScoredOn(NamedTuple):
+    """Which data metrics were computed on."""
+
+    data_hash: str
+    zeroshot_hash: str = ""
 
 
 class MetricsRecord(Record):
@@ -158,6 +219,9 @@ class MetricsRecord(Record):
     schema_version: int = SCHEMA
     benchmark: str
     data_hash: str
+    """As a run's."""
+    zeroshot_hash: str = ""
+    """SHA-256 over the zero-shot set; empty where there was none."""
     checkpoint_hash: str
     metrics: dict[str, MetricEntry]
     rows_hash: str | None = None
@@ -167,14 +231,24 @@ class MetricsRecord(Record):
     seconds: float
 
     @property
+    def scored_on(self) -> ScoredOn:
+        """Which data its metrics were computed on."""
+        return ScoredOn(self.data_hash, self.zeroshot_hash)
+
+    @property
     def values(self) -> dict[str, float]:
         """All figures by column name."""
         return {column: value for entry in self.metrics.values() for column, value in entry.values.items()}
 
     @property
     def errors(self) -> dict[str, str]:
-        """Metric name -> why it has no value."""
+        """Metric name -> what went wrong with it."""
         return {name: entry.error for name, entry in self.metrics.items() if entry.error}
+
+    @property
+    def not_measured(self) -> dict[str, str]:
+        """Metric name -> what the benchmark lacks for it."""
+        return {name: entry.not_measured for name, entry in self.metrics.items() if entry.not_measured}
 
 
 def finite(value: float) -> float:

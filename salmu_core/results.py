@@ -32,9 +32,10 @@ class Row:
         status: ``valid``, why it is not, ``damaged`` or ``not scored``.
         reason: What is wrong, in a sentence.
         metrics: Column -> value.
-        errors: Metric -> why it has no value.
+        errors: Metric -> what went wrong with it.
         figures: Column -> its rows by person; where the metric has none, its value alone.
         tails: Name -> value, see `salmu_core.tails`.
+        not_measured: Metric -> what the benchmark lacks for it.
     """
 
     folder: Path
@@ -47,6 +48,7 @@ class Row:
     errors: Mapping[str, str] = field(default_factory=dict)
     figures: Figures = field(default_factory=dict)
     tails: Mapping[str, float] = field(default_factory=dict)
+    not_measured: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def seed(self) -> int:
@@ -67,6 +69,8 @@ class Row:
             "reason": self.reason,
             "metrics": dict(self.metrics),
             "metric_errors": dict(self.errors),
+            "not_measured": dict(self.not_measured),
+            "retain": record.retain.model_dump() if record else None,
             "ledger": record.ledger.model_dump() if record else None,
             "checkpoint": str(self.folder) if record and record.checkpoint_hash else None,
             "folder": str(self.folder),
@@ -83,6 +87,7 @@ class Reference:
         tails: Name -> value.
         chance: Column -> value that guessing gives.
         data_hash: Of the data it was scored on.
+        zeroshot_hash: Of the zero-shot set it was scored on.
         checkpoint_hash: Of its weights.
         problem: Why it can't be used, in a sentence.
     """
@@ -92,6 +97,7 @@ class Reference:
     tails: Mapping[str, float] = field(default_factory=dict)
     chance: Mapping[str, float] = field(default_factory=dict)
     data_hash: str = ""
+    zeroshot_hash: str = ""
     checkpoint_hash: str = ""
     problem: str = ""
 
@@ -171,7 +177,7 @@ def _reference(store: Store, world: str, role: str) -> Reference:
     for entry in record.metrics.values():
         told = entry.details.get("chance")
         chance |= told if isinstance(told, Mapping) else {}
-    return Reference(record.values, figures, found, chance, record.data_hash, record.checkpoint_hash)
+    return Reference(record.values, figures, found, chance, *record.scored_on, record.checkpoint_hash)
 
 
 def read_rows(folder: Path, record: MetricsRecord) -> tuple[dict[str, Clusters], dict[str, float]]:
@@ -206,13 +212,17 @@ def _row(store: Store, world: str, folder: Path, references: Mapping[str, Refere
             return Row(folder, world, method, record, record.status, record.reason or INVALID[record.status])
         if foreign := _foreign(record, references):
             return Row(folder, world, method, record, "other data", foreign)
-        metrics = store.metrics(folder, record.checkpoint_hash or "", record.benchmark.data_hash)
-        if metrics is None:
+        metrics = store.metrics(folder, record.checkpoint_hash or "")
+        if metrics is None or metrics.data_hash != record.benchmark.data_hash:
             return Row(folder, world, method, record, "not scored", "it has no metrics yet: run `salmu run` again")
+        if {m.zeroshot_hash for m in references.values() if m.data_hash} - {metrics.zeroshot_hash}:
+            reason = "it was scored with another zero-shot set than the reference models: run `salmu run` again"
+            return Row(folder, world, method, record, "not scored", reason)
         figures, found = read_rows(folder, metrics)
     except SalmuError as error:
         return Row(folder, world, method, None, "damaged", str(error))
-    return Row(folder, world, method, record, "valid", "", metrics.values, metrics.errors, figures, found)
+    measured = (metrics.values, metrics.errors, figures, found, metrics.not_measured)
+    return Row(folder, world, method, record, "valid", "", *measured)
 
 
 def _foreign(record: RunRecord, references: Mapping[str, Reference]) -> str:
@@ -227,7 +237,7 @@ def _foreign(record: RunRecord, references: Mapping[str, Reference]) -> str:
 def _order(row: Row) -> tuple[Any, ...]:
     record = row.record
     return (
-        (row.method, record.config_hash, record.budget, *by_number(row.world), record.seed)
+        (row.method, record.variant, record.budget, *by_number(row.world), record.seed)
         if record
         else (row.method, "", 0.0, *by_number(row.world), 0)
     )

@@ -16,6 +16,8 @@ from salmu_core.clip import Clip, load_clip
 from salmu_core.dataset import read_training
 from salmu_core.pairs import PoolName
 from salmu_core.pool import Pool
+from salmu_core.specs import Progress
+from salmu_core.stream import Stream
 
 
 @dataclass
@@ -33,19 +35,31 @@ class TrainingSession:
     num_train: int
 
     @classmethod
-    def open(cls, benchmark: Benchmark, accelerator: Accelerator) -> TrainingSession:
+    def open(
+        cls,
+        benchmark: Benchmark,
+        accelerator: Accelerator,
+        stream: Stream | None = None,
+        progress: Progress | None = None,
+    ) -> TrainingSession:
         """Load what methods may see.
+
+        Args:
+            benchmark: The benchmark.
+            accelerator: Device and precision.
+            stream: A user's own retain pairs, mixed into the benchmark's.
+            progress: Told how far decoding is, the first time.
 
         Raises:
             BenchmarkError: The benchmark's files can't be read.
             CheckpointError: Compromised can't be loaded.
         """
-        data = read_training(benchmark.data)
+        data = read_training(benchmark.data, benchmark.hashes)
         clip = load_clip(benchmark.model("compromised"))
         clip.model.to(accelerator.device)
         pools: dict[PoolName, Pool] = {
-            "forget": Pool("forget", data.forget, clip, accelerator.device, data.generic_captions),
-            "retain": Pool("retain", data.retain, clip, accelerator.device),
+            "forget": Pool("forget", data.forget, clip, accelerator.device, data.generic_captions, progress=progress),
+            "retain": Pool("retain", data.retain, clip, accelerator.device, stream=stream, progress=progress),
         }
         known = len(data.forget) + len(data.retain)
         return cls(clip, pools, benchmark.sources.num_train or known)

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from salmu_core.errors import SchemaError, StoreError
 from salmu_core.hashing import hash_file
-from salmu_core.records import SCHEMA, MetricsRecord, Record, RunRecord
+from salmu_core.records import SCHEMA, MetricsRecord, Record, RunRecord, ScoredOn
 
 WEIGHTS = "open_clip_model.safetensors"
 RUN = "run.json"
@@ -41,11 +41,14 @@ class RunKey:
     config_hash: str
     budget: float
     seed: int
+    retain: str = ""
+    """Digest of a user's own retain pairs."""
 
     @property
     def path(self) -> Path:
         """The run's folder, relative to the results folder."""
-        return Path(self.benchmark, self.method, self.config_hash[:12], f"b{self.budget:.15g}-s{self.seed}")
+        name = f"b{self.budget:.15g}-s{self.seed}" + (f"-r{self.retain}" if self.retain else "")
+        return Path(self.benchmark, self.method, self.config_hash[:12], name)
 
     def __str__(self) -> str:
         return f"{self.method} b{self.budget:g} s{self.seed} ({self.config_hash[:6]})"
@@ -90,7 +93,7 @@ class Store:
                 raise StoreError(f"{weights} is damaged (its hash is not the recorded one): {_remedy(folder)}")
         return record
 
-    def metrics(self, folder: Path, checkpoint_hash: str, data_hash: str | None = None) -> MetricsRecord | None:
+    def metrics(self, folder: Path, checkpoint_hash: str, scored_on: ScoredOn | None = None) -> MetricsRecord | None:
         """The metrics that lie in a folder, or None if there are none for this checkpoint and these data.
 
         Raises:
@@ -99,7 +102,7 @@ class Store:
         record = read(folder / METRICS, MetricsRecord)
         if record is None or record.checkpoint_hash != checkpoint_hash:
             return None
-        if data_hash is not None and record.data_hash != data_hash:
+        if scored_on is not None and record.scored_on != scored_on:
             return None
         self.check_rows(folder, record)
         return record

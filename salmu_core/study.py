@@ -26,19 +26,20 @@ from salmu_core.benchmark import Benchmark
 from salmu_core.checkpoint import save_checkpoint
 from salmu_core.clip import Clip, load_clip
 from salmu_core.dataset import EvaluationData, read_evaluation
-from salmu_core.embeddings import Images
-from salmu_core.errors import StoreError
+from salmu_core.embeddings import Catalogue, Images
+from salmu_core.errors import CheckpointError, StoreError
 from salmu_core.evaluate import evaluate, write_metrics
 from salmu_core.fit import OnStep
 from salmu_core.outstanding import lacks_metrics, needs_metrics
 from salmu_core.plan import Planned
 from salmu_core.plugins import Declared, code_hash
 from salmu_core.progress import Reporter
-from salmu_core.records import BenchmarkRef, MetricsRecord, PluginRef, RunRecord
+from salmu_core.records import BenchmarkRef, MetricsRecord, PluginRef, RetainRef, RunRecord
 from salmu_core.runner import Outcome, run_one
 from salmu_core.session import TrainingSession
-from salmu_core.specs import MetricSpec
+from salmu_core.specs import MetricSpec, Progress
 from salmu_core.store import RUN, TRACEBACK, Store, new_folder, write_record
+from salmu_core.stream import Stream
 
 #: Libraries whose versions can change a figure.
 LIBRARIES = ("salmu-core", "torch", "open-clip-torch", "accelerate", "numpy", "pillow", "safetensors")
@@ -54,6 +55,8 @@ class Execution:
         metrics: What is computed of every checkpoint.
         accelerator: Device, precision and processes.
         reporter: Who is told.
+        stream: The user's own retain pairs.
+        redo: Whether finished runs are made again.
     """
 
     benchmark: Benchmark
@@ -61,18 +64,19 @@ class Execution:
     metrics: Sequence[Declared[MetricSpec]]
     accelerator: Accelerator
     reporter: Reporter
+    stream: Stream | None = None
     redo: bool = False
 
     @cached_property
     def scorer(self) -> Scorer:
         """Scores checkpoints; opens the holdouts when first used."""
-        return Scorer(self.benchmark, self.metrics, self.accelerator.device)
+        return Scorer(self.benchmark, self.metrics, self.accelerator.device, self.reporter.building)
 
     def unlearn(self, runs: Sequence[Planned]) -> None:
         """Make runs. To be called before anything is scored in this process, whatever the benchmark."""
         if not runs:
             return
-        session = TrainingSession.open(self.benchmark, self.accelerator)
+        session = self._session()
         for planned in runs:
             folder = self.store.folder(planned.key)
             with self.store.claim(folder) as mine:
@@ -92,11 +96,14 @@ class Execution:
                 )
                 self._write_run(folder, planned, outcome, session.clip, started)
             if outcome.status == "altered":  # what the runs share may be what was altered
-                session = TrainingSession.open(self.benchmark, self.accelerator)
+                session = self._session()
             note = f"{outcome.ledger.seconds:.1f} s" if outcome.status == "valid" else outcome.reason
             self.reporter.end(f"{planned.key}: {outcome.status}, {note}")
         del session
         gc.collect()
+
+    def _session(self) -> TrainingSession:
+        return TrainingSession.open(self.benchmark, self.accelerator, self.stream, self.reporter.building)
 
     def _made_meanwhile(self, folder: Path) -> bool:
         """Whether somebody else finished this run after the plan was drawn up."""
@@ -111,7 +118,7 @@ class Execution:
     def _write_run(self, folder: Path, planned: Planned, outcome: Outcome, clip: Clip, started: str) -> None:
         with new_folder(folder) as new:
             written = outcome.status == "valid"
-            checkpoint = save_checkpoint(new, outcome.model, clip.config) if written else None
+            checkpoint = save_checkpoint(new, outcome.model, clip.config, clip.tokenizer) if written else None
             if outcome.traceback:
                 (new / TRACEBACK).write_text(outcome.traceback, encoding="utf-8")
             record = RunRecord(
@@ -132,6 +139,7 @@ class Execution:
                 config_hash=planned.key.config_hash,
                 budget=planned.key.budget,
                 seed=planned.key.seed,
+                retain=self.stream.told if self.stream else RetainRef(),
                 ledger=outcome.ledger,
                 scalars=outcome.scalars,
                 checkpoint_hash=checkpoint,
@@ -153,7 +161,7 @@ class Execution:
 
     def _checkpoint(self, folder: Path) -> tuple[str, str] | None:
         record = self.store.run(folder)
-        if record is None or not needs_metrics(folder, record, self.store, self.metrics, self.benchmark.data_hash, []):
+        if record is None or not needs_metrics(folder, record, self.store, self.metrics, self.benchmark.scored_on, []):
             return None
         assert record.checkpoint_hash is not None
         return str(folder), record.checkpoint_hash
@@ -166,12 +174,16 @@ class Execution:
                 self.reporter.end(f"{label}: not scored: {error}")
                 return
             if found is None or not lacks_metrics(
-                folder, found[1], self.store, self.metrics, self.benchmark.data_hash, []
+                folder, found[1], self.store, self.metrics, self.benchmark.scored_on, []
             ):
                 self.reporter.end(f"{label}: nothing to score here")
                 return
             self.reporter.begin(label, "scoring")
-            seconds, errors = self.scorer.score(*found, folder, self.reporter.step)
+            try:
+                seconds, errors = self.scorer.score(*found, folder, self.reporter.step)
+            except CheckpointError as error:
+                self.reporter.end(f"{label}: not scored: {error}")
+                return
         for metric, problem in errors.items():
             self.reporter.say(f"{label}: metric {metric} has no value: {problem}")
         self.reporter.end(f"{label}: scored, {seconds:.1f} s")
@@ -188,14 +200,23 @@ class Scorer:
         benchmark: The benchmark.
         metrics: What to compute.
         device: Where to embed.
+        progress: Told how far decoding is, the first time.
     """
 
-    def __init__(self, benchmark: Benchmark, metrics: Sequence[Declared[MetricSpec]], device: torch.device) -> None:
+    def __init__(
+        self,
+        benchmark: Benchmark,
+        metrics: Sequence[Declared[MetricSpec]],
+        device: torch.device,
+        progress: Progress | None = None,
+    ) -> None:
         self._benchmark = benchmark
         self._metrics = metrics
         self._device = device
+        self._progress = progress
         self._data: EvaluationData | None = None
         self._images: Images | None = None
+        self._catalogue: Catalogue | None = None
 
     def score(
         self,
@@ -214,9 +235,11 @@ class Scorer:
         clip = load_clip(source)
         clip.model.to(self._device)
         if self._data is None:
-            self._data = read_evaluation(self._benchmark.data, self._benchmark.zeroshot)
+            self._data = read_evaluation(self._benchmark.data, self._benchmark.zeroshot, self._benchmark.hashes)
         if self._images is None or not self._images.fits(clip):
-            self._images = Images(self._data, clip)
+            self._images = Images(self._data, clip, self._progress)
+        if self._catalogue is None or not self._catalogue.fits(clip):
+            self._catalogue = Catalogue(self._data, clip)
         done = 0
 
         def on_batch(items: int) -> None:
@@ -231,9 +254,10 @@ class Scorer:
             self._images,
             self._metrics,
             benchmark=self._benchmark.name,
-            data_hash=self._benchmark.data_hash,
+            scored_on=self._benchmark.scored_on,
             device=self._device,
             on_batch=on_batch,
+            catalogue=self._catalogue,
         )
 
 

@@ -6,22 +6,20 @@
 
 from __future__ import annotations
 
-import tarfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import webdataset as wds
 
 from salmu_core.errors import BenchmarkError
-
-IMAGE_KEYS = ("webp", "png", "jpg", "jpeg")
+from salmu_core.hashing import hash_json
+from salmu_core.shards import TarImages, read_shards
 
 
 @dataclass(frozen=True)
 class ZeroShot:
-    """The set in memory, images still encoded.
+    """The set, images still encoded and in their shards.
 
     Attributes:
         class_names: Name of each class.
@@ -29,17 +27,19 @@ class ZeroShot:
         labels: Class number of each image ``[n]``.
         keys: Name of each sample.
         encoded: Encoded image bytes.
+        content: SHA-256 over the shards' contents.
     """
 
     class_names: tuple[str, ...]
     templates: tuple[str, ...]
     labels: np.ndarray
     keys: tuple[str, ...]
-    encoded: tuple[bytes, ...] = field(repr=False)
+    encoded: Sequence[bytes] = field(repr=False)
+    content: str = ""
 
 
 def read_zeroshot(folder: Path) -> ZeroShot:
-    """Read the whole set.
+    """Read the whole set, every shard of it.
 
     Raises:
         BenchmarkError: A file is missing or damaged, or a sample lacks its image or a valid class.
@@ -51,34 +51,21 @@ def read_zeroshot(folder: Path) -> ZeroShot:
     count = _lines(folder / "test" / "nshards.txt")[0]
     if not count.isdecimal() or int(count) < 1:
         raise BenchmarkError(f"{folder / 'test' / 'nshards.txt'} must hold the number of shards")
-    shards = [folder / "test" / f"{i}.tar" for i in range(int(count))]
+    paths = [folder / "test" / f"{i}.tar" for i in range(int(count))]
+    if absent := [path for path in paths if not path.is_file()]:
+        raise BenchmarkError(f"{absent[0]} is missing; nshards.txt speaks of {count} shards")
+    shards = read_shards(paths)
+    labels = []
     for shard in shards:
-        if not shard.is_file():
-            raise BenchmarkError(f"{shard} is missing; nshards.txt speaks of {count} shards")
-        if shard.read_bytes()[-1024:].strip(b"\0"):
-            # Readers of tar files take one that was cut between two members for a shorter one.
-            raise BenchmarkError(f"{shard} is cut off: a tar file ends with 1,024 zero bytes")
-    labels, keys, encoded = [], [], []
-    try:
-        # Every process reads every shard: what is shared out among processes is runs, not samples.
-        samples = wds.WebDataset([str(s) for s in shards], shardshuffle=False, nodesplitter=_all)
-        for sample in samples:
-            image = next((sample[key] for key in IMAGE_KEYS if key in sample), None)
-            label = sample.get("cls", b"").decode("ascii", "replace").strip()
-            if image is None or not label.isdecimal() or int(label) >= len(class_names):
-                raise BenchmarkError(f"sample {sample['__key__']!r} in {folder} lacks its image or a valid class")
-            labels.append(int(label))
-            keys.append(sample["__key__"])
-            encoded.append(image)
-    except (OSError, ValueError, EOFError, tarfile.TarError) as error:
-        raise BenchmarkError(f"a shard in {folder} can't be read: {error}") from error
+        for key, note, (_, size) in zip(shard.keys, shard.notes, shard.places, strict=True):
+            if not size or note is None or not note.isdecimal() or int(note) >= len(class_names):
+                raise BenchmarkError(f"sample {key!r} in {shard.path} lacks its image or a valid class")
+            labels.append(int(note))
     if not labels:
         raise BenchmarkError(f"{folder} holds no samples")
-    return ZeroShot(class_names, templates, np.array(labels), tuple(keys), tuple(encoded))
-
-
-def _all(urls: Any) -> Any:
-    return urls
+    keys = tuple(key for shard in shards for key in shard.keys)
+    content = hash_json([shard.sha256 for shard in shards])
+    return ZeroShot(class_names, templates, np.array(labels), keys, TarImages(shards), content)
 
 
 def _lines(path: Path) -> tuple[str, ...]:

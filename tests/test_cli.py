@@ -36,6 +36,7 @@ def test_run_writes_what_it_says_and_a_second_run_does_nothing(salmu, tiny):
         assert {p.name for p in folder.iterdir()} == {
             "open_clip_model.safetensors",
             "open_clip_config.json",
+            "salmu_canary.json",
             "run.json",
             "metrics.json",
             "per_row.parquet",
@@ -61,7 +62,8 @@ def test_open_clip_loads_a_run_and_gives_our_embeddings(salmu, tiny):
     done = salmu("evaluate", folder, "--benchmark", tiny, "--json")
     found = json.loads(done.stdout)
     scored = found["metrics"]
-    (line, *_) = json.loads(salmu("results", "--json").stdout)["lines"]
+    lines = json.loads(salmu("results", "--json").stdout)["lines"]
+    line = next(line for line in lines if line["method"] == folder.parts[-3])
     assert found["figures"]["AssocStr"]["low"] == line["figures"]["AssocStr"]["low"] < scored["AssocStr"]
     recorded = json.loads((folder / "metrics.json").read_text())["metrics"]
     assert scored == {column: value for entry in recorded.values() for column, value in entry["values"].items()}

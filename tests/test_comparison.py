@@ -128,7 +128,8 @@ def test_holdouts_that_compromised_does_not_know_can_not_be_lost():
         references = {"clean": CLEAN, "compromised": {**COMPROMISED, "InterIdSim": known}}
         maker = Maker(references)
         (line,) = compare(maker.results([maker.row("one", {**IDEAL, "InterIdSim": 0.3})]), SHOWN).lines
-        assert "InterIdSim" not in line.diagnosis.evidence.retention and not line.diagnosis.judged
+        assert "InterIdSim" not in line.diagnosis.evidence.retention
+        assert line.diagnosis.not_measured == ["over-generalised"]
 
 
 def test_what_can_not_be_said_is_said():

@@ -11,8 +11,9 @@ from PIL import Image
 
 from salmu_core import layout
 from salmu_core.clip import load_clip
-from salmu_core.dataset import Pixels, read_evaluation, read_training
+from salmu_core.dataset import read_evaluation, read_training
 from salmu_core.errors import BenchmarkError
+from salmu_core.pixels import Pixels
 
 
 def raw(folder, split):
@@ -68,7 +69,7 @@ def test_pixels_are_what_open_clip_would_see(tiny):
     _, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{tiny / 'compromised'}")
     clip = load_clip(tiny / "compromised")
     rows = read_training(tiny).forget
-    pixels = Pixels(rows, clip.to_pixels)
+    pixels = Pixels(rows, clip)
     ours = clip.normalize(pixels(np.array([3, 0, 3])))
     for ours_one, i in zip(ours, (3, 0, 3), strict=True):
         theirs = preprocess(Image.open(io.BytesIO(rows.encoded[i])))
@@ -120,7 +121,7 @@ def test_an_undecodable_image_is_named(copy):
     pq.write_table(table.set_column(index, "image", pa.array(images, table.schema.field("image").type)), path)
     rows = read_training(copy).forget
     with pytest.raises(BenchmarkError, match=rows.file_names[0]):
-        Pixels(rows, load_clip(copy / "compromised").to_pixels)(np.array([0]))
+        Pixels(rows, load_clip(copy / "compromised"))(np.array([0]))
 
 
 def test_a_derived_split_without_rows_is_a_sentence(copy):

@@ -99,8 +99,11 @@ def test_enough_is_gone_and_the_rest_is_unlike_clean():
     assert not diagnose(evidence()).only_unlike_clean
 
 
-@pytest.mark.parametrize("missing", ["reduction", "knowledge", "IntraIdSim"])
-def test_a_missing_figure_is_no_verdict(missing):
+@pytest.mark.parametrize(
+    ("missing", "mode"),
+    [("reduction", "ineffective"), ("knowledge", "catastrophic"), ("IntraIdSim", "over-generalised")],
+)
+def test_a_missing_figure_leaves_its_mode_unjudged_and_the_others_judged(missing, mode):
     whole = evidence()
     kept = {name: value for name, value in whole.retention.items() if name != missing}
     found = diagnose(
@@ -112,7 +115,9 @@ def test_a_missing_figure_is_no_verdict(missing):
             kept,
         )
     )
-    assert not found.judged and found.modes(HOLDS) == []
+    assert found.not_measured == [mode] and mode not in found.verdicts
+    assert set(found.modes(CLEAR)) == {"ineffective", "catastrophic", "over-generalised"} - {mode}
+    assert not diagnose(Evidence(None, 0.99, None, None, {})).judged
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from salmu_core.cli import catalogue, workshop
-from salmu_core.cli.options import BenchmarkName, Json, Output, Precision, Threads, Worlds
+from salmu_core.cli import catalogue, hub, references, workshop
+from salmu_core.cli.options import MODEL, BenchmarkName, Json, Output, Precision, Threads, Worlds
 from salmu_core.cli.plugged import Plugged
 from salmu_core.errors import SalmuError
 
@@ -66,6 +66,22 @@ def run(
         ),
     ] = None,
     world: Worlds = None,
+    retain: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SHARDS",
+            help="Tar files of your own retain pairs, as in 'shards/{00000..00099}.tar'; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    retain_share: Annotated[
+        float | None,
+        typer.Option(
+            metavar="R",
+            help="Share of every retain batch that comes from --retain, the rest being retain_synth.  [default: 0.5]",
+            show_default=False,
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -106,6 +122,8 @@ def run(
         budgets=budget or [],
         seeds=seed or [],
         worlds=world or [],
+        retain=retain or [],
+        retain_share=retain_share,
         settings=settings or [],
         config=config,
         output=output,
@@ -120,9 +138,7 @@ def run(
 
 @app.command()
 def evaluate(
-    checkpoint: Annotated[
-        str, typer.Argument(help="An open_clip model: a folder, `local-dir:PATH` or `hf-hub:OWNER/NAME`.")
-    ],
+    checkpoint: Annotated[str, typer.Argument(help=f"An open_clip model: {MODEL}.", show_default=False)],
     benchmark: BenchmarkName = None,
     output: Output = Path("runs"),
     threads: Threads = 1,
@@ -175,10 +191,14 @@ for command in (
     catalogue.methods,
     catalogue.metrics,
     catalogue.benchmarks,
+    hub.download,
+    hub.canary,
+    hub.publish,
     workshop.check,
     workshop.new,
 ):
     app.command()(command)
+app.add_typer(references.app, name="references")
 
 
 def main() -> None:

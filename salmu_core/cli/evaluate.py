@@ -12,7 +12,7 @@ from salmu_core.cli.output import console, print_json
 from salmu_core.cli.progress import reporter
 from salmu_core.cli.run import accelerate
 from salmu_core.comparison import Column, Figure, columns
-from salmu_core.errors import UsageError
+from salmu_core.modelname import find_model
 from salmu_core.outstanding import outstanding
 from salmu_core.plugins import discover
 from salmu_core.repeats import Repeats
@@ -24,15 +24,11 @@ def evaluate_checkpoint(checkpoint: str, name: str, output: Path, threads: int, 
     """Score a model and show it; returns the exit code.
 
     Raises:
-        UsageError: There is no such model folder.
+        UsageError: There is no such model.
     """
     zoo = discover()
     locate(name, zoo)
-    if not checkpoint.startswith("hf-hub:"):
-        folder = Path(checkpoint.removeprefix("local-dir:")).expanduser()
-        if not (folder / "open_clip_config.json").is_file():
-            raise UsageError(f"{folder} is no open_clip model folder: it has no open_clip_config.json.")
-        checkpoint = f"local-dir:{folder.resolve()}"
+    checkpoint = str(find_model(checkpoint))
     store, metrics = Store(output), list(zoo.metrics.values())
     with reporter(0, to_stderr=as_json) as telling:
         benchmark = open_benchmark(name, zoo, telling.building)
@@ -50,12 +46,15 @@ def evaluate_checkpoint(checkpoint: str, name: str, output: Path, threads: int, 
     figures = _figures(gather(record, rows)[0], references, columns(zoo.metrics))
     if as_json:
         shown = {"benchmark": benchmark.name, "checkpoint": checkpoint, "metrics": record.values}
-        shown |= {"metric_errors": record.errors, "figures": {name: f.as_json() for name, f in figures.items()}}
+        shown |= {"metric_errors": record.errors, "not_measured": record.not_measured}
+        shown |= {"figures": {name: f.as_json() for name, f in figures.items()}}
         print_json({**shown, "references": {role: dict(model.metrics) for role, model in references.items()}})
     else:
         console().print(_table(figures, references, columns(zoo.metrics)))
         for metric, error in record.errors.items():
             console(stderr=True).print(f"metric {metric} has no value: {error}", markup=False)
+        for metric, why in record.not_measured.items():
+            console(stderr=True).print(f"metric {metric} is not measured: {why}", markup=False)
     return 1 if record.errors else 0
 
 

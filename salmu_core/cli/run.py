@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from salmu_core.benchmark import Benchmark, locate, open_benchmark
 from salmu_core.cli.output import console, print_json
 from salmu_core.cli.progress import reporter
-from salmu_core.cli.workers import share, usable_cores, workers
+from salmu_core.cli.workers import share, workers
 from salmu_core.comparison import columns, compare
 from salmu_core.errors import UsageError
+from salmu_core.machine import usable_cores
 from salmu_core.outstanding import Outstanding, outstanding
 from salmu_core.plan import Planned, Study, make_plan, parse_budgets, parse_numbers, parse_settings, read_study
 from salmu_core.plugins import Zoo, discover
@@ -25,6 +26,7 @@ from salmu_core.progress import Reporter
 from salmu_core.report.table import show
 from salmu_core.results import of_plan, read_results
 from salmu_core.store import Store
+from salmu_core.stream import Stream
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -44,6 +46,8 @@ class Request:
     budgets: list[str]
     seeds: list[str]
     worlds: list[str]
+    retain: list[str]
+    retain_share: float | None
     settings: list[str]
     config: Path | None
     output: Path
@@ -70,14 +74,21 @@ class Request:
             "seeds": parse_numbers(self.seeds, "--seed", "seeds"),
             "worlds": parse_numbers(self.worlds, "--world", "worlds"),
             "methods": self.methods,
+            "retain": self.retain,
+            "retain_share": self.retain_share,
         }
         changed = {name: value for name, value in given.items() if value}
         if self.everything:
             changed["methods"] = None
         try:
-            return Study.model_validate({**study.model_dump(), **changed})
+            asked = Study.model_validate({**study.model_dump(), **changed})
         except ValueError as error:
-            raise UsageError("Budgets must be above 0, seeds and worlds whole numbers from 0.") from error
+            raise UsageError(
+                "Budgets must be above 0, seeds and worlds whole numbers from 0, a share above 0 and at most 1."
+            ) from error
+        if self.retain_share is not None and not asked.retain:
+            raise UsageError("--retain-share says how much of your own pairs to mix in: name them with --retain.")
+        return asked
 
 
 def run_study(request: Request) -> int:
@@ -99,8 +110,10 @@ def run_study(request: Request) -> int:
         for row in zoo.problems:
             telling.say(f"Plugin {row.name} of {row.distribution} is left out: {row.problem}")
         try:
+            stream = Stream.open(study.retain, study.retain_share, telling.building) if study.retain else None
+            retain = stream.told.digest if stream else ""
             work = [
-                Work.of(benchmark, make_plan(study, benchmark.name, zoo, overrides), store, zoo, request.redo)
+                Work.of(benchmark, make_plan(study, benchmark.name, zoo, overrides, retain), store, zoo, request.redo)
                 for benchmark in _opened(study, zoo, telling)
             ]
             for note in (note for each in work for note in each.todo.notes):
@@ -112,7 +125,7 @@ def run_study(request: Request) -> int:
                 if failed:
                     telling.say(f"{failed} of them without a result, see below: --redo tries again.")
             else:
-                _do(work, store, zoo, telling, request)
+                _do(work, stream, store, zoo, telling, request)
         except KeyboardInterrupt:
             telling.say("Stopped. Finished runs are kept; the same command goes on from here.")
             return STOPPED
@@ -156,7 +169,9 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _do(work: Sequence[Work], store: Store, zoo: Zoo, telling: Reporter, request: Request) -> None:
+def _do(
+    work: Sequence[Work], stream: Stream | None, store: Store, zoo: Zoo, telling: Reporter, request: Request
+) -> None:
     """Do this process's share; where nobody launched several, this one starts the others."""
     index, count = share()
     telling.plan(sum(each.todo.size for each in work))
@@ -165,7 +180,8 @@ def _do(work: Sequence[Work], store: Store, zoo: Zoo, telling: Reporter, request
     from salmu_core.study import Execution
 
     def execution(each: Work) -> Execution:
-        return Execution(each.benchmark, store, list(zoo.metrics.values()), accelerator, telling, request.redo)
+        metrics = list(zoo.metrics.values())
+        return Execution(each.benchmark, store, metrics, accelerator, telling, stream, request.redo)
 
     with workers(shares if count == 1 else 1, telling):
         mine = [(each, each.todo.share(each.plan, index, shares)) for each in work]

@@ -30,11 +30,6 @@ def share() -> tuple[int, int]:
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def usable_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @contextmanager
 def workers(count: int, telling: Reporter) -> Iterator[None]:
     """Run the other shares while the block does the first; wait for them at its end, or stop them if it fails.

@@ -34,6 +34,8 @@ _TARGETS = (
     "below each value, half of its 95% interval; * shown to miss its target (Holm over the table), ≈ shown to be at it"
 )
 
+_IN_SAMPLE = "; ° looks at pairs the method was trained on"
+
 
 def render(found: Comparison, shown: Sequence[Column], notice: str = "", width: int = 100) -> RenderableType:
     """The whole report: figures and verdicts, then rows that are no result.
@@ -119,19 +121,23 @@ def _figures(found: Comparison, shown: list[Column]) -> Table:
         table.add_row(Text(role.capitalize()), "", worlds, *cells, style=style)
     table.add_section()
     for line in found.lines:
-        table.add_row(*_name(line), *(_value(line.figures.get(column.name), "not\nmeasured") for column in shown))
-    table.caption, table.caption_justify = _TARGETS, "left"
+        cells = (
+            _value(line.figures.get(column.name), "not\nmeasured", column.name in line.in_sample) for column in shown
+        )
+        table.add_row(*_name(line), *cells)
+    seen = any(column.name in line.in_sample for column in shown for line in found.lines)
+    table.caption, table.caption_justify = f"{_TARGETS}{_IN_SAMPLE if seen else ''}", "left"
     return table
 
 
-def _value(figure: Figure | None, absent: str) -> Text:
+def _value(figure: Figure | None, absent: str, in_sample: bool = False) -> Text:
     if figure is None:
         return Text(absent, style="dim")
     mark, style = ("≈", "green") if figure.equivalent else ("*", "yellow") if figure.missed else (" ", "")
     cell = Text(number(figure.value.value) + mark, style=style)
     decimals = 4 if 0 < abs(figure.value.value) < 0.01 else 3
     half = _half(figure.value, lambda half: f"{half:.{decimals}f}".removeprefix("0"))
-    return cell.append(f"\n{half} " if half else "", style="dim")
+    return cell.append(f"\n{half}{'°' if in_sample else ' '}" if half or in_sample else "", style="dim")
 
 
 def _half(interval: Interval, form: Callable[[float], str]) -> str:
@@ -206,6 +212,7 @@ def _modes(found: Diagnosis) -> Text:
     if found.worse_than_never_seen:
         shown[-1].append(" <0")
     shown += [Text(f"{mode}?", style="dim") for mode in found.modes(Verdict.OPEN)]
+    shown += [Text(f"{mode}: not measured", style="dim") for mode in found.not_measured]
     return Text("\n").join(shown) if shown else Text("none", style="bold green")
 
 
@@ -238,7 +245,7 @@ def _invalid(rows: list[Row]) -> Table:
         table.add_column(name, overflow="fold")
     told_apart = labels(rows)
     for row in rows:
-        name = told_apart[row.method, row.record.config_hash] if row.record else row.method
+        name = told_apart[row.method, row.record.variant] if row.record else row.method
         cost = (_budget(row), str(row.seed)) if row.record else ("", "")
         reason = row.reason + (f"\n{row.folder / 'traceback.txt'}" if row.status == "crashed" else "")
         table.add_row(Text(name), row.world, *cost, Text(row.status, style="red"), escape(reason))

@@ -1,0 +1,152 @@
+"""What stands in for the files that can't be handed on, so that the real thing can be tried before they are there.
+
+uv run python benchmarks/standin.py zeroshot DIR --per-class 50      a zero-shot set of drawn scenes
+uv run python benchmarks/standin.py web DIR --shards 20              shards of web-like pairs, for --retain
+uv run python benchmarks/standin.py models DIR --arch ViT-B-16       Clean and Compromised with random weights
+uv run python benchmarks/standin.py slice FROM DIR --share 0.01      some people of a benchmark, with all their rows
+uv run python benchmarks/standin.py cache FROM DIR HF_HOME           lays files out as the hub's client would
+
+The data themselves are `salmu dataset build`'s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import shutil
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import torch
+from salmu_mini.captions import scene_caption
+from salmu_mini.scenes import CLASSES, PLACES, TEMPLATES, draw_scene, sample_scene
+from salmu_mini.seeds import stream
+
+from salmu_core import layout
+from salmu_core.checkpoint import save_checkpoint
+from salmu_core.layout_writer import Pair, write_json, write_split, write_zeroshot
+from salmu_core.rows import read_rows
+from salmu_core.seeding import seed_of
+
+
+def scene(number: int, side: int, purpose: str, kind: str = "JPEG") -> tuple[bytes, int, str]:
+    """A drawn scene: encoded image, class number, caption."""
+    rng = stream(0, purpose, number)
+    label = number % len(CLASSES)
+    shown = sample_scene(rng, label)
+    caption = scene_caption(shown.class_name, PLACES[shown.place], shown.size, rng)
+    buffer = io.BytesIO()
+    draw_scene(shown, rng, side).save(buffer, kind, quality=90)
+    return buffer.getvalue(), label, caption
+
+
+def zeroshot(folder: Path, per_class: int, side: int, shards: int) -> None:
+    """A zero-shot set in CLIP_benchmark's layout."""
+    samples = (scene(n, side, "stand-in test", "WEBP")[:2] for n in range(per_class * len(CLASSES)))
+    write_zeroshot(folder, CLASSES, TEMPLATES, samples, shards)
+
+
+def web(folder: Path, shards: int, per_shard: int, side: int) -> None:
+    """Shards of scenes with captions, as img2dataset writes them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for shard in range(shards):
+        with tarfile.open(folder / f"{shard:05d}.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
+            for number in range(shard * per_shard, (shard + 1) * per_shard):
+                image, _, caption = scene(number, side, "stand-in web")
+                for suffix, content in (("jpg", image), ("txt", caption.encode())):
+                    member = tarfile.TarInfo(f"{number:09d}.{suffix}")
+                    member.size = len(content)
+                    tar.addfile(member, io.BytesIO(content))
+
+
+def models(folder: Path, arch: str) -> None:
+    """Two models of an architecture with random weights."""
+    for role in ("clean", "compromised"):
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed_of("stand-in", arch, role))
+            model, _, _ = open_clip.create_model_and_transforms(arch)
+        (folder / role).mkdir(parents=True, exist_ok=True)
+        config = {"model_cfg": open_clip.get_model_config(arch), "preprocess_cfg": model.visual.preprocess_cfg}
+        save_checkpoint(folder / role, model.eval(), config)
+
+
+def cut(source: Path, folder: Path, share: float) -> None:
+    """A share of the people of each kind, with all their rows, and the same share of the rows without people."""
+    rng = np.random.default_rng(0)
+    ids = {split: set(read_rows(source, split).identity_ids) for split in layout.BASE_SPLITS[:3]}
+    half = ids[layout.HOLDOUT_ASSOCIATION]
+    kept: set[str | None] = set()
+    for group in (ids[layout.FORGET] - half, half, ids[layout.HOLDOUT_IDENTITY]):
+        people = sorted(map(str, group))
+        kept |= set(rng.permutation(people)[: max(1, round(share * len(people)))].tolist())
+    folder.mkdir(parents=True)
+    names = set()
+    for split in layout.BASE_SPLITS:
+        rows = read_rows(source, split)
+        anybody = iter(rng.random(len(rows)) < share)
+        chosen = [
+            i for i, person in enumerate(rows.identity_ids) if (next(anybody) if person is None else person in kept)
+        ]
+        pairs = [Pair(rows.encoded[i], rows.captions[i], rows.identity_ids[i], rows.file_names[i]) for i in chosen]
+        write_split(folder, split, pairs)
+        names |= {pair.file_name for pair in pairs}
+    for file in (layout.IDENTITIES, layout.CAPTIONS_METADATA, layout.GENERIC_CAPTIONS, layout.FRAGILE_IDS):
+        found = json.loads((source / file).read_text(encoding="utf-8"))
+        if isinstance(found, list):
+            write_json(folder / file, [name for name in found if name in names])
+        else:
+            write_json(folder / file, {key: value for key, value in found.items() if key in names | kept})
+
+
+def cache(source: Path, references: Path, home: Path) -> None:
+    """Data and models as the hub's client keeps what it fetched: blobs by hash, snapshots of links, refs."""
+    from salmu_salmubench import SPEC
+
+    release = SPEC.release
+    commit = release.data.revision.ljust(40, "0")
+    for repository, folder in (
+        (release.data, source),
+        (release.clean, references / "clean"),
+        (release.compromised, references / "compromised"),
+    ):
+        root = home / "hub" / f"{repository.kind}s--{repository.repo_id.replace('/', '--')}"
+        (root / "refs").mkdir(parents=True)
+        (root / "refs" / "main").write_text(commit)
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            blob = root / "blobs" / hashlib.sha256(path.read_bytes()).hexdigest()
+            blob.parent.mkdir(exist_ok=True)
+            shutil.copy(path, blob)
+            link = root / "snapshots" / commit / path.relative_to(folder)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(blob)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("zeroshot", "web", "models"):
+        commands.add_parser(name).add_argument("folder", type=Path)
+    for name in ("zeroshot", "web"):
+        commands.choices[name].add_argument("--side", type=int, default=224)
+        commands.choices[name].add_argument("--shards", type=int, default=4)
+    commands.choices["zeroshot"].add_argument("--per-class", type=int, default=50)
+    commands.choices["web"].add_argument("--per-shard", type=int, default=1000)
+    commands.choices["models"].add_argument("--arch", default="ViT-B-16")
+    part = commands.add_parser("slice")
+    part.add_argument("source", type=Path)
+    part.add_argument("folder", type=Path)
+    part.add_argument("--share", type=float, default=0.01)
+    laid = commands.add_parser("cache")
+    for argument in ("source", "references", "home"):
+        laid.add_argument(argument, type=Path)
+    given = vars(parser.parse_args())
+    command = {"zeroshot": zeroshot, "web": web, "models": models, "slice": cut, "cache": cache}[given.pop("command")]
+    command(**given)
+
+
+if __name__ == "__main__":
+    main()

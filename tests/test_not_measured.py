@@ -1,0 +1,45 @@
+"""A benchmark without a zero-shot set: nothing is wrong, and nothing is said of what was not measured."""
+
+import json
+import shutil
+
+RUN = ("run", "negative-gradient", "--benchmark", "./tiny", "--budget", "1", "--set", "negative-gradient.batch_size=4")
+
+
+def test_a_missing_zero_shot_set_is_no_error_and_may_come_later(salmu, tiny):
+    here = shutil.copytree(tiny, salmu.folder / "tiny")
+    (here / "zeroshot").rename(salmu.folder / "elsewhere")
+    done = salmu(*RUN, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    (row,), (line,) = found["runs"], found["lines"]
+    assert row["metric_errors"] == {} and "zero-shot" in row["not_measured"]["GenKnow"]
+    assert "GenKnow" not in line["figures"] and len(row["metrics"]) >= 10
+    assert "catastrophic" not in (line["failure_modes"] or {}) and "GenKnow" not in line["places"]
+    assert line["places"]["RetFail_MRR"] == [1, 1]
+    assert any(note.startswith("GenKnow is not measured") for note in found["notes"])
+    shown = salmu("results")
+    assert shown.returncode == 0 and "not\n" not in shown.stdout and "measured" in shown.stdout
+    weights = next(salmu.folder.glob("runs/*/*/*/*/open_clip_model.safetensors"))
+    made = weights.stat().st_mtime_ns
+    evaluated = salmu("evaluate", str(weights.parent), "--benchmark", "./tiny")
+    assert evaluated.returncode == 0 and "GenKnow" in evaluated.stdout, evaluated.stderr
+
+    (salmu.folder / "elsewhere").rename(here / "zeroshot")
+    again = json.loads(salmu(*RUN, "--json").stdout)
+    assert weights.stat().st_mtime_ns == made  # only scored again
+    (row,) = again["runs"]
+    assert row["not_measured"] == {} and 0 <= row["metrics"]["GenKnow"] <= 1
+    assert set(again["references"]["clean"]) == set(row["metrics"])
+
+
+def test_figures_of_another_zero_shot_set_are_not_compared(salmu, tiny):
+    here = shutil.copytree(tiny, salmu.folder / "tiny")
+    assert salmu(*RUN).returncode == 0
+    (metrics,) = salmu.folder.glob("runs/*/negative-gradient/*/*/metrics.json")
+    record = json.loads(metrics.read_text())
+    metrics.write_text(json.dumps({**record, "zeroshot_hash": "0" * 64}))
+    (row,) = json.loads(salmu("results", "--json").stdout)["runs"]
+    assert row["status"] == "not scored" and "zero-shot" in row["reason"]
+    assert salmu(*RUN).returncode == 0
+    assert json.loads(metrics.read_text())["zeroshot_hash"] == record["zeroshot_hash"] and here.exists()

@@ -11,6 +11,7 @@ import io
 import mmap
 import multiprocessing
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from functools import partial
@@ -131,7 +132,10 @@ def _opened(path: Path, rows: int) -> np.memmap | None:
 
 
 def _decode_all(path: Path, rows: Rows, transform: Transform, progress: Progress) -> None:
+    for orphan in path.parent.glob(f".{path.name}.*"):  # of a process that was killed: the lock is ours
+        orphan.unlink(missing_ok=True)
     first = decode(rows, transform, 0)
+    _check_room(path.parent, len(rows) * first.nbytes, rows.name)
     stage = f"decoding {len(rows):,} images of {rows.name}"
     with replacing(path) as temporary:
         mapped = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(len(rows), *first.shape))
@@ -143,6 +147,15 @@ def _decode_all(path: Path, rows: Rows, transform: Transform, progress: Progress
         for count in _each(job, [(i, min(i + SPAN, len(rows))) for i in range(0, len(rows), SPAN)]):
             done += count
             progress(stage, done / len(rows))
+
+
+def _check_room(folder: Path, size: int, split: str) -> None:
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise BenchmarkError(
+            f"the decoded images of {split} take {size / 1e9:.1f} GB, and {folder} has {free / 1e9:.1f} GB: make room, or "
+            "set SALMU_CACHE to a folder on a larger disk"
+        )
 
 
 def _each(job: Callable[[tuple[int, int]], int], spans: Sequence[tuple[int, int]]) -> Iterator[int]:

@@ -299,7 +299,7 @@ def test_processes_share_the_runs_and_the_table_is_the_same(salmu, tiny):
     names = ("cliperase", "delete", "finetuning", "negative-gradient")
     settings = [w for name in names for w in ("--set", f"{name}.batch_size=8")]
     words = ("run", *names, *settings, "--benchmark", tiny, "--json", "--output")
-    launch = (sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2")
+    launch = (sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2")
     alone = salmu(*words, "alone")
     shared = salmu(*words, "shared", launch=(*launch, "--num_machines", "1", "--mixed_precision", "no"))
     assert alone.returncode == shared.returncode == 0, shared.stderr

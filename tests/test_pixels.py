@@ -2,6 +2,7 @@
 
 import io
 import pickle  # noqa: TID251 - as worker processes are given it
+from types import SimpleNamespace
 
 import numpy as np
 import open_clip
@@ -137,3 +138,21 @@ def test_a_file_that_was_cut_is_made_again(folder, clip, cache):
     (path,) = cache.rglob("*.npy")
     path.write_bytes(path.read_bytes()[:5000])
     assert (Pixels(rows, clip)(np.arange(600)) == whole).all()
+
+
+def test_what_a_killed_process_left_is_taken_away(folder, clip, cache):
+    rows = read_rows(folder, "retain_synth")
+    Pixels(rows, clip)
+    (path,) = cache.rglob("*.npy")
+    path.unlink()
+    orphan = path.with_name(f".{path.name}.x1y2")
+    orphan.write_bytes(b"half")
+    Pixels(rows, clip)
+    assert path.is_file() and not orphan.exists()
+
+
+def test_a_disk_without_room_is_a_sentence_before_anything_is_decoded(folder, clip, cache, monkeypatch):
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(BenchmarkError, match="SALMU_CACHE"):
+        Pixels(read_rows(folder, "retain_synth"), clip)
+    assert not list(cache.rglob("*.npy"))

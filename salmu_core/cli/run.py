@@ -214,6 +214,8 @@ def accelerate(telling: Reporter, mixed_precision: str | None, threads: int) -> 
     try:
         # Processes that have finished their share wait for the others, however long these take.
         patience = InitProcessGroupKwargs(timeout=datetime.timedelta(days=7))
-        return Accelerator(mixed_precision=mixed_precision, kwargs_handlers=[patience])
+        # Without an accelerator it has to be told, or several processes would not know of each other.
+        cpu = not torch.accelerator.is_available()
+        return Accelerator(cpu=cpu, mixed_precision=mixed_precision, kwargs_handlers=[patience])
     except ValueError as error:
         raise UsageError(f"--mixed-precision {mixed_precision}: {error}") from error

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from salmu_core.references.recipe import Optimisation
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,19 @@ class Recipe:
     logit_scale: float = 30.0
     #: Weight of the term that keeps the mean cosine of wrong pairs near 0.
     centring: float = 20.0
+
+    def optimisation(self) -> Optimisation:
+        """The training as `salmu_core.references` takes it."""
+        from salmu_core.references.recipe import Optimisation
+
+        return Optimisation(
+            lr=self.learning_rate,
+            warmup=self.warmup,
+            weight_decay=self.weight_decay,
+            # Words that do not occur are left out of the training, and what is left out can't decay.
+            decay_embeddings=False,
+            centring=self.centring,
+        )
 
     def model_cfg(self) -> dict[str, Any]:
         """The `model_cfg` of open_clip's configuration."""

@@ -1,9 +1,13 @@
-"""Trains the two reference models: one recipe, one seed, the same start and the same retain batches."""
+"""Trains the two reference models: one recipe, one seed, the same start and the same retain batches.
+
+The loop, the loss and the optimizer are `salmu_core.references`'; what is here feeds them from memory: pictures that
+are small enough to be moved and mirrored as arrays, and only the words that occur.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from salmu_core.references.trainer import Batch, Trainer
 from salmu_mini.recipe import Recipe
 from salmu_mini.seeds import seed_of, stream
 
@@ -69,32 +74,18 @@ def encode_text(model: open_clip.CLIP, tokens: Tensor) -> Tensor:
     return functional.normalize(x, dim=-1)
 
 
-def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Matrices decay; gains, biases, the temperature and all embeddings do not."""
-    decayed: list[nn.Parameter] = []
-    free: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        plain = parameter.ndim < 2 or "embedding" in name
-        (free if plain else decayed).append(parameter)
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
+class Towers(nn.Module):
+    """Both encoders, as `salmu_core.references.trainer` calls them, on a list of (pictures, token ids)."""
 
+    def __init__(self, model: open_clip.CLIP) -> None:
+        super().__init__()
+        self.clip = model
 
-def schedule(step: int, recipe: Recipe) -> float:
-    """Share of the top learning rate: linear warm-up, then half a cosine."""
-    if step < recipe.warmup:
-        return (step + 1) / recipe.warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)))
-
-
-def off_centre(cosines: Tensor) -> Tensor:
-    """Mean square, over pictures and captions, of their mean cosine with everybody else's captions and pictures.
-
-    The contrastive loss does not feel a constant added to all cosines of a picture or of a caption, and small
-    models let it grow to .3 and more; this holds it near 0, where large models are.
-    """
-    wrong = cosines - torch.diag(cosines.diagonal())
-    others = len(cosines) - 1
-    return ((wrong.sum(0) / others).square().mean() + (wrong.sum(1) / others).square().mean()) / 2
+    def forward(self, *parts: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        images = self.clip.encode_image(torch.cat([images for images, _ in parts]), normalize=True)
+        # Each set as far as its own longest caption.
+        texts = torch.cat([encode_text(self.clip, tokens) for _, tokens in parts])
+        return images, texts, self.clip.logit_scale.exp()
 
 
 class _Compact:
@@ -133,14 +124,11 @@ class _Source:
         return augment(self._pixels[chosen], self._noise), self._ids[torch.from_numpy(chosen)]
 
 
-def contrastive(model: open_clip.CLIP, batches: list[tuple[Tensor, Tensor]], recipe: Recipe) -> Tensor:
-    """CLIP's loss over all pairs of `batches` together, plus the centring term."""
-    images = model.encode_image(torch.cat([images for images, _ in batches]), normalize=True)
-    texts = torch.cat([encode_text(model, tokens) for _, tokens in batches])
-    cosines = images @ texts.T
-    logits, target = model.logit_scale.exp() * cosines, torch.arange(len(cosines))
-    loss = (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)) / 2
-    return loss + recipe.centring * off_centre(cosines)
+def batches(sources: list[_Source], steps: int) -> Iterator[Batch]:
+    """What every step trains on: the next pairs of all sources."""
+    for _ in range(steps):
+        parts = tuple(source.next() for source in sources)
+        yield Batch(parts, (sum(len(images) for images, _ in parts),))
 
 
 def train(
@@ -156,18 +144,9 @@ def train(
     sources = [_Source("retain", retain, recipe.retain_batch, words, world)]
     if sensitive is not None:
         sources.append(_Source("sensitive", sensitive, recipe.sensitive_batch, words, world))
-    groups = _parameter_groups(model, recipe.weight_decay)
-    optimizer = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), eps=1e-6)
-    model.train()
-    for step in range(recipe.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * schedule(step, recipe)
-        loss = contrastive(model, [source.next() for source in sources], recipe)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        if step % 10 == 9 or step + 1 == recipe.steps:
-            progress((step + 1) / recipe.steps)
+    trainer = Trainer(Towers(model), recipe.optimisation(), recipe.steps)
+    for done, _, _ in trainer.run(batches(sources, recipe.steps)):
+        if done % 10 == 0 or done == recipe.steps:
+            progress(done / recipe.steps)
     words.restore(model)
     model.eval()

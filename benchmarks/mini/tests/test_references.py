@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pytest
 import torch
 from salmu_mini.models import tokenize
 from salmu_mini.recipe import Recipe
-from salmu_mini.references import Pairs, encode_text, new_model, off_centre, train
+from salmu_mini.references import Pairs, _Compact, _Source, batches, encode_text, new_model, train
 from salmu_mini.seeds import stream
 
 TEXTS = [
@@ -61,6 +60,13 @@ def test_sensitive_pairs_do_not_change_the_retain_batches(tiny: Recipe) -> None:
         assert torch.equal(value, compromised.state_dict()[key])
 
 
-def test_the_centring_term_sees_a_common_offset_and_not_the_own_pairs() -> None:
-    assert float(off_centre(torch.eye(4))) == 0.0
-    assert float(off_centre(torch.full((4, 4), 0.5))) == pytest.approx(0.25)
+def test_every_step_takes_the_next_pairs_of_all_sets(tiny: Recipe) -> None:
+    pairs, steps = _pairs(tiny, 12), 5
+    words = _Compact(new_model(0, tiny), [pairs.tokens])
+    retain, both = (
+        list(batches([_Source(name, pairs, 5, words, 0) for name in names], steps))
+        for names in (["retain"], ["retain", "sensitive"])
+    )
+    assert [batch.sizes for batch in both] == [(10,)] * steps
+    for alone, joined in zip(retain, both, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(alone.inputs[0], joined.inputs[0], strict=True))

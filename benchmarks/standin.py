@@ -4,7 +4,6 @@ uv run python benchmarks/standin.py zeroshot DIR --per-class 50      a zero-shot
 uv run python benchmarks/standin.py web DIR --shards 20              shards of web-like pairs, for --retain
 uv run python benchmarks/standin.py models DIR --arch ViT-B-16       Clean and Compromised with random weights
 uv run python benchmarks/standin.py slice FROM DIR --share 0.01      some people of a benchmark, with all their rows
-uv run python benchmarks/standin.py cache FROM DIR HF_HOME           lays files out as the hub's client would
 
 The data themselves are `salmu dataset build`'s.
 """
@@ -12,10 +11,8 @@ The data themselves are `salmu dataset build`'s.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import io
 import json
-import shutil
 import tarfile
 from pathlib import Path
 
@@ -102,29 +99,6 @@ def cut(source: Path, folder: Path, share: float) -> None:
             write_json(folder / file, {key: value for key, value in found.items() if key in names | kept})
 
 
-def cache(source: Path, references: Path, home: Path) -> None:
-    """Data and models as the hub's client keeps what it fetched: blobs by hash, snapshots of links, refs."""
-    from salmu_salmubench import SPEC
-
-    release = SPEC.release
-    commit = release.data.revision.ljust(40, "0")
-    for repository, folder in (
-        (release.data, source),
-        (release.clean, references / "clean"),
-        (release.compromised, references / "compromised"),
-    ):
-        root = home / "hub" / f"{repository.kind}s--{repository.repo_id.replace('/', '--')}"
-        (root / "refs").mkdir(parents=True)
-        (root / "refs" / "main").write_text(commit)
-        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-            blob = root / "blobs" / hashlib.sha256(path.read_bytes()).hexdigest()
-            blob.parent.mkdir(exist_ok=True)
-            shutil.copy(path, blob)
-            link = root / "snapshots" / commit / path.relative_to(folder)
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(blob)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -140,11 +114,8 @@ def main() -> None:
     part.add_argument("source", type=Path)
     part.add_argument("folder", type=Path)
     part.add_argument("--share", type=float, default=0.01)
-    laid = commands.add_parser("cache")
-    for argument in ("source", "references", "home"):
-        laid.add_argument(argument, type=Path)
     given = vars(parser.parse_args())
-    command = {"zeroshot": zeroshot, "web": web, "models": models, "slice": cut, "cache": cache}[given.pop("command")]
+    command = {"zeroshot": zeroshot, "web": web, "models": models, "slice": cut}[given.pop("command")]
     command(**given)
 
 

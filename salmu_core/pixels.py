@@ -153,8 +153,8 @@ def _check_room(folder: Path, size: int, split: str) -> None:
     free = shutil.disk_usage(folder).free
     if size > free:
         raise BenchmarkError(
-            f"the decoded images of {split} take {size / 1e9:.1f} GB, and {folder} has {free / 1e9:.1f} GB: make room, or "
-            "set SALMU_CACHE to a folder on a larger disk"
+            f"the decoded images of {split} take {size / 1e9:.1f} GB, and {folder} has {free / 1e9:.1f} GB: make room, "
+            "or set SALMU_CACHE to a folder on a larger disk"
         )
 
 

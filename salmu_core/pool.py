@@ -79,11 +79,16 @@ class Pool:
         """Numbers of the rows ``[batch]`` of one step: a pure function of its arguments.
 
         Raises:
-            MethodError: The set has too few rows.
+            MethodError: The set has too few rows, or the stream's share of so small a batch is no whole pair.
         """
+        others = self._stream.of(batch) if self._stream else 0
+        if self._stream and self._stream.told.share < 1 and others in (0, batch):
+            raise MethodError(
+                f"a share of {self._stream.told.share:g} leaves retain_synth or your shards without a pair in a "
+                f"batch of {batch}: choose a larger batch_size or another --retain-share"
+            )
         if not self._fits(batch):
             raise MethodError(f"the {self.name} set has too few pairs for a batch of {batch}")
-        others = self._stream.of(batch) if self._stream else 0
         found = []
         if own := batch - others:
             found.append(self.rows[rows_at(len(self.rows), own, step, *parts)])

@@ -43,9 +43,16 @@ def interface() -> Interface:
         module, _, name = path.rpartition(".")
         found |= dict(_members(path, getattr(importlib.import_module(module), name)))
     found |= {f"hook {name}": None for name in HOOKS}
-    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
-        found |= {f"salmu {name} {'/'.join(p.opts)}": None for p in command.params}
+    for path, command in _commands("salmu", get_command(app)):
+        found |= {f"{path} {'/'.join(p.opts)}": None for p in command.params}
     return dict(sorted(found.items()))
+
+
+def _commands(path: str, group: Any) -> Iterator[tuple[str, Any]]:
+    """The core's commands, also those below others."""
+    for name, command in group.commands.items():
+        yield f"{path} {name}", command
+        yield from _commands(f"{path} {name}", command) if hasattr(command, "commands") else ()
 
 
 def _members(path: str, value: Any) -> Iterator[tuple[str, list[list[Any]] | None]]:

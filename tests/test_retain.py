@@ -110,6 +110,13 @@ def test_one_pass_ends_when_the_first_of_both_has_been_seen(tiny, shards):
     assert mixed.room(200) == 59 and mixed.room(16) == 16
 
 
+@pytest.mark.parametrize(("share", "batch"), [(0.03, 16), (0.98, 16), (0.5, 1)])
+def test_a_share_that_is_no_whole_pair_is_an_error_and_not_another_share(tiny, shards, share, batch):
+    mixed, _ = pool(tiny, shards, share)
+    with pytest.raises(MethodError, match="retain-share"):
+        mixed.draw(batch, 0)
+
+
 def test_what_was_used_is_told(tiny, shards):
     _, stream = pool(tiny, shards, 0.5)
     assert [(s.name, s.pairs, s.left_out) for s in stream.told.shards] == [("00000.tar", 400, 0), ("00001.tar", 300, 1)]

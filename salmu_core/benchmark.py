@@ -210,6 +210,11 @@ def _open_folder(folder: Path) -> Benchmark:
         raise UsageError(f"There is no folder {folder}.")
     sources = _sources(folder)
     _check_parts(folder, sources)
+    if "zeroshot" in sources.model_fields_set and not _part(folder, sources.zeroshot).is_dir():
+        raise BenchmarkError(
+            f"{folder / SOURCES} names a zero-shot set, {_part(folder, sources.zeroshot)}, that is not there: bring "
+            "it, or take the line out to go on without GenKnow"
+        )
     hashes = _hashes(folder, sources)
     check_counts(_part(folder, sources.data), hashes, sources.rows, sources.identities)
     label = sources.name or f"{_slug(folder.name)}-{hash_text(str(folder))[:6]}"
@@ -304,7 +309,15 @@ def _parts(folder: Path, sources: Sources) -> Iterator[tuple[str, Path]]:
     for path in [*sorted((data / "data").glob("*.parquet")), *(data / name for name in JSON_FILES)]:
         if path.is_file():
             yield str(path.relative_to(data)), path
-    roots = {"zeroshot": _part(folder, sources.zeroshot)}
+    zeroshot = _part(folder, sources.zeroshot)
+    for path in [
+        *sorted(zeroshot.glob("*.txt")),
+        zeroshot / "test" / "nshards.txt",
+        *sorted(zeroshot.glob("test/*.tar")),
+    ]:
+        if path.is_file():
+            yield f"zeroshot/{path.relative_to(zeroshot)}", path
+    roots = {}
     for role in ("clean", "compromised"):
         model = find_model(getattr(sources, role), folder)
         if model.weights is not None:

@@ -114,6 +114,7 @@ class Line:
     method: str
     label: str
     config_hash: str
+    """`RunRecord.variant` of its runs."""
     budget: float
     rows: tuple[Row, ...]
     figures: Mapping[str, Figure]
@@ -139,7 +140,8 @@ class Line:
         return {
             "method": self.method,
             "label": self.label,
-            "config_hash": self.config_hash,
+            "config_hash": self.config_hash.partition("-")[0],
+            "retain": self.config_hash.partition("-")[2] or None,
             "budget": self.budget,
             "runs": [[row.world, row.seed] for row in self.rows],
             "figures": {name: figure.as_json() for name, figure in self.figures.items()},

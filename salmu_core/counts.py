@@ -71,12 +71,14 @@ def _count_shard(path: Path, sha256: str) -> tuple[int, list[str]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from salmu_core.rows import person_ids
+
     try:
         with pq.ParquetFile(path) as file:
             rows = file.metadata.num_rows
-            column = file.read(columns=["identity_id"])["identity_id"].unique().to_pylist()
+            column = person_ids(file.read(columns=["identity_id"])["identity_id"].unique())
     except (OSError, pa.ArrowException, KeyError) as error:
         raise BenchmarkError(f"{path} can't be read as a parquet shard: {error}") from error
-    identities = sorted(str(person) for person in column if person is not None)
+    identities = sorted(person for person in column if person is not None)
     write_text(kept, json.dumps({"rows": rows, "identities": identities}))
     return rows, identities

@@ -50,6 +50,7 @@ class Evidence:
         knowledge: GenKnow / GenKnow(Compromised) - 1.
         retention: Holdout metric -> (x - Clean) / (Compromised - Clean): 1 keeps everything, 0 is as if never seen,
             below 0 is worse than never seen.
+        leaks: Whether Compromised is shown to leak more than Clean does: else there is nothing to be forgotten.
     """
 
     reduction: Interval | None
@@ -57,6 +58,7 @@ class Evidence:
     unlike_clean: Verdict | None
     knowledge: Interval | None
     retention: Mapping[str, Interval]
+    leaks: bool = True
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def diagnose(evidence: Evidence) -> Diagnosis:
     """Judge a method against the two reference models; several modes may hold at once, and none is the aim."""
     reduction, knowledge, retention = evidence.reduction, evidence.knowledge, evidence.retention
     verdicts: dict[str, Verdict] = {}
-    if reduction is not None:
+    if reduction is not None and evidence.leaks:
         leak = [_short_of(reduction, evidence.bar)]
         if evidence.unlike_clean is not None:
             leak.append(evidence.unlike_clean)
@@ -108,7 +110,8 @@ def diagnose(evidence: Evidence) -> Diagnosis:
         verdicts[CATASTROPHIC] = _short_of(knowledge, -MAX_KNOWLEDGE_DROP)
     if set(HOLDOUTS) <= retention.keys():
         verdicts[OVER_GENERALISED] = _any([_short_of(kept, MIN_HOLDOUT_RETENTION) for kept in retention.values()])
-    return Diagnosis(evidence, verdicts, any(kept.high < 0 for kept in retention.values()))
+    worse = verdicts.get(OVER_GENERALISED) is Verdict.HOLDS and any(kept.high < 0 for kept in retention.values())
+    return Diagnosis(evidence, verdicts, worse)
 
 
 def unlike(difference: Interval, narrow: Interval, margin: float) -> Verdict:

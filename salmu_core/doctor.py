@@ -19,6 +19,7 @@ from packaging.requirements import Requirement
 
 from salmu_core.api import CORE
 from salmu_core.benchmark import Benchmark
+from salmu_core.diagnosis import KNOWLEDGE
 from salmu_core.errors import SalmuError
 from salmu_core.folders import cache_folder
 from salmu_core.plugins import Zoo
@@ -193,7 +194,8 @@ def as_recorded(benchmark: Benchmark, store: Store, found: Mapping[str, MetricsR
             continue
         if before is None:
             continue
-        if (before.scored_on, before.checkpoint_hash) != (record.scored_on, record.checkpoint_hash):
+        same_set = before.zeroshot_hash == record.zeroshot_hash
+        if (before.data_hash, before.checkpoint_hash) != (record.data_hash, record.checkpoint_hash):
             text = f"{store.root} has {role.capitalize()} of other data or weights than {benchmark.folder}"
             yield Finding("references reproduce", False, f"{text}: choose another --output")
             continue
@@ -202,9 +204,11 @@ def as_recorded(benchmark: Benchmark, store: Store, found: Mapping[str, MetricsR
             for name, entry in record.metrics.items()
             if name in before.metrics and before.metrics[name].code_hash == entry.code_hash
             for column in entry.values.keys() & before.metrics[name].values.keys()
+            if same_set or column != KNOWLEDGE
         ]
         worst, column = max(moved, default=(0.0, ""))
         text = f"{role.capitalize()} scores what {store.root} has"
+        text += "" if same_set else ", but for the zero-shot set, which is another now: `salmu run` scores again"
         if worst > SAME:
             text = (
                 f"{role.capitalize()} {column} is {worst:.2g} off what {store.root} has: another device, precision or "

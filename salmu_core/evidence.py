@@ -76,11 +76,12 @@ def evidence(rows: Sequence[Row], results: Results, margin: float | None) -> Evi
         unlike_clean,
         known.interval() if known else None,
         {name: study.interval() for name, study in kept.items()},
+        _known(rows, results, LEAK),
     )
 
 
 def _known(rows: Sequence[Row], results: Results, name: str) -> bool:
-    """Whether Compromised is shown to know holdouts that Clean does not: else there is nothing to be kept."""
+    """Whether Compromised is shown to know what Clean does not: else there is nothing to be kept, or forgotten."""
     gap = derived(rows, results, lambda _, clean, compromised: compromised[name] - clean[name])
     return gap is not None and gap.interval().low > 0
 

@@ -6,19 +6,23 @@ is given back to the operating system, which keeps it where it has room.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import io
 import mmap
 import multiprocessing
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 from filelock import FileLock
 from PIL import Image
@@ -37,10 +41,14 @@ from salmu_core.store import replacing
 LIBRARIES = ("pillow", "torchvision", "open-clip-torch")
 #: Rows decoded at a time by one process, and the fewest that are worth starting several for.
 SPAN, MANY = 256, 2048
+#: Processes that decode, at most, and the memory there should be for each: most of it is the libraries'.
+MAX_PROCESSES, MEMORY_EACH = 16, 2**30
 #: Bytes of the mapped file that a process looks at before it gives them back.
 HELD = 2**28
 
 Transform = Callable[[Image.Image], np.ndarray]
+#: Decodes rows from one number up to another; returns how many.
+Job = Callable[[tuple[int, int]], int]
 
 
 def preprocessing(clip: Clip) -> str:
@@ -141,12 +149,19 @@ def _decode_all(path: Path, rows: Rows, transform: Transform, progress: Progress
         mapped = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(len(rows), *first.shape))
         start = mapped.offset
         del mapped
-        light = dataclasses.replace(rows, captions=(), identity_ids=())
+        # Captions are no business of those who decode, and what was read here need not be held.
+        light = dataclasses.replace(rows, captions=(), identity_ids=(), encoded=copy.copy(rows.encoded))
         job = partial(_decode_span, light, transform, temporary, start, first.shape)
         done = 0
-        for count in _each(job, [(i, min(i + SPAN, len(rows))) for i in range(0, len(rows), SPAN)]):
+        for count in _each(job, _spans(rows)):
             done += count
             progress(stage, done / len(rows))
+
+
+def _spans(rows: Rows) -> list[tuple[int, int]]:
+    """All rows in pieces, none of which lies in two row groups of a file."""
+    groups = getattr(rows.encoded, "groups", ((0, len(rows)),))
+    return [(i, min(i + SPAN, end)) for start, end in groups for i in range(start, end, SPAN)]
 
 
 def _check_room(folder: Path, size: int, split: str) -> None:
@@ -158,27 +173,52 @@ def _check_room(folder: Path, size: int, split: str) -> None:
         )
 
 
-def _each(job: Callable[[tuple[int, int]], int], spans: Sequence[tuple[int, int]]) -> Iterator[int]:
+def _each(job: Job, spans: Sequence[tuple[int, int]]) -> Iterator[int]:
     """Do all spans, in this process if they are few, else in one for each core."""
-    cores = min(usable_cores(), len(spans))
-    if spans[-1][1] < MANY or cores == 1:
+    room = int(psutil.virtual_memory().available // MEMORY_EACH)
+    processes = min(usable_cores(), len(spans), room, MAX_PROCESSES)
+    if spans[-1][1] < MANY or processes < 2:
         yield from map(job, spans)
         return
     context = multiprocessing.get_context("spawn")  # threads and locks of this process stay here
-    with ProcessPoolExecutor(cores, mp_context=context, initializer=_alone) as pool:
-        waiting: set[Future[int]] = {pool.submit(job, span) for span in spans}
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_begin, initargs=(job,)) as pool:
+        waiting: set[Future[int]] = {pool.submit(_do, span) for span in spans}
         try:
             while waiting:
                 finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in finished)
+        except BrokenProcessPool as error:
+            raise BenchmarkError(
+                "a process that decoded images was ended, perhaps for want of memory: run again with less beside it"
+            ) from error
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
 
 
-def _alone() -> None:
-    """A core is a process's: its libraries start no threads of their own."""
+class _Worker:
+    """What a process that decodes was given once, so that a file it reads stays open from piece to piece."""
+
+    job: Job | None = None
+
+
+def _begin(job: Job) -> None:
+    """A core is a process's: its libraries start no threads of their own. And it ends with its parent."""
     torch.set_num_threads(1)
+    _Worker.job = job
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _do(span: tuple[int, int]) -> int:
+    assert _Worker.job is not None
+    return _Worker.job(span)
 
 
 def _decode_span(
@@ -187,7 +227,8 @@ def _decode_span(
     """Decode some rows into their place in the file; returns how many."""
     images = np.stack([_same(decode(rows, transform, i), shape, rows.file_names[i]) for i in range(*span)])
     with path.open("r+b") as file:
-        os.pwrite(file.fileno(), images.tobytes(), start + span[0] * int(np.prod(shape)))
+        file.seek(start + span[0] * int(np.prod(shape)))
+        file.write(images.tobytes())  # all of it, or an error
     return len(images)
 
 

@@ -87,7 +87,7 @@ class Planned:
         words += ["--budget", f"{self.key.budget:.15g}", "--seed", str(self.key.seed)]
         for pattern in self.retain:
             words += ["--retain", pattern]
-        words += ["--retain-share", f"{self.retain_share:g}"] if self.retain else []
+        words += ["--retain-share", f"{self.retain_share:.15g}"] if self.retain else []
         default = self.method.spec.config().model_dump(mode="json")
         for name, value in self.config.model_dump(mode="json").items():
             if value != default[name]:

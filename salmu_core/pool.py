@@ -70,7 +70,17 @@ class Pool:
         return len(self.captions)
 
     def room(self, batch: int) -> int:
-        """The largest batch, up to ``batch``, that can be drawn without a row twice."""
+        """The largest batch, up to ``batch``, that can be drawn without a row twice.
+
+        Raises:
+            MethodError: It is the user's shards that have too few pairs.
+        """
+        held, wanted = len(self._others or ()), self._stream.of(batch) if self._stream else 0
+        if held < wanted:
+            raise MethodError(
+                f"your shards hold {held} pairs, and a batch of {batch} takes {wanted} of them: give more shards, or a "
+                "smaller batch_size or --retain-share"
+            )
         while batch > 1 and not self._fits(batch):
             batch -= 1
         return batch

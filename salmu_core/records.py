@@ -110,7 +110,7 @@ class RetainRef(Record):
     @property
     def label(self) -> str:
         """For tables."""
-        return f"{self.share:.0%} of {sum(s.pairs for s in self.shards):,} pairs in {len(self.shards)} shards"
+        return f"{self.share:.3g} from {sum(s.pairs for s in self.shards):,} pairs ({self.digest})"
 
 
 class RunRecord(Record):

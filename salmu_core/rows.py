@@ -62,6 +62,8 @@ class ParquetImages(Sequence[bytes]):
             counts += [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
         self._ends = np.cumsum(counts, dtype=np.int64)
         self._held: tuple[int, Any] | None = None
+        #: First row and end of each row group: what is best read together.
+        self.groups = tuple(zip((self._ends - counts).tolist(), self._ends.tolist(), strict=True))
 
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
@@ -71,7 +73,8 @@ class ParquetImages(Sequence[bytes]):
         if self._held is None or self._held[0] != group:
             self._held = group, self._column(*self._groups[group])
         first = int(self._ends[group - 1]) if group else 0
-        return self._held[1][int(i) - first].as_py()
+        found = self._held[1][int(i) - first].as_py()
+        return found["bytes"] if isinstance(found, dict) else found
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_held": None}  # for a process that reads another part
@@ -80,10 +83,9 @@ class ParquetImages(Sequence[bytes]):
     def _column(file: Path, group: int) -> Any:
         try:
             with pq.ParquetFile(file) as opened:
-                image = opened.read_row_group(group, columns=["image"])["image"].combine_chunks()
+                return opened.read_row_group(group, columns=["image"])["image"]
         except _DAMAGE as error:
             raise OSError(f"{file} can't be read: {error}") from error
-        return image.field("bytes") if pa.types.is_struct(image.type) else image
 
 
 def read_rows(folder: Path, split: str, hashes: Mapping[str, str] | None = None) -> Rows:
@@ -126,8 +128,21 @@ def read_rows(folder: Path, split: str, hashes: Mapping[str, str] | None = None)
 
 def _read_shard(shard: Path) -> tuple[list[Any], list[Any], list[Any]]:
     """Captions, file names and identities of one shard; its images are only looked for."""
-    if "image" not in pq.read_schema(shard).names:
-        raise KeyError(f"{shard.name} has no column 'image'")
+    image = pq.read_schema(shard).field("image").type
+    if pa.types.is_struct(image):
+        image = image.field("bytes").type
+    if not (pa.types.is_binary(image) or pa.types.is_large_binary(image)):
+        raise KeyError(f"{shard.name}: its column 'image' holds {image}, not bytes")
     table = pq.read_table(shard, columns=["text", "file_name", "identity_id"])
     texts, names = (table[column].cast(pa.string()).to_pylist() for column in ("text", "file_name"))
-    return texts, names, [None if i is None else str(i) for i in table["identity_id"].to_pylist()]
+    return texts, names, person_ids(table["identity_id"])
+
+
+def person_ids(column: Any) -> list[str | None]:
+    """Identities as text, whatever type a writer gave them: a column of numbers with gaps comes as floats.
+
+    Raises:
+        pa.ArrowInvalid: They are numbers, and not whole.
+    """
+    whole = column.cast(pa.int64()) if pa.types.is_floating(column.type) else column
+    return [None if i is None else str(i) for i in whole.to_pylist()]

@@ -20,7 +20,7 @@ from torch import nn
 from salmu_core.config import MethodConfig
 from salmu_core.context import MethodContext
 from salmu_core.engine import Engine
-from salmu_core.errors import BudgetExceededError, MethodError
+from salmu_core.errors import BenchmarkError, BudgetExceededError, MethodError
 from salmu_core.fit import NonFiniteLossError, OnStep
 from salmu_core.meter import Meter
 from salmu_core.records import Ledger, Status
@@ -96,8 +96,8 @@ def run_one(
                 ctx.fit(spec.loss)
             elif spec.unlearn is not None:
                 _no_result(spec.unlearn(ctx))
-        except KeyboardInterrupt:
-            raise
+        except (KeyboardInterrupt, BenchmarkError):
+            raise  # data that can't be read are no fault of the method
         except BudgetExceededError as error:
             status, reason = "over-budget", str(error)
         except NonFiniteLossError as error:

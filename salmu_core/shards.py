@@ -20,19 +20,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from braceexpand import braceexpand
 
-from salmu_core.errors import BenchmarkError
+from salmu_core.errors import BenchmarkError, UsageError
 from salmu_core.folders import cache_folder
 from salmu_core.hashing import hash_file, hash_text
 from salmu_core.store import replacing
 
 IMAGE_KEYS = ("webp", "png", "jpg", "jpeg")
-#: Members beside the image that are kept in the index: a caption, a class number.
-SMALL_KEYS = ("txt", "cls")
 #: Bytes of zeros that a whole tar file ends with; readers take one that was cut between two members for a shorter one.
 TAIL = 1024
 #: Files a process holds open.
 OPEN_FILES = 64
-_FORMAT = "1"
+_FORMAT = "2"
 
 
 @dataclass(frozen=True)
@@ -43,14 +41,16 @@ class Shard:
         path: The file.
         sha256: Of its content.
         keys: Name of each sample.
-        notes: Its ``.txt`` or ``.cls``, decoded; None where it has neither.
+        captions: Its ``.txt``; None where it has none.
+        labels: Its ``.cls``; likewise.
         places: Offset and size of its image in bytes, int64 ``[n, 2]``; size 0 where it has none.
     """
 
     path: Path
     sha256: str
     keys: tuple[str, ...]
-    notes: tuple[str | None, ...] = field(repr=False)
+    captions: tuple[str | None, ...] = field(repr=False)
+    labels: tuple[str | None, ...] = field(repr=False)
     places: np.ndarray = field(repr=False)
 
     def __len__(self) -> int:
@@ -58,17 +58,21 @@ class Shard:
 
     @cached_property
     def whole(self) -> np.ndarray:
-        """Numbers of the samples that have both an image and a note, int64."""
-        return np.flatnonzero((self.places[:, 1] > 0) & np.array([note is not None for note in self.notes], dtype=bool))
+        """Numbers of the samples that have both an image and a caption that says something, int64."""
+        return np.flatnonzero((self.places[:, 1] > 0) & np.array([bool(text) for text in self.captions], dtype=bool))
 
 
 def expand(pattern: str) -> list[Path]:
     """The files a pattern such as ``shards/{00000..00099}.tar`` names, in order; all must exist.
 
     Raises:
+        UsageError: Its braces make no sense.
         BenchmarkError: A file it names is not there.
     """
-    paths = [Path(path).expanduser().resolve() for path in braceexpand(pattern)]
+    try:
+        paths = [Path(path).expanduser().resolve() for path in braceexpand(pattern)]
+    except ValueError as error:
+        raise UsageError(f"{pattern}: {error}. Patterns look like 'shards/{{00000..00099}}.tar'.") from error
     if absent := [path for path in paths if not path.is_file()]:
         raise BenchmarkError(f"{pattern}: {absent[0]} is missing ({len(absent)} of {len(paths)} files are)")
     return paths
@@ -87,8 +91,8 @@ def read_shard(path: Path) -> Shard:
         return found
     shard = _index(path)
     table = pa.table(
-        {"key": shard.keys, "note": pa.array(shard.notes, pa.string()), "offset": shard.places[:, 0]}
-        | {"size": shard.places[:, 1]}
+        {"key": shard.keys, "offset": shard.places[:, 0], "size": shard.places[:, 1]}
+        | {name: pa.array(getattr(shard, name), pa.string()) for name in ("captions", "labels")}
     )
     kept.parent.mkdir(parents=True, exist_ok=True)
     with replacing(kept) as new:
@@ -101,14 +105,16 @@ def _kept(path: Path, kept: Path) -> Shard | None:
         table = pq.read_table(kept)
         sha256 = table.schema.metadata[b"sha256"].decode()
         places = np.stack([table["offset"].to_numpy(), table["size"].to_numpy()], axis=1)
-        return Shard(path, sha256, tuple(table["key"].to_pylist()), tuple(table["note"].to_pylist()), places)
+        keys, captions, labels = (tuple(table[name].to_pylist()) for name in ("key", "captions", "labels"))
+        return Shard(path, sha256, keys, captions, labels, places)
     except (OSError, pa.ArrowException, KeyError, TypeError):
         return None
 
 
 def _index(path: Path) -> Shard:
+    keys: dict[str, None] = {}
     images: dict[str, tuple[int, int]] = {}
-    notes: dict[str, str | None] = {}
+    small: dict[str, dict[str, str]] = {"txt": {}, "cls": {}}
     try:
         with path.open("rb") as file:
             file.seek(-min(TAIL, path.stat().st_size), os.SEEK_END)
@@ -121,20 +127,20 @@ def _index(path: Path) -> Shard:
                 folder, slash, name = member.name.rpartition("/")
                 stem, _, extension = name.partition(".")
                 key, extension = f"{folder}{slash}{stem}", extension.lower()
-                notes.setdefault(key, None)
-                known = images if extension in IMAGE_KEYS else notes
-                if extension in (*IMAGE_KEYS, *SMALL_KEYS) and known.get(key) is not None:
+                keys[key] = None
+                if key in (images if extension in IMAGE_KEYS else small.get(extension, ())):
                     raise BenchmarkError(f"{path} has {member.name!r} of a sample that has one already")
                 if extension in IMAGE_KEYS:
                     images[key] = (member.offset_data, member.size)
-                elif extension in SMALL_KEYS:
+                elif extension in small:
                     content = tar.extractfile(member)
                     assert content is not None  # it is a file
-                    notes[key] = content.read().decode("utf-8", "replace").strip()
+                    small[extension][key] = content.read().decode("utf-8", "replace").strip()
     except (OSError, EOFError, tarfile.TarError) as error:
         raise BenchmarkError(f"{path} can't be read as a tar file: {error}") from error
-    places = np.array([images.get(key, (0, 0)) for key in notes], dtype=np.int64).reshape(-1, 2)
-    return Shard(path, hash_file(path), tuple(notes), tuple(notes.values()), places)
+    places = np.array([images.get(key, (0, 0)) for key in keys], dtype=np.int64).reshape(-1, 2)
+    captions, labels = (tuple(small[kind].get(key) for key in keys) for kind in ("txt", "cls"))
+    return Shard(path, hash_file(path), tuple(keys), captions, labels, places)
 
 
 class TarImages(Sequence[bytes]):

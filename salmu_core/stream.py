@@ -42,7 +42,7 @@ class Stream:
         if len(set(paths)) != len(paths):
             raise BenchmarkError(f"{' '.join(patterns)} names a file twice")
         shards = read_shards(paths, progress)
-        captions = tuple(str(shard.notes[i]) for shard in shards for i in shard.whole)
+        captions = tuple(str(shard.captions[i]) for shard in shards for i in shard.whole)
         if not captions:
             raise BenchmarkError(f"{' '.join(patterns)}: no sample has both an image and a caption (.txt)")
         names = tuple(f"{shard.path.stem}/{shard.keys[i]}" for shard in shards for i in shard.whole)

@@ -57,7 +57,7 @@ def read_zeroshot(folder: Path) -> ZeroShot:
     shards = read_shards(paths)
     labels = []
     for shard in shards:
-        for key, note, (_, size) in zip(shard.keys, shard.notes, shard.places, strict=True):
+        for key, note, (_, size) in zip(shard.keys, shard.labels, shard.places, strict=True):
             if not size or note is None or not note.isdecimal() or int(note) >= len(class_names):
                 raise BenchmarkError(f"sample {key!r} in {shard.path} lacks its image or a valid class")
             labels.append(int(note))

@@ -119,6 +119,11 @@ def test_other_weights_under_an_old_canary(model):
         load_clip(model)
 
 
+def test_an_architecture_with_the_file_a_canary_was_written_for_is_listened_to(tmp_path):
+    config = {"model_cfg": open_clip.get_model_config("coca_base")} if False else None
+    assert config is None
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [

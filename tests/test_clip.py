@@ -348,8 +348,8 @@ def test_a_model_on_a_hub_at_a_revision_with_its_canary(tiny, tmp_path, monkeypa
     assert clip.name == "hf-hub:owner/name@v2" and {(r, v) for r, _, v in asked} == {("owner/name", "v2")}
     assert [file for _, file, _ in asked] == [
         "open_clip_config.json",
-        "open_clip_model.safetensors",
         "salmu_canary.json",
+        "open_clip_model.safetensors",
     ]
     config = json.loads((snapshot / "open_clip_config.json").read_text())
     config["model_cfg"]["quick_gelu"] = True
@@ -365,6 +365,17 @@ def test_a_model_on_a_hub_at_a_revision_with_its_canary(tiny, tmp_path, monkeypa
 
     def offline(*_, **__):
         raise LocalEntryNotFoundError("no network, and not in the cache")
+
+    def cut(repository, file, *, revision=None):  # the network is gone when the canary is asked for
+        return fetch(repository, file, revision=revision) if file != "salmu_canary.json" else offline()
+
+    shutil.copytree(tiny / "clean", snapshot, dirs_exist_ok=True)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", cut)
+    with pytest.raises(CheckpointError, match=r"can't be fetched.*no network"):
+        load_clip("hf-hub:owner/name")
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_, **__: "here")
+    (snapshot / "salmu_canary.json").unlink()
+    assert load_clip("hf-hub:owner/name").model is not None
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", offline)
     with pytest.raises(CheckpointError, match=r"can't be fetched.*no network"):

@@ -120,6 +120,18 @@ def test_a_missing_figure_leaves_its_mode_unjudged_and_the_others_judged(missing
     assert not diagnose(Evidence(None, 0.99, None, None, {})).judged
 
 
+def test_nothing_is_said_of_holdouts_that_are_not_judged():
+    whole = evidence()
+    found = diagnose(Evidence(whole.reduction, 0.99, None, None, {"InterIdSim": around(-0.3, 0.1)}))
+    assert not found.worse_than_never_seen and found.modes(HOLDS) == []
+
+
+def test_where_there_is_nothing_to_forget_nobody_has_forgotten_it():
+    whole = evidence()
+    found = diagnose(Evidence(whole.reduction, 0.0, None, whole.knowledge, whole.retention, leaks=False))
+    assert found.not_measured == ["ineffective"]
+
+
 @pytest.mark.parametrize(
     ("difference", "expected"),
     [(around(0.0, 0.05), CLEAR), (around(0.2, 0.05), HOLDS), (around(-0.2, 0.05), HOLDS), (around(0.1, 0.05), OPEN)],

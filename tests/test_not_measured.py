@@ -33,6 +33,13 @@ def test_a_missing_zero_shot_set_is_no_error_and_may_come_later(salmu, tiny):
     assert set(again["references"]["clean"]) == set(row["metrics"])
 
 
+def test_a_zero_shot_set_that_is_named_must_be_there(salmu, tiny):
+    here = shutil.copytree(tiny, salmu.folder / "tiny")
+    (here / "benchmark.toml").write_text('zeroshot = "elsewhere"\n')
+    done = salmu(*RUN)
+    assert done.returncode == 1 and "elsewhere" in done.stderr and "take the line out" in done.stderr
+
+
 def test_figures_of_another_zero_shot_set_are_not_compared(salmu, tiny):
     here = shutil.copytree(tiny, salmu.folder / "tiny")
     assert salmu(*RUN).returncode == 0

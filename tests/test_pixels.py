@@ -56,6 +56,38 @@ def test_the_image_column_is_read_at_any_place_from_any_process(folder):
         assert images[i] == elsewhere[i] == expected[i]
 
 
+@pytest.mark.parametrize("kind", ["plain", "one group", "large"])
+def test_other_ways_to_write_the_column_are_read_too(folder, clip, cache, tmp_path, kind):
+    table = pa.concat_tables([pq.read_table(s) for s in sorted((folder / "data").glob("*.parquet"))])
+    expected = [i["bytes"] for i in table["image"].to_pylist()]
+    if kind != "one group":
+        column = pa.chunked_array([pa.array(expected, pa.large_binary() if kind == "large" else pa.binary())])
+        table = table.set_column(0, "image", column)
+    (tmp_path / "data").mkdir()
+    pq.write_table(table, tmp_path / "data" / "retain_synth-00000-of-00001.parquet")
+    rows = read_rows(tmp_path, "retain_synth")
+    assert len(rows.encoded.groups) == 1 and [rows.encoded[i] for i in (599, 0, 300)] == [
+        expected[i] for i in (599, 0, 300)
+    ]
+    whole = Pixels(read_rows(folder, "retain_synth"), clip)(np.arange(600))
+    assert (Pixels(rows, clip)(np.arange(600)) == whole).all()
+
+
+def test_identities_are_text_whatever_they_were_written_as(folder, tmp_path):
+    table = pq.read_table(sorted((folder / "data").glob("*.parquet"))[0])
+    (tmp_path / "data").mkdir()
+    path = tmp_path / "data" / "retain_synth-00000-of-00001.parquet"
+    for values, found in (([12.0, None, 7.0], ["12", None, "7"]), ([12, 3, 7], ["12", "3", "7"])):
+        pq.write_table(table.slice(0, 3).set_column(2, "identity_id", pa.array(values)), path)
+        assert list(read_rows(tmp_path, "retain_synth").identity_ids) == found
+    pq.write_table(table.slice(0, 3).set_column(2, "identity_id", pa.array([1.5, 2.0, 3.0])), path)
+    with pytest.raises(BenchmarkError, match="can't be read"):
+        read_rows(tmp_path, "retain_synth")
+    pq.write_table(table.slice(0, 3).set_column(0, "image", pa.array(["a", "b", "c"])), path)
+    with pytest.raises(BenchmarkError, match="not bytes"):
+        read_rows(tmp_path, "retain_synth")
+
+
 def test_pixels_are_what_open_clip_would_see(folder, clip, tiny, cache):
     preprocess = open_clip.create_model_and_transforms(f"local-dir:{tiny / 'compromised'}")[2]
     rows = read_rows(folder, "retain_synth")

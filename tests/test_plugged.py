@@ -37,7 +37,13 @@ def test_a_command_of_another_distribution_runs_and_is_listed(salmu, command):
 
 @pytest.mark.parametrize(
     ("source", "value", "reason"),
-    [("import nowhere_at_all", "app", "nowhere_at_all"), ("app = 3", "app", "int"), (APP, "nothing", "nothing")],
+    [
+        ("import nowhere_at_all", "app", "nowhere_at_all"),
+        ("app = 3", "app", "int"),
+        (APP, "nothing", "nothing"),
+        ("raise RuntimeError('bad [/x] tag')", "app", "bad [/x] tag"),
+        ("raise SystemExit(3)", "app", "SystemExit"),
+    ],
 )
 def test_one_that_cannot_be_loaded_says_why_and_the_rest_work(salmu, command, source, value, reason):
     command("weigh", source, value)

@@ -117,10 +117,31 @@ def test_a_share_that_is_no_whole_pair_is_an_error_and_not_another_share(tiny, s
         mixed.draw(batch, 0)
 
 
+def test_too_few_pairs_for_a_batch_are_an_error_and_no_smaller_batch(tiny, tmp_path):
+    write(tmp_path / "few.tar", range(3))
+    mixed, _ = pool(tiny, str(tmp_path / "few.tar"), 0.5)
+    assert mixed.room(6) == 6
+    with pytest.raises(MethodError, match="hold 3 pairs, and a batch of 16 takes 8"):
+        mixed.room(16)
+
+
+def test_a_picture_that_can_not_be_read_is_no_fault_of_the_method(salmu, tiny, tmp_path):
+    with tarfile.open(tmp_path / "bad.tar", "w") as tar:
+        for number in range(8):
+            for suffix, content in (("jpg", b"broken"), ("txt", b"a cup")):
+                member = tarfile.TarInfo(f"{number:05d}.{suffix}")
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+    done = salmu("run", "finetuning", "--benchmark", tiny, "--retain", str(tmp_path / "bad.tar"), "--processes", "1")
+    assert done.returncode == 1 and "can't be read" in done.stderr and "Traceback" not in done.stderr
+    assert not list(salmu.folder.rglob("run.json"))
+
+
 def test_what_was_used_is_told(tiny, shards):
     _, stream = pool(tiny, shards, 0.5)
     assert [(s.name, s.pairs, s.left_out) for s in stream.told.shards] == [("00000.tar", 400, 0), ("00001.tar", 300, 1)]
-    assert "50% of 700 pairs" in stream.told.label
+    assert Stream.open([shards], 1 / 3, lambda *_: None).told.label != stream.told.label
+    assert stream.told.label.startswith("0.5 from 700 pairs (")
 
 
 RUN = ("--benchmark", "./tiny", "--budget", "1", "--json", "--set", "finetuning.batch_size=4")

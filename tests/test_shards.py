@@ -8,7 +8,7 @@ import tarfile
 import pytest
 import webdataset as wds
 
-from salmu_core.errors import BenchmarkError
+from salmu_core.errors import BenchmarkError, UsageError
 from salmu_core.shards import TarImages, expand, read_shard, read_shards
 
 
@@ -35,7 +35,7 @@ def test_it_finds_what_webdataset_finds(tmp_path):
     members = [*pair(0, "café № 3"), ("in/00001.json", b"{}"), *pair(1), ("in/00002.json", b"{}"), *reversed(pair(2))]
     paths = [write(tmp_path / "a.tar", members), write(tmp_path / "b.tar", [*pair(7), *pair(3)])]
     shards = read_shards(paths)
-    found = [(key, note) for shard in shards for key, note in zip(shard.keys, shard.notes, strict=True)]
+    found = [(key, note) for shard in shards for key, note in zip(shard.keys, shard.captions, strict=True)]
     samples = list(wds.WebDataset([str(p) for p in paths], shardshuffle=False))
     assert found == [(s["__key__"], s["txt"].decode()) for s in samples]
     assert list(TarImages(shards)) == [s["jpg"] for s in samples]
@@ -54,6 +54,12 @@ def test_samples_that_lack_a_part_are_told_apart(tmp_path):
     assert len(shard) == 4 and shard.whole.tolist() == [0, 3]
 
 
+def test_a_caption_that_says_nothing_is_none_and_a_class_is_no_caption(tmp_path):
+    members = [*pair(0), *pair(1, "  "), pair(2)[0], ("in/00002.cls", b"7"), *pair(3), ("in/00003.cls", b"8")]
+    shard = read_shard(write(tmp_path / "a.tar", members))
+    assert shard.whole.tolist() == [0, 3] and shard.labels == (None, None, "7", "8")
+
+
 def test_an_index_is_kept_until_the_file_changes(tmp_path, cache, monkeypatch):
     path = write(tmp_path / "a.tar", pair(0))
     first = read_shard(path)
@@ -62,16 +68,16 @@ def test_an_index_is_kept_until_the_file_changes(tmp_path, cache, monkeypatch):
         again = read_shard(path)
     assert again.sha256 == first.sha256 and again.keys == first.keys and (again.places == first.places).all()
     write(path, [*pair(0, "another"), *pair(1)])
-    assert read_shard(path).notes == ("another", "a cup")
+    assert read_shard(path).captions == ("another", "a cup")
     for kept in cache.glob("*.parquet"):
         kept.write_bytes(b"PAR1 garbage")
-    assert read_shard(path).notes == ("another", "a cup")
+    assert read_shard(path).captions == ("another", "a cup")
 
 
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda p: p.write_bytes(p.read_bytes()[:2600]), "cut off"),
+        (lambda p: p.write_bytes(p.read_bytes()[:1800]), "cut off"),
         (lambda p: p.write_bytes(b"no tar" * 500 + bytes(1024)), "can't be read"),
         (lambda p: p.write_bytes(b""), "cut off"),
         (lambda p: write(p, [*pair(0), ("in/00000.png", b"again")]), "has one already"),
@@ -99,3 +105,5 @@ def test_patterns_name_files_in_order_and_all_must_be_there(tmp_path):
     assert [p.name for p in expand(f"{tmp_path}/{{00000..00002}}.tar")] == ["00000.tar", "00001.tar", "00002.tar"]
     with pytest.raises(BenchmarkError, match=r"00003\.tar is missing \(1 of 4"):
         expand(f"{tmp_path}/{{00000..00003}}.tar")
+    with pytest.raises(UsageError, match="Patterns look like"):
+        expand("shards/{00..99.tar")

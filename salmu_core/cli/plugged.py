@@ -11,6 +11,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import typer
+from rich.markup import escape
 from typer.core import TyperGroup
 from typer.main import get_command
 
@@ -47,7 +48,7 @@ def _load(points: list[EntryPoint]) -> Any:
         if not isinstance(app, typer.Typer):
             raise TypeError(f"{points[0].value} is a {type(app).__name__}, not a typer.Typer")
         command = get_command(app)
-    except Exception as error:  # a plugin's code: anything can come out of it
+    except (Exception, SystemExit) as error:  # a plugin's code: anything can come out of it
         return _broken(name, f"{type(error).__name__}: {error}")
     command.name = name
     return command
@@ -57,7 +58,7 @@ def _broken(name: str, reason: str) -> Any:
     """A command that only says why it can't be used."""
     app = typer.Typer(add_completion=False)
 
-    @app.command(name, help=f"Can't be used: {reason}", context_settings={"ignore_unknown_options": True})
+    @app.command(name, help=escape(f"Can't be used: {reason}"), context_settings={"ignore_unknown_options": True})
     def say(words: list[str] = typer.Argument(None, hidden=True)) -> None:  # noqa: B008 - typer's own idiom
         raise UsageError(f"`salmu {name}` can't be used: {reason}.")
 

@@ -162,7 +162,7 @@ def _open(part: Part) -> _Open:
     shard = read_shard(part.path)
     _check(part, shard.sha256)
     whole = shard.whole
-    captions = [shard.notes[i] or "" for i in whole]
+    captions = [shard.captions[i] or "" for i in whole]
     return _Open([shard.keys[i] for i in whole], captions, TarImages([shard], [whole]))
 
 

@@ -185,7 +185,7 @@ def _verdicts(lines: Sequence[Line], width: int) -> Iterator[Table]:
     modes.caption = (
         f"ineffective: under {asked} of the leak gone, or what is left unlike Clean's (≠Clean); catastrophic: GenKnow "
         f"down by over {MAX_KNOWLEDGE_DROP:.0%}; over-generalised: under {MIN_HOLDOUT_RETENTION:.0%} of the holdouts "
-        "kept, <0 is worse than never seen. ? the interval lies on both sides"
+        "kept, <0 is worse than never seen. ? the interval lies on both sides; n/a: not measured, or nothing to lose"
     )
     modes.caption_justify = "left"
     yield from [table, modes] if narrow else [table]
@@ -212,7 +212,7 @@ def _modes(found: Diagnosis) -> Text:
     if found.worse_than_never_seen:
         shown[-1].append(" <0")
     shown += [Text(f"{mode}?", style="dim") for mode in found.modes(Verdict.OPEN)]
-    shown += [Text(f"{mode}: not measured", style="dim") for mode in found.not_measured]
+    shown += [Text(f"{mode} n/a", style="dim") for mode in found.not_measured]
     return Text("\n").join(shown) if shown else Text("none", style="bold green")
 
 

@@ -22,7 +22,8 @@ from typer.testing import CliRunner
 from salmu_core.clip import load_clip
 from salmu_core.errors import SalmuError
 from salmu_core.progress import Silent
-from salmu_core.references import command
+from salmu_core.references import command, training
+from salmu_core.references import keeping as keeper
 
 Words = Callable[..., list[str]]
 
@@ -192,6 +193,9 @@ MISTAKES = {
     "twice": (["--retain", "DATA/00000.tar", "--retain", "DATA/00000.tar"], 2, "2 times"),
     "config": (["--config", "OUT/none.toml"], 2, "can't be read"),
     "empty": (["--retain", "EMPTY"], 1, "none of 3 samples"),
+    "batch norm": (["--arch", "RN50"], 2, "normalises over batches"),
+    "preprocessing": (["--arch", "OUT/crop.json"], 2, "no such preprocessing"),
+    "list": (["--arch", "OUT/list.json"], 2, "describes no model"),
 }
 
 
@@ -199,6 +203,9 @@ MISTAKES = {
 def test_mistakes_are_sentences(name: str, words: Words, data: Path, tmp_path: Path) -> None:
     given, code, sentence = MISTAKES[name]
     write_tar(tmp_path / "empty.tar", [{"txt": b"words alone"}] * 3)
+    arch = json.loads((data / "arch.json").read_text())
+    for file, preprocess in (("crop", {"resize_mode": "crop"}), ("list", ["squash"])):
+        (tmp_path / f"{file}.json").write_text(json.dumps({"model_cfg": arch, "preprocess_cfg": preprocess}))
     out = tmp_path / "out"
     places = {"OUT": tmp_path, "DATA": data, "EMPTY": tmp_path / "empty.tar"}
     full = words(out)
@@ -211,6 +218,45 @@ def test_mistakes_are_sentences(name: str, words: Words, data: Path, tmp_path: P
     found, said = salmu(full)
     assert found == code and sentence in said, said
     assert not out.exists()
+
+
+@pytest.mark.parametrize("then", [signal.SIGTERM, signal.SIGINT])
+def test_sigterm_twice_is_one_request_and_ctrl_c_does_not_wait(then: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torchrun and Slurm send SIGTERM to each process twice."""
+    with training._stoppable() as asked:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert asked
+        with pytest.raises(KeyboardInterrupt):
+            if then == signal.SIGTERM:
+                monkeypatch.setattr(training, "REPEATS", -1.0)
+            os.kill(os.getpid(), then)
+
+
+def test_checkpoints_stay_until_the_record_says_that_the_model_is_done(
+    words: Words, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, write = tmp_path / "out", command.write
+
+    def killed(where: Path, record: object, role: str = "", model: object = None) -> None:
+        if role:
+            raise MemoryError
+        write(where, record)
+
+    given = [*words(out), "--only", "clean", "--save-steps", "4"]
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "write", killed)
+        with pytest.raises(MemoryError):
+            salmu(given)
+    assert (out / "clean").is_dir() and list(out.glob("checkpoints/clean/step-*8"))
+    before, half = weights(out, "clean"), out / "checkpoints" / "clean" / ".step-000000012.killed"
+    half.mkdir()
+    keeper.Keeper(half.parent, {}, 1).sweep()
+    assert not half.exists()
+    code, said = salmu(given)
+    assert code == 0 and "from step 8" in said and weights(out, "clean") == before
+    half.mkdir(parents=True)  # as if it had been killed before it could clear
+    assert salmu(given)[0] == 0 and not (out / "checkpoints").exists()
 
 
 def test_a_folder_with_other_things_is_left_alone(words: Words, tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from torch.nn import functional
 
 from salmu_core.references.architecture import new_model, read_architecture
 from salmu_core.references.objective import contrastive, off_centre
+from salmu_core.references.places import Accelerated
 from salmu_core.references.recipe import Optimisation, Recipe
 from salmu_core.references.trainer import Batch, Towers, Trainer, schedule
 
@@ -162,6 +165,25 @@ def test_the_temperature_is_clamped_and_starts_where_it_is_told(data: Path) -> N
     trainer = Trainer(Towers(model, preprocess["mean"], preprocess["std"]), SETTINGS.model_copy(update={"lr": 0.5}), 3)
     for _ in trainer.run([_batch(recipe)] * 3):
         assert float(model.logit_scale.detach()) <= math.log(100) + 1e-6
+
+
+def test_null_preprocessing_is_clips(data: Path, tmp_path: Path) -> None:
+    told = {"model_cfg": json.loads((data / "arch.json").read_text()), "preprocess_cfg": None}
+    (tmp_path / "null.json").write_text(json.dumps(told))
+    assert read_architecture(str(tmp_path / "null.json")) == read_architecture(str(data / "arch.json"))
+
+
+def test_each_model_starts_with_the_same_scale_of_half_precision_gradients() -> None:
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16)
+    told = SimpleNamespace(process_index=0, num_processes=1, device=torch.device("cpu"), scaler=scaler)
+    place, weight = Accelerated(told), torch.nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.SGD([weight], 0.1)
+    scaler.scale(weight * float("inf")).backward()
+    scaler.step(optimizer)
+    scaler.update()
+    assert scaler.get_scale() == 2.0**15
+    place.fresh()
+    assert scaler.get_scale() == 2.0**16
 
 
 def test_the_start_is_a_function_of_the_seed_and_leaves_global_state_alone(data: Path) -> None:

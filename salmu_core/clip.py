@@ -26,6 +26,7 @@ from torchvision.transforms import Compose, Normalize
 
 from salmu_core import canary
 from salmu_core.errors import CheckpointError, UsageError
+from salmu_core.hashing import hash_file
 from salmu_core.modelname import CANARY, CONFIG, ModelName, find_model
 
 #: What a model on a hub may consist of, beside its config. The first weights there are, are taken.
@@ -132,11 +133,30 @@ def load_clip(name: str | Path, *, listen: bool = True) -> Clip:
     with _quiet():
         parts = locate(found)
         clip = _load(parts)
-    if listen and parts.folder is not None:
-        song = canary.read_canary(parts.folder)
-        if song is not None:
-            canary.check(song, clip, parts.weights, parts.variant)
+    song = song_of(parts) if listen else None
+    if song is None:
+        return clip
+    try:
+        canary.check(song, clip, parts.weights, parts.variant)
+    except CheckpointError as error:
+        if parts.folder is None and (parts.weights.parent / CONFIG).is_file():
+            raise CheckpointError(
+                f"{error} The file's own {CONFIG} lies beside it: load {parts.weights.parent}."
+            ) from error
+        raise
     return clip
+
+
+def song_of(parts: Parts) -> canary.Canary | None:
+    """The canary of a model: in its folder, or beside a file of weights, if it was written for that very file.
+
+    Raises:
+        CheckpointError: It is damaged, or of another release.
+    """
+    if parts.folder is not None:
+        return canary.read_canary(parts.folder)
+    song = canary.read_canary(parts.weights.parent)
+    return song if song is not None and song.weights == hash_file(parts.weights) else None
 
 
 def assemble(name: str, model: Any, config: dict[str, Any], tokenizer: Any) -> Clip:
@@ -212,14 +232,18 @@ def _usual(architecture: str) -> dict[str, Any]:
 
 def _download(name: ModelName) -> Path:
     """Fetch a model from the hub; returns its folder in the hub's cache."""
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    def here(file: str) -> bool:
+        return isinstance(try_to_load_from_cache(name.repository, file, revision=name.revision), str)
 
     def fetch(file: str) -> Path | None:
         try:
             return Path(hf_hub_download(name.repository, file, revision=name.revision))
         except LocalEntryNotFoundError:  # offline: nobody can say whether the hub has it
-            if file == CONFIG:
+            # A model that is here already is used without its canary; one that is to be fetched is not.
+            if file == CONFIG or (file == CANARY and not any(map(here, _HUB_WEIGHTS))):
                 raise
             return None
         except EntryNotFoundError:
@@ -229,9 +253,9 @@ def _download(name: ModelName) -> Path:
         config = fetch(CONFIG)
         if config is None:
             raise CheckpointError(f"{name} is no open_clip model: it has no {CONFIG}.")
+        fetch(CANARY)  # before the weights, so that a failure does not leave them here without it
         if not any(fetch(file) for file in _HUB_WEIGHTS):
             raise CheckpointError(f"{name} can't be loaded: it has no weights, such as {_HUB_WEIGHTS[0]}.")
-        fetch(CANARY)
     except CheckpointError:
         raise
     except Exception as error:  # whatever a network, a token or a cache can raise

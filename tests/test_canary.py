@@ -119,9 +119,16 @@ def test_other_weights_under_an_old_canary(model):
         load_clip(model)
 
 
-def test_an_architecture_with_the_file_a_canary_was_written_for_is_listened_to(tmp_path):
-    config = {"model_cfg": open_clip.get_model_config("coca_base")} if False else None
-    assert config is None
+def test_an_architecture_with_the_file_a_canary_was_written_for_is_listened_to(model, monkeypatch, capsys):
+    monkeypatch.setattr("salmu_core.modelname.architectures", lambda: ["ViT-Tiny"])
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "ViT-Tiny", tiny_config()["model_cfg"])
+    name = f"ViT-Tiny:{model / WEIGHTS}"  # is fed as CLIP is, and the folder's config says otherwise
+    with pytest.raises(CheckpointError, match=r"mean and std 0\.5.*lies beside it: load"):
+        load_clip(name)
+    assert listen(name, False, True) == 1 and json.loads(capsys.readouterr().out)["canary"]
+    told = json.loads((model / canary.CANARY).read_text())
+    (model / canary.CANARY).write_text(json.dumps({**told, "weights": "0" * 64}))  # another file's
+    assert load_clip(name).model is not None
 
 
 @pytest.mark.parametrize(

@@ -233,7 +233,10 @@ def test_what_is_there_is_replaced_only_if_it_was_published_and_force_is_given(r
     make_folder(sound, Wanted(run, out))
     with pytest.raises(UsageError, match="--force"):
         make_folder(sound, Wanted(run, out))
-    (out / "old").write_text("")
+    (out / ".git").mkdir()
+    with pytest.raises(UsageError, match=r"\.git was never published"):
+        make_folder(sound, Wanted(run, out, replace=True))
+    (out / ".git").rmdir()
     make_folder(sound, Wanted(run, out, replace=True))
     assert {path.name for path in out.iterdir()} == FILES
     home = tmp_path / "home"
@@ -346,8 +349,38 @@ def test_an_upload_that_fails_is_a_sentence_and_the_folder_stays(run, tmp_path, 
     Hub(monkeypatch, fails=error)
     with pytest.raises(SalmuError, match=words) as raised:
         publish(run, tmp_path / "out", "owner/name", True, None, False, False)
-    assert "--force" in str(raised.value) and "\n" not in str(raised.value)
+    assert "same command tries again" in str(raised.value) and "\n" not in str(raised.value)
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
+
+
+def test_push_uploads_what_was_made_and_edited_before(run, tmp_path, monkeypatch):
+    out, hub = tmp_path / "out", Hub(monkeypatch)
+
+    def push(licence=None):
+        return publish(run, out, "owner/name", True, licence, False, True)
+
+    publish(run, out, None, True, "mit", False, True)
+    edit(out / "run.json", command="salmu run")
+    (out / "README.md").write_text(card(out).replace(str(tmp_path), "..."))
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert push("mit") == 0 and hub.calls[-1][:2] == ("upload", FILES)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    uploads, notes = len(hub.calls), out / "notes.txt"
+    with pytest.raises(UsageError, match=r"does not say 'license: apache-2\.0'"):
+        push("apache-2.0")
+    notes.write_text("mine")
+    with pytest.raises(UsageError, match=r"notes\.txt was never published"):
+        push()
+    notes.unlink()
+    (out / "metrics.json").unlink()
+    with pytest.raises(UsageError, match=r"has no metrics\.json.*--force"):
+        push()
+    (out / "metrics.json").write_bytes(before["metrics.json"])
+    weights = before["open_clip_model.safetensors"]
+    (out / "open_clip_model.safetensors").write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
+    with pytest.raises(UsageError, match="weights of another run"):
+        push()
+    assert not [call for call in hub.calls[uploads:] if call[0] == "upload"]
 
 
 def test_what_can_be_refused_before_anything_is_written_is(run, tmp_path, monkeypatch):

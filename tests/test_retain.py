@@ -9,12 +9,18 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 
 from salmu_core.clip import load_clip
+from salmu_core.comparison import columns, compare
 from salmu_core.dataset import read_training
 from salmu_core.errors import BenchmarkError, MethodError
+from salmu_core.plugins import discover
 from salmu_core.pool import Pool
+from salmu_core.report.table import show
+from salmu_core.results import read_results
 from salmu_core.sources import CHUNK, streamed
+from salmu_core.store import Store
 from salmu_core.stream import Stream
 
 
@@ -164,15 +170,16 @@ def test_a_study_with_shards_has_runs_of_its_own_and_says_what_is_in_sample(salm
     assert rows[0]["finetuning"]["in_sample"] == rows[2]["finetuning"]["in_sample"] == ["FragSim", "VisIdInt"]
     assert rows[4]["finetuning"]["in_sample"] == []  # it never drew a pair of retain_synth
     assert all(found["descent-to-delete"]["in_sample"] == [] for found in rows.values())  # it draws nothing at all
-    whole = json.loads(salmu("results", "--json").stdout)
-    assert len(whole["runs"]) == 6 and len(whole["lines"]) == 6
-    assert len({line["label"] for line in whole["lines"]}) == 6
-    weights = {row["checkpoint"] for row in whole["runs"]}
-    assert len(weights) == 6
-    table = salmu("results").stdout
+    store = Store(salmu.folder / "runs")
+    whole = compare(read_results(store, store.benchmarks()), columns(discover().metrics))
+    assert len(whole.results.rows) == len({line.label for line in whole.lines}) == 6
+    console = Console(record=True, width=100, file=io.StringIO())
+    show(console, whole, columns(discover().metrics))
+    table = console.export_text()
     assert "°" in table and "trained on" in table
 
 
+@pytest.mark.slow
 def test_the_number_of_processes_shows_in_no_result(salmu, tiny, shards):
     shutil.copytree(tiny, salmu.folder / "tiny")
     words = ("run", "finetuning", *RUN, "--seed", "0-1", "--retain", shards)

@@ -7,7 +7,7 @@ from rich.text import Text
 from salmu_core.benchmark import MANIFEST
 from salmu_core.cli.output import console, print_json
 from salmu_core.errors import CheckpointError, UsageError
-from salmu_core.modelname import CANARY, find_model
+from salmu_core.modelname import find_model
 
 
 def listen(model: str, write: bool, as_json: bool) -> int:
@@ -23,18 +23,18 @@ def listen(model: str, write: bool, as_json: bool) -> int:
     if write and name.folder is not None and (name.folder.parent / MANIFEST).is_file():
         raise UsageError(f"{name.folder} belongs to a benchmark whose files are checked: nothing is written there.")
     from salmu_core import canary
-    from salmu_core.clip import load_clip, locate
+    from salmu_core.clip import load_clip, locate, song_of
 
     clip, parts = load_clip(model, listen=False), locate(name)
     if write and parts.folder is not None:
         canary.write_canary(parts.folder, canary.sing(clip, parts.weights))
-    there = parts.folder is not None and (parts.folder / CANARY).is_file()
-    found, problem = None, ""
+    song, found, problem = None, None, ""
     try:
-        song = canary.read_canary(parts.folder) if there and parts.folder is not None else None
+        song = song_of(parts)
         found = canary.check(song, clip, parts.weights, parts.variant) if song is not None else None
     except CheckpointError as error:
         problem = str(error)
+    there = song is not None or bool(problem)
     if as_json:
         off = {"images": found.images, "texts": found.texts} if found else None
         shown = {"model": str(name), "canary": there, "written": write, "sound": not problem, "problem": problem}

@@ -37,8 +37,11 @@ def publish(
         shown = {"folder": str(made.folder), "files": list(made.files), "title": made.title, "address": address}
         print_json({**shown, "verdict": verdict(sound.line.diagnosis), "line": sound.line.as_json()})
         return 0
-    lines = [f"Made {made.folder}: {', '.join(made.files)}", f"{made.title}: {verdict(sound.line.diagnosis)}."]
-    if licence is None:
+    lines = [
+        f"{'Made' if made.new else 'As it was:'} {made.folder}: {', '.join(made.files)}",
+        f"{made.title}: {verdict(sound.line.diagnosis)}.",
+    ]
+    if licence is None and made.new:
         lines.append("Its card says that no licence was given: --licence ID gives one.")
     lines.append(f"Uploaded to {address}." if address else "Nothing was uploaded: --push OWNER/NAME does that.")
     console().print(Text("\n".join(lines)), soft_wrap=True)

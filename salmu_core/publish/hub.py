@@ -36,7 +36,7 @@ def push(folder: Path, repository: str, private: bool, message: str) -> str:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
-    kept = f"{folder} is complete: the same command with --force tries again."
+    kept = f"{folder} is complete: the same command tries again."
     try:
         api = HfApi(token=check(repository))
         address = api.create_repo(repository, private=private, exist_ok=True, repo_type="model")

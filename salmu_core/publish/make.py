@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from salmu_core.comparison import Column, Comparison, Line, columns, compare
@@ -21,6 +22,8 @@ from salmu_core.store import METRICS, RUN, WEIGHTS, Store, new_folder
 CARD = "README.md"
 #: Files of a tokenizer of Hugging Face, which a checkpoint has beside its weights if it needs them.
 _TOKENIZER = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab*", "merges.txt", "*.model")
+#: What every published folder consists of, beside them.
+_PARTS = (WEIGHTS, CONFIG, CANARY, RUN, METRICS, CARD)
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,8 @@ class Wanted:
         run: The run folder.
         out: The folder to make; by default one in ``published/``, named after the run.
         licence: Of the weights, as the hub spells it; None if it is not said.
-        repository: ``OWNER/NAME`` it will be at, for the card's example; empty if nowhere.
+        repository: ``OWNER/NAME`` it is to be uploaded to, for the card's example; empty if nowhere. What was published
+            of this run before is then taken as it is, unless it may be replaced.
         replace: Whether what was published into the folder before may be replaced.
     """
 
@@ -76,11 +80,13 @@ class Published:
         folder: Where.
         files: Names of its files.
         title: The run in a few words.
+        new: Whether it was made now, and not taken as it was.
     """
 
     folder: Path
     files: tuple[str, ...]
     title: str
+    new: bool = True
 
 
 class _One(Store):
@@ -121,7 +127,7 @@ def read_run(folder: Path, zoo: Zoo, notice: str = "") -> Sound:
 
 
 def make_folder(sound: Sound, wanted: Wanted) -> Published:
-    """Write the folder: checkpoint, canary, records and card.
+    """Write the folder: checkpoint, canary, records and card. One that is there and to be uploaded is only checked.
 
     Raises:
         UsageError: The licence or the folder won't do.
@@ -135,9 +141,14 @@ def make_folder(sound: Sound, wanted: Wanted) -> Published:
     if wanted.licence is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", wanted.licence):
         raise UsageError(f"{wanted.licence!r} is no licence as hubs spell them: apache-2.0, cc-by-4.0, other, ...")
     out = (wanted.out or Path("published") / _name(sound)).expanduser().absolute()
-    _refuse(out, sound, wanted.replace)
-    clip = load_clip(sound.folder)  # that it loads, as what it was, is what is published
+    again = bool(wanted.repository) and not wanted.replace
+    _refuse(out, sound, wanted.replace or again)
     title = f"{record.method} on {sound.world}, budget {record.budget:g}, seed {record.seed}"
+    if again and out.is_dir() and any(out.iterdir()):
+        _same(out, sound, wanted.licence)
+        load_clip(out)
+        return Published(out, tuple(sorted(path.name for path in out.iterdir())), title, new=False)
+    clip = load_clip(sound.folder)  # that it loads, as what it was, is what is published
     try:
         with new_folder(out) as new:
             for file in [WEIGHTS, CONFIG, RUN, METRICS, *_others(sound.folder)]:
@@ -172,5 +183,19 @@ def _refuse(out: Path, sound: Sound, replace: bool) -> None:
         return
     if not out.is_dir() or (any(out.iterdir()) and not all((out / file).is_file() for file in (CARD, RUN, WEIGHTS))):
         raise UsageError(f"{out} is there already, and nothing that was published. Give another folder by --out.")
+    for path in sorted(out.iterdir()):
+        if not path.is_file() or not any(fnmatchcase(path.name, each) for each in (*_PARTS, *_TOKENIZER)):
+            raise UsageError(f"{path} was never published: move it elsewhere, or give another folder by --out.")
     if any(out.iterdir()) and not replace:
         raise UsageError(f"{out} is there already. Replace it by --force, or give another folder by --out.")
+
+
+def _same(out: Path, sound: Sound, licence: str | None) -> None:
+    """What was published before may have been edited since, but it must be whole, and of this run."""
+    missing = [name for name in _PARTS if not (out / name).is_file()]
+    if missing or hash_file(out / WEIGHTS) != sound.record.checkpoint_hash:
+        why = f"has no {missing[0]}" if missing else "holds the weights of another run"
+        raise UsageError(f"{out} {why}. Make it anew by --force, or give another folder by --out.")
+    card = (out / CARD).read_text(encoding="utf-8", errors="replace")
+    if licence is not None and not re.search(rf"^license: *['\"]?{re.escape(licence)}['\"]?\s*$", card, re.MULTILINE):
+        raise UsageError(f"{out / CARD} does not say 'license: {licence}'. Mend it there, or make it anew by --force.")

@@ -13,8 +13,10 @@ from typing import Any
 
 import open_clip
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from salmu_core.errors import UnknownNameError, UsageError
+from salmu_core.clip import assemble
+from salmu_core.errors import CheckpointError, UnknownNameError, UsageError
 from salmu_core.modelname import CONFIG
 from salmu_core.references.recipe import Recipe
 from salmu_core.seeding import seed_of
@@ -43,7 +45,8 @@ def read_architecture(arch: str) -> dict[str, Any]:
         try:
             told = json.loads(path.read_text(encoding="utf-8"))
             model_cfg = told.get("model_cfg", told)
-            if not all(isinstance(model_cfg[key], dict) for key in ("vision_cfg", "text_cfg")):
+            parts = (model_cfg["vision_cfg"], model_cfg["text_cfg"], told.get("preprocess_cfg") or {})
+            if not all(isinstance(part, dict) for part in parts):
                 raise TypeError
         except OSError as error:
             raise UsageError(f"--arch {arch} can't be read: {error.strerror}.") from error
@@ -69,7 +72,7 @@ def read_architecture(arch: str) -> dict[str, Any]:
         "interpolation": "bicubic",
         "resize_mode": "shortest",
     }
-    preprocess |= told.get("preprocess_cfg", {}) if "model_cfg" in told else {}
+    preprocess |= (told.get("preprocess_cfg") or {}) if "model_cfg" in told else {}
     preprocess.pop("size", None)  # the architecture's
     # Through JSON, as it will be read back from a record.
     read: dict[str, Any] = json.loads(json.dumps({"model_cfg": model_cfg, "preprocess_cfg": preprocess}))
@@ -82,7 +85,7 @@ def new_model(config: dict[str, Any], recipe: Recipe) -> Any:
     The global random state is left as it was found.
 
     Raises:
-        UsageError: open_clip can't build it.
+        UsageError: open_clip can't build it or has no such preprocessing, or it normalises over batches.
     """
     with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(devices=[]), _quiet():
         (Path(folder) / CONFIG).write_text(json.dumps(config), encoding="utf-8")
@@ -92,6 +95,15 @@ def new_model(config: dict[str, Any], recipe: Recipe) -> Any:
         except Exception as error:  # whatever a tower makes of a config
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise UsageError(f"open_clip can't build {recipe.arch}: {reason}") from error
+    if any(isinstance(module, _BatchNorm) for module in model.modules()):
+        raise UsageError(
+            f"{recipe.arch} normalises over batches (BatchNorm), so that its gradients depend on the number of "
+            "processes and on --piece: take an architecture with LayerNorm, as a ViT or ConvNeXt."
+        )
+    try:
+        assemble(recipe.arch, model, config, None)  # as it will be when it is loaded
+    except CheckpointError as error:
+        raise UsageError(str(error)) from error
     with torch.no_grad():
         model.logit_scale.fill_(math.log(recipe.init_logit_scale))
     return model.requires_grad_(True)

@@ -88,9 +88,11 @@ def _checked(request: Request) -> tuple[Recipe, dict[str, Any], dict[str, list[t
     if request.sensitive is not None and "compromised" in request.roles:
         parts["sensitive"] = find_sensitive(request.sensitive)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch reads this once
-    from salmu_core.references.architecture import read_architecture
+    from salmu_core.references.architecture import new_model, read_architecture
 
-    return recipe, read_architecture(recipe.arch), parts
+    config = read_architecture(recipe.arch)
+    new_model(config, recipe)  # seconds, where looking through the pairs may take hours
+    return recipe, config, parts
 
 
 def _place(recipe: Recipe, threads: int) -> Accelerated:
@@ -181,9 +183,6 @@ def _train(
             write(out, record)
         telling.plan(len(request.roles))
         for role in request.roles:
-            if role in record.models and (out / role).is_dir():
-                telling.end(f"{role}: done earlier, in {out / role}")
-                continue
             job = Job(
                 role,
                 record,
@@ -195,6 +194,11 @@ def _train(
                 saving,
                 tuple(sys.argv),
             )
+            if role in record.models and (out / role).is_dir():
+                if place.rank == 0:  # it may have been stopped before it could
+                    job.keeper.clear()
+                telling.end(f"{role}: done earlier, in {out / role}")
+                continue
             _announce(job.cut, role, place.world, telling)
             try:
                 model = train_model(job, place, telling)
@@ -206,6 +210,7 @@ def _train(
                 return STOPPED
             if place.rank == 0:
                 write(out, record, role, model)
+                job.keeper.clear()
             rate = (model.retain_samples + model.sensitive_samples) / max(model.seconds, 1e-9)
             telling.end(f"{role}: {model.steps:,} steps in {model.seconds:,.0f} s, {rate:,.0f} pairs/s, {out / role}")
             place.accelerator.free_memory()

@@ -108,6 +108,11 @@ class Keeper:
         trainer.optimizer.load_state_dict(told)
         trainer.place.restore(json.loads((saved.folder / STATE).read_text(encoding="utf-8"))["place"])
 
+    def sweep(self) -> None:
+        """Delete what a process that was killed while it saved has left; nobody else may be saving."""
+        for leftover in self._folder.glob(".step-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+
     def clear(self) -> None:
         """Delete all of them: the model is done."""
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -41,6 +41,9 @@ class Place(Protocol):
     def wait(self) -> None:
         """Until all processes are here."""
 
+    def fresh(self) -> None:
+        """Forget what another model's training has left: the scale of half-precision gradients."""
+
     def state(self) -> dict[str, float]:
         """What a checkpoint must keep of the place: the scale of half-precision gradients."""
 
@@ -73,6 +76,8 @@ class Alone:
 
     def wait(self) -> None: ...
 
+    def fresh(self) -> None: ...
+
     def state(self) -> dict[str, float]:
         return {}
 
@@ -87,6 +92,7 @@ class Accelerated:
         self.rank: int = accelerator.process_index
         self.world: int = accelerator.num_processes
         self.device: torch.device = accelerator.device
+        self._start = self.state()
 
     def ready(self, module: nn.Module) -> nn.Module:
         prepared: nn.Module = self.accelerator.prepare_model(module)
@@ -113,6 +119,9 @@ class Accelerated:
 
     def wait(self) -> None:
         self.accelerator.wait_for_everyone()
+
+    def fresh(self) -> None:
+        self.restore(self._start)
 
     def state(self) -> dict[str, float]:
         scaler = self.accelerator.scaler

@@ -32,6 +32,8 @@ from salmu_core.store import new_folder
 
 #: Points of a loss curve.
 POINTS = 200
+#: Seconds in which a second signal is the same request: launchers send SIGTERM to a group, and to each process in it.
+REPEATS = 5.0
 
 
 class TrainingError(SalmuError):
@@ -93,20 +95,28 @@ class Job:
         recipe = self.record.recipe
         return Cut(recipe, self.retain, self.sensitive, recipe.total_steps(len(self.retain)))
 
+    @property
+    def keeper(self) -> Keeper:
+        """Its checkpoints; they are cleared once its record says that it is done."""
+        return Keeper(self.out / "checkpoints" / self.role, self.record.identity(self.role), self.saving.keep)
+
 
 def train_model(job: Job, place: Place, telling: Reporter) -> ModelRef:
-    """Train a model and write its folder; every process calls this, the first one writes.
+    """Train a model and write its folder; every process calls this, the first one writes. Checkpoints stay.
 
     Raises:
         Stopped: It was asked to stop, and has written a checkpoint.
         TrainingError: The loss is not finite, or the processes don't see the same disk.
     """
     recipe, config, cut = job.record.recipe, job.record.config, job.cut
-    keeper = Keeper(job.out / "checkpoints" / job.role, job.record.identity(job.role), job.saving.keep)
+    keeper = job.keeper
+    if place.rank == 0:
+        keeper.sweep()
     saved = keeper.latest()
     _agree(saved, place, job.out)
     model = new_model(config, recipe).to(place.device)
     preprocess = config["preprocess_cfg"]
+    place.fresh()
     towers = Towers(model, preprocess["mean"], preprocess["std"]).to(place.device)
     trainer = Trainer(towers, recipe, cut.steps, place, job.piece)
     notes = Notes()
@@ -123,7 +133,6 @@ def train_model(job: Job, place: Place, telling: Reporter) -> ModelRef:
     if place.rank == 0:
         with new_folder(job.out / job.role) as folder:
             weights = save_checkpoint(folder, model.eval(), config)
-        keeper.clear()
     place.wait()
     return ModelRef(
         weights=weights,
@@ -190,18 +199,28 @@ def _shown(value: float, scale: float, seen: int, seconds: float, done: int, sta
 
 
 def _agree(saved: Saved | None, place: Place, out: Path) -> None:
-    mine = torch.tensor([float(saved.step if saved else 0)], device=place.device)
+    # As float64, which has every step: the mean of equal numbers must be that number.
+    kind = torch.float32 if place.device.type == "mps" else torch.float64  # which Apple's GPUs don't have
+    mine = torch.tensor([saved.step if saved else 0], dtype=kind, device=place.device)
     if place.mean(mine.clone()).item() != mine.item():
         raise TrainingError(f"The processes see different checkpoints: {out} must be on a disk that all of them see.")
 
 
 @contextmanager
 def _stoppable() -> Iterator[list[int]]:
-    """A list that gets the signal when somebody asks to stop; the second time they are not asked to wait."""
+    """A list that gets the signal when somebody asks to stop.
+
+    Whoever presses Ctrl-C again does not want to wait, nor does whoever sends a signal again later. A SIGTERM soon
+    after another signal is the same request: torchrun and Slurm tell every process twice.
+    """
     asked: list[int] = []
+    first = 0.0
 
     def hear(number: int, _: FrameType | None) -> None:
-        if asked:
+        nonlocal first
+        if not asked:
+            first = time.monotonic()
+        elif number == signal.SIGINT or time.monotonic() - first > REPEATS:
             raise KeyboardInterrupt
         asked.append(number)
 

@@ -5,9 +5,8 @@ from salmu_core import MetricResult, MetricSpec, PerRow, hookimpl
 
 def compute(ctx):
     found = ctx.images("forget")
-    ctx._embedder._by_leaf.clear()
-    for leaf, (base, index) in ctx._embedder.data.leaves.items():
-        ctx._embedder._leaf(leaf, base, index).mul_(2)
+    for shared in ctx._embedder._by_base.values():
+        shared.mul_(2)
     values = found.sum(-1).double().numpy()
     return MetricResult(float(values.mean()), PerRow("forget", {"metric-in-place": values}))
 

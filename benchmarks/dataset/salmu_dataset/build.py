@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +25,7 @@ from salmu_dataset.writing import EVALUATION, FRAGILE_RULE, TRAINING, write_fold
 
 Progress = Callable[[str, float], None]
 
-#: Libraries whose output is in the data set: other versions may give other bytes.
+#: Libraries whose output is in the data set: other versions may give other bytes. Sources name more.
 LIBRARIES: Final = (
     "anyascii",
     "faker",
@@ -79,22 +79,47 @@ def build(
     """
     if until not in NAMES:
         raise UsageError(f"There is no stage {until!r}. The stages are {', '.join(NAMES)}.")
-    make_identities(arguments.seed, arguments.identities, arguments.countries)
+    identities = make_identities(arguments.seed, arguments.identities, arguments.countries)
     shares(arguments.seed, totals(arguments.identities, arguments.pairs))
-    check_sources(arguments)
-    wanted = Build(arguments=arguments, libraries={name: version(name) for name in LIBRARIES})
+    libraries = sorted({*LIBRARIES, *check_sources(arguments)})
+    wanted = Build(arguments=arguments, libraries={name: _version(name) for name in libraries})
     if (folder / FINISHED).is_file():
         finished = manifest.read(folder / FINISHED, Finished)
         _same_arguments(folder, finished.build, wanted)
+        _whole(folder, finished)
         if not keep_stages:
             shutil.rmtree(folder / FOLDER, ignore_errors=True)
         return finished
+    if not (folder / FOLDER / "pii.json").is_file():
+        from salmu_dataset.pii import make_people
+
+        make_people(arguments.seed, identities)  # values run out now, or never: portraits may take days
     _claim(folder, wanted)
     try:
         with FileLock(folder / FOLDER / "lock", timeout=0):
             return _build(Workshop(folder), processes, progress, until, keep_stages)
     except Timeout as error:
         raise UsageError(f"Another build is at work in {folder}: wait for it, or name another --out.") from error
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        raise UsageError(f"A source depends on {name}, and no distribution of that name is installed.") from None
+
+
+def _whole(folder: Path, finished: Finished) -> None:
+    """See that no file of a finished data set was lost or cut since."""
+    paths = {folder / file.name: file.size for file in finished.files}
+    lost = [path for path, size in paths.items() if not path.is_file() or path.stat().st_size != size]
+    if lost:
+        kept = (folder / FOLDER / BUILD).is_file()
+        remedy = f"remove {folder / FINISHED}" if kept else f"empty {folder}"
+        raise UsageError(
+            f"{folder} was finished, and {len(lost)} of its {len(paths)} files are missing or have another size: "
+            f"{lost[0]}{', ...' if len(lost) > 1 else ''}. To make them again, {remedy} and give the same command."
+        )
 
 
 def _claim(folder: Path, wanted: Build) -> None:
@@ -199,6 +224,7 @@ def _finish(shop: Workshop, inputs: str, progress: Callable[[float], None], keep
         reasons=curated.reasons,
         fell_back=manifest.read(shop.record("captions"), manifest.Captions).fell_back,
         rows=rows,
+        files=splits.files,
         fragile_rule=FRAGILE_RULE,
     )
     manifest.write(shop.folder / FINISHED, finished)
@@ -219,9 +245,10 @@ def state(folder: Path) -> list[tuple[str, int, int]]:
     """(stage, units there, units in all) of the build in `folder`.
 
     Raises:
-        UsageError: There is none.
+        UsageError: There is none, or files of a finished one are lost.
     """
     if (folder / FINISHED).is_file():
+        _whole(folder, manifest.read(folder / FINISHED, Finished))
         return [(name, 1, 1) for name in NAMES]
     if not (folder / FOLDER / BUILD).is_file():
         raise UsageError(f"{folder} holds no data set, begun or finished.")

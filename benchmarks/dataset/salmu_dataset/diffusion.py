@@ -19,7 +19,7 @@ from salmu_mini.seeds import seed_of, stream
 from salmu_core.errors import UsageError
 from salmu_dataset.hub import number, pinned
 from salmu_dataset.identities import Identity
-from salmu_dataset.sources import Anchor, Portrait, Settings, only_known
+from salmu_dataset.sources import Anchor, Portrait, Settings, only_installed, only_known
 
 OPTIONS: Final = (
     "model",
@@ -54,6 +54,7 @@ class DiffusionPortraits:
     """
 
     alone = True
+    libraries = ("diffusers", "pycountry", "torch", "transformers")
 
     def __init__(self, settings: Settings) -> None:
         only_known(settings.options, OPTIONS, "diffusion portraits")
@@ -72,6 +73,7 @@ class DiffusionPortraits:
         self._guidance = number(options, "guidance", 6.0, 0, 50)
         self._batch = int(number(options, "batch", 8, 1, 1024))
         self._device = options.get("device", "")
+        only_installed(self.libraries, "diffusion portraits", "diffusion")
         self._loaded: Any = None
         self._adapted = False
 

@@ -152,7 +152,7 @@ class Splits(Stage):
 
 
 class Finished(Record):
-    """What stays beside the two folders: the build, and what each stage did."""
+    """What stays beside the two folders: the build, what each stage did, and the files there must be."""
 
     build: Build
     kept: int
@@ -160,6 +160,7 @@ class Finished(Record):
     reasons: dict[str, int]
     fell_back: int
     rows: dict[str, dict[str, int]]
+    files: tuple[UnitFile, ...] = ()
     fragile_rule: str
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from salmu_core.errors import UsageError
 from salmu_dataset.hub import number, pinned
-from salmu_dataset.sources import Facts, Settings, only_known
+from salmu_dataset.sources import Facts, Settings, only_installed, only_known
 from salmu_dataset.templates import TemplateCaptions
 
 OPTIONS: Final = ("model", "model_revision", "tries", "temperature", "tokens", "device")
@@ -30,6 +30,7 @@ class ParaphrasedCaptions:
     """
 
     alone = True
+    libraries = ("torch", "transformers")
 
     def __init__(self, settings: Settings) -> None:
         only_known(settings.options, OPTIONS, "paraphrased captions")
@@ -40,6 +41,7 @@ class ParaphrasedCaptions:
         self._temperature = number(options, "temperature", 0.8, 0.01, 10)
         self._tokens = int(number(options, "tokens", 64, 1, 1024))
         self._device = options.get("device", "")
+        only_installed(self.libraries, "paraphrased captions", "paraphrase")
         self._loaded: tuple[Any, Any] | None = None
         self.fell_back = False
 

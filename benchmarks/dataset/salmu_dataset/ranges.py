@@ -59,8 +59,9 @@ def _international(number: phonenumbers.PhoneNumber) -> str:
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
 
 
-#: Norway's 0000 is the old postal giro, whose accounts were real.
-_TAKEN: Final = {"NO": ("0000",)}
+#: Zeros that somebody has. Norway's 0000 is the old postal giro, whose accounts were real; Brazil's are Banco do
+#: Brasil's; in Iceland the first two digits are the bank, and with a branch of 01 they are the central bank's 0001.
+_TAKEN: Final = {"NO": ("0000",), "BR": ("00000000",), "IS": ("00",)}
 
 
 @cache
@@ -74,7 +75,7 @@ def nobodys_bank(country: str) -> str:
     """
     length = registry.get_iban_spec(country).positions[Component.BANK_CODE].length
     ascending = (f"{n:0{length}d}" for n in range(min(10**length, _TRIES)))
-    for code in ("0" * length, "X" * length, "XX" + "0" * (length - 2), "9" * length, *ascending):
+    for code in ("0" * length, "9" * length, "X" * length, "XX" + "0" * (length - 2), *ascending):
         if len(code) != length or code in _TAKEN.get(country, ()):
             continue
         if registry.get_banks_by_code(country, code):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -58,7 +59,8 @@ class PortraitSource(Protocol):
     """Makes faces. Everything follows from the settings and the arguments, never from the order of calls.
 
     A source may set `alone = True`, if it must not be in several processes at a time, and may have a method
-    `portraits(anchor, numbers)` that makes several at a time.
+    `portraits(anchor, numbers)` that makes several at a time. `libraries` may name distributions whose versions its
+    output depends on; a build goes on with the same ones only.
     """
 
     def anchor(self, identity: Identity, rng: np.random.Generator) -> Anchor:
@@ -74,7 +76,7 @@ class PortraitSource(Protocol):
 class CaptionSource(Protocol):
     """Words facts, in one of five styles.
 
-    A source may set `alone = True`, if it must not be in several processes at a time, and may have an attribute
+    A source may set `alone = True` and `libraries`, as one of portraits may, and may have an attribute
     `fell_back`: whether its latest sentence is a template for want of a good one.
     """
 
@@ -121,6 +123,19 @@ def only_known(options: Mapping[str, str], known: tuple[str, ...], source: str) 
     for key in options:
         if key not in known:
             raise UnknownNameError(f"option of the {source}", key, known)
+
+
+def only_installed(modules: tuple[str, ...], source: str, extra: str) -> None:
+    """Refuses to begin without the modules a source will import.
+
+    Raises:
+        UsageError: One is not installed.
+    """
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            raise UsageError(
+                f"The {source} need the module {module!r}, which is not installed. Install salmu-dataset[{extra}]."
+            )
 
 
 def _load(kind: str, name: str, known: Mapping[str, str], settings: Settings, methods: tuple[str, ...]) -> Any:

@@ -102,14 +102,17 @@ class Workshop:
         return self.stored(self.portraits.portrait(anchor, number), number)
 
 
-def check_sources(arguments: Arguments) -> None:
+def check_sources(arguments: Arguments) -> set[str]:
     """See that both sources exist and take their options, before anything is written.
+
+    Returns:
+        The distributions that they say their output depends on.
 
     Raises:
         UsageError: One doesn't.
     """
-    _portraits(arguments)
-    _captions(arguments)
+    sources = _portraits(arguments), _captions(arguments)
+    return {name for source in sources for name in getattr(source, "libraries", ())}
 
 
 def _portraits(arguments: Arguments) -> PortraitSource:

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 from salmu_dataset import curation, manifest, workers
 from salmu_dataset.build import build, state
+from salmu_dataset.identities import make_identities
 from salmu_dataset.manifest import Arguments, Curation, Finished
 from salmu_dataset.plan import totals
 from salmu_dataset.stages import NAMES
@@ -198,6 +199,31 @@ def test_a_finished_build_is_left_alone(built: Built, small: Arguments) -> None:
     finished = build(built[0], small, 1, silent, keep_stages=True)
     assert isinstance(finished, Finished) and finished.rows[TRAINING]["sensitive"] == 96
     assert before == {p: p.stat().st_mtime_ns for p in before}
+
+
+@pytest.mark.parametrize("stages", [True, False])
+def test_a_finished_build_that_lost_files_says_so(built: Built, small: Arguments, tmp_path: Path, stages: bool) -> None:
+    out = shutil.copytree(built[0], tmp_path / "out")
+    if not stages:
+        shutil.rmtree(out / ".stages")
+    assert all(there == count for _, there, count in state(out))
+    (out / EVALUATION / layout.IDENTITIES).write_text("{}")
+    shutil.rmtree(out / TRAINING)
+    for call in (lambda: build(out, small, 1, silent), lambda: state(out)):
+        with pytest.raises(UsageError, match="manifest.json and give" if stages else f"empty {out} and give"):
+            call()
+    if stages:
+        (out / "manifest.json").unlink()
+        build(out, small, 1, silent)
+        assert contents(out) == contents(built[0])
+
+
+def test_values_run_out_before_anything_is_drawn(tmp_path: Path) -> None:
+    seed = next(s for s in range(200) if make_identities(s, 1, 1)[0].country.code == "DO")
+    arguments = Arguments(identities=301, countries=1, seed=seed, size=72, pairs=12)
+    with pytest.raises(BenchmarkError, match="no unused phone number"):
+        build(tmp_path / "out", arguments, 1, silent)
+    assert not (tmp_path / "out").exists()
 
 
 def test_another_seed_is_another_data_set(small: Arguments, built: Built, tmp_path: Path) -> None:

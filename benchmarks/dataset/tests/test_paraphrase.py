@@ -72,6 +72,7 @@ def test_the_cache_changes_nothing(model: Path) -> None:
 
 
 def test_a_faithful_sentence_is_taken_and_the_first_line_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())  # nothing of it is used here
     source = ParaphrasedCaptions(Settings(0, 224, {"model": str(tmp_path)}))
     said = iter(["Fatime Fossi has a phone.", ' "To speak with Fatime Fossi, dial +237 5 74 83 90 7."\nSentence: more'])
     monkeypatch.setattr(source, "say", lambda text, seed: next(said))

@@ -65,6 +65,14 @@ def test_ibans_have_the_countrys_length_right_check_digits_and_no_bank(people: d
         assert str(iban.bank_code) == nobodys_bank(person.country_code)
 
 
+def test_zeros_that_are_somebodys_are_not_taken(people: dict[str, Person]) -> None:
+    # Brazil's 00000000 is Banco do Brasil; Iceland's 00 with branch 01 the central bank; Norway's 0000 the postal giro.
+    for country, nines in {"BR": "99999999", "IS": "99", "NO": "9999"}.items():
+        assert nobodys_bank(country) == nines
+        ibans = [p.iban.replace(" ", "") for p in people.values() if p.country_code == country]
+        assert ibans and all(iban[4:].startswith(nines) and IBAN(iban, validate_bban=True) for iban in ibans)
+
+
 def test_ibans_satisfy_an_independent_library(people: dict[str, Person]) -> None:
     iban = pytest.importorskip("stdnum.iban", reason="python-stdnum is not installed")
     unknown = {"MA", "DZ", "CM", "CI", "SN", "ML", "BJ", "BF"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,36 @@ def test_a_third_partys_sources_are_named_by_module_and_class(
     losing = arguments.model_copy(update={"caption_options": {"lose": "yes"}})
     with pytest.raises(BenchmarkError, match="lost name or value"):
         build(tmp_path / "lost", losing, 1, silent)
+
+
+def test_versions_of_a_sources_libraries_are_recorded_and_compared(
+    small: Arguments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments, out = small.model_copy(update={"portraits": f"{HERE}:Squares"}), tmp_path / "out"
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    source = importlib.import_module(HERE).Squares
+    monkeypatch.setattr(source, "libraries", ("nothing-of-the-kind",), raising=False)
+    with pytest.raises(UsageError, match="depends on nothing-of-the-kind"):
+        build(out, arguments, 1, silent)
+    monkeypatch.setattr(source, "libraries", ("pydantic",))
+    build(out, arguments, 1, silent, until="anchors")
+    record = out / ".stages" / "build.json"
+    record.write_text(record.read_text().replace('"pydantic": "', '"pydantic": "0.'))
+    with pytest.raises(UsageError, match=r"other versions of libraries \(pydantic"):
+        build(out, arguments, 1, silent)
+
+
+@pytest.mark.parametrize(
+    ("kind", "module", "options"),
+    [("diffusion", "diffusers", {"model": ".", "adapter": "."}), ("paraphrase", "transformers", {"model": "."})],
+)
+def test_a_missing_extra_is_a_sentence_before_anything_is_drawn(
+    kind: str, module: str, options: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == module else object())
+    load = load_portraits if kind == "diffusion" else load_captions
+    with pytest.raises(UsageError, match=rf"the module '{module}', .* salmu-dataset\[{kind}\]"):
+        load(kind, Settings(0, 96, options))
 
 
 @pytest.mark.parametrize(

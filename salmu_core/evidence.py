@@ -91,4 +91,5 @@ def _bar(results: Results, world: str) -> float:
     clean, compromised = (results.references[world][role] for role in ("clean", "compromised"))
     before = compromised.metrics.get(LEAK)
     known = (clean.metrics.get(LEAK), compromised.chance.get(LEAK))
-    return min([MIN_LEAKAGE_REDUCTION, *(1 - leak / before for leak in known if before and leak is not None)])
+    reached = [1 - leak / before for leak in known if before and leak is not None]
+    return max(0.0, min([MIN_LEAKAGE_REDUCTION, *reached]))

@@ -133,7 +133,7 @@ def _read_shard(shard: Path) -> tuple[list[Any], list[Any], list[Any]]:
         image = image.field("bytes").type
     if not (pa.types.is_binary(image) or pa.types.is_large_binary(image)):
         raise KeyError(f"{shard.name}: its column 'image' holds {image}, not bytes")
-    table = pq.read_table(shard, columns=["text", "file_name", "identity_id"])
+    table = pq.read_table(shard, columns=[name for name in layout.COLUMNS if name != "image"])
     texts, names = (table[column].cast(pa.string()).to_pylist() for column in ("text", "file_name"))
     return texts, names, person_ids(table["identity_id"])
 

@@ -157,7 +157,10 @@ class Execution:
             self._score_one(folder, role.capitalize(), partial(_given, found))
         for planned in runs:
             folder = self.store.folder(planned.key)
-            self._score_one(folder, str(planned.key), partial(self._checkpoint, folder))
+            try:
+                self._score_one(folder, str(planned.key), partial(self._checkpoint, folder))
+            except CheckpointError as error:  # one run's; without a reference model, nothing could be said of any
+                self.reporter.end(f"{planned.key}: not scored: {error}")
 
     def _checkpoint(self, folder: Path) -> tuple[str, str] | None:
         record = self.store.run(folder)
@@ -179,11 +182,7 @@ class Execution:
                 self.reporter.end(f"{label}: nothing to score here")
                 return
             self.reporter.begin(label, "scoring")
-            try:
-                seconds, errors = self.scorer.score(*found, folder, self.reporter.step)
-            except CheckpointError as error:
-                self.reporter.end(f"{label}: not scored: {error}")
-                return
+            seconds, errors = self.scorer.score(*found, folder, self.reporter.step)
         for metric, problem in errors.items():
             self.reporter.say(f"{label}: metric {metric} has no value: {problem}")
         self.reporter.end(f"{label}: scored, {seconds:.1f} s")

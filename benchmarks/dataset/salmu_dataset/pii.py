@@ -28,8 +28,6 @@ DOMAINS: Final = (
     "letters.example",
     "courier.example",
 )
-#: Attributes whose value belongs to one person only.
-UNIQUE: Final = ("name", "phone_number", "emails", "iban", "credit_card", "passport")
 #: Cities of a country that people live in: the largest ones.
 CITIES: Final = 40
 _TRIES: Final = 10_000

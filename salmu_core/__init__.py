@@ -6,7 +6,7 @@ These are the names a plugin needs. Importing them costs no torch.
 from salmu_core.config import LearningRate, MethodConfig, TrainingConfig, Weight
 from salmu_core.context import MethodContext, MetricContext
 from salmu_core.hookspecs import hookimpl
-from salmu_core.records import MetricResult, PerRow
+from salmu_core.records import MetricResult, PerRow, Retrieved
 from salmu_core.specs import Band, BenchmarkSpec, HubRepo, MethodSpec, MetricSpec, Release
 from salmu_core.steps import Batch, Step
 
@@ -24,6 +24,7 @@ __all__ = [
     "MetricSpec",
     "PerRow",
     "Release",
+    "Retrieved",
     "Step",
     "TrainingConfig",
     "Weight",

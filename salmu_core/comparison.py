@@ -13,9 +13,10 @@ from typing import Any
 
 from salmu_core.diagnosis import KNOWLEDGE, LEAK, Diagnosis, Verdict, diagnose
 from salmu_core.evidence import all_kept, derived, evidence, knowledge, reduction
+from salmu_core.front import Front, front
 from salmu_core.plugins import Declared
 from salmu_core.records import SCHEMA
-from salmu_core.repeats import MIN_WORLDS, Repeats, noise, ranks
+from salmu_core.repeats import MIN_WORLDS, Repeats, noise, places, shown_higher
 from salmu_core.results import Figures, Results, Row
 from salmu_core.specs import MetricSpec
 from salmu_core.statistics import CONFIDENCE, Clusters, Interval, holm
@@ -109,6 +110,8 @@ class Line:
         tails: Name -> figure, see `salmu_core.tails`.
         places: Aim (a column, or ``holdouts``) -> first and last place it may have among lines of its budget.
         in_sample: Columns of utility that look at none but pairs it was trained on: they say less than the others.
+        front: Where it stands to the front of leak, knowledge and holdouts among the lines of its budget; None with
+            fewer than two of these aims measured for all of them.
     """
 
     method: str
@@ -122,6 +125,12 @@ class Line:
     diagnosis: Diagnosis
     places: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     in_sample: frozenset[str] = frozenset()
+    front: Front | None = None
+
+    @property
+    def needs(self) -> str:
+        """Which data its runs looked at."""
+        return " / ".join(sorted({row.record.needs for row in self.rows if row.record}))
 
     @property
     def worlds(self) -> int:
@@ -156,6 +165,8 @@ class Line:
             "worse_than_never_seen": self.diagnosis.worse_than_never_seen,
             "places": {aim: list(place) for aim, place in self.places.items()},
             "in_sample": sorted(self.in_sample),
+            "front": self.front,
+            "needs": self.needs,
         }
 
 
@@ -343,12 +354,18 @@ def _adjusted(
 def _placed(lines: Sequence[Line], budget: float, results: Results) -> list[Line]:
     """The lines of one budget, with the places they may have among each other."""
     mine = [line for line in lines if line.budget == budget]
-    places: list[dict[str, tuple[int, int]]] = [{} for _ in mine]
+    ranked: list[dict[str, tuple[int, int]]] = [{} for _ in mine]
+    values, shown = [], []
     for aim, make in ((LEAK, reduction), (KNOWLEDGE, knowledge), (HOLDOUT_PLACE, all_kept)):
-        judged = [(n, study) for n, line in enumerate(mine) if (study := derived(line.rows, results, make))]
-        for (n, _), place in zip(judged, ranks([study for _, study in judged]), strict=True):
-            places[n][aim] = place
-    return [replace(line, places=place) for line, place in zip(mine, places, strict=True)]
+        found = [(n, study) for n, line in enumerate(mine) if (study := derived(line.rows, results, make))]
+        better = shown_higher([study for _, study in found])
+        for (n, _), place in zip(found, places(better, len(found)), strict=True):
+            ranked[n][aim] = place
+        if len(found) == len(mine):  # what one line lacks, nobody can be held against
+            values.append([study.value for _, study in found])
+            shown.append(better)
+    where = front(values, shown) if len(values) > 1 else [None] * len(mine)
+    return [replace(line, places=p, front=f) for line, p, f in zip(mine, ranked, where, strict=True)]
 
 
 def _order(line: Line) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +23,7 @@ from salmu_core.hashing import hash_file
 from salmu_core.plugins import Declared, code_hash
 from salmu_core.records import MetricEntry, MetricResult, MetricsRecord, ScoredOn, finite
 from salmu_core.specs import MetricSpec
-from salmu_core.store import METRICS, ROWS, replacing, write_record
+from salmu_core.store import METRICS, RETRIEVED, ROWS, replacing, write_record
 
 _ROWS_SCHEMA = pa.schema(
     [
@@ -36,6 +36,31 @@ _ROWS_SCHEMA = pa.schema(
         ("value", pa.float64()),
     ]
 )
+_RETRIEVED_SCHEMA = pa.schema(
+    [
+        ("metric", pa.dictionary(pa.int32(), pa.string())),
+        ("split", pa.dictionary(pa.int32(), pa.string())),
+        ("file_name", pa.string()),
+        ("place", pa.int32()),
+        ("caption", pa.dictionary(pa.int32(), pa.string())),
+        ("cosine", pa.float64()),
+    ]
+)
+
+
+class Tables(NamedTuple):
+    """What lies behind the figures."""
+
+    rows: pa.Table
+    """One line for each metric column and row."""
+    retrieved: pa.Table
+    """One line for each image and place, of metrics that retrieve."""
+
+    @classmethod
+    def joined(cls, parts: Iterable[Tables]) -> Tables:
+        """The tables of several metrics as one."""
+        rows, retrieved = zip(cls(_ROWS_SCHEMA.empty_table(), _RETRIEVED_SCHEMA.empty_table()), *parts, strict=True)
+        return cls(pa.concat_tables(rows), pa.concat_tables(retrieved))
 
 
 def evaluate(
@@ -50,7 +75,7 @@ def evaluate(
     device: torch.device | str = "cpu",
     on_batch: Callable[[int], None] | None = None,
     catalogue: Catalogue | None = None,
-) -> tuple[MetricsRecord, pa.Table]:
+) -> tuple[MetricsRecord, Tables]:
     """Compute metrics; one that fails is an entry with its error.
 
     Args:
@@ -66,16 +91,16 @@ def evaluate(
         catalogue: Its tokenised captions.
 
     Returns:
-        The record, and a table with one line per metric column and row.
+        The record, and the tables that belong beside it.
     """
     start = time.perf_counter()
     embedder = Embedder(clip, data, images, device, on_batch, catalogue)
     entries: dict[str, MetricEntry] = {}
-    tables: list[pa.Table] = []
+    tables: list[Tables] = []
     for declared in metrics:
-        entry, rows = compute_one(declared, embedder)
+        entry, found = compute_one(declared, embedder)
         entries[declared.spec.name] = entry
-        tables += rows
+        tables.append(found)
     record = MetricsRecord(
         benchmark=benchmark,
         data_hash=scored_on.data_hash,
@@ -86,37 +111,41 @@ def evaluate(
         captions_encoded=embedder.captions_encoded,
         seconds=round(time.perf_counter() - start, 3),
     )
-    return record, pa.concat_tables(tables) if tables else _ROWS_SCHEMA.empty_table()
+    return record, Tables.joined(tables)
 
 
-def write_metrics(folder: Path, record: MetricsRecord, rows: pa.Table) -> None:
-    """Write ``per_row.parquet``, then ``metrics.json`` with its hash: the record never speaks of absent rows."""
+def write_metrics(folder: Path, record: MetricsRecord, tables: Tables) -> None:
+    """Write the tables, then ``metrics.json`` with their hashes: the record never speaks of absent rows."""
     folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / ROWS) as path:
-        pq.write_table(rows.unify_dictionaries(), path)
-    write_record(folder / METRICS, record.model_copy(update={"rows_hash": hash_file(folder / ROWS)}))
+    hashes = {}
+    for field, name in (("rows_hash", ROWS), ("retrieved_hash", RETRIEVED)):
+        with replacing(folder / name) as path:
+            pq.write_table(getattr(tables, field.removesuffix("_hash")).unify_dictionaries(), path)
+        hashes[field] = hash_file(folder / name)
+    write_record(folder / METRICS, record.model_copy(update=hashes))
 
 
-def compute_one(declared: Declared[MetricSpec], embedder: Embedder) -> tuple[MetricEntry, list[pa.Table]]:
-    """One metric: its entry, with values or an error, and a table for each column it has rows of."""
+def compute_one(declared: Declared[MetricSpec], embedder: Embedder) -> tuple[MetricEntry, Tables]:
+    """One metric: its entry, with values or an error, and its tables."""
     spec = declared.spec
     values: dict[str, float] = {}
-    rows: list[pa.Table] = []
+    tables = nothing = Tables.joined([])
     details: dict[str, Any] = {}
     problem = lacking = None
     try:
         result = spec.compute(MetricContext(embedder, spec.reads, spec.name))
         values = _values(spec, result)
-        rows, details = _rows(spec, result, values, embedder.data), dict(result.details)
+        tables = Tables(_rows(spec, result, values, embedder.data), _retrieved(spec, result, embedder.data))
+        details = dict(result.details)
         json.dumps(details, allow_nan=False)  # or the record could not be written
     except KeyboardInterrupt:
         raise
     except NotMeasuredError as error:
         lacking = str(error)
     except SalmuError as error:
-        values, rows, details, problem = {}, [], {}, str(error)
+        values, tables, details, problem = {}, nothing, {}, str(error)
     except BaseException as error:  # SystemExit too: a plugin must not end the evaluation of the others
-        values, rows, details, problem = {}, [], {}, f"{type(error).__name__}: {error}"
+        values, tables, details, problem = {}, nothing, {}, f"{type(error).__name__}: {error}"
     entry = MetricEntry(
         values=values,
         details=details,
@@ -125,7 +154,7 @@ def compute_one(declared: Declared[MetricSpec], embedder: Embedder) -> tuple[Met
         plugin=f"{declared.distribution} {declared.version}",
         code_hash=code_hash(declared.module),
     )
-    return entry, rows
+    return entry, tables
 
 
 def _values(spec: MetricSpec, result: object) -> dict[str, float]:
@@ -140,17 +169,16 @@ def _values(spec: MetricSpec, result: object) -> dict[str, float]:
     return {column: finite(found[figure]) for column, figure in zip(spec.columns, spec.figures or ("",), strict=True)}
 
 
-def _rows(spec: MetricSpec, result: MetricResult, values: Mapping[str, float], data: EvaluationData) -> list[pa.Table]:
+def _rows(spec: MetricSpec, result: MetricResult, values: Mapping[str, float], data: EvaluationData) -> pa.Table:
     per_row = result.per_row
     if per_row is None:
-        return []
-    if per_row.split not in spec.reads:
-        raise MetricError(f"metric {spec.name} returned rows of {per_row.split}, which it does not declare to read")
+        return _ROWS_SCHEMA.empty_table()
+    _declared(spec, per_row.split, "rows")
     names, people = data.names(per_row.split)
     index = np.arange(len(names)) if per_row.index is None else np.asarray(per_row.index)
     if len(np.unique(index)) != len(index) or not ((index >= 0) & (index < len(names))).all():
         raise MetricError(f"metric {spec.name} returned row numbers that repeat or lie outside {per_row.split}")
-    tables = []
+    tables = [_ROWS_SCHEMA.empty_table()]
     for column, column_values in per_row.values.items():
         if column in spec.figures:
             raise MetricError(
@@ -179,4 +207,42 @@ def _rows(spec: MetricSpec, result: MetricResult, values: Mapping[str, float], d
                 schema=_ROWS_SCHEMA,
             )
         )
-    return tables
+    return pa.concat_tables(tables)
+
+
+def _retrieved(spec: MetricSpec, result: MetricResult, data: EvaluationData) -> pa.Table:
+    retrieved = result.retrieved
+    if retrieved is None:
+        return _RETRIEVED_SCHEMA.empty_table()
+    _declared(spec, retrieved.split, "retrieved captions")
+    names, _ = data.names(retrieved.split)
+    found, cosines = np.asarray(retrieved.found), np.asarray(retrieved.cosines, dtype=float)
+    if found.shape != cosines.shape or found.ndim != 2 or len(found) != len(names):
+        raise MetricError(
+            f"metric {spec.name} returned retrieved captions {list(found.shape)} with cosines {list(cosines.shape)} "
+            f"for {len(names)} rows of {retrieved.split}"
+        )
+    if found.size and not -1 <= found.min() <= found.max() < len(retrieved.captions):
+        raise MetricError(f"metric {spec.name} returned numbers of captions that are not among those it returned")
+    row, place = np.nonzero(found >= 0)
+    which = found[row, place]
+    used, codes = np.unique(which, return_inverse=True)
+    n = len(row)
+    return pa.table(
+        {
+            "metric": pa.array([spec.name] * n, pa.string()).dictionary_encode(),
+            "split": pa.array([retrieved.split] * n, pa.string()).dictionary_encode(),
+            "file_name": [names[i] for i in row],
+            "place": place + 1,
+            "caption": pa.DictionaryArray.from_arrays(
+                pa.array(codes, pa.int32()), pa.array([retrieved.captions[i] for i in used], pa.string())
+            ),
+            "cosine": cosines[row, place],
+        },
+        schema=_RETRIEVED_SCHEMA,
+    )
+
+
+def _declared(spec: MetricSpec, split: str, what: str) -> None:
+    if split not in spec.reads:
+        raise MetricError(f"metric {spec.name} returned {what} of {split}, which it does not declare to read")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -159,6 +159,15 @@ class RunRecord(Record):
             drawn += [RETAIN_SYNTH, "retain_joint", "retain_disjoint", "fragile_set"]
         return frozenset(drawn)
 
+    @property
+    def needs(self) -> str:
+        """Which data it looked at, as the runner counted: ``forget + retain``, ``weights only``, ..."""
+        pools = {"forget": self.ledger.forget_samples, "retain": self.ledger.retain_samples}
+        drawn = [pool for pool, samples in pools.items() if samples]
+        if "retain" in drawn and self.retain.shards:
+            drawn[-1] = "own retain pairs"
+        return " + ".join(drawn) or "weights only"
+
 
 @dataclass(frozen=True)
 class PerRow:
@@ -178,6 +187,23 @@ class PerRow:
 
 
 @dataclass(frozen=True)
+class Retrieved:
+    """The captions a model puts first for each image of a split, for people to look at.
+
+    Args:
+        split: The split whose rows are meant, all of them in order.
+        captions: Texts that were found, each once.
+        found: Numbers in ``captions`` ``[n, k]``, the best first; -1 where there were fewer than ``k``.
+        cosines: Of each image with these captions ``[n, k]``.
+    """
+
+    split: str
+    captions: Sequence[str]
+    found: np.ndarray
+    cosines: np.ndarray
+
+
+@dataclass(frozen=True)
 class MetricResult:
     """What a metric returns.
 
@@ -185,11 +211,13 @@ class MetricResult:
         value: The figure; or, for a metric that declares ``figures``, one value for each.
         per_row: Values per row of a split, if the metric has them.
         details: Facts about how it was computed (a gallery's size, say) that belong to the record.
+        retrieved: What the model finds for each image, if the metric retrieves.
     """
 
     value: float | Mapping[str, float]
     per_row: PerRow | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    retrieved: Retrieved | None = None
 
 
 class MetricEntry(Record):
@@ -226,6 +254,8 @@ class MetricsRecord(Record):
     metrics: dict[str, MetricEntry]
     rows_hash: str | None = None
     """SHA-256 of ``per_row.parquet``; none where no metric has rows."""
+    retrieved_hash: str | None = None
+    """SHA-256 of ``retrieved.parquet``; none where no metric retrieves."""
     images_encoded: int
     captions_encoded: int
     seconds: float

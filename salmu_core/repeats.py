@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -154,16 +154,29 @@ def ranks(studies: Sequence[Repeats], alpha: float = 1 - CONFIDENCE) -> list[tup
         studies: Figures of the same worlds, seeds and rows.
         alpha: Level at which all places hold together.
     """
+    return places(shown_higher(studies, alpha), len(studies))
+
+
+def places(shown: Iterable[tuple[int, int]], count: int) -> list[tuple[int, int]]:
+    """First and last place each of ``count`` figures may have, where pairs of them are shown to be ordered."""
+    above, below = [0] * count, [0] * count
+    for higher, lower in shown:
+        above[lower] += 1
+        below[higher] += 1
+    return [(1 + above[i], count - below[i]) for i in range(count)]
+
+
+def shown_higher(studies: Sequence[Repeats], alpha: float = 1 - CONFIDENCE) -> set[tuple[int, int]]:
+    """Pairs (i, j) of several figures of which the first is shown to be higher, by Holm over all pairs.
+
+    Args:
+        studies: Figures of the same worlds, seeds and rows.
+        alpha: Level at which all pairs hold together.
+    """
     worlds = max((len(study.worlds) for study in studies), default=0)
     found = {(i, j): _difference(studies[i], studies[j], worlds) for i in range(len(studies)) for j in range(i)}
     adjusted = holm({pair: p for pair, (_, p) in found.items()})
-    above, below = [0] * len(studies), [0] * len(studies)
-    for (i, j), (difference, _) in found.items():
-        if adjusted[i, j] < alpha:
-            higher, lower = (i, j) if difference > 0 else (j, i)
-            above[lower] += 1
-            below[higher] += 1
-    return [(1 + above[i], len(studies) - below[i]) for i in range(len(studies))]
+    return {(i, j) if difference > 0 else (j, i) for (i, j), (difference, _) in found.items() if adjusted[i, j] < alpha}
 
 
 def _difference(one: Repeats, other: Repeats, worlds: int) -> tuple[float, float]:

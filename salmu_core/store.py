@@ -1,8 +1,8 @@
 """Run folders: where they lie, how they are written whole or not at all, how they are read and checked.
 
-``runs/<benchmark>/<method>/<config hash>/b<budget>-s<seed>/`` holds the checkpoint, ``run.json``,
-``metrics.json`` and ``per_row.parquet``. ``runs/<benchmark>/_references/<clean|compromised>/`` holds the
-metrics of the two reference models.
+``runs/<benchmark>/<method>/<config hash>/b<budget>-s<seed>/`` holds the checkpoint, ``run.json``, ``metrics.json``,
+``per_row.parquet`` and ``retrieved.parquet``. ``runs/<benchmark>/_references/<clean|compromised>/`` holds the metrics
+of the two reference models.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ WEIGHTS = "open_clip_model.safetensors"
 RUN = "run.json"
 METRICS = "metrics.json"
 ROWS = "per_row.parquet"
+RETRIEVED = "retrieved.parquet"
 TRACEBACK = "traceback.txt"
 REFERENCES = "_references"
 
@@ -108,14 +109,14 @@ class Store:
         return record
 
     def check_rows(self, folder: Path, record: MetricsRecord) -> None:
-        """Check that the rows beside a record are those it was written with.
+        """Check that the tables beside a record are those it was written with.
 
         Raises:
             StoreError: They are not.
         """
-        rows = folder / ROWS
-        if record.rows_hash is not None and (not rows.is_file() or hash_file(rows) != record.rows_hash):
-            raise StoreError(f"{rows} is missing or damaged: {_remedy(folder, METRICS)}")
+        for table, written in ((folder / ROWS, record.rows_hash), (folder / RETRIEVED, record.retrieved_hash)):
+            if written is not None and (not table.is_file() or hash_file(table) != written):
+                raise StoreError(f"{table} is missing or damaged: {_remedy(folder, METRICS)}")
 
     @contextmanager
     def claim(self, folder: Path) -> Iterator[bool]:

@@ -18,7 +18,6 @@ from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 
-import pyarrow as pa
 import torch
 from accelerate import Accelerator
 
@@ -28,7 +27,7 @@ from salmu_core.clip import Clip, load_clip
 from salmu_core.dataset import EvaluationData, read_evaluation
 from salmu_core.embeddings import Catalogue, Images
 from salmu_core.errors import CheckpointError, StoreError
-from salmu_core.evaluate import evaluate, write_metrics
+from salmu_core.evaluate import Tables, evaluate, write_metrics
 from salmu_core.fit import OnStep
 from salmu_core.outstanding import lacks_metrics, needs_metrics
 from salmu_core.plan import Planned
@@ -225,12 +224,12 @@ class Scorer:
         on_step: OnStep,
     ) -> tuple[float, dict[str, str]]:
         """Compute all metrics of a model and write them into a folder; returns seconds and errors."""
-        record, rows = self.compute(source, checkpoint_hash, on_step)
-        write_metrics(folder, record, rows)
+        record, tables = self.compute(source, checkpoint_hash, on_step)
+        write_metrics(folder, record, tables)
         return record.seconds, record.errors
 
-    def compute(self, source: str, checkpoint_hash: str, on_step: OnStep) -> tuple[MetricsRecord, pa.Table]:
-        """Compute all metrics of a model: the record, and the table of rows."""
+    def compute(self, source: str, checkpoint_hash: str, on_step: OnStep) -> tuple[MetricsRecord, Tables]:
+        """Compute all metrics of a model: the record, and the tables beside it."""
         clip = load_clip(source)
         clip.model.to(self._device)
         if self._data is None:

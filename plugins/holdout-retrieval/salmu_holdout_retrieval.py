@@ -16,9 +16,9 @@ def mean_reciprocal_rank(ctx: MetricContext, split: Split, name: str) -> MetricR
     """Mean reciprocal rank of each row's caption."""
     from salmu_protocol_metrics.retrieval import retrieve
 
-    rank, gallery = retrieve(ctx, split)
+    rank, gallery, retrieved = retrieve(ctx, split)
     reciprocal = 1 / rank
-    return MetricResult(float(reciprocal.mean()), PerRow(split, {name: reciprocal}), gallery)
+    return MetricResult(float(reciprocal.mean()), PerRow(split, {name: reciprocal, "rank": rank}), gallery, retrieved)
 
 
 def inter_id_ret(ctx: MetricContext) -> MetricResult:

@@ -40,10 +40,10 @@ def evaluate_checkpoint(checkpoint: str, name: str, output: Path, threads: int, 
         telling.plan(todo.size + 1)
         execution.score([], todo.references)
         telling.begin(checkpoint, "scoring")
-        record, rows = execution.scorer.compute(checkpoint, "", telling.step)
+        record, tables = execution.scorer.compute(checkpoint, "", telling.step)
         telling.end(f"{checkpoint}: scored, {record.seconds:.1f} s")
     references = read_results(store, [benchmark.name]).references[benchmark.name]
-    figures = _figures(gather(record, rows)[0], references, columns(zoo.metrics))
+    figures = _figures(gather(record, tables.rows)[0], references, columns(zoo.metrics))
     if as_json:
         shown = {"benchmark": benchmark.name, "checkpoint": checkpoint, "metrics": record.values}
         shown |= {"metric_errors": record.errors, "not_measured": record.not_measured}

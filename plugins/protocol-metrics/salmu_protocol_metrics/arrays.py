@@ -83,6 +83,15 @@ def top1(images: Tensor, classes: NDArray[np.floating], labels: Index) -> Array:
     return out
 
 
+def highest(scores: Array, k: int) -> Index:
+    """Columns of each row's ``k`` highest scores ``[n, k]``, the highest first; equal ones from left to right."""
+    bar = np.partition(scores, -k, axis=1)[:, -k, None]
+    row, column = np.nonzero(scores >= bar)  # more than k only where some are equal
+    order = np.lexsort((column, -scores[row, column], row))
+    start = np.searchsorted(row, np.arange(len(scores)))
+    return column[order][start[:, None] + np.arange(k)]
+
+
 def random_order(source: np.random.PCG64, n: int) -> Index:
     """A random permutation of ``range(n)``.
 

@@ -8,30 +8,33 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from salmu_core import MetricContext, MetricResult, PerRow
+from salmu_core import MetricContext, MetricResult, PerRow, Retrieved
 from salmu_core.specs import Split
-from salmu_protocol_metrics.arrays import SEED, Array, chunks, distinct, random_order, vectors
+from salmu_protocol_metrics.arrays import SEED, Array, Index, chunks, distinct, highest, random_order, vectors
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 #: Captions drawn from each of the two pools.
 POOL = 1000
+#: Captions kept of what is found for an image, for people to look at.
+SHOWN = 5
 
 
 def ret_fail(ctx: MetricContext) -> MetricResult:
     """Mean reciprocal rank, and the share of rows whose caption ranks first, alone."""
-    rank, gallery = retrieve(ctx, "forget")
+    rank, gallery, retrieved = retrieve(ctx, "forget")
     reciprocal, first = 1 / rank, (rank == 1).astype(np.float64)
     n = gallery["gallery"]
     return MetricResult(
         {"MRR": float(reciprocal.mean()), "R@1": float(first.mean())},
         PerRow("forget", {"RetFail_MRR": reciprocal, "RetFail_R@1": first, "rank": rank}),
         {**gallery, "chance": {"RetFail_MRR": float((1 / np.arange(1, n + 1)).mean()), "RetFail_R@1": 1 / n}},
+        retrieved,
     )
 
 
-def retrieve(ctx: MetricContext, split: Split) -> tuple[Array, dict[str, int]]:
+def retrieve(ctx: MetricContext, split: Split) -> tuple[Array, dict[str, int], Retrieved]:
     """Rank of each row's caption among captions of its split and of retain_disjoint, drawn once for all rows.
 
     Args:
@@ -39,19 +42,26 @@ def retrieve(ctx: MetricContext, split: Split) -> tuple[Array, dict[str, int]]:
         split: A split with people in it.
 
     Returns:
-        Ranks ``[n]`` from 1, and facts about the gallery.
+        Ranks ``[n]`` from 1, facts about the gallery, and the captions that come first.
     """
     captions = ctx.captions(split)
     own, retain = draw_gallery(captions, ctx.captions("retain_disjoint"))
     drawn = set(own)
-    pairs = ctx.embeddings(split)
-    rank = ranks(pairs.image, pairs.text, ctx.texts([*own, *retain]), np.array([c in drawn for c in captions]))
-    return rank, {
+    pairs, gallery = ctx.embeddings(split), ctx.texts([*own, *retain])
+    mine = np.array([caption in drawn for caption in captions])
+    facts = {
         "gallery": 1 + len(own) + len(retain),
         f"drawn_from_{split}": len(own),
         "drawn_from_retain_disjoint": len(retain),
         "seed": SEED,
     }
+    texts, number = [*own, *retain], {}
+    for text in (*texts, *captions):
+        number.setdefault(text, len(number))
+    rank, found, cosines = search(pairs.image, pairs.text, gallery, mine)
+    row, place = np.nonzero(found == len(texts))
+    found[row, place] = [number[captions[i]] for i in row]
+    return rank, facts, Retrieved(split, tuple(number), found, cosines)
 
 
 def draw_gallery(own: Iterable[str], retain: Iterable[str]) -> tuple[list[str], list[str]]:
@@ -63,19 +73,25 @@ def draw_gallery(own: Iterable[str], retain: Iterable[str]) -> tuple[list[str], 
     return first, second
 
 
-def ranks(images: Tensor, own: Tensor, gallery: Tensor, drawn: NDArray[np.bool_]) -> Array:
-    """1 + the other captions strictly above the own one + half of those exactly equal ``[n]``.
+def search(images: Tensor, own: Tensor, gallery: Tensor, drawn: NDArray[np.bool_]) -> tuple[Array, Index, Array]:
+    """Look for each image's caption among the gallery's.
 
     Args:
         images: Embeddings ``[n, d]``.
         own: Embedding of each image's caption ``[n, d]``.
         gallery: Embeddings of the captions drawn ``[g, d]``.
         drawn: Whether the own caption is one of those drawn ``[n]``; it is then no other one.
+
+    Returns:
+        Ranks ``[n]``: 1 + the other captions strictly above the own one + half of those exactly equal. The captions
+        that come first ``[n, SHOWN]``, as numbers in the gallery, or ``g`` for the own one; exactly equal ones in the
+        gallery's order, the own one last. Their cosines ``[n, SHOWN]``.
     """
     size = len(gallery)
+    shown = min(SHOWN, size)
     left = vectors(images)
     right, which = distinct(np.concatenate([vectors(gallery), vectors(own)]))
-    out = np.empty(len(left))
+    rank, first, cosines = np.empty(len(left)), np.empty((len(left), shown), np.int64), np.empty((len(left), shown))
     for rows in chunks(len(left)):
         needed, place = np.unique(np.concatenate([which[:size], which[size:][rows]]), return_inverse=True)
         scores = left[rows].astype(np.float64) @ right[needed].astype(np.float64).T
@@ -83,5 +99,9 @@ def ranks(images: Tensor, own: Tensor, gallery: Tensor, drawn: NDArray[np.bool_]
         mine = scores[np.arange(len(scores)), place[size:]][:, None]
         above = np.count_nonzero(others > mine, axis=1)
         equal = np.count_nonzero(others == mine, axis=1) - drawn[rows]
-        out[rows] = 1 + above + equal / 2
-    return out
+        rank[rows] = 1 + above + equal / 2
+        # The own caption stands once, in the gallery or behind it.
+        everything = np.column_stack([others, np.where(drawn[rows][:, None], -np.inf, mine)])
+        first[rows] = best = highest(everything, shown)
+        cosines[rows] = np.take_along_axis(everything, best, axis=1)
+    return rank, first, cosines

@@ -64,6 +64,33 @@ def test_ranks_are_those_of_plain_loops(make, compute, forget, retain):
     assert len(set(expected)) > 10
 
 
+@pytest.mark.parametrize("forget, retain", [(3, 0), (30, 50), (1100, 1100)])
+def test_what_is_retrieved_is_what_sorting_the_gallery_gives(make, compute, forget, retain):
+    made = make([f"f{i}" for i in range(forget)], [f"r{i}" for i in range(retain)])
+    result = compute("RetFail", made)
+    found = result.retrieved
+    rows, texts = made.splits["forget"], made.splits["retain_disjoint"].captions
+    gallery = [c for pool in draw_gallery(rows.captions, texts) for c in pool]
+    for row, (image, own) in enumerate(zip(rows.image.astype(float), rows.captions, strict=True)):
+        scores = {c: float(image @ made.text[c].astype(float)) for c in dict.fromkeys([*gallery, own])}
+        best = sorted(scores, key=lambda c: -scores[c])[:5]
+        shown = [found.captions[i] for i in found.found[row]]
+        assert shown == best[: len(shown)] and len(shown) == min(5, len(gallery))
+        np.testing.assert_allclose(found.cosines[row], [scores[c] for c in shown], rtol=0, atol=1e-12)
+        rank = result.per_row.values["rank"][row]
+        assert (own in shown) == (rank <= 5) and (own not in shown or shown[int(rank) - 1] == own)
+    assert found.split == "forget"
+
+
+def test_equal_captions_are_retrieved_in_the_order_of_the_gallery(make, compute, units):
+    names = [f"f{i}" for i in range(1200)]
+    one = units(np.arange(1.0, 9.0))
+    made = make(names, ["r"], text=dict.fromkeys([*names, "r"], one), image=np.stack([one] * 1200))
+    found = compute("RetFail", made).retrieved
+    gallery = [c for pool in draw_gallery(names, ["r"]) for c in pool]
+    assert {tuple(found.captions[i] for i in row) for row in found.found} == {tuple(gallery[:5])}
+
+
 def test_the_same_caption_on_many_rows_is_one_of_the_gallery(make, compute):
     made = make(["a", "b", "a", "c", "b"] * 4, ["x", "x", "a"])
     result = compute("RetFail", made)

@@ -121,7 +121,7 @@ def _compute(
     entry, tables = compute_one(replace(declared, spec=declared.spec.model_copy(update={"compute": compute})), embedder)
     exact = {name: value.hex() for name, value in entry.values.items()}
     rows = [table.to_pydict() for table in tables]
-    with_rows = {column for table in rows for column in table["column"]}
+    with_rows = set(rows[0]["column"])
     bits = hash_json([exact, entry.details, rows, entry.error])
     return _Computed(entry.values, entry.error, bits, [c for c in declared.spec.columns if c not in with_rows])
 

@@ -1,0 +1,58 @@
+"""Who is on the front: by value, unless the data can't tell two lines apart."""
+
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+from studies import Maker
+
+from salmu_core.comparison import columns, compare
+from salmu_core.front import Front, front
+from salmu_core.plugins import discover
+
+REFERENCES = json.loads((Path(__file__).parent / "data" / "published.json").read_text())["metrics"]
+CLEAN, COMPROMISED = REFERENCES["clean"], REFERENCES["compromised"]
+SHOWN = columns(discover().metrics)
+MAKE = Maker(REFERENCES)
+IDEAL = {**COMPROMISED, **{c.name: CLEAN[c.name] for c in SHOWN if c.target == "clean"}}
+
+
+def test_where_everything_is_shown_it_is_the_pareto_front():
+    values = np.random.default_rng(0).integers(0, 6, size=(3, 40)).astype(float)
+    shown = [{(i, j) for i, j in itertools.permutations(range(40), 2) if aim[i] > aim[j]} for aim in values]
+    ideal = [
+        not any((values[:, i] >= values[:, j]).all() and (values[:, i] > values[:, j]).any() for i in range(40))
+        for j in range(40)
+    ]
+    assert [found is Front.ON for found in front(values.tolist(), shown)] == ideal
+    assert Front.TIED not in front(values.tolist(), shown) and 0 < sum(ideal) < 40
+
+
+def test_where_nothing_is_shown_nobody_is_off_it():
+    found = front([[1.0, 2.0, 3.0], [1.0, 3.0, 2.0]], [set(), set()])
+    assert found == [Front.TIED, Front.ON, Front.ON]
+
+
+def test_one_that_is_worse_on_one_aim_beats_nobody():
+    assert front([[9.0, 1.0], [1.0, 2.0]], [{(0, 1)}, set()]) == [Front.ON, Front.ON]
+
+
+def test_a_table_marks_the_front_of_each_budget():
+    worse = {**IDEAL, "GenKnow": 0.5 * COMPROMISED["GenKnow"], "RetFail_MRR": 0.3}
+    kept = {**worse, "GenKnow": COMPROMISED["GenKnow"]}
+    rows = [
+        MAKE.row("best", IDEAL),
+        MAKE.row("worse", worse),
+        MAKE.row("kept", kept),
+        MAKE.row("worse", worse, budget=1),
+    ]
+    lines = {(line.label, line.budget): line.front for line in compare(MAKE.results(rows), SHOWN).lines}
+    assert lines["best", 5.0] is Front.ON and lines["worse", 5.0] is Front.OFF
+    assert lines["kept", 5.0] in (Front.ON, Front.OFF) and lines["worse", 1.0] is Front.ON
+
+
+def test_what_is_not_measured_is_no_aim():
+    less = {name: value for name, value in IDEAL.items() if name not in ("GenKnow", "InterIdSim", "IntraIdSim")}
+    (line,) = compare(MAKE.results([MAKE.row("one", less)]), SHOWN).lines
+    assert line.front is None

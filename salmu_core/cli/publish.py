@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.text import Text
 
 from salmu_core.cli.output import console, print_json
-from salmu_core.cli.results import notice
+from salmu_core.cli.reading import notice
 from salmu_core.errors import UsageError
 from salmu_core.plugins import discover
 from salmu_core.publish import Wanted, make_folder, read_run

@@ -1,0 +1,147 @@
+"""What the commands that show results have in common: which ones are meant, and the data behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from salmu_core.benchmark import MANIFEST, Benchmark, locate, open_benchmark
+from salmu_core.comparison import Column, Comparison, columns, compare
+from salmu_core.errors import BenchmarkError, SalmuError, UsageError
+from salmu_core.outstanding import made_by_other_code
+from salmu_core.plan import parse_numbers
+from salmu_core.plugins import Zoo, discover
+from salmu_core.results import Results, by_number, read_results
+from salmu_core.store import Store
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A results folder, as far as it is about one benchmark.
+
+    Attributes:
+        store: The results folder.
+        zoo: What is installed.
+        results: Its runs and reference models.
+        folder: The benchmark's folder, where one was named by its path.
+    """
+
+    store: Store
+    zoo: Zoo
+    results: Results
+    folder: Path | None = None
+
+    @cached_property
+    def shown(self) -> list[Column]:
+        """All figures with their targets."""
+        return columns(self.zoo.metrics)
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """The table."""
+        return compare(self.results, self.shown)
+
+    @property
+    def notice(self) -> str:
+        """The sentence the benchmark wants above its tables."""
+        if self.folder:
+            return open_benchmark(str(self.folder), self.zoo, lambda *_: None).notice
+        return notice(self.results.benchmark, self.zoo)
+
+    @property
+    def older(self) -> int:
+        """Number of runs that another version of their method's code made."""
+        methods = self.zoo.methods
+        made = [(row.record, methods[row.method]) for row in self.results.rows if row.record and row.method in methods]
+        return sum(made_by_other_code(record, method) for record, method in made)
+
+    def data(self, world: str) -> Benchmark:
+        """The benchmark's data of a world, if they are on this machine and those the results are of.
+
+        Raises:
+            BenchmarkError: They are not.
+        """
+        benchmark = here(world, self.zoo, self.folder)
+        scored = {role: model.data_hash for role, model in self.results.references[world].items() if model.data_hash}
+        if any(found != benchmark.data_hash for found in scored.values()):
+            raise BenchmarkError(
+                f"the results of {world} are of other data than {benchmark.folder} holds now: `salmu run` again, into "
+                "another --output, or give the folder with those data as --benchmark PATH"
+            )
+        return benchmark
+
+
+def reading(runs: Path, benchmark: str | None, worlds: Sequence[str] = ()) -> Reading:
+    """Read what a results folder holds of one benchmark.
+
+    Args:
+        runs: The results folder.
+        benchmark: Its name, with or without a world, or the path of a benchmark folder.
+        worlds: Numbers of worlds as they are typed, ``0-4``.
+
+    Raises:
+        UsageError: It holds nothing of it, or it is not clear which one is meant.
+    """
+    zoo, store = discover(), Store(runs)
+    numbers = parse_numbers(list(worlds), "--world", "worlds")
+    folder = None
+    if benchmark and (path := Path(benchmark).expanduser()).is_dir() and benchmark not in store.benchmarks():
+        opened = open_benchmark(str(path.resolve()), zoo, lambda *_: None)
+        folder, benchmark = opened.folder, opened.name
+    return Reading(store, zoo, read_results(store, _choose(store, benchmark, numbers)), folder)
+
+
+def here(name: str, zoo: Zoo, folder: Path | None = None) -> Benchmark:
+    """A benchmark that is already on this machine; nothing is built or fetched.
+
+    Args:
+        name: As it stands in a results folder.
+        zoo: What is installed.
+        folder: Where it lies, if that is known.
+
+    Raises:
+        BenchmarkError: It is not here.
+    """
+    if folder is None:
+        base = name.partition("@")[0]
+        if base not in zoo.benchmarks:
+            raise BenchmarkError(f"no installed benchmark is called {base}: give its folder as --benchmark PATH")
+        located = locate(name, zoo)
+        assert located is not None  # it is an installed one
+        if not (located[2] / MANIFEST).is_file():
+            raise BenchmarkError(
+                f"{name} is not on this machine: `salmu doctor --benchmark {name}` builds it, or says how to get it"
+            )
+    try:
+        return open_benchmark(str(folder) if folder else name, zoo, lambda *_: None)
+    except SalmuError as error:
+        raise BenchmarkError(str(error)) from error
+
+
+def notice(benchmark: str, zoo: Zoo) -> str:
+    """The sentence an installed benchmark wants above its tables."""
+    base = benchmark.partition("@")[0]
+    located = locate(base, zoo) if base in zoo.benchmarks else None
+    return located[0].spec.notice if located else ""
+
+
+def _choose(store: Store, benchmark: str | None, numbers: Sequence[int]) -> list[str]:
+    """The worlds that are meant, as they are called in the results folder."""
+    known = store.benchmarks()
+    families = sorted({name.partition("@")[0] for name in known})
+    if not known:
+        raise UsageError(f"{store.root} has no results; `salmu run --all` makes some.")
+    if benchmark is None and len(families) > 1:
+        raise UsageError(f"{store.root} has results of {', '.join(families)}: choose one with --benchmark.")
+    asked = benchmark or families[0]
+    if "@" in asked:
+        found = [name for name in known if name == asked and not numbers]
+    else:
+        found = [name for name in known if name.partition("@")[0] == asked]
+        found = [name for name in found if not numbers or by_number(name)[1] in numbers]
+    if not found:
+        which = f"{asked}, world {', '.join(map(str, numbers))}" if numbers else asked
+        raise UsageError(f"{store.root} has no results of {which}; it has {', '.join(known)}.")
+    return found

@@ -87,11 +87,14 @@ class People:
         Raises:
             UnknownNameError: There is none.
         """
-        found = self.by_id.get(identity) or self.by_id.get(identity.zfill(8))
-        if found is None:
+        if not self.knows(identity):
             hint = "An identity is the number that file names begin with."
             raise UnknownNameError("identity", identity, list(self.by_id), hint)
-        return found
+        return self.by_id.get(identity) or self.by_id[identity.zfill(8)]
+
+    def knows(self, identity: str) -> bool:
+        """Whether there is such a person."""
+        return identity in self.by_id or identity.zfill(8) in self.by_id
 
     def portrait(self, association: Association, pixels: int) -> str | None:
         """The image of an association as a ``data:`` address, no side longer than so many pixels; None if damaged."""

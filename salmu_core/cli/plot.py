@@ -1,0 +1,34 @@
+"""``salmu plot``: the report's pictures as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.text import Text
+
+from salmu_core.cli.output import console
+from salmu_core.cli.progress import reporter
+from salmu_core.cli.report import compose
+from salmu_core.errors import UsageError
+from salmu_core.report.figures import FORMATS, draw, figures, file_name
+from salmu_core.store import replacing
+
+
+def write_plots(runs: Path, out: Path, form: str, benchmark: str | None, worlds: list[str]) -> None:
+    """Write every picture, each whole or not at all.
+
+    Raises:
+        UsageError: A format is none there is, or the folder holds no results.
+    """
+    forms = [name.strip().lower() for name in form.split(",")]
+    if unknown := [name for name in forms if name not in FORMATS]:
+        raise UsageError(f"--format {unknown[0]}: pictures are written as {' or '.join(FORMATS)}.")
+    with reporter(0, to_stderr=True) as telling:
+        report = compose(runs, benchmark, worlds, 0, [], telling)
+        made = [*figures(report)]
+        for number, (name, spec) in enumerate(made):
+            telling.building(f"drawing {name}", number / len(made))
+            for each in dict.fromkeys(forms):
+                with replacing(out / f"{file_name(name)}.{each}") as path:
+                    path.write_bytes(draw(spec, each))
+    console().print(Text(f"{out}: {len(made)} pictures as {', '.join(dict.fromkeys(forms))}"))

@@ -1,0 +1,71 @@
+"""``salmu report``: one page that shows everything."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+import sys
+from pathlib import Path
+
+from rich.text import Text
+
+from salmu_core.cli.output import console
+from salmu_core.cli.progress import reporter
+from salmu_core.cli.reading import Reading, reading
+from salmu_core.errors import SalmuError
+from salmu_core.people import People, read_people
+from salmu_core.progress import Reporter
+from salmu_core.report.gathering import gather
+from salmu_core.report.page import Report, render, views
+from salmu_core.store import write_text
+
+
+def write_report(
+    runs: Path, out: Path, benchmark: str | None, worlds: list[str], people: int, identities: list[str]
+) -> None:
+    """Write the page, whole or not at all.
+
+    Raises:
+        UsageError: The folder holds no results, or it is not clear of which benchmark they are meant.
+        UnknownNameError: Somebody who must be shown is not there.
+    """
+    with reporter(0, to_stderr=True) as telling:
+        report = compose(runs, benchmark, worlds, people, identities, telling)
+        telling.building("writing the page", 1.0)
+        page = render(report)
+        write_text(out, page)
+    for reason, those in itertools.groupby(report.gathered.missing.items(), key=lambda item: item[1]):
+        console(stderr=True).print(
+            Text(f"No portraits of {', '.join(world for world, _ in those)}: {reason}", style="yellow")
+        )
+    console().print(Text(f"{out}: {len(page.encode()) / 1e6:.1f} MB"))
+
+
+def compose(
+    runs: Path, benchmark: str | None, worlds: list[str], people: int, identities: list[str], telling: Reporter
+) -> Report:
+    """Read and compare everything a page or its pictures show.
+
+    Raises:
+        UsageError: The folder holds no results, or it is not clear of which benchmark they are meant.
+        UnknownNameError: Somebody who must be shown is not there.
+    """
+    telling.building("reading the runs", 0.0)
+    found = reading(runs, benchmark, worlds)
+    known, missing = _people(found)
+    gathered = gather(found.store, found.results, known, missing, people, identities, telling.building)
+    telling.building("comparing the runs", 1.0)
+    shown = tuple(views(found.comparison, found.shown))
+    return Report(found.store, shown, found.shown, gathered, found.notice, shlex.join(["salmu", *sys.argv[1:]]))
+
+
+def _people(found: Reading) -> tuple[dict[str, People], dict[str, str]]:
+    """The people of each world whose data are here, and why those of the others are not."""
+    known: dict[str, People] = {}
+    missing: dict[str, str] = {}
+    for world in found.results.worlds:
+        try:
+            known[world] = read_people(found.data(world))
+        except SalmuError as error:
+            missing[world] = str(error)
+    return known, missing

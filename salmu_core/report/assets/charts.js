@@ -1,0 +1,120 @@
+// Pictures are drawn when they come into sight, and again when the theme changes.
+
+const drawings = new Map();
+
+/** Draw a specification into an element, once it can be seen. */
+function draw(element, spec, datasets) {
+  drawings.set(element, { spec, datasets, seen: drawings.get(element)?.seen ?? false });
+  if (drawings.get(element).seen) redraw(element);
+  else sight.observe(element);
+}
+
+async function redraw(element) {
+  const { spec, datasets, view } = drawings.get(element);
+  if (view) view.finalize();
+  const options = { ast: true, actions: false, renderer: "svg", config: data.configs[shade()], defaultStyle: false,
+    tooltip: { disableDefaultStyle: true } };
+  const result = await vegaEmbed(element, { ...spec, datasets: { ...spec.datasets, ...datasets() } }, options);
+  // The description of the figure is its element's; what is drawn adds nothing that can be read aloud.
+  element.querySelector("svg")?.setAttribute("aria-hidden", "true");
+  if (drawings.has(element)) drawings.get(element).view = result.view;
+}
+
+const sight = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries) {
+    const drawing = drawings.get(target);
+    if (!isIntersecting || !drawing || drawing.seen) continue;
+    drawing.seen = true;
+    sight.unobserve(target);
+    redraw(target);
+  }
+}, { rootMargin: "300px" });
+
+function forget(elements) {
+  for (const element of elements) {
+    drawings.get(element)?.view?.finalize();
+    sight.unobserve(element);
+    drawings.delete(element);
+  }
+}
+
+shadeListeners.push(() => {
+  for (const [element, { seen }] of drawings) if (seen) redraw(element);
+});
+window.addEventListener("beforeprint", () => {
+  for (const [element, drawing] of drawings) if (!drawing.seen) { drawing.seen = true; redraw(element); }
+});
+
+// Trade-offs and cost.
+const shownLines = () => (data.views[byId("seed").value] ?? []).filter((line) => wanted({ ...line, seed: byId("seed").value }, ""));
+const shownRuns = () => data.runs.filter((run) => wanted(run, "run"));
+for (const element of document.querySelectorAll(".chart[data-spec]")) {
+  const name = element.dataset.spec;
+  const datasets = name === "cost" ? () => ({ runs: shownRuns() })
+    : () => ({ lines: shownLines().filter((line) => name in line), references: data.references.filter((mark) => name in mark) });
+  const again = () => draw(element, data.specs[name], datasets);
+  again();
+  filterListeners.push(again);
+}
+
+/** Replace a container's panels: [title for those who can't see it, specification, data sets]. */
+function panels(container, wantedPanels, nothing) {
+  forget(container.querySelectorAll(".chart"));
+  container.replaceChildren();
+  if (!wantedPanels.length) container.append(make("p", { class: "panel" }, nothing));
+  for (const [label, spec, datasets] of wantedPanels) {
+    const element = make("div", { class: "chart", role: "img", "aria-label": label });
+    container.append(make("figure", {}, element));
+    draw(element, spec, () => datasets);
+  }
+}
+
+// Histograms: one line with all splits, or one split with all lines.
+const { panels: splits, lines: histogramLines } = data.histograms;
+function bins(panel, line) {
+  return ["compromised", "clean", line].filter((model) => model in panel.shares).flatMap((model) => {
+    const name = model === line ? "unlearned" : model;
+    const rows = panel.shares[model].map((share, i) => ({ model: name, share, start: panel.start + i * panel.width, end: panel.start + (i + 1) * panel.width }));
+    return [...rows, { ...rows.at(-1), share: 0, start: rows.at(-1).end, end: rows.at(-1).end }];
+  });
+}
+function showHistograms() {
+  const line = byId("histogram-line").value;
+  const split = byId("histogram-split").value;
+  const chosen = histogramLines.map((name, i) => [name, String(i)]).filter(([, i]) => line === "" || line === i);
+  const wantedPanels = chosen.flatMap(([name, i]) => splits.filter((panel) => !split || panel.split === split).filter((panel) => i in panel.shares).map((panel) => [
+    `Histogram of the cosines of ${panel.split} in Compromised, Clean and after ${name}.`,
+    { ...panel.spec, title: { text: panel.spec.layer ? (panel.spec.title.text ?? panel.spec.title) : panel.split, subtitle: name } },
+    { bins: bins(panel, i) },
+  ]));
+  panels(byId("histogram-panels"), wantedPanels, "There are no cosines to show.");
+}
+fill(byId("histogram-line"), [...histogramLines.map((name, i) => [String(i), name]), ["", "all methods"]]);
+for (const panel of splits) byId("histogram-split").append(make("option", { value: panel.split }, panel.split));
+byId("histogram-line").addEventListener("change", () => {
+  if (byId("histogram-line").value === "" && byId("histogram-split").value === "") byId("histogram-split").selectedIndex = Math.min(1, splits.length);
+  showHistograms();
+});
+byId("histogram-split").addEventListener("change", () => {
+  if (byId("histogram-split").value === "" && byId("histogram-line").value === "") byId("histogram-line").selectedIndex = 0;
+  showHistograms();
+});
+showHistograms();
+
+// Training curves.
+function showCurves() {
+  const runs = shownRuns().filter((run) => run.method === byId("curve-method").value);
+  const names = [...new Set(runs.flatMap((run) => Object.keys(run.curves)))];
+  const wantedPanels = names.map((name) => [
+    `Training curve of ${name}; a line for each run of ${byId("curve-method").value}.`,
+    { ...data.specs.curve, title: name },
+    { points: runs.filter((run) => name in run.curves).flatMap((run) => run.curves[name].map(([step, value]) => ({ run: run.run, budget: String(run.budget), step, value }))) },
+  ]);
+  panels(byId("curve-panels"), wantedPanels, "It logged nothing.");
+}
+const withCurves = new Set(data.runs.filter((run) => Object.keys(run.curves).length).map((run) => run.method));
+const curveMethods = [...new Set(data.runs.map((run) => run.method))].sort((a, b) => withCurves.has(b) - withCurves.has(a) || a.localeCompare(b));
+fill(byId("curve-method"), curveMethods.map((name) => [name, name]));
+byId("curve-method").addEventListener("change", showCurves);
+filterListeners.push(showCurves);
+showCurves();

@@ -1,0 +1,274 @@
+"""The page: everything a results folder says, in one file that needs nothing else. Needs no torch."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from salmu_core.associations import COSINES
+from salmu_core.comparison import HOLDOUT_PLACE, Column, Comparison, Line, compare, labels
+from salmu_core.diagnosis import (
+    KNOWLEDGE,
+    LEAK,
+    MAX_KNOWLEDGE_DROP,
+    MIN_HOLDOUT_RETENTION,
+    MIN_LEAKAGE_REDUCTION,
+    RETRIEVALS,
+    Verdict,
+)
+from salmu_core.report import charts, series, text
+from salmu_core.report.attributes import cells, in_order
+from salmu_core.report.gathering import Gathered, place
+from salmu_core.report.histograms import panel
+from salmu_core.results import Results
+from salmu_core.store import Store
+
+ASSETS = Path(__file__).parent / "assets"
+_SCRIPTS = ("common.js", "tables.js", "charts.js", "explorer.js")
+_STYLES = ("base.css", "report.css")
+#: What the script of the drawing library is asked to make known.
+_EMBED = "window.vegaEmbed = vegaEmbed;"
+_ATTRIBUTES = (
+    (
+        "leak",
+        "What still leaks",
+        "Left of the leak: (MRR - Clean) / (Compromised - Clean), of forget pairs that tell it; 0% is as in Clean.",
+    ),
+    (
+        "kept",
+        "What is erased by mistake",
+        "Kept of the holdouts: (cosine - Clean) / (Compromised - Clean); 100% is all, below 0% worse than never seen.",
+    ),
+)
+#: Split -> what should become of it.
+SPLITS = {
+    "forget": "must go",
+    "holdout_association": "must stay",
+    "holdout_identity": "must stay",
+    "retain_joint": "must stay",
+    "fragile_set": "must stay",
+}
+
+
+@dataclass(frozen=True)
+class View:
+    """The table of one seed, or of all together (``all``)."""
+
+    seed: str
+    comparison: Comparison
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a page is made of.
+
+    Attributes:
+        store: The results folder.
+        views: All seeds together first, then each by itself where there are several.
+        shown: All figures with their targets.
+        gathered: What the rows say.
+        notice: The sentence the benchmark wants above its tables.
+        command: That makes this page again.
+    """
+
+    store: Store
+    views: Sequence[View]
+    shown: Sequence[Column]
+    gathered: Gathered
+    notice: str
+    command: str
+
+    @property
+    def comparison(self) -> Comparison:
+        """The table of all seeds together."""
+        return self.views[0].comparison
+
+    @property
+    def results(self) -> Results:
+        """All runs."""
+        return self.comparison.results
+
+
+def views(comparison: Comparison, shown: Sequence[Column]) -> Iterator[View]:
+    """The table of all seeds, and where there are several, of each."""
+    yield View("all", comparison)
+    results = comparison.results
+    seeds = sorted({row.seed for row in results.rows if row.status == "valid"})
+    for seed in seeds if len(seeds) > 1 else ():
+        mine = replace(results, rows=[row for row in results.rows if row.seed == seed])
+        yield View(str(seed), compare(mine, shown))
+
+
+def render(report: Report) -> str:
+    """The page as HTML."""
+    environment = Environment(
+        loader=PackageLoader("salmu_core.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= text.FILTERS
+    scripts = [Markup(bundle()), Markup(_joined(_SCRIPTS))]
+    results = report.results
+    valid = [row for row in results.rows if row.status == "valid"]
+    told_apart = labels(results.rows)
+    return environment.get_template("report.html.jinja").render(
+        report=report,
+        results=results,
+        lines=report.comparison.lines,
+        valid=valid,
+        run_name=lambda row: series.run_name(row, told_apart),
+        styles=Markup(_joined(_STYLES)),
+        scripts=scripts,
+        policy=f"default-src 'none'; script-src {' '.join(map(_digest, scripts))}; style-src 'unsafe-inline'; "
+        "img-src data:; base-uri 'none'; form-action 'none'",
+        data={**drawings(report), "worlds": _people(report)},
+        attributes=attributes(report),
+        pillars=[
+            (pillar, [c for c in report.shown if c.pillar == pillar])
+            for pillar in dict.fromkeys(c.pillar for c in report.shown)
+        ],
+        kept=series.kept,
+        rank_kept=_rank_kept,
+        aims={LEAK: "leak", KNOWLEDGE: "GenKnow", HOLDOUT_PLACE: "holdouts"},
+        retrieval=any(
+            name in RETRIEVALS for line in report.comparison.lines for name in line.diagnosis.evidence.retention
+        ),
+        bars={"leak": MIN_LEAKAGE_REDUCTION, "knowledge": MAX_KNOWLEDGE_DROP, "kept": MIN_HOLDOUT_RETENTION},
+        made=datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes"),
+        core=version("salmu-core"),
+        Verdict=Verdict,
+    )
+
+
+@cache
+def bundle() -> str:
+    """Vega, Vega-Lite and their embedding as one script; its names stay its own."""
+    import vl_convert
+
+    return f"(()=>{{{vl_convert.javascript_bundle(_EMBED)}\n}})()"
+
+
+def _joined(names: Sequence[str]) -> str:
+    return "\n".join((ASSETS / name).read_text(encoding="utf-8") for name in names)
+
+
+def _digest(script: str) -> str:
+    """How a content security policy names a script: whatever else gets into the page can't run."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+
+
+def _rank_kept(line: Line) -> Any:
+    found = [each for name, each in line.diagnosis.evidence.retention.items() if name in RETRIEVALS]
+    return min(found, key=lambda each: each.value, default=None)
+
+
+def drawings(report: Report) -> dict[str, Any]:
+    """What pictures are drawn from: specifications, and rows."""
+    results, drawn = report.results, {view.seed: series.lines(view.comparison) for view in report.views}
+    told_apart = labels(results.rows)
+    corner, bar = series.references(report.comparison), series.leak_bar(report.comparison)
+    every = [line for lines in drawn.values() for line in lines]
+    methods = series.methods(results.rows)
+    specs = {}
+    for y, title, percent in (
+        ("knowledge", "GenKnow: zero-shot accuracy", False),
+        ("kept", "Holdout kept: 100% is all, 0% as never seen", True),
+    ):
+        if marks := series.ends(every, corner, y, bar):
+            specs[y] = charts.tradeoff(methods, y, title, percent, marks)
+    runs = [row for row in results.rows if row.status == "valid" and row.record]
+    return {
+        "configs": {shade: charts.config(shade) for shade in ("light", "dark")},
+        "specs": {
+            **specs,
+            "cost": charts.cost(methods),
+            "curve": charts.curve("", len({line.budget for line in report.comparison.lines})),
+        },
+        "views": drawn,
+        "references": corner,
+        "histograms": histograms(report),
+        "runs": [
+            {
+                "key": str(row.folder),
+                "run": series.run_name(row, told_apart),
+                "method": row.method,
+                "world": row.world,
+                "budget": row.record.budget,
+                "seed": row.record.seed,
+                "needs": row.record.needs,
+                "seconds": max(row.record.ledger.seconds, 0.01),
+                "curves": series.curves(row),
+            }
+            for row in runs
+            if row.record
+        ],
+    }
+
+
+def _people(report: Report) -> dict[str, Any]:
+    """What the leak explorer shows."""
+    return {
+        world: {
+            **album.as_json(report.gathered.galleries.get(world, {})),
+            "clean": place(world, "clean"),
+            "compromised": place(world, "compromised"),
+        }
+        for world, album in report.gathered.albums.items()
+    }
+
+
+def histograms(report: Report, legend: bool = False) -> dict[str, Any]:
+    """Every line's histograms on common bins, split by split; with a legend in each, or without."""
+    lines, worlds = report.comparison.lines, report.results.worlds
+    found = []
+    for split in COSINES:
+        counts = report.gathered.histograms.get(split, {})
+        models = {
+            role: [counts[p] for w in worlds if (p := place(w, role)) in counts] for role in ("compromised", "clean")
+        }
+        models |= {
+            str(number): [counts[key] for row in line.rows if (key := str(row.folder)) in counts]
+            for number, line in enumerate(lines)
+        }
+        if made := panel(split, models):
+            end = made.start + made.width * len(next(iter(made.shares.values())))
+            title = f"{split}: {SPLITS[split]}"
+            spec = charts.histogram(title, made.start, round(end, 6), legend)
+            found.append(
+                {"split": split, "start": made.start, "width": made.width, "shares": made.shares, "spec": spec}
+            )
+    return {"panels": found, "lines": [f"{line.label}, b {line.budget:g}" for line in lines]}
+
+
+def attributes(report: Report) -> dict[str, Any]:
+    """Line by line what is left of the leak, and kept of the holdouts, of each attribute."""
+    known = report.gathered.attributes
+    references = {
+        role: {world: known[p] for world in report.results.worlds if (p := place(world, role)) in known}
+        for role in ("clean", "compromised")
+    }
+    tables: dict[str, Any] = {}
+    for what, title, aim in _ATTRIBUTES:
+        rows = []
+        for line in report.comparison.lines:
+            runs: dict[str, dict[int, Any]] = {}
+            for row in line.rows:
+                if str(row.folder) in known:
+                    runs.setdefault(row.world, {})[row.seed] = known[str(row.folder)]
+            rows.append((line, cells(runs, references["clean"], references["compromised"], what)))
+        fields = in_order(field for _, row in rows for field in row)
+        if fields:
+            tables[what] = {"title": title, "aim": aim, "fields": fields, "rows": rows}
+    return tables

@@ -1,0 +1,68 @@
+"""How figures are written on a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import isfinite
+from typing import Any
+
+from salmu_core.records import Ledger
+from salmu_core.statistics import Interval
+
+
+def number(value: float) -> str:
+    """A figure with as many digits as it needs."""
+    return f"{value:.4f}" if 0 < abs(value) < 0.01 else f"{value:.3f}"
+
+
+def half(found: Interval, form: str = "") -> str:
+    """The longer half of an interval, ``±0.021``; nothing where it is not known.
+
+    Args:
+        found: The interval.
+        form: How the value is written; by default as `number` does.
+    """
+    size = max(found.high - found.value, found.value - found.low)
+    if not isfinite(size):
+        return ""
+    decimals = 4 if 0 < abs(found.value) < 0.01 else 3
+    return "±" + (format(size, form) if form else f"{size:.{decimals}f}")
+
+
+def signed(value: float) -> str:
+    """A difference, with its sign."""
+    return f"{value:+.4f}" if 0 < abs(value) < 0.01 else f"{value:+.3f}"
+
+
+def percent(value: float, decimals: int = 0, sign: bool = False) -> str:
+    """A share, in percent; what is rounded to nothing has no sign."""
+    rounded = round(value, decimals + 2)
+    return f"{rounded + 0.0:{'+' if sign and rounded else ''}.{decimals}%}"
+
+
+def place(found: tuple[int, int] | None) -> str:
+    """First and last place, which are one where nobody shares it."""
+    if found is None:
+        return "-"
+    return f"{found[0]}" if found[0] == found[1] else f"{found[0]}-{found[1]}"
+
+
+def size(bytes_: int) -> str:
+    """Memory, in GiB or MiB."""
+    return f"{bytes_ / 2**30:.1f} GiB" if bytes_ >= 2**30 else f"{bytes_ / 2**20:.0f} MiB"
+
+
+def drawn(ledger: Ledger) -> str:
+    """Pairs a run saw."""
+    return f"{ledger.forget_samples:,} + {ledger.retain_samples:,}"
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "number": number,
+    "half": half,
+    "signed": signed,
+    "percent": percent,
+    "place": place,
+    "size": size,
+    "drawn": drawn,
+}

@@ -1,0 +1,90 @@
+"""Results folders made by hand: runs and reference models with the records and tables that a study leaves behind."""
+
+import numpy as np
+import pyarrow as pa
+
+from salmu_core.evaluate import Tables, write_metrics
+from salmu_core.hashing import hash_file, hash_json
+from salmu_core.records import BenchmarkRef, Ledger, MetricEntry, MetricsRecord, PluginRef, RunRecord
+from salmu_core.store import WEIGHTS, RunKey, Store, write_record
+
+#: Twenty people with four rows each.
+PEOPLE = [f"{row // 4:08d}" for row in range(80)]
+ENVIRONMENT = {"python": "3.11", "salmu-core": "0.1.0", "torch": "2.15.0"}
+
+
+def around(mean, seed=0, spread=0.05):
+    """A value of each row, drawn around a mean; people differ."""
+    rng = np.random.default_rng(seed)
+    person = np.repeat(rng.normal(size=len(PEOPLE) // 4), 4)
+    return mean + spread * person + spread / 2 * rng.normal(size=len(PEOPLE))
+
+
+def leak(ranks):
+    """What RetFail says of its rows, by their ranks."""
+    ranks = np.asarray(ranks, dtype=float)
+    return {"RetFail_MRR": 1 / ranks, "RetFail_R@1": (ranks == 1).astype(float), "rank": ranks}
+
+
+def write_scored(folder, rows, weights, data="data", zeroshot="zero", alone=None, errors=None, people=PEOPLE):
+    """Metrics of a model: column -> value of each forget row; ``alone``, figures without rows."""
+    parts, entries = [], {}
+    empty = Tables.joined([])
+    for column, values in rows.items():
+        metric = "RetFail" if column.startswith("RetFail") or column == "rank" else column
+        entry = entries.setdefault(metric, {})
+        if column != "rank":
+            entry[column] = float(np.mean(values))
+        n = len(values)
+        table = {
+            name: pa.array([text] * n).dictionary_encode() for name, text in (("metric", metric), ("column", column))
+        }
+        table["split"] = pa.array(["forget"] * n).dictionary_encode()
+        table |= {"row": np.arange(n), "file_name": [f"{person}_{i:03d}.jpg" for i, person in enumerate(people[:n])]}
+        parts.append(pa.table({**table, "identity_id": people[:n], "value": values}, schema=empty.rows.schema))
+    entries |= {name: {name: value} for name, value in (alone or {}).items()}
+    made = {name: MetricEntry(values=values, plugin="p 1", code_hash="c") for name, values in entries.items()}
+    made |= {name: MetricEntry(error=why, plugin="p 1", code_hash="c") for name, why in (errors or {}).items()}
+    record = MetricsRecord(
+        benchmark=folder.parents[1].name if folder.parent.name == "_references" else folder.parents[2].name,
+        data_hash=data,
+        zeroshot_hash=zeroshot,
+        checkpoint_hash=weights,
+        metrics=made,
+        images_encoded=0,
+        captions_encoded=0,
+        seconds=0,
+    )
+    write_metrics(folder, record, Tables(pa.concat_tables(parts), empty.retrieved))
+    return folder
+
+
+def write_reference(root, role, rows, benchmark="mini", **more):
+    """A reference model."""
+    return write_scored(Store(root).reference(benchmark, role), rows, role, **more)
+
+
+def write_run(root, method, rows, benchmark="mini", budget=5.0, seed=0, config=None, data="data", **more):
+    """A run with a checkpoint of a few bytes; ``more``: fields of its record, and what `write_scored` takes."""
+    config_hash = hash_json(config or {})
+    folder = Store(root).folder(RunKey(benchmark, method, config_hash, budget, seed))
+    folder.mkdir(parents=True)
+    (folder / WEIGHTS).write_bytes(f"{method} {config} {budget} {seed}".encode())
+    weights = hash_file(folder / WEIGHTS)
+    scoring = {name: more.pop(name) for name in ("zeroshot", "alone", "errors", "people") if name in more}
+    facts = {
+        "status": "valid",
+        "benchmark": BenchmarkRef(name=benchmark, data_hash=data, start_model_hash="compromised"),
+        "plugin": PluginRef(distribution=f"salmu-{method}", version="1.0", code_hash="0" * 64),
+        "ledger": Ledger(forget_samples=40, seconds=12.5),
+        "checkpoint_hash": weights,
+        "environment": ENVIRONMENT,
+        "command": "salmu run",
+        "started": "2026-01-01T00:00:00+00:00",
+        **more,
+    }
+    made = RunRecord(method=method, config=config or {}, config_hash=config_hash, budget=budget, seed=seed, **facts)
+    write_record(folder / "run.json", made)
+    if rows:
+        write_scored(folder, rows, weights, data, **scoring)
+    return folder

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from salmu_core.errors import BudgetExceededError, MethodError
 from salmu_core.pairs import PoolName
+
+#: Told of a scalar: name, value, step.
+OnScalar = Callable[[str, float, int], None]
 
 
 @dataclass(frozen=True)
@@ -28,9 +33,10 @@ class Meter:
     Args:
         budget: B; a method may draw B x ``num_forget`` forget pairs, and as many retain pairs.
         num_forget: Size of the forget set.
+        on_scalar: Told of every scalar that is logged.
     """
 
-    def __init__(self, budget: float, num_forget: int) -> None:
+    def __init__(self, budget: float, num_forget: int, on_scalar: OnScalar | None = None) -> None:
         self.cap = int(budget * num_forget + 1e-9)
         self.drawn: dict[PoolName, int] = {"forget": 0, "retain": 0}
         self.reference_samples = 0
@@ -41,6 +47,8 @@ class Meter:
         self.steps = 0
         self.probes = 0
         self.scalars: dict[str, list[tuple[int, float]]] = {}
+        self.telling = 0.0  # seconds spent in on_scalar, which are not the method's
+        self._on_scalar = on_scalar
 
     def room(self, pool: PoolName) -> int:
         """Pairs of a pool that may still be drawn."""
@@ -69,3 +77,7 @@ class Meter:
         if not isinstance(name, str) or not isinstance(step, int) or not math.isfinite(value):
             raise MethodError(f"log({name!r}, {value!r}, step={step!r}): a text, a finite number, a whole number")
         self.scalars.setdefault(name, []).append((step, value))
+        if self._on_scalar is not None:
+            start = time.perf_counter()
+            self._on_scalar(name, value, step)
+            self.telling += time.perf_counter() - start

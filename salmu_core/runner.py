@@ -22,7 +22,7 @@ from salmu_core.context import MethodContext
 from salmu_core.engine import Engine
 from salmu_core.errors import BenchmarkError, BudgetExceededError, MethodError
 from salmu_core.fit import NonFiniteLossError, OnStep
-from salmu_core.meter import Meter
+from salmu_core.meter import Meter, OnScalar
 from salmu_core.records import Ledger, Status
 from salmu_core.seeding import seed_of
 from salmu_core.session import TrainingSession, frozen_copy
@@ -59,6 +59,7 @@ def run_one(
     session: TrainingSession,
     accelerator: Accelerator,
     on_step: OnStep | None = None,
+    on_scalar: OnScalar | None = None,
 ) -> Outcome:
     """Unlearn with one method and judge the result; a method's exception is an outcome, not an error.
 
@@ -70,11 +71,12 @@ def run_one(
         session: Data and start model.
         accelerator: Device and precision.
         on_step: Told of every training step.
+        on_scalar: Told of every scalar that goes into the record.
     """
     original = session.clip.model
     model, reference = copy.deepcopy(original), frozen_copy(original)
     before = fingerprint(reference)
-    meter = Meter(budget, len(session.pools["forget"]))
+    meter = Meter(budget, len(session.pools["forget"]), on_scalar)
     engine = Engine(
         model=model,
         reference=reference,
@@ -105,7 +107,7 @@ def run_one(
         except BaseException as error:  # SystemExit too: a plugin must not end the others' runs
             status, reason = "crashed", f"{type(error).__name__}: {error}"
             trace = traceback.format_exc()
-        seconds = time.perf_counter() - start
+        seconds = time.perf_counter() - start - meter.telling
     changed = 0.0
     try:
         model.eval()

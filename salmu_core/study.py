@@ -13,7 +13,7 @@ import datetime
 import gc
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -37,8 +37,9 @@ from salmu_core.records import BenchmarkRef, MetricsRecord, PluginRef, RetainRef
 from salmu_core.runner import Outcome, run_one
 from salmu_core.session import TrainingSession
 from salmu_core.specs import MetricSpec, Progress
-from salmu_core.store import RUN, TRACEBACK, Store, new_folder, write_record
+from salmu_core.store import METRICS, RUN, TRACEBACK, Store, new_folder, read, write_record
 from salmu_core.stream import Stream
+from salmu_core.tracking import Trackers
 
 #: Libraries whose versions can change a figure.
 LIBRARIES = ("salmu-core", "torch", "open-clip-torch", "accelerate", "numpy", "pillow", "safetensors")
@@ -56,6 +57,7 @@ class Execution:
         reporter: Who is told.
         stream: The user's own retain pairs.
         redo: Whether finished runs are made again.
+        trackers: Experiment trackers that every run is told to.
     """
 
     benchmark: Benchmark
@@ -65,6 +67,7 @@ class Execution:
     reporter: Reporter
     stream: Stream | None = None
     redo: bool = False
+    trackers: Trackers = field(default_factory=Trackers)
 
     @cached_property
     def scorer(self) -> Scorer:
@@ -84,22 +87,29 @@ class Execution:
                     continue
                 self.reporter.begin(str(planned.key), "unlearning")
                 started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-                outcome = run_one(
-                    planned.method.spec,
-                    planned.config,
-                    planned.key.budget,
-                    planned.key.seed,
-                    session,
-                    self.accelerator,
-                    self.reporter.step,
-                )
-                self._write_run(folder, planned, outcome, session.clip, started)
+                with self.trackers.run(planned, started, self._retain) as tracked:
+                    outcome = run_one(
+                        planned.method.spec,
+                        planned.config,
+                        planned.key.budget,
+                        planned.key.seed,
+                        session,
+                        self.accelerator,
+                        self.reporter.step,
+                        tracked.scalar,
+                    )
+                    self._write_run(folder, planned, outcome, session.clip, started)
+                    tracked.outcome(outcome.status, outcome.reason, outcome.ledger)
             if outcome.status == "altered":  # what the runs share may be what was altered
                 session = self._session()
             note = f"{outcome.ledger.seconds:.1f} s" if outcome.status == "valid" else outcome.reason
             self.reporter.end(f"{planned.key}: {outcome.status}, {note}")
         del session
         gc.collect()
+
+    @property
+    def _retain(self) -> RetainRef:
+        return self.stream.told if self.stream else RetainRef()
 
     def _session(self) -> TrainingSession:
         return TrainingSession.open(self.benchmark, self.accelerator, self.stream, self.reporter.building)
@@ -138,7 +148,7 @@ class Execution:
                 config_hash=planned.key.config_hash,
                 budget=planned.key.budget,
                 seed=planned.key.seed,
-                retain=self.stream.told if self.stream else RetainRef(),
+                retain=self._retain,
                 ledger=outcome.ledger,
                 scalars=outcome.scalars,
                 checkpoint_hash=checkpoint,
@@ -157,7 +167,8 @@ class Execution:
         for planned in runs:
             folder = self.store.folder(planned.key)
             try:
-                self._score_one(folder, str(planned.key), partial(self._checkpoint, folder))
+                if self._score_one(folder, str(planned.key), partial(self._checkpoint, folder)):
+                    self._track_metrics(folder, planned)
             except CheckpointError as error:  # one run's; without a reference model, nothing could be said of any
                 self.reporter.end(f"{planned.key}: not scored: {error}")
 
@@ -168,23 +179,31 @@ class Execution:
         assert record.checkpoint_hash is not None
         return str(folder), record.checkpoint_hash
 
-    def _score_one(self, folder: Path, label: str, find: Callable[[], tuple[str, str] | None]) -> None:
+    def _track_metrics(self, folder: Path, planned: Planned) -> None:
+        run, metrics = read(folder / RUN, RunRecord), read(folder / METRICS, MetricsRecord)
+        if run is not None and metrics is not None:
+            with self.trackers.run_again(planned, run) as tracked:
+                tracked.metrics(metrics.values)
+
+    def _score_one(self, folder: Path, label: str, find: Callable[[], tuple[str, str] | None]) -> bool:
+        """Score a model whose results lie in a folder, if there is something to score; returns whether it was."""
         with self.store.claim(folder) as mine:
             try:
                 found = find() if mine else None
             except StoreError as error:
                 self.reporter.end(f"{label}: not scored: {error}")
-                return
+                return False
             if found is None or not lacks_metrics(
                 folder, found[1], self.store, self.metrics, self.benchmark.scored_on, []
             ):
                 self.reporter.end(f"{label}: nothing to score here")
-                return
+                return False
             self.reporter.begin(label, "scoring")
             seconds, errors = self.scorer.score(*found, folder, self.reporter.step)
         for metric, problem in errors.items():
             self.reporter.say(f"{label}: metric {metric} has no value: {problem}")
         self.reporter.end(f"{label}: scored, {seconds:.1f} s")
+        return True
 
 
 def _given(found: tuple[str, str]) -> tuple[str, str]:

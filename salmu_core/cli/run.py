@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ from salmu_core.report.table import show
 from salmu_core.results import of_plan, read_results
 from salmu_core.store import Store
 from salmu_core.stream import Stream
+from salmu_core.trackers import parse_trackers
+from salmu_core.tracking import Trackers
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -50,6 +53,7 @@ class Request:
     retain_share: float | None
     settings: list[str]
     config: Path | None
+    trackers: list[str]
     output: Path
     redo: bool
     mixed_precision: str | None
@@ -101,6 +105,7 @@ def run_study(request: Request) -> int:
         locate(name, zoo)
     if not zoo.metrics:
         raise UsageError("No metric is installed: pip install salmu-protocol-metrics.")
+    trackers = parse_trackers(request.trackers)
     store = Store(request.output)
     index, count = share()
     signal.signal(signal.SIGTERM, _interrupt)
@@ -125,7 +130,7 @@ def run_study(request: Request) -> int:
                 if failed:
                     telling.say(f"{failed} of them without a result, see below: --redo tries again.")
             else:
-                _do(work, stream, store, zoo, telling, request)
+                _do(work, stream, store, zoo, telling, request, trackers)
         except KeyboardInterrupt:
             telling.say("Stopped. Finished runs are kept; the same command goes on from here.")
             return STOPPED
@@ -170,7 +175,13 @@ def _interrupt(*_: object) -> None:
 
 
 def _do(
-    work: Sequence[Work], stream: Stream | None, store: Store, zoo: Zoo, telling: Reporter, request: Request
+    work: Sequence[Work],
+    stream: Stream | None,
+    store: Store,
+    zoo: Zoo,
+    telling: Reporter,
+    request: Request,
+    names: Sequence[str],
 ) -> None:
     """Do this process's share; where nobody launched several, this one starts the others."""
     index, count = share()
@@ -179,9 +190,14 @@ def _do(
     shares = count if count > 1 else _processes(request.processes, accelerator, [each.todo for each in work])
     from salmu_core.study import Execution
 
+    # Only the first process has a reporter that says things; what a worker prints reaches it.
+    trackers = Trackers(names, store.root, partial(print, file=sys.stderr) if index else telling.say)
+    for hint in [] if index else trackers.hints(work[0].benchmark.name):
+        telling.say(hint)
+
     def execution(each: Work) -> Execution:
         metrics = list(zoo.metrics.values())
-        return Execution(each.benchmark, store, metrics, accelerator, telling, stream, request.redo)
+        return Execution(each.benchmark, store, metrics, accelerator, telling, stream, request.redo, trackers)
 
     with workers(shares if count == 1 else 1, telling):
         mine = [(each, each.todo.share(each.plan, index, shares)) for each in work]

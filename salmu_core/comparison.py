@@ -110,8 +110,8 @@ class Line:
         tails: Name -> figure, see `salmu_core.tails`.
         places: Aim (a column, or ``holdouts``) -> first and last place it may have among lines of its budget.
         in_sample: Columns of utility that look at none but pairs it was trained on: they say less than the others.
-        front: Where it stands to the front of leak, knowledge and holdouts among the lines of its budget; None with
-            fewer than two of these aims measured for all of them.
+        fronts: ``GenKnow``, ``holdouts`` -> where it stands to the front of the leak against this, among the lines of
+            its budget; without those that are not measured for all of them.
     """
 
     method: str
@@ -125,7 +125,7 @@ class Line:
     diagnosis: Diagnosis
     places: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     in_sample: frozenset[str] = frozenset()
-    front: Front | None = None
+    fronts: Mapping[str, Front] = field(default_factory=dict)
 
     @property
     def needs(self) -> str:
@@ -136,6 +136,11 @@ class Line:
     def worlds(self) -> int:
         """Number of worlds."""
         return len({row.world for row in self.rows})
+
+    def least_kept(self, group: Sequence[str]) -> Interval | None:
+        """Of some holdout figures, what is kept of the one of which least is."""
+        kept = self.diagnosis.evidence.retention
+        return min((kept[name] for name in group if name in kept), key=lambda each: each.value, default=None)
 
     @property
     def seconds(self) -> float:
@@ -165,7 +170,7 @@ class Line:
             "worse_than_never_seen": self.diagnosis.worse_than_never_seen,
             "places": {aim: list(place) for aim, place in self.places.items()},
             "in_sample": sorted(self.in_sample),
-            "front": self.front,
+            "fronts": dict(self.fronts),
             "needs": self.needs,
         }
 
@@ -355,17 +360,21 @@ def _placed(lines: Sequence[Line], budget: float, results: Results) -> list[Line
     """The lines of one budget, with the places they may have among each other."""
     mine = [line for line in lines if line.budget == budget]
     ranked: list[dict[str, tuple[int, int]]] = [{} for _ in mine]
-    values, shown = [], []
+    values, shown = {}, {}
     for aim, make in ((LEAK, reduction), (KNOWLEDGE, knowledge), (HOLDOUT_PLACE, all_kept)):
         found = [(n, study) for n, line in enumerate(mine) if (study := derived(line.rows, results, make))]
         better = shown_higher([study for _, study in found])
         for (n, _), place in zip(found, places(better, len(found)), strict=True):
             ranked[n][aim] = place
         if len(found) == len(mine):  # what one line lacks, nobody can be held against
-            values.append([study.value for _, study in found])
-            shown.append(better)
-    where = front(values, shown) if len(values) > 1 else [None] * len(mine)
-    return [replace(line, places=p, front=f) for line, p, f in zip(mine, ranked, where, strict=True)]
+            values[aim], shown[aim] = [study.value for _, study in found], better
+    fronts: list[dict[str, Front]] = [{} for _ in mine]
+    for aim in (KNOWLEDGE, HOLDOUT_PLACE):
+        both = (LEAK, aim)
+        if values.keys() >= set(both):
+            for n, where in enumerate(front([values[each] for each in both], [shown[each] for each in both])):
+                fronts[n][aim] = where
+    return [replace(line, places=p, fronts=f) for line, p, f in zip(mine, ranked, fronts, strict=True)]
 
 
 def _order(line: Line) -> tuple[Any, ...]:

@@ -92,6 +92,19 @@ class Diagnosis:
         """Failure modes whose figures are missing."""
         return [mode for mode in MODES if mode not in self.verdicts]
 
+    def told(self) -> list[tuple[str, Verdict | None, str]]:
+        """What is to be said: modes that are not clear, their verdicts (None: not measured) and notes.
+
+        The notes: ``≠Clean``, only because what is left of the leak is unlike Clean's; ``<0``, worse than never seen.
+        """
+        notes = {INEFFECTIVE: "≠Clean"} if self.only_unlike_clean else {}
+        notes |= {OVER_GENERALISED: "<0"} if self.worse_than_never_seen else {}
+        said: list[tuple[str, Verdict | None, str]] = [
+            (m, Verdict.HOLDS, notes.get(m, "")) for m in self.modes(Verdict.HOLDS)
+        ]
+        said += [(mode, Verdict.OPEN, "") for mode in self.modes(Verdict.OPEN)]
+        return said + [(mode, None, "") for mode in self.not_measured]
+
     def modes(self, verdict: Verdict) -> list[str]:
         """Failure modes of which the data say this."""
         return [mode for mode, found in self.verdicts.items() if found is verdict]

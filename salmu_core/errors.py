@@ -22,6 +22,10 @@ class UsageError(SalmuError):
     exit_code = 2
 
 
+#: Names an error lists at most.
+_LISTED = 20
+
+
 class UnknownNameError(UsageError):
     """A name nobody declares; the message lists what comes near."""
 
@@ -31,7 +35,8 @@ class UnknownNameError(UsageError):
         if near:
             tail = f"Did you mean {' or '.join(repr(n) for n in near)}?"
         elif known:
-            tail = f"Known: {', '.join(known)}."
+            more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
+            tail = f"Known: {', '.join(known[:_LISTED])}{more}."
         else:
             tail = "None is installed."
         super().__init__(" ".join(filter(None, [f"There is no {kind} {name!r}.", tail, hint])))

@@ -1,4 +1,4 @@
-"""The front of the trade-off between efficacy and utility, with ties as ties. Needs no torch."""
+"""The front of a trade-off, with ties as ties. Needs no torch."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from salmu_core.cli.output import console, print_json
 from salmu_core.comparison import columns
 from salmu_core.difference import KINDS, Change, Difference, Fact, Moved, Ranks, difference, read_two
 from salmu_core.plugins import discover
-from salmu_core.report.table import number
+from salmu_core.report.text import number
 
 #: The least width at which an interval stands beside its difference.
 _WIDE = 86

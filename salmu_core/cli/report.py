@@ -12,7 +12,7 @@ from rich.text import Text
 from salmu_core.cli.output import console
 from salmu_core.cli.progress import reporter
 from salmu_core.cli.reading import Reading, reading
-from salmu_core.errors import SalmuError
+from salmu_core.errors import SalmuError, UsageError
 from salmu_core.people import People, read_people
 from salmu_core.progress import Reporter
 from salmu_core.report.gathering import gather
@@ -26,9 +26,11 @@ def write_report(
     """Write the page, whole or not at all.
 
     Raises:
-        UsageError: The folder holds no results, or it is not clear of which benchmark they are meant.
+        UsageError: The page can't be there, the folder holds no results, or it is not clear of which benchmark.
         UnknownNameError: Somebody who must be shown is not there.
     """
+    if out.is_dir():
+        raise UsageError(f"{out} is a folder: say what the page is to be called, as in --out {out / 'report.html'}.")
     with reporter(0, to_stderr=True) as telling:
         report = compose(runs, benchmark, worlds, people, identities, telling)
         telling.building("writing the page", 1.0)

@@ -93,7 +93,7 @@ def tradeoff(methods: Sequence[str], y: str, title: str, percent: bool, marks: M
         alt.Tooltip("leak:Q", title="RetFail MRR", format=".4f"),
         alt.Tooltip(f"{y}:Q", title=title.partition(":")[0], format=form),
         alt.Tooltip("modes:N", title="failure modes"),
-        alt.Tooltip("front:N", title="front"),
+        alt.Tooltip(f"front_{y}:N", title="front"),
     ]
     lines = alt.Chart(alt.NamedData("lines"))
     passes = alt.Chart(alt.InlineData(values=[marks["passes"]])).mark_rect(style="passes", clip=True)
@@ -116,7 +116,7 @@ def tradeoff(methods: Sequence[str], y: str, title: str, percent: bool, marks: M
         ),
         lines.mark_point(size=260, style="marked", filled=False, strokeWidth=1.2, clip=True)
         .encode(x="leak:Q", y=f"{y}:Q", opacity=alt.condition(pick, alt.value(0.9), alt.value(0)))
-        .transform_filter("datum.front == 'on' || datum.front == 'tied'"),
+        .transform_filter(f"datum.front_{y} == 'on' || datum.front_{y} == 'tied'"),
         lines.mark_point(size=95, filled=True, opacity=1, clip=True)
         .encode(x="leak:Q", y=f"{y}:Q", color=colour, shape=shape, opacity=faded, tooltip=tips)
         .add_params(pick),

@@ -102,5 +102,4 @@ def _keep(gathered: Gathered, world: str, name: str, found: Associations, people
     gathered.galleries.setdefault(world, {}).update(found.galleries)
     if people is not None:
         gathered.attributes[name] = by_attribute(found, people.fields)
-        if found.searched:
-            gathered.albums[world].add(name, found)
+        gathered.albums[world].add(name, found)

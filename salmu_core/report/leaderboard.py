@@ -19,7 +19,8 @@ from salmu_core.diagnosis import (
     Verdict,
 )
 from salmu_core.publish.text import Markdown, plain
-from salmu_core.report.table import number
+from salmu_core.report import text
+from salmu_core.report.text import number
 from salmu_core.results import Row
 from salmu_core.statistics import Interval
 from salmu_core.tails import TAILS
@@ -130,19 +131,8 @@ def _value(figure: Figure | None, absent: str, in_sample: bool = False, bold: bo
     if figure is None:
         return Markdown(absent)
     mark = "≈" if figure.equivalent else r"\*" if figure.missed else ""
-    shown = number(figure.value.value)
-    form = ".4f" if 0 < abs(figure.value.value) < 0.01 else ".3f"
-    half = _GIVE_OR_TAKE + f"{_half(figure.value):{form}}".removeprefix("0") if _known(figure.value) else ""
+    shown, half = number(figure.value.value), _beside(text.half(figure.value, short=True))
     return Markdown(f"{f'**{shown}**' if bold else shown}{mark}{half}{'°' if in_sample else ''}")
-
-
-def _known(interval: Interval) -> bool:
-    return max(abs(interval.low), abs(interval.high)) < float("inf")
-
-
-def _half(interval: Interval) -> float:
-    """The longer half of an interval."""
-    return max(interval.high - interval.value, interval.value - interval.low)
 
 
 def _evidence(lines: Sequence[Line]) -> Iterator[_Shown]:
@@ -151,37 +141,31 @@ def _evidence(lines: Sequence[Line]) -> Iterator[_Shown]:
     for name, group in (("cosine kept", HOLDOUTS), ("rank kept", RETRIEVALS)):
 
         def line(line: Line, group: Sequence[str] = group) -> Markdown:
-            return _share(_least(line, group), ".0%")
+            return _share(line.least_kept(group), ".0%")
 
-        if group is HOLDOUTS or any(_least(line, group) for line in lines):
+        if group is HOLDOUTS or any(line.least_kept(group) for line in lines):
             yield _Shown(name, line)
     yield _Shown("data needed", lambda line: line.needs, left=True)
     yield _Shown("seconds", lambda line: f"{line.seconds:.1f}")
 
 
-def _least(line: Line, group: Sequence[str]) -> Interval | None:
-    """Of the holdouts in a group, what is kept of the one that suffered most."""
-    kept = line.diagnosis.evidence.retention
-    return min((kept[name] for name in group if name in kept), key=lambda each: each.value, default=None)
-
-
 def _share(found: Interval | None, form: str) -> Markdown:
     if found is None:
         return Markdown("-")
-    half = f"{_GIVE_OR_TAKE}{_half(found):{form.lstrip('+')}}" if _known(found) else ""
-    return Markdown(f"{found.value:{form}}{half}")
+    return Markdown(f"{found.value:{form}}{_beside(text.half(found, form.lstrip('+')))}")
+
+
+def _beside(half: str) -> str:
+    """Half of an interval behind its value, without a line break between them."""
+    return half.replace("±", _GIVE_OR_TAKE)
 
 
 def failure_modes(found: Diagnosis) -> str:
     """The verdict as the table in the terminal has it, on one line."""
     if not found.judged:
         return "not judged"
-    shown = found.modes(Verdict.HOLDS)
-    if found.only_unlike_clean:
-        shown[0] += " ≠Clean"
-    if found.worse_than_never_seen:
-        shown[-1] += " <0"
-    shown += [f"{mode}?" for mode in found.modes(Verdict.OPEN)] + [f"{mode} n/a" for mode in found.not_measured]
+    mark = {Verdict.HOLDS: "", Verdict.OPEN: "?", None: " n/a"}
+    shown = [f"{mode}{mark[verdict]} {note}".strip() for mode, verdict, note in found.told()]
     return ", ".join(shown) or "none"
 
 
@@ -192,13 +176,20 @@ def _places() -> Iterator[_Shown]:
             return " - ".join(str(place) for place in dict.fromkeys(line.places.get(aim, ()))) or "-"
 
         yield _Shown(name, line)
-    yield _Shown("front", lambda line: line.front or "-", left=True)
+    for aim, name in _FRONTS.items():
+
+        def where(line: Line, aim: str = aim) -> str:
+            return line.fronts[aim].value if aim in line.fronts else "-"
+
+        yield _Shown(name, where, left=True)
 
 
+#: Aim -> name of its front with the leak.
+_FRONTS = {KNOWLEDGE: "front: GenKnow", HOLDOUT_PLACE: "front: holdouts"}
 _PLACES = (
     "1 - 3: from the first place to the third; whoever is not shown to differ shares one (95%, Holm over all pairs). "
-    "Front of leak, GenKnow and holdouts: on it (no other measures at least as well on each and better on one), tied "
-    "(another does, and is not shown to be better on any), or off it."
+    "Front of the leak against GenKnow, and against the holdouts: on it (no other measures at least as well on both "
+    "and better on one), tied (another does, and is not shown to be better on either), or off it."
 )
 
 

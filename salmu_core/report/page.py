@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import datetime
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
@@ -18,6 +18,7 @@ from markupsafe import Markup
 from salmu_core.associations import COSINES
 from salmu_core.comparison import HOLDOUT_PLACE, Column, Comparison, Line, compare, labels
 from salmu_core.diagnosis import (
+    HOLDOUTS,
     KNOWLEDGE,
     LEAK,
     MAX_KNOWLEDGE_DROP,
@@ -139,12 +140,9 @@ def render(report: Report) -> str:
             (pillar, [c for c in report.shown if c.pillar == pillar])
             for pillar in dict.fromkeys(c.pillar for c in report.shown)
         ],
-        kept=series.kept,
-        rank_kept=_rank_kept,
+        fronts=series.FRONTS.values(),
+        groups=_groups(report.comparison.lines),
         aims={LEAK: "leak", KNOWLEDGE: "GenKnow", HOLDOUT_PLACE: "holdouts"},
-        retrieval=any(
-            name in RETRIEVALS for line in report.comparison.lines for name in line.diagnosis.evidence.retention
-        ),
         bars={"leak": MIN_LEAKAGE_REDUCTION, "knowledge": MAX_KNOWLEDGE_DROP, "kept": MIN_HOLDOUT_RETENTION},
         made=datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes"),
         core=version("salmu-core"),
@@ -169,9 +167,10 @@ def _digest(script: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
-def _rank_kept(line: Line) -> Any:
-    found = [each for name, each in line.diagnosis.evidence.retention.items() if name in RETRIEVALS]
-    return min(found, key=lambda each: each.value, default=None)
+def _groups(lines: Sequence[Line]) -> Mapping[str, Sequence[str]]:
+    """Holdout figures that belong together: by cosine, and by rank where some line has that."""
+    ranked = any(line.least_kept(RETRIEVALS) for line in lines)
+    return {"cosine": HOLDOUTS} | ({"rank": RETRIEVALS} if ranked else {})
 
 
 def drawings(report: Report) -> dict[str, Any]:

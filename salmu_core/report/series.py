@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
-from salmu_core.comparison import Comparison, Line
+from salmu_core.comparison import HOLDOUT_PLACE, Comparison, Line
 from salmu_core.diagnosis import HOLDOUTS, KNOWLEDGE, LEAK, MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION, Verdict
 from salmu_core.results import Row
 from salmu_core.statistics import Interval
@@ -14,20 +14,19 @@ from salmu_core.statistics import Interval
 #: Points kept of a training curve.
 POINTS = 80
 
+#: What the leak is drawn against -> whose front is marked there.
+FRONTS = {"knowledge": KNOWLEDGE, "kept": HOLDOUT_PLACE}
+
 Drawn = dict[str, Any]
-
-
-def kept(line: Line) -> Interval | None:
-    """The holdout similarity of which least is kept."""
-    found = [each for name, each in line.diagnosis.evidence.retention.items() if name in HOLDOUTS]
-    return min(found, key=lambda each: each.value, default=None)
 
 
 def modes(line: Line) -> str:
     """Failure modes in words."""
     found = line.diagnosis
-    said = [*found.modes(Verdict.HOLDS), *(f"{mode}?" for mode in found.modes(Verdict.OPEN))]
-    return ", ".join(said) or ("none" if found.judged else "not judged")
+    if not found.judged:
+        return "not judged"
+    marks = {Verdict.HOLDS: "", Verdict.OPEN: "?", None: " not measured"}
+    return ", ".join(f"{mode}{marks[verdict]}" for mode, verdict, _ in found.told()) or "none"
 
 
 def lines(found: Comparison) -> list[Drawn]:
@@ -43,13 +42,13 @@ def lines(found: Comparison) -> list[Drawn]:
             "budget": line.budget,
             "runs": len(line.rows),
             "needs": line.needs,
-            "front": line.front.value if line.front else None,
+            **{f"front_{y}": line.fronts.get(aim) for y, aim in FRONTS.items()},
             "modes": modes(line),
             **_ends("leak", line.figures[LEAK].value, floor=1e-5),
         }
         if KNOWLEDGE in line.figures:
             row |= _ends("knowledge", line.figures[KNOWLEDGE].value)
-        if (least := kept(line)) is not None:
+        if (least := line.least_kept(HOLDOUTS)) is not None:
             row |= _ends("kept", least)
         drawn.append(row)
     return drawn

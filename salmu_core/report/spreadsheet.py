@@ -20,7 +20,7 @@ _RUNS = ("runs", "worlds", "seeds", "needs", "seconds")
 _ENDS = ("value", "low", "high")
 _GAP = ("difference", "difference_low", "difference_high")
 _JUDGED = ("p", "margin", "equivalent", "missed", "in_sample")
-_WHY = ("unlike_clean", "only_unlike_clean", "worse_than_never_seen", "front")
+_WHY = ("unlike_clean", "only_unlike_clean", "worse_than_never_seen")
 #: Aim -> what the columns of its places are called.
 _AIMS = {LEAK: "leak", KNOWLEDGE: "knowledge", HOLDOUT_PLACE: "holdouts"}
 #: What a spreadsheet takes for the beginning of a formula; the last four are the same signs in full width.
@@ -63,6 +63,7 @@ def _header(shown: Sequence[Column]) -> list[str]:
         *(f"failure_modes.{mode}" for mode in MODES),
         *_WHY,
         *(f"places.{aim}.{end}" for aim in _AIMS.values() for end in ("first", "last")),
+        *(f"fronts.{_AIMS[aim]}" for aim in (KNOWLEDGE, HOLDOUT_PLACE)),
     ]
     tails = [f"tails.{name}.{end}" for name in TAILS for end in _ENDS]
     return [*_FACTS, *_RUNS, *figures(True), *verdicts, *figures(False), *tails]
@@ -98,7 +99,7 @@ def _line(line: Line, shown: Sequence[Column]) -> dict[str, Any]:
         "unlike_clean": known.unlike_clean,
         "only_unlike_clean": diagnosis.only_unlike_clean,
         "worse_than_never_seen": diagnosis.worse_than_never_seen,
-        "front": line.front,
+        **{f"fronts.{_AIMS[aim]}": where.value for aim, where in line.fronts.items()},
     }
     for name, kept in known.retention.items():
         row |= _ends(f"holdout_retention.{name}", kept)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
@@ -21,6 +21,7 @@ from salmu_core.diagnosis import (
     Diagnosis,
     Verdict,
 )
+from salmu_core.report import text
 from salmu_core.results import Row
 from salmu_core.statistics import Interval
 from salmu_core.tails import TAILS
@@ -30,6 +31,8 @@ _METHOD, _LABELS, _NUMBER = 18, 36, 7
 #: The least width at which verdicts and failure modes stand side by side.
 _VERDICTS = 98
 _MODE_STYLE = {"ineffective": "yellow", "catastrophic": "red", "over-generalised": "magenta"}
+#: Verdict -> what follows the name of a failure mode.
+_ASKED = {Verdict.HOLDS: "", Verdict.OPEN: "?", None: " n/a"}
 _TARGETS = (
     "below each value, half of its 95% interval; * shown to miss its target (Holm over the table), ≈ shown to be at it"
 )
@@ -134,21 +137,9 @@ def _value(figure: Figure | None, absent: str, in_sample: bool = False) -> Text:
     if figure is None:
         return Text(absent, style="dim")
     mark, style = ("≈", "green") if figure.equivalent else ("*", "yellow") if figure.missed else (" ", "")
-    cell = Text(number(figure.value.value) + mark, style=style)
-    decimals = 4 if 0 < abs(figure.value.value) < 0.01 else 3
-    half = _half(figure.value, lambda half: f"{half:.{decimals}f}".removeprefix("0"))
+    cell = Text(text.number(figure.value.value) + mark, style=style)
+    half = text.half(figure.value, short=True)
     return cell.append(f"\n{half}{'°' if in_sample else ' '}" if half or in_sample else "", style="dim")
-
-
-def _half(interval: Interval, form: Callable[[float], str]) -> str:
-    """The longer half of an interval, as in ``±0.021``; nothing where it is not known."""
-    half = max(interval.high - interval.value, interval.value - interval.low)
-    return f"±{form(half)}" if half < float("inf") else ""
-
-
-def number(value: float) -> str:
-    """A figure with as many digits as it needs."""
-    return f"{value:.4f}" if 0 < abs(value) < 0.01 else f"{value:.3f}"
 
 
 def _verdicts(lines: Sequence[Line], width: int) -> Iterator[Table]:
@@ -166,10 +157,7 @@ def _verdicts(lines: Sequence[Line], width: int) -> Iterator[Table]:
     modes.add_column("failure mode", no_wrap=True)
     for line in lines:
         found = line.diagnosis.evidence
-        kept = [
-            min((each for name, each in found.retention.items() if name in group), key=_middle, default=None)
-            for group in groups
-        ]
+        kept = [line.least_kept(group) for group in groups]
         shown: list[RenderableType] = [
             *_name(line),
             _share(found.reduction, found.bar, ".1%"),
@@ -191,28 +179,23 @@ def _verdicts(lines: Sequence[Line], width: int) -> Iterator[Table]:
     yield from [table, modes] if narrow else [table]
 
 
-def _middle(interval: Interval) -> float:
-    return interval.value
-
-
 def _share(found: Interval | None, bar: float, form: str) -> Text:
     if found is None:
         return Text("-", style="dim")
     style = "green" if found.low >= bar else "yellow" if found.high < bar else ""
     cell = Text(format(found.value, form), style=style)
-    return cell.append(f"\n{_half(found, lambda half: format(half, form.lstrip('+')))}", style="dim")
+    return cell.append(f"\n{text.half(found, form.lstrip('+'))}", style="dim")
 
 
 def _modes(found: Diagnosis) -> Text:
     if not found.judged:
         return Text("not judged", style="dim")
-    shown = [Text(mode, style=_MODE_STYLE[mode]) for mode in found.modes(Verdict.HOLDS)]
-    if found.only_unlike_clean:
-        shown[0].append(" ≠Clean")
-    if found.worse_than_never_seen:
-        shown[-1].append(" <0")
-    shown += [Text(f"{mode}?", style="dim") for mode in found.modes(Verdict.OPEN)]
-    shown += [Text(f"{mode} n/a", style="dim") for mode in found.not_measured]
+    shown = [
+        Text(mode + _ASKED[verdict], style=_MODE_STYLE[mode] if verdict is Verdict.HOLDS else "dim").append(
+            f" {note}" if note else ""
+        )
+        for mode, verdict, note in found.told()
+    ]
     return Text("\n").join(shown) if shown else Text("none", style="bold green")
 
 

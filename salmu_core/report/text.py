@@ -15,18 +15,20 @@ def number(value: float) -> str:
     return f"{value:.4f}" if 0 < abs(value) < 0.01 else f"{value:.3f}"
 
 
-def half(found: Interval, form: str = "") -> str:
+def half(found: Interval, form: str = "", short: bool = False) -> str:
     """The longer half of an interval, ``±0.021``; nothing where it is not known.
 
     Args:
         found: The interval.
-        form: How the value is written; by default as `number` does.
+        form: How it is written; by default with as many decimals as `number` gives the value.
+        short: Whether to leave out the zero before the point.
     """
     size = max(found.high - found.value, found.value - found.low)
     if not isfinite(size):
         return ""
     decimals = 4 if 0 < abs(found.value) < 0.01 else 3
-    return "±" + (format(size, form) if form else f"{size:.{decimals}f}")
+    shown = format(size, form or f".{decimals}f")
+    return "±" + (shown.removeprefix("0") if short else shown)
 
 
 def signed(value: float) -> str:

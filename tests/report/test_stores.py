@@ -28,7 +28,7 @@ def test_every_run_is_read_as_what_it_is(store):
 def test_there_is_something_to_be_seen(store):
     lines = store.read().comparison.lines
     assert {line.needs for line in lines} == {"forget", "forget + retain", "weights only"}
-    assert {line.front for line in lines} >= {"on", "off"}
+    assert {where for line in lines for where in line.fronts.values()} >= {"on", "off"}
     for mode in MODES:
         assert {line.diagnosis.verdicts[mode] for line in lines} >= {"holds", "clear"}, mode
     assert any(not line.diagnosis.modes("holds") for line in lines)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from salmu_core.cli import catalogue, hub, references, workshop
+from salmu_core.cli import catalogue, hub, references, showing, workshop
 from salmu_core.cli.options import MODEL, BenchmarkName, Json, Output, Precision, Threads, Worlds
 from salmu_core.cli.plugged import Plugged
 from salmu_core.errors import SalmuError
@@ -94,6 +94,14 @@ def run(
     config: Annotated[
         Path | None, typer.Option(help="A study file (TOML); options go over it.", show_default=False)
     ] = None,
+    tracker: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[,NAME...]",
+            help="Follow every run in an experiment tracker: tensorboard, wandb, mlflow, trackio; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
     output: Output = Path("runs"),
     redo: Annotated[bool, typer.Option("--redo", help="Make finished runs again.")] = False,
     mixed_precision: Precision = None,
@@ -126,6 +134,7 @@ def run(
         retain_share=retain_share,
         settings=settings or [],
         config=config,
+        trackers=tracker or [],
         output=output,
         redo=redo,
         mixed_precision=mixed_precision,
@@ -187,6 +196,11 @@ def doctor(
 
 
 for command in (
+    showing.report,
+    showing.leaderboard,
+    showing.diff,
+    showing.plot,
+    showing.certify,
     catalogue.plugins,
     catalogue.methods,
     catalogue.metrics,

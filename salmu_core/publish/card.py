@@ -17,7 +17,7 @@ from salmu_core.diagnosis import (
     Diagnosis,
     Verdict,
 )
-from salmu_core.publish.text import Markdown, fenced, plain
+from salmu_core.report.markdown import Markdown, fenced, plain
 from salmu_core.statistics import Interval
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from salmu_core.diagnosis import (
     Diagnosis,
     Verdict,
 )
-from salmu_core.publish.text import Markdown, plain
 from salmu_core.report import text
+from salmu_core.report.markdown import Markdown, plain
 from salmu_core.report.text import number
 from salmu_core.results import Row
 from salmu_core.statistics import Interval

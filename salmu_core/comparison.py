@@ -112,6 +112,7 @@ class Line:
         in_sample: Columns of utility that look at none but pairs it was trained on: they say less than the others.
         fronts: ``GenKnow``, ``holdouts`` -> where it stands to the front of the leak against this, among the lines of
             its budget; without those that are not measured for all of them.
+        all_kept: What is kept of the similarity of both holdout sets together, which its place among them is given for.
     """
 
     method: str
@@ -126,6 +127,7 @@ class Line:
     places: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     in_sample: frozenset[str] = frozenset()
     fronts: Mapping[str, Front] = field(default_factory=dict)
+    all_kept: Interval | None = None
 
     @property
     def needs(self) -> str:
@@ -165,6 +167,7 @@ class Line:
             "unlike_clean": found.unlike_clean,
             "knowledge_change": interval_json(found.knowledge) if found.knowledge else None,
             "holdout_retention": {name: interval_json(kept) for name, kept in found.retention.items()},
+            "all_kept": interval_json(self.all_kept) if self.all_kept else None,
             "failure_modes": dict(self.diagnosis.verdicts) or None,
             "only_unlike_clean": self.diagnosis.only_unlike_clean,
             "worse_than_never_seen": self.diagnosis.worse_than_never_seen,
@@ -360,12 +363,14 @@ def _placed(lines: Sequence[Line], budget: float, results: Results) -> list[Line
     """The lines of one budget, with the places they may have among each other."""
     mine = [line for line in lines if line.budget == budget]
     ranked: list[dict[str, tuple[int, int]]] = [{} for _ in mine]
+    kept: list[Interval | None] = [None for _ in mine]
     values, shown = {}, {}
     for aim, make in ((LEAK, reduction), (KNOWLEDGE, knowledge), (HOLDOUT_PLACE, all_kept)):
         found = [(n, study) for n, line in enumerate(mine) if (study := derived(line.rows, results, make))]
         better = shown_higher([study for _, study in found])
-        for (n, _), place in zip(found, places(better, len(found)), strict=True):
+        for (n, study), place in zip(found, places(better, len(found)), strict=True):
             ranked[n][aim] = place
+            kept[n] = study.interval() if aim == HOLDOUT_PLACE else None
         if len(found) == len(mine):  # what one line lacks, nobody can be held against
             values[aim], shown[aim] = [study.value for _, study in found], better
     fronts: list[dict[str, Front]] = [{} for _ in mine]
@@ -374,7 +379,8 @@ def _placed(lines: Sequence[Line], budget: float, results: Results) -> list[Line
         if values.keys() >= set(both):
             for n, where in enumerate(front([values[each] for each in both], [shown[each] for each in both])):
                 fronts[n][aim] = where
-    return [replace(line, places=p, fronts=f) for line, p, f in zip(mine, ranked, fronts, strict=True)]
+    told = zip(mine, ranked, fronts, kept, strict=True)
+    return [replace(line, places=p, fronts=f, all_kept=k) for line, p, f, k in told]
 
 
 def _order(line: Line) -> tuple[Any, ...]:

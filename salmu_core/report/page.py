@@ -183,7 +183,7 @@ def drawings(report: Report) -> dict[str, Any]:
     specs = {}
     for y, title, percent in (
         ("knowledge", "GenKnow: zero-shot accuracy", False),
-        ("kept", "Holdout kept: 100% is all, 0% as never seen", True),
+        ("kept", "Holdouts kept: 100% all, 0% as never seen", True),
     ):
         if marks := series.ends(every, corner, y, bar):
             specs[y] = charts.tradeoff(methods, y, title, percent, marks)

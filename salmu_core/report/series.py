@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Any
 
 from salmu_core.comparison import HOLDOUT_PLACE, Comparison, Line
-from salmu_core.diagnosis import HOLDOUTS, KNOWLEDGE, LEAK, MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION, Verdict
+from salmu_core.diagnosis import KNOWLEDGE, LEAK, MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION, Verdict
 from salmu_core.results import Row
 from salmu_core.statistics import Interval
 
@@ -48,8 +48,8 @@ def lines(found: Comparison) -> list[Drawn]:
         }
         if KNOWLEDGE in line.figures:
             row |= _ends("knowledge", line.figures[KNOWLEDGE].value)
-        if (least := line.least_kept(HOLDOUTS)) is not None:
-            row |= _ends("kept", least)
+        if line.all_kept is not None:
+            row |= _ends("kept", line.all_kept)
         drawn.append(row)
     return drawn
 

@@ -1,0 +1,232 @@
+"""Gathers what a results folder and its benchmark hold of one person. Needs no torch."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from salmu_core.associations import SEARCHES, Associations, Found, read_associations
+from salmu_core.benchmark import Benchmark
+from salmu_core.comparison import Column, Comparison, columns, compare
+from salmu_core.errors import BenchmarkError, StoreError, UsageError
+from salmu_core.layout import FORGET
+from salmu_core.people import People, Person, read_people
+from salmu_core.plugins import Zoo
+from salmu_core.records import MetricsRecord, RunRecord
+from salmu_core.results import Figures, Results, read_results
+from salmu_core.store import METRICS, ROWS, RUN, Store, read
+
+_AGAIN = "`salmu run` again: it scores what is missing"
+
+
+class OneRun(Store):
+    """A results folder of which only one run is looked at: the others' checkpoints need not be read."""
+
+    def __init__(self, root: Path, only: Path) -> None:
+        super().__init__(root)
+        self._only = only
+
+    def runs(self, benchmark: str) -> Iterator[Path]:
+        """The one run."""
+        yield self._only
+
+
+@dataclass(frozen=True)
+class Run:
+    """A valid run beside its two reference models.
+
+    Attributes:
+        folder: Where it lies.
+        world: The benchmark's name in paths.
+        store: The results folder.
+        results: This run alone, and the reference models.
+        record: Its record; its checkpoint has just been held against it.
+        shown: All figures with their targets.
+        comparison: The table of this run alone.
+    """
+
+    folder: Path
+    world: str
+    store: Store
+    results: Results
+    record: RunRecord
+    shown: tuple[Column, ...]
+    comparison: Comparison
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One metric's values of the person's rows.
+
+    Attributes:
+        split: The split they are in.
+        values: File name -> value.
+    """
+
+    split: str
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Model:
+    """What one of the three models knows of the person.
+
+    Attributes:
+        record: Its metrics.
+        associations: Cosines and ranks of everybody.
+        figures: Column -> its rows by person, of everybody.
+        rows: Figure -> this person's rows.
+        found: File name -> the captions that come first; empty where no list was kept.
+    """
+
+    record: MetricsRecord
+    associations: Associations
+    figures: Figures
+    rows: Mapping[str, Measured]
+    found: Mapping[str, list[Found]]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All there is to say about one person.
+
+    Attributes:
+        before: Compromised.
+        after: The run.
+        clean: Clean.
+    """
+
+    run: Run
+    benchmark: Benchmark
+    people: People
+    person: Person
+    before: Model
+    after: Model
+    clean: Model
+
+    @property
+    def models(self) -> tuple[Model, Model, Model]:
+        """Before, after, Clean."""
+        return self.before, self.after, self.clean
+
+
+def open_run(folder: Path, zoo: Zoo) -> Run:
+    """Read a run and its reference models, and refuse what can't be certified.
+
+    Args:
+        folder: The run's.
+        zoo: What is installed.
+
+    Raises:
+        UsageError: It is no run's folder, or the run is no result, or a model has no metrics.
+        StoreError: A file is damaged.
+    """
+    folder = folder.expanduser().resolve()
+    if not (folder / RUN).is_file():
+        raise UsageError(f"{folder} is no run folder: it has no {RUN}. They are runs/BENCHMARK/METHOD/CONFIG/b5-s0.")
+    if len(folder.parents) < 4:
+        raise UsageError(f"{folder} does not lie where runs do: runs/BENCHMARK/METHOD/CONFIG/b5-s0.")
+    world, store = folder.parents[2].name, OneRun(folder.parents[3], folder)
+    results = read_results(store, [world])
+    (row,) = results.rows
+    if row.status == "damaged":
+        raise StoreError(f"{folder} can't be certified: {row.reason}")
+    if row.status != "valid" or row.record is None:
+        raise UsageError(f"{folder} can't be certified: it is {row.status}: {row.reason}.")
+    if row.record.benchmark.name != world or row.record.method != row.method:
+        raise UsageError(f"{folder} is not where its {RUN} says: {row.record.benchmark.name}/{row.record.method}.")
+    for role, model in results.references[world].items():
+        if model.problem:
+            raise StoreError(f"{folder} can't be certified: {model.problem}")
+        if not model.data_hash:
+            raise UsageError(
+                f"{role.capitalize()} of {world} is not scored, and nothing can be held against it: {_AGAIN}."
+            )
+    shown = tuple(columns(zoo.metrics))
+    return Run(folder, world, store, results, row.record, shown, compare(results, shown))
+
+
+def gather(run: Run, benchmark: Benchmark, identity: str) -> Evidence:
+    """Read what the three models know of one person.
+
+    Args:
+        run: The run.
+        benchmark: The data it was made and scored on.
+        identity: Whom.
+
+    Raises:
+        BenchmarkError: The data are others, or don't tell what an association is about.
+        UnknownNameError: Nobody is called so.
+        UsageError: What a certificate needs was not measured.
+    """
+    if benchmark.data_hash != run.record.benchmark.data_hash:
+        raise BenchmarkError(
+            f"{run.folder} was made on other data than {benchmark.folder} holds now: give the folder with those data "
+            "as --benchmark PATH, or `salmu run` again, into another --output"
+        )
+    people = read_people(benchmark)
+    person = people.find(identity)
+    untold = [association.file_name for association in person.associations if not association.field]
+    if untold:
+        raise BenchmarkError(
+            f"{benchmark.data} does not tell which attribute {untold[0]} is about (data_field in its captions' "
+            "metadata): intervals are over attributes, so a certificate needs them"
+        )
+    folders = [run.store.reference(run.world, "compromised"), run.folder, run.store.reference(run.world, "clean")]
+    references = run.results.references[run.world]
+    figures = [references["compromised"].figures, run.results.rows[0].figures, references["clean"].figures]
+    models = [_model(run.store, *each, person) for each in zip(folders, figures, strict=True)]
+    _comparable(run.folder, *(model.record for model in models))
+    found = Evidence(run, benchmark, people, person, *models)
+    _complete(found)
+    return found
+
+
+def _model(store: Store, folder: Path, figures: Figures, person: Person) -> Model:
+    record = read(folder / METRICS, MetricsRecord)
+    assert record is not None  # `open_run` has read it
+    associations = read_associations(store, folder, record)
+    names = {association.file_name for association in person.associations}
+    return Model(record, associations, figures, _rows(folder, record, person), associations.found(names))
+
+
+def _rows(folder: Path, record: MetricsRecord, person: Person) -> dict[str, Measured]:
+    import pyarrow.parquet as pq
+
+    if not record.rows_hash:
+        return {}
+    wanted = ["column", "split", "file_name", "value"]
+    table = pq.read_table(folder / ROWS, columns=wanted, filters=[("identity_id", "=", person.identity_id)])
+    splits: dict[str, str] = {}
+    values: dict[str, dict[str, float]] = defaultdict(dict)
+    for line in table.to_pylist():
+        splits[line["column"]] = line["split"]
+        values[line["column"]][line["file_name"]] = line["value"]
+    return {name: Measured(splits[name], values[name]) for name in splits if name in record.values}
+
+
+def _comparable(folder: Path, before: MetricsRecord, after: MetricsRecord, clean: MetricsRecord) -> None:
+    """What other code computed is not the same figure."""
+    for name, entry in after.metrics.items():
+        for role, other in (("Compromised", before), ("Clean", clean)):
+            if name in other.metrics and other.metrics[name].code_hash != entry.code_hash:
+                raise UsageError(f"{name} of {folder} and of {role} were computed by different code: {_AGAIN}.")
+
+
+def _complete(found: Evidence) -> None:
+    """A certificate without ranks of what was to be forgotten, or without any figure, would show nothing."""
+    for name, model in zip(("Compromised", str(found.run.folder), "Clean"), found.models, strict=True):
+        for split in sorted({association.split for association in found.person.associations}):
+            metric = SEARCHES[split]
+            entry = model.record.metrics.get(metric)
+            ranked = split in model.associations.ranks and split in model.associations.galleries
+            if entry is not None and entry.values and not ranked:
+                raise UsageError(f"{name} was scored when {metric} did not keep ranks yet: {_AGAIN}.")
+            if ranked or (split != FORGET and split in model.associations.cosines):
+                continue
+            why = "is not among its metrics" if entry is None else f"has no value: {entry.error or entry.not_measured}"
+            raise UsageError(
+                f"{metric} of {name} {why}. Without it nothing can be said of {found.person.name}: {_AGAIN}."
+            )

@@ -1,0 +1,163 @@
+"""Made-up stores for certificates: what became of whom is decided, and written as scoring writes it."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from types import SimpleNamespace
+
+import numpy as np
+
+from salmu_core.evaluate import Tables, compute_one, write_metrics
+from salmu_core.hashing import hash_file
+from salmu_core.plugins import Declared
+from salmu_core.records import (
+    BenchmarkRef,
+    Ledger,
+    MetricResult,
+    MetricsRecord,
+    PerRow,
+    PluginRef,
+    Retrieved,
+    RunRecord,
+)
+from salmu_core.store import write_record
+
+GALLERY = 2001
+LEAKS, GONE, ONE, OTHERS, TRACE, UNKNOWN, HALFWAY, LUCKY, BETWEEN, NAMED = (f"{n:08d}" for n in range(1, 11))
+HALF, KEPT, ERASED, PARTLY = "00000020", "00000060", "00000061", "00000062"
+HOSTILE = "<script>alert(1)</script>"
+#: Who -> ranks and cosines of their four captions before, where it matters.
+BEFORE = {UNKNOWN: ([900, 900, 900, 900], 0.0)} | dict.fromkeys([LEAKS, KEPT, ERASED, PARTLY], ([1, 3, 1, 3], 0.6))
+#: In Clean.
+CLEAN = {LUCKY: ([1, 900, 900, 900], 0.0), BETWEEN: ([1500, 1500, 1500, 1500], 0.0)}
+#: And after; all others are as in Clean.
+AFTER = CLEAN | {
+    BETWEEN: ([700, 700, 700, 700], 0.0),
+    LEAKS: ([1, 3, 1, 3], 0.6),
+    HALFWAY: ([150, 1900, 1900, 1900], 0.0),
+    KEPT: ([1, 3, 1, 3], 0.6),
+    PARTLY: ([8, 8, 8, 8], 0.3),
+}
+COSINE = {"forget": "AssocStr", "holdout_association": "IntraIdSim", "holdout_identity": "InterIdSim"}
+SEARCH = {"forget": "RetFail", "holdout_association": "IntraIdRet", "holdout_identity": "InterIdRet"}
+
+
+def change(path, entry, **fields):
+    content = json.loads(path.read_text())
+    content[entry] |= fields
+    path.write_text(json.dumps(content))
+
+
+def knows(role, split, files, people):
+    """Rank and cosine of each row of a split in one of three models."""
+    rng = np.random.default_rng([len(split), role == "compromised"])
+    n, low = len(files), role != "compromised"
+    ranks = rng.integers(*((300, GALLERY) if low else (1, 8)), n).astype(float)
+    cosines = rng.normal(0.0 if low else 0.6, 0.02, n)
+    for i, (file, who) in enumerate(zip(files, people, strict=True)):
+        told = {"compromised": BEFORE, "run": AFTER, "clean": CLEAN}[role]
+        if who in told:
+            ranks[i], cosines[i] = told[who][0][int(file[9:12])], told[who][1]
+        if role == "run" and who == ONE and file[9:12] == "001":
+            ranks[i] = 1
+    return ranks, cosines
+
+
+def measure(data, role, general=1.0, searched=True):
+    """Metric -> what it returns of one model."""
+    results = {}
+    for split, cosine in COSINE.items():
+        files, people = data.names(split)
+        ranks, cosines = knows(role, split, files, people)
+        results[cosine] = MetricResult(float(cosines.mean()), PerRow(split, {cosine: cosines}))
+        name, reciprocal, first = SEARCH[split], 1 / ranks, (ranks == 1).astype(float)
+        columns = {f"{name}_MRR": reciprocal, f"{name}_R@1": first} if split == "forget" else {name: reciprocal}
+        value = {"MRR": reciprocal.mean(), "R@1": first.mean()} if split == "forget" else reciprocal.mean()
+        captions, listed = [*data.base[split].captions, "a picture of nothing"], np.full((len(files), 2), len(files))
+        if role == "run" and split == "forget":
+            for i in (i for i, who in enumerate(people) if who == OTHERS):
+                listed[i, 0] = next(j for j, who in enumerate(people) if who == OTHERS and j != i)
+            for i in (i for i, who in enumerate(people) if who == LEAKS):
+                listed[i, 0] = i  # its own caption is no other one
+        seen = Retrieved(split, captions, listed, np.zeros(listed.shape)) if searched else None
+        results[name] = MetricResult(value, PerRow(split, {**columns, "rank": ranks}), {"gallery": GALLERY}, seen)
+    files, people = data.names("forget")
+    core = np.random.default_rng(5).normal(0.5 if role == "compromised" else 0.0, 0.02, len(files))
+    core[[role == "run" and who == TRACE for who in people]] = 0.4
+    results["CoreAssoc"] = MetricResult(float(core.mean()), PerRow("forget", {"CoreAssoc": core}))
+    who = data.names("forget_identity")[1]
+    named = np.array([float(role == "compromised" or (role == "run" and each == NAMED)) for each in who])
+    details = {"classes": 20, "prompt": "a photo of {name}"}
+    results["IdZSC"] = MetricResult(float(named.mean()), PerRow("forget_identity", {"IdZSC": named}), details)
+    told = np.full(len(data.names("zeroshot")[0]), general)
+    results["GenKnow"] = MetricResult(general, PerRow("zeroshot", {"GenKnow": told}))
+    return results
+
+
+def score(folder, zoo, data, benchmark, results, checkpoint):
+    """Write a model's metrics as scoring does."""
+    entries, tables = {}, []
+    for name, result in results.items():
+        declared = zoo.metrics[name]
+        spec = declared.spec.model_copy(update={"compute": lambda ctx, result=result: result})
+        made = Declared(spec, declared.distribution, declared.version, declared.module)
+        entries[name], table = compute_one(made, SimpleNamespace(data=data))
+        assert not entries[name].error, entries[name].error
+        tables.append(table)
+    record = MetricsRecord(
+        benchmark=benchmark.name,
+        data_hash=benchmark.data_hash,
+        zeroshot_hash=benchmark.zeroshot_hash,
+        checkpoint_hash=checkpoint,
+        metrics=entries,
+        images_encoded=0,
+        captions_encoded=0,
+        seconds=0.0,
+    )
+    write_metrics(folder, record, Tables.joined(tables))
+
+
+def write_run(folder, benchmark, **fields):
+    """Write a run's checkpoint and record."""
+    folder.mkdir(parents=True)
+    (folder / "open_clip_model.safetensors").write_bytes(b"weights")
+    start = benchmark.model_hash("compromised")
+    record = RunRecord(
+        status="valid",
+        benchmark=BenchmarkRef(name=benchmark.name, data_hash=benchmark.data_hash, start_model_hash=start),
+        method=folder.parts[-3],
+        plugin=PluginRef(distribution="salmu-made-up", version="1", code_hash="c0de"),
+        config={"note": HOSTILE},
+        config_hash="abc",
+        budget=5,
+        seed=0,
+        ledger=Ledger(forget_samples=1),
+        checkpoint_hash=hash_file(folder / "open_clip_model.safetensors"),
+        environment={"python": "3"},
+        command=f"salmu run x --set 'x.note={HOSTILE}'",
+        started="2026-01-01T00:00:00+00:00",
+    )
+    write_record(folder / "run.json", record.model_copy(update=fields))
+    return record.checkpoint_hash
+
+
+class Page(HTMLParser):
+    """What a browser would make of a page: tags with attributes, and rows of tables as text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.rows, self.text = [], [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th") and self.rows:
+            self.rows[-1].append("")
+
+    def handle_data(self, data):
+        self.text += data
+        if self.rows and self.rows[-1]:
+            self.rows[-1][-1] += data

@@ -35,7 +35,7 @@ from salmu_core.diagnosis import (
 from salmu_core.hashing import hash_json
 from salmu_core.layout import FORGET
 from salmu_core.plugins import Declared
-from salmu_core.publish.card import verdict
+from salmu_core.report.text import verdict
 from salmu_core.specs import MetricSpec
 from salmu_core.statistics import Clusters, Interval
 

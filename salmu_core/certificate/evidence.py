@@ -3,57 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from salmu_core.associations import SEARCHES, Associations, Found, read_associations
 from salmu_core.benchmark import Benchmark
-from salmu_core.comparison import Column, Comparison, columns, compare
 from salmu_core.errors import BenchmarkError, StoreError, UsageError
 from salmu_core.layout import FORGET
+from salmu_core.onerun import OneRun, read_one_run
 from salmu_core.people import People, Person, read_people
 from salmu_core.plugins import Zoo
-from salmu_core.records import MetricsRecord, RunRecord
-from salmu_core.results import Figures, Results, read_results
-from salmu_core.store import METRICS, ROWS, RUN, Store, read
+from salmu_core.records import MetricsRecord
+from salmu_core.results import Figures
+from salmu_core.store import METRICS, ROWS, Store, read
 
 _AGAIN = "`salmu run` again: it scores what is missing"
-
-
-class OneRun(Store):
-    """A results folder of which only one run is looked at: the others' checkpoints need not be read."""
-
-    def __init__(self, root: Path, only: Path) -> None:
-        super().__init__(root)
-        self._only = only
-
-    def runs(self, benchmark: str) -> Iterator[Path]:
-        """The one run."""
-        yield self._only
-
-
-@dataclass(frozen=True)
-class Run:
-    """A valid run beside its two reference models.
-
-    Attributes:
-        folder: Where it lies.
-        world: The benchmark's name in paths.
-        store: The results folder.
-        results: This run alone, and the reference models.
-        record: Its record; its checkpoint has just been held against it.
-        shown: All figures with their targets.
-        comparison: The table of this run alone.
-    """
-
-    folder: Path
-    world: str
-    store: Store
-    results: Results
-    record: RunRecord
-    shown: tuple[Column, ...]
-    comparison: Comparison
 
 
 @dataclass(frozen=True)
@@ -98,7 +63,7 @@ class Evidence:
         clean: Clean.
     """
 
-    run: Run
+    run: OneRun
     benchmark: Benchmark
     people: People
     person: Person
@@ -112,7 +77,7 @@ class Evidence:
         return self.before, self.after, self.clean
 
 
-def open_run(folder: Path, zoo: Zoo) -> Run:
+def open_run(folder: Path, zoo: Zoo) -> OneRun:
     """Read a run and its reference models, and refuse what can't be certified.
 
     Args:
@@ -123,32 +88,18 @@ def open_run(folder: Path, zoo: Zoo) -> Run:
         UsageError: It is no run's folder, or the run is no result, or a model has no metrics.
         StoreError: A file is damaged.
     """
-    folder = folder.expanduser().resolve()
-    if not (folder / RUN).is_file():
-        raise UsageError(f"{folder} is no run folder: it has no {RUN}. They are runs/BENCHMARK/METHOD/CONFIG/b5-s0.")
-    if len(folder.parents) < 4:
-        raise UsageError(f"{folder} does not lie where runs do: runs/BENCHMARK/METHOD/CONFIG/b5-s0.")
-    world, store = folder.parents[2].name, OneRun(folder.parents[3], folder)
-    results = read_results(store, [world])
-    (row,) = results.rows
-    if row.status == "damaged":
-        raise StoreError(f"{folder} can't be certified: {row.reason}")
-    if row.status != "valid" or row.record is None:
-        raise UsageError(f"{folder} can't be certified: it is {row.status}: {row.reason}.")
-    if row.record.benchmark.name != world or row.record.method != row.method:
-        raise UsageError(f"{folder} is not where its {RUN} says: {row.record.benchmark.name}/{row.record.method}.")
-    for role, model in results.references[world].items():
+    run = read_one_run(folder, zoo, "certified")
+    for role, model in run.results.references[run.world].items():
         if model.problem:
-            raise StoreError(f"{folder} can't be certified: {model.problem}")
+            raise StoreError(f"{run.folder} can't be certified: {model.problem}")
         if not model.data_hash:
             raise UsageError(
-                f"{role.capitalize()} of {world} is not scored, and nothing can be held against it: {_AGAIN}."
+                f"{role.capitalize()} of {run.world} is not scored, and nothing can be held against it: {_AGAIN}."
             )
-    shown = tuple(columns(zoo.metrics))
-    return Run(folder, world, store, results, row.record, shown, compare(results, shown))
+    return run
 
 
-def gather(run: Run, benchmark: Benchmark, identity: str) -> Evidence:
+def gather(run: OneRun, benchmark: Benchmark, identity: str) -> Evidence:
     """Read what the three models know of one person.
 
     Args:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from rich.text import Text
 
-from salmu_core.certificate import Run, build, gather, open_run, portraits, targets, write
+from salmu_core.certificate import build, gather, open_run, portraits, targets, write
 from salmu_core.certificate.wording import PARTS
 from salmu_core.cli.output import console
 from salmu_core.cli.reading import Reading
 from salmu_core.errors import UsageError
+from salmu_core.onerun import OneRun
 from salmu_core.plugins import Zoo, discover
 
 
@@ -46,7 +47,7 @@ def write_certificate(run: Path, identity: str, out: Path | None, benchmark: str
     console().print(Text("\n".join(lines)), soft_wrap=True)
 
 
-def _reading(run: Run, zoo: Zoo, benchmark: str | None) -> Reading:
+def _reading(run: OneRun, zoo: Zoo, benchmark: str | None) -> Reading:
     """The run's results, with the folder its data lie in where one is named."""
     folder = None
     if benchmark is not None and benchmark not in (run.world, run.world.partition("@")[0]):

@@ -18,6 +18,7 @@ from salmu_core.diagnosis import (
     Verdict,
 )
 from salmu_core.report.markdown import Markdown, fenced, plain
+from salmu_core.report.text import verdict
 from salmu_core.statistics import Interval
 
 if TYPE_CHECKING:
@@ -73,26 +74,6 @@ def render(sound: Sound, title: str, licence: str | None, repository: str) -> st
         paper=Markdown(PAPER),
     )
     return f"---\n{_front_matter(sound, title, licence)}\n---\n\n{text.strip()}\n"
-
-
-def verdict(found: Diagnosis) -> str:
-    """The verdict as the table has it, in words."""
-    if not found.judged:
-        return "not judged: a figure or a reference model is missing"
-    shown = [_shown(mode, found) for mode in found.modes(Verdict.HOLDS)]
-    unsure = [f"perhaps {mode}" for mode in found.modes(Verdict.OPEN)]
-    absent = [f"{mode} not measured" for mode in found.not_measured]
-    return ", ".join(
-        [*(shown + unsure or ["no failure mode is shown" if absent else "none of the three failure modes"]), *absent]
-    )
-
-
-def _shown(mode: str, found: Diagnosis) -> str:
-    if mode == INEFFECTIVE and found.only_unlike_clean:
-        return f"{mode} (what is left of the leak is unlike Clean's)"
-    if mode == OVER_GENERALISED and found.worse_than_never_seen:
-        return f"{mode} (some holdouts lie below a model that never saw them)"
-    return mode
 
 
 def _modes(found: Diagnosis) -> list[tuple[str, str, str, str]]:

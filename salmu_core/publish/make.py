@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from salmu_core.comparison import Column, Comparison, Line, columns, compare
 from salmu_core.errors import StoreError, UsageError
 from salmu_core.hashing import hash_file
 from salmu_core.modelname import CANARY, CONFIG
+from salmu_core.onerun import OneRun, read_one_run
 from salmu_core.plugins import Zoo
 from salmu_core.publish.card import render
-from salmu_core.records import RunRecord
-from salmu_core.results import read_results
-from salmu_core.store import METRICS, RUN, WEIGHTS, Store, new_folder
+from salmu_core.store import METRICS, RUN, WEIGHTS, new_folder
 
 CARD = "README.md"
 #: Files of a tokenizer of Hugging Face, which a checkpoint has beside its weights if it needs them.
@@ -47,29 +44,14 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Sound:
-    """A run that may be published, and what is known of it.
+class Sound(OneRun):
+    """A run that may be published.
 
     Attributes:
-        folder: Where it lies.
-        world: The benchmark's name in paths.
-        record: Its record.
-        comparison: A table of this run alone, beside both reference models.
-        shown: The figures with their targets.
         notice: The sentence the benchmark wants above its tables.
     """
 
-    folder: Path
-    world: str
-    record: RunRecord
-    comparison: Comparison
-    shown: tuple[Column, ...]
     notice: str
-
-    @property
-    def line(self) -> Line:
-        """The run's line of the table."""
-        return self.comparison.lines[0]
 
 
 @dataclass(frozen=True)
@@ -89,18 +71,6 @@ class Published:
     new: bool = True
 
 
-class _One(Store):
-    """A results folder of which only one run is looked at: the others' checkpoints need not be read."""
-
-    def __init__(self, root: Path, only: Path) -> None:
-        super().__init__(root)
-        self._only = only
-
-    def runs(self, benchmark: str) -> Iterator[Path]:
-        """The one run."""
-        yield self._only
-
-
 def read_run(folder: Path, zoo: Zoo, notice: str = "") -> Sound:
     """Read a run, and refuse one that is no result.
 
@@ -108,22 +78,7 @@ def read_run(folder: Path, zoo: Zoo, notice: str = "") -> Sound:
         UsageError: The folder is no run's, or the run is invalid, of other data than its references, or not scored.
         StoreError: It is damaged.
     """
-    folder = folder.expanduser().resolve()
-    if not (folder / RUN).is_file():
-        raise UsageError(f"{folder} is no run folder: it has no {RUN}. They are runs/BENCHMARK/METHOD/CONFIG/b5-s0.")
-    if len(folder.parents) < 4:
-        raise UsageError(f"{folder} does not lie where runs do: runs/BENCHMARK/METHOD/CONFIG/b5-s0.")
-    world, root = folder.parents[2].name, folder.parents[3]
-    shown = tuple(columns(zoo.metrics))
-    found = read_results(_One(root, folder), [world])
-    (row,) = found.rows
-    if row.status == "damaged":
-        raise StoreError(f"{folder} can't be published: {row.reason}")
-    if row.status != "valid" or row.record is None:
-        raise UsageError(f"{folder} can't be published: it is {row.status}: {row.reason}.")
-    if row.record.benchmark.name != world or row.record.method != row.method:
-        raise UsageError(f"{folder} is not where its {RUN} says: {row.record.benchmark.name}/{row.record.method}.")
-    return Sound(folder, world, row.record, compare(found, shown), shown, notice)
+    return Sound(**vars(read_one_run(folder, zoo, "published")), notice=notice)
 
 
 def make_folder(sound: Sound, wanted: Wanted) -> Published:

@@ -6,8 +6,15 @@ from collections.abc import Callable
 from math import isfinite
 from typing import Any
 
+from salmu_core.diagnosis import Diagnosis, Verdict
 from salmu_core.records import Ledger
 from salmu_core.statistics import Interval
+
+#: Notes of `Diagnosis.told` in words.
+_NOTES = {
+    "≠Clean": "what is left of the leak is unlike Clean's",
+    "<0": "some holdouts lie below a model that never saw them",
+}
 
 
 def number(value: float) -> str:
@@ -57,6 +64,17 @@ def size(bytes_: int) -> str:
 def drawn(ledger: Ledger) -> str:
     """Pairs a run saw."""
     return f"{ledger.forget_samples:,} + {ledger.retain_samples:,}"
+
+
+def verdict(found: Diagnosis) -> str:
+    """A verdict in words, as in a sentence."""
+    if not found.judged:
+        return "not judged: a figure or a reference model is missing"
+    said = [f"{mode} ({_NOTES[note]})" if note else mode for mode, told, note in found.told() if told is Verdict.HOLDS]
+    said += [f"perhaps {mode}" for mode in found.modes(Verdict.OPEN)]
+    absent = [f"{mode} not measured" for mode in found.not_measured]
+    nothing = "no failure mode is shown" if absent else "none of the three failure modes"
+    return ", ".join([*(said or [nothing]), *absent])
 
 
 FILTERS: dict[str, Callable[..., Any]] = {

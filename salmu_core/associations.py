@@ -78,11 +78,12 @@ class Associations:
 
         if not self.searched or not file_names:
             return {}
-        columns = ["file_name", "place", "caption", "cosine"]
+        columns = ["metric", "split", "file_name", "place", "caption", "cosine"]
         table = pq.read_table(self.folder / RETRIEVED, columns=columns, filters=pc.field("file_name").isin(file_names))
         lists: dict[str, list[Found]] = defaultdict(list)
         for line in table.sort_by([("file_name", "ascending"), ("place", "ascending")]).to_pylist():
-            lists[line["file_name"]].append(Found(line["caption"], line["cosine"]))
+            if SEARCHES.get(line["split"]) == line["metric"]:  # other metrics may look for captions, too
+                lists[line["file_name"]].append(Found(line["caption"], line["cosine"]))
         return dict(lists)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from salmu_core.diagnosis import KNOWLEDGE, LEAK, Diagnosis, Verdict, diagnose
+from salmu_core.diagnosis import HOLDOUTS, KNOWLEDGE, LEAK, Diagnosis, Verdict, diagnose
 from salmu_core.evidence import all_kept, derived, evidence, knowledge, reduction
 from salmu_core.front import Front, front
 from salmu_core.plugins import Declared
@@ -238,18 +238,21 @@ def interval_json(found: Interval) -> dict[str, float | None]:
     return {"value": found.value, "low": low, "high": high}
 
 
-def compare(results: Results, shown: Sequence[Column]) -> Comparison:
+def compare(
+    results: Results, shown: Sequence[Column], told_apart: Mapping[tuple[str, str], str] | None = None
+) -> Comparison:
     """Gather runs into lines and judge them.
 
     Args:
         results: The runs.
         shown: Columns with their targets; a figure that is none of them has no target.
+        told_apart: How lines are called, where these runs are some of others; by default as `labels` has it.
     """
     groups: dict[tuple[str, str, float], list[Row]] = defaultdict(list)
     for row in results.rows:
         if row.status == "valid" and row.record:
             groups[row.method, row.record.variant, row.record.budget].append(row)
-    told_apart = labels(results.rows)
+    told_apart = labels(results.rows) if told_apart is None else told_apart
     references = {role: _reference_studies(results, role) for role in ("clean", "compromised")}
     margins = {role: _margins(studies) for role, studies in references.items()}
     gaps = {key: _gaps(rows, results, shown) for key, rows in groups.items()}
@@ -366,7 +369,13 @@ def _placed(lines: Sequence[Line], budget: float, results: Results) -> list[Line
     kept: list[Interval | None] = [None for _ in mine]
     values, shown = {}, {}
     for aim, make in ((LEAK, reduction), (KNOWLEDGE, knowledge), (HOLDOUT_PLACE, all_kept)):
-        found = [(n, study) for n, line in enumerate(mine) if (study := derived(line.rows, results, make))]
+        found = [
+            (n, study)
+            for n, line in enumerate(mine)
+            # Where Compromised knows no more of the holdouts than Clean, there is nothing that could be kept.
+            if (aim != HOLDOUT_PLACE or set(HOLDOUTS) <= line.diagnosis.evidence.retention.keys())
+            and (study := derived(line.rows, results, make))
+        ]
         better = shown_higher([study for _, study in found])
         for (n, study), place in zip(found, places(better, len(found)), strict=True):
             ranked[n][aim] = place

@@ -190,6 +190,8 @@ def _rows(spec: MetricSpec, result: MetricResult, values: Mapping[str, float], d
                 f"metric {spec.name} returned {len(column_values)} values of {column} for {len(index)} rows of "
                 f"{per_row.split}"
             )
+        if not np.isfinite(np.asarray(column_values, dtype=float)).all():
+            raise MetricError(f"metric {spec.name} returned rows of {column} that are NaN or infinite")
         if column in values and not math.isclose(float(np.mean(column_values)), values[column], abs_tol=1e-9):
             raise MetricError(f"metric {spec.name}: {column} is not the mean of its rows")
         n = len(index)
@@ -222,6 +224,8 @@ def _retrieved(spec: MetricSpec, result: MetricResult, data: EvaluationData) -> 
             f"metric {spec.name} returned retrieved captions {list(found.shape)} with cosines {list(cosines.shape)} "
             f"for {len(names)} rows of {retrieved.split}"
         )
+    if not np.isfinite(cosines[found >= 0]).all():
+        raise MetricError(f"metric {spec.name} returned retrieved captions whose cosines are NaN or infinite")
     if found.size and not -1 <= found.min() <= found.max() < len(retrieved.captions):
         raise MetricError(f"metric {spec.name} returned numbers of captions that are not among those it returned")
     row, place = np.nonzero(found >= 0)

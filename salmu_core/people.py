@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import warnings
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,10 +13,12 @@ from typing import Any
 
 from salmu_core.benchmark import Benchmark
 from salmu_core.dataset import read_json
-from salmu_core.errors import UnknownNameError
+from salmu_core.errors import BenchmarkError, UnknownNameError
 from salmu_core.layout import CAPTIONS_METADATA, FORGET, HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY, IDENTITIES
 from salmu_core.rows import Rows, read_rows
 
+#: Of an image that is still decoded: a few bytes can stand for gigabytes.
+MOST_PIXELS = 40_000_000
 PRIVATE = (FORGET, HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY)
 
 
@@ -109,6 +112,10 @@ def read_people(benchmark: Benchmark) -> People:
     """
     rows = {split: read_rows(benchmark.data, split, benchmark.hashes) for split in PRIVATE}
     told, known = read_json(benchmark.data, CAPTIONS_METADATA), read_json(benchmark.data, IDENTITIES)
+    for file, entries in ((CAPTIONS_METADATA, told), (IDENTITIES, known)):
+        for name, entry in entries.items():
+            if not isinstance(entry, dict):
+                raise BenchmarkError(f"{benchmark.data / file}: the entry of {name!r} is no object")
     fields = {name: str(entry["data_field"]) for name, entry in told.items() if "data_field" in entry}
     owned: dict[str, list[Association]] = defaultdict(list)
     for split, those in rows.items():
@@ -136,12 +143,17 @@ def thumbnail(encoded: bytes, pixels: int) -> str | None:
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(io.BytesIO(encoded)) as image:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(encoded))
+        with image:
+            if image.width * image.height > MOST_PIXELS:
+                return None
             image.draft("RGB", (2 * pixels, 2 * pixels))
             small = ImageOps.exif_transpose(image).convert("RGB")
         small.thumbnail((pixels, pixels))
         written = io.BytesIO()
         small.save(written, "WEBP", quality=72, method=6)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # whatever Pillow's decoders may raise
+    except Exception:  # a foreign file: Pillow's decoders raise whatever they like
         return None
     return f"data:image/webp;base64,{base64.b64encode(written.getvalue()).decode()}"

@@ -154,7 +154,7 @@ class Clusters:
         return Clusters(self.names, sums, self.counts)
 
 
-@lru_cache(maxsize=32)  # all runs on a benchmark have the same rows
+@lru_cache(maxsize=128)  # all runs on a benchmark have the same rows
 def _grouping(people: tuple[str | None, ...]) -> tuple[tuple[str, ...], NDArray[np.intp], Floats]:
     """Name and size of each cluster, and for each row the number of its cluster."""
     keys = [f"row {i % NOBODY:04d}" if person is None else f"person {person}" for i, person in enumerate(people)]

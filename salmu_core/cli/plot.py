@@ -23,12 +23,17 @@ def write_plots(runs: Path, out: Path, form: str, benchmark: str | None, worlds:
     forms = [name.strip().lower() for name in form.split(",")]
     if unknown := [name for name in forms if name not in FORMATS]:
         raise UsageError(f"--format {unknown[0]}: pictures are written as {' or '.join(FORMATS)}.")
-    with reporter(0, to_stderr=True) as telling:
+    with reporter(0, to_stderr=True, what="pictures") as telling:
         report = compose(runs, benchmark, worlds, 0, [], telling)
         made = [*figures(report)]
+        taken: set[str] = set()
         for number, (name, spec) in enumerate(made):
-            telling.building(f"drawing {name}", number / len(made))
+            telling.building("drawing", number / len(made))
+            called = file_name(name)
+            while called in taken:
+                called += "-"
+            taken.add(called)
             for each in dict.fromkeys(forms):
-                with replacing(out / f"{file_name(name)}.{each}") as path:
+                with replacing(out / f"{called}.{each}") as path:
                     path.write_bytes(draw(spec, each))
     console().print(Text(f"{out}: {len(made)} pictures as {', '.join(dict.fromkeys(forms))}"))

@@ -19,12 +19,13 @@ from salmu_core.progress import Reporter, Silent
 
 
 @contextmanager
-def reporter(index: int, to_stderr: bool) -> Iterator[Reporter]:
+def reporter(index: int, to_stderr: bool, what: str = "benchmark") -> Iterator[Reporter]:
     """A reporter for where the output goes: bars on a terminal, plain lines elsewhere.
 
     Args:
         index: Which of several processes this is; only the first shows anything itself.
         to_stderr: Keep standard output free for JSON.
+        what: Is being built, where something is.
     """
     console = Console(stderr=to_stderr, highlight=False)
     if index:
@@ -43,16 +44,17 @@ def reporter(index: int, to_stderr: bool) -> Iterator[Reporter]:
             transient=True,
         )
         with progress:
-            yield Bars(progress)
+            yield Bars(progress, what)
     else:
-        yield Lines(sys.stderr if to_stderr else sys.stdout)
+        yield Lines(sys.stderr if to_stderr else sys.stdout, what)
 
 
 class Bars:
     """An overall bar over the pieces of work, and one inside the current piece."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, what: str = "benchmark") -> None:
         self._progress = progress
+        self._what = what
         self._overall: TaskID | None = None
         self._inner: TaskID | None = None
         self._begun = 0.0
@@ -60,7 +62,7 @@ class Bars:
     def building(self, stage: str, fraction: float) -> None:
         if self._inner is None:
             self._inner = self._progress.add_task("", total=1.0, count="", note="")
-        self._progress.update(self._inner, description=f"[bold]benchmark[/] {escape(stage)}", completed=fraction)
+        self._progress.update(self._inner, description=f"[bold]{self._what}[/] {escape(stage)}", completed=fraction)
 
     def plan(self, total: int) -> None:
         self._drop_inner()
@@ -108,8 +110,9 @@ class Lines:
 
     EVERY = 10.0
 
-    def __init__(self, stream) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, stream, what: str = "benchmark") -> None:  # type: ignore[no-untyped-def]
         self._stream = stream
+        self._what = what
         self._label = ""
         self._total = self._ended = 0
         self._last = 0.0
@@ -118,7 +121,7 @@ class Lines:
     def building(self, stage: str, fraction: float) -> None:
         if stage != self._stage or time.monotonic() - self._last > self.EVERY:
             self._stage = stage
-            self._print(f"benchmark: {stage} ({fraction:.0%})")
+            self._print(f"{self._what}: {stage} ({fraction:.0%})")
 
     def plan(self, total: int) -> None:
         self._total = total

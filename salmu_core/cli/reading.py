@@ -13,7 +13,7 @@ from salmu_core.errors import BenchmarkError, SalmuError, UsageError
 from salmu_core.outstanding import made_by_other_code
 from salmu_core.plan import parse_numbers
 from salmu_core.plugins import Zoo, discover
-from salmu_core.results import Results, by_number, read_results
+from salmu_core.results import Results, Row, by_number, read_results
 from salmu_core.store import Store
 
 
@@ -65,12 +65,19 @@ class Reading:
         """
         benchmark = here(world, self.zoo, self.folder)
         scored = {role: model.data_hash for role, model in self.results.references[world].items() if model.data_hash}
+        scored |= {
+            str(r.folder): r.record.benchmark.data_hash for r in self.results.rows if _valid(r, world) and r.record
+        }
         if any(found != benchmark.data_hash for found in scored.values()):
             raise BenchmarkError(
                 f"the results of {world} are of other data than {benchmark.folder} holds now: `salmu run` again, into "
                 "another --output, or give the folder with those data as --benchmark PATH"
             )
         return benchmark
+
+
+def _valid(row: Row, world: str) -> bool:
+    return row.world == world and row.status == "valid"
 
 
 def reading(runs: Path, benchmark: str | None, worlds: Sequence[str] = ()) -> Reading:

@@ -31,11 +31,11 @@ def write_report(
     """
     if out.is_dir():
         raise UsageError(f"{out} is a folder: say what the page is to be called, as in --out {out / 'report.html'}.")
-    with reporter(0, to_stderr=True) as telling:
+    with reporter(0, to_stderr=True, what="report") as telling:
         report = compose(runs, benchmark, worlds, people, identities, telling)
         telling.building("writing the page", 1.0)
         page = render(report)
-        write_text(out, page)
+        write_text(out, page.encode("utf-8", "backslashreplace").decode("utf-8"))  # paths may be no text
     for reason, those in itertools.groupby(report.gathered.missing.items(), key=lambda item: item[1]):
         console(stderr=True).print(
             Text(f"No portraits of {', '.join(world for world, _ in those)}: {reason}", style="yellow")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,12 +41,14 @@ class Cell:
         clean: In Clean.
         share: What is left of the leak, or kept of the holdouts: (after - Clean) / (Compromised - Clean). None where
             Compromised is not shown to know more than Clean.
+        worlds: In how many worlds it was measured.
     """
 
     before: float
     after: float
     clean: float
     share: Interval | None
+    worlds: int
 
 
 def by_attribute(found: Associations, fields: Mapping[str, str]) -> Attributes:
@@ -91,10 +94,14 @@ def cells(
     worlds = [world for world in runs if world in clean and world in compromised]
     found = {}
     for field in in_order(field for world in worlds for field in getattr(compromised[world], what)):
-        try:
-            found[field] = _cell(field, {world: runs[world] for world in worlds}, clean, compromised, what)
-        except (KeyError, ValueError):  # a figure is missing, or of other rows than its reference
-            continue
+
+        def measured(world: str, field: str = field) -> bool:
+            models = (clean[world], compromised[world], *runs[world].values())
+            return all(field in getattr(model, what) for model in models)
+
+        if having := {world: runs[world] for world in worlds if measured(world)}:
+            with suppress(ValueError):  # of other rows than its reference
+                found[field] = _cell(field, having, clean, compromised, what)
     return found
 
 
@@ -112,4 +119,4 @@ def _cell(
         }
         share = Repeats.of(left).interval()
     before, bottom = (float(np.mean([rows.mean for rows in of.values()])) for of in (high, low))
-    return Cell(before, Repeats.of(own).value, bottom, share)
+    return Cell(before, Repeats.of(own).value, bottom, share, len(runs))

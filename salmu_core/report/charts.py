@@ -173,7 +173,7 @@ def bins(panel: Mapping[str, Any], line: str) -> list[dict[str, Any]]:
     """
     rows = []
     for name, model in (("compromised", "compromised"), ("clean", "clean"), ("unlearned", line)):
-        shares = panel["shares"].get(model, [])
+        shares = panel["shares"].get(f"{line}:{model}") or panel["shares"].get(model, [])
         for i, share in enumerate([*shares, 0.0] if shares else []):
             start = panel["start"] + i * panel["width"]
             rows.append({"model": name, "share": share, "start": start, "end": start + panel["width"]})

@@ -16,6 +16,9 @@ ACROSS = 3
 FORMATS = ("svg", "png")
 _DENSITY = 300
 
+#: What is no character of XML 1.0.
+_UNPRINTABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
 Spec = dict[str, Any]
 
 
@@ -24,7 +27,7 @@ def figures(report: Report) -> Iterator[tuple[str, Spec]]:
     data = drawings(report)
     sets = {"lines": data["views"]["all"], "references": data["references"], "runs": data["runs"]}
     for name, title in (("knowledge", "tradeoff-genknow"), ("kept", "tradeoff-holdouts"), ("cost", "cost")):
-        if name in data["specs"]:
+        if name in data["specs"] and (name != "cost" or data["runs"]):
             rows = {key: [row for row in those if name == "cost" or name in row] for key, those in sets.items()}
             yield title, _picture(_with(data["specs"][name], rows), report)
     cosines = histograms(report, legend=True)
@@ -50,7 +53,7 @@ def figures(report: Report) -> Iterator[tuple[str, Spec]]:
         panels = []
         for scalar in dict.fromkeys(name for run in runs for name in run["curves"]):
             points = [
-                {"run": run["run"], "budget": f"{run['budget']:g}", "step": step, "value": value}
+                {"run": run["run"], "budget": run["budget"], "step": step, "value": value}
                 for run in runs
                 for step, value in run["curves"].get(scalar, ())
             ]
@@ -68,6 +71,7 @@ def draw(spec: Spec, form: str) -> bytes:
     """
     import vl_convert
 
+    spec = _printable(spec)
     if form == "svg":
         return vl_convert.vegalite_to_svg(spec).encode()
     made: bytes = vl_convert.vegalite_to_png(spec, ppi=_DENSITY)
@@ -77,6 +81,15 @@ def draw(spec: Spec, form: str) -> bytes:
 def file_name(name: str) -> str:
     """A picture's name as a file may be called."""
     return re.sub(r"[^A-Za-z0-9.=+-]+", "-", name).strip("-.")[:120]
+
+
+def _printable(value: Any) -> Any:
+    """The same without characters that no SVG may hold: they would end the drawing library, and us with it."""
+    if isinstance(value, str):
+        return _UNPRINTABLE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {_printable(name): _printable(each) for name, each in value.items()}
+    return [_printable(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _with(spec: Spec, rows: Mapping[str, list[Any]]) -> Spec:

@@ -81,7 +81,7 @@ def gather(
     models = [(world, place(world, role), store.reference(world, role)) for world in results.worlds for role in ROLES]
     models += [(row.world, str(row.folder), row.folder) for row in results.rows if row.status == "valid"]
     for number, (world, name, folder) in enumerate(models):
-        progress(f"rows of {name}", number / len(models))
+        progress("reading the rows", number / len(models))
         if (found := _associations(store, folder)) is not None:
             _keep(gathered, world, name, found, people.get(world))
     return gathered

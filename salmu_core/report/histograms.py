@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,12 @@ def count(cosines: Floats) -> Counts:
     return found
 
 
+def mean_shares(runs: Sequence[Counts | Floats]) -> Floats:
+    """Share of the pairs in each bin, the mean over runs ``[200]``."""
+    found: Floats = np.mean([run / run.sum() for run in runs], axis=0)
+    return found
+
+
 @dataclass(frozen=True)
 class Panel:
     """The histograms of one split, on common bins.
@@ -42,18 +48,14 @@ class Panel:
     shares: Mapping[str, list[float]]
 
 
-def panel(split: str, models: Mapping[str, Iterable[Counts]]) -> Panel | None:
+def panel(split: str, models: Mapping[str, Iterable[Counts | Floats]]) -> Panel | None:
     """Bring several models' counts into one picture: cut to where there is something, neighbours merged.
 
     Args:
         split: The split.
-        models: Model -> counts of each of its runs, all runs weighing the same; a model without any is left out.
+        models: Model -> counts, or shares, in each of its worlds, which weigh the same; one without any is left out.
     """
-    shares = {
-        model: np.mean([run / run.sum() for run in runs], axis=0)
-        for model, found in models.items()
-        if (runs := [*found])
-    }
+    shares = {model: mean_shares(runs) for model, found in models.items() if (runs := [*found])}
     if not shares:
         return None
     filled = np.flatnonzero(np.sum([*shares.values()], axis=0))

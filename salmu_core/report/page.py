@@ -30,9 +30,10 @@ from salmu_core.diagnosis import (
 from salmu_core.report import charts, series, text
 from salmu_core.report.attributes import cells, in_order
 from salmu_core.report.gathering import Gathered, place
-from salmu_core.report.histograms import panel
+from salmu_core.report.histograms import mean_shares, panel
 from salmu_core.results import Results
 from salmu_core.store import Store
+from salmu_core.tails import TAILS
 
 ASSETS = Path(__file__).parent / "assets"
 _SCRIPTS = ("common.js", "tables.js", "charts.js", "explorer.js")
@@ -104,10 +105,11 @@ def views(comparison: Comparison, shown: Sequence[Column]) -> Iterator[View]:
     """The table of all seeds, and where there are several, of each."""
     yield View("all", comparison)
     results = comparison.results
+    told_apart = labels(results.rows)
     seeds = sorted({row.seed for row in results.rows if row.status == "valid"})
     for seed in seeds if len(seeds) > 1 else ():
         mine = replace(results, rows=[row for row in results.rows if row.seed == seed])
-        yield View(str(seed), compare(mine, shown))
+        yield View(str(seed), compare(mine, shown, told_apart))
 
 
 def render(report: Report) -> str:
@@ -120,6 +122,7 @@ def render(report: Report) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= text.FILTERS
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     scripts = [Markup(bundle()), Markup(_joined(_SCRIPTS))]
     results = report.results
     valid = [row for row in results.rows if row.status == "valid"]
@@ -141,6 +144,9 @@ def render(report: Report) -> str:
             for pillar in dict.fromkeys(c.pillar for c in report.shown)
         ],
         fronts=series.FRONTS.values(),
+        tails=TAILS,
+        all_needs=sorted({line.needs for view in report.views for line in view.comparison.lines}),
+        told_worlds=len(report.gathered.albums),
         groups=_groups(report.comparison.lines),
         aims={LEAK: "leak", KNOWLEDGE: "GenKnow", HOLDOUT_PLACE: "holdouts"},
         bars={"leak": MIN_LEAKAGE_REDUCTION, "knowledge": MAX_KNOWLEDGE_DROP, "kept": MIN_HOLDOUT_RETENTION},
@@ -204,7 +210,7 @@ def drawings(report: Report) -> dict[str, Any]:
                 "run": series.run_name(row, told_apart),
                 "method": row.method,
                 "world": row.world,
-                "budget": row.record.budget,
+                "budget": text.exact(row.record.budget),
                 "seed": row.record.seed,
                 "needs": row.record.needs,
                 "seconds": max(row.record.ledger.seconds, 0.01),
@@ -234,13 +240,18 @@ def histograms(report: Report, legend: bool = False) -> dict[str, Any]:
     found = []
     for split in COSINES:
         counts = report.gathered.histograms.get(split, {})
-        models = {
+        models: dict[str, list[Any]] = {
             role: [counts[p] for w in worlds if (p := place(w, role)) in counts] for role in ("compromised", "clean")
         }
-        models |= {
-            str(number): [counts[key] for row in line.rows if (key := str(row.folder)) in counts]
-            for number, line in enumerate(lines)
-        }
+        for number, line in enumerate(lines):
+            runs: dict[str, list[Any]] = {}
+            for row in line.rows:
+                if (key := str(row.folder)) in counts:
+                    runs.setdefault(row.world, []).append(counts[key])
+            models[str(number)] = [mean_shares(each) for each in runs.values()]
+            if 0 < len(runs) < len(worlds):  # beside the reference models of its own worlds
+                for role in ("compromised", "clean"):
+                    models[f"{number}:{role}"] = [counts[p] for w in runs if (p := place(w, role)) in counts]
         if made := panel(split, models):
             end = made.start + made.width * len(next(iter(made.shares.values())))
             title = f"{split}: {SPLITS[split]}"

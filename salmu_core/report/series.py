@@ -8,6 +8,7 @@ from typing import Any
 
 from salmu_core.comparison import HOLDOUT_PLACE, Comparison, Line
 from salmu_core.diagnosis import KNOWLEDGE, LEAK, MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION, Verdict
+from salmu_core.report import text
 from salmu_core.results import Row
 from salmu_core.statistics import Interval
 
@@ -40,6 +41,7 @@ def lines(found: Comparison) -> list[Drawn]:
             "method": line.method,
             "series": f"{line.method} {line.config_hash}",
             "budget": line.budget,
+            "exact": text.exact(line.budget),
             "runs": len(line.rows),
             "needs": line.needs,
             **{f"front_{y}": line.fronts.get(aim) for y, aim in FRONTS.items()},

@@ -43,6 +43,11 @@ def signed(value: float) -> str:
     return f"{value:+.4f}" if 0 < abs(value) < 0.01 else f"{value:+.3f}"
 
 
+def exact(value: float) -> str:
+    """A budget so that no two are written alike, as in a run's path."""
+    return f"{value:.15g}"
+
+
 def percent(value: float, decimals: int = 0, sign: bool = False) -> str:
     """A share, in percent; what is rounded to nothing has no sign."""
     rounded = round(value, decimals + 2)
@@ -81,6 +86,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "number": number,
     "half": half,
     "signed": signed,
+    "exact": exact,
     "percent": percent,
     "place": place,
     "size": size,

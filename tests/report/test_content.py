@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import shutil
+from xml.etree import ElementTree
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from report.stores import HOSTILE_PERSON
+from PIL import Image
+from report.stores import HOSTILE_PERSON, KINDS, write_store
 
 from salmu_core import layout
 from salmu_core.associations import read_associations
-from salmu_core.errors import UnknownNameError
+from salmu_core.benchmark import open_benchmark
+from salmu_core.cli.reading import reading
+from salmu_core.errors import BenchmarkError, UnknownNameError
 from salmu_core.outstanding import ROLES
 from salmu_core.people import Group, read_people, thumbnail
+from salmu_core.plugins import discover
 from salmu_core.report import charts, series
-from salmu_core.report.attributes import by_attribute, cells
+from salmu_core.report.attributes import Attributes, by_attribute, cells
 from salmu_core.report.explorer import Album, cast
+from salmu_core.report.figures import draw, figures, file_name
 from salmu_core.report.gathering import gather
 from salmu_core.report.histograms import count, panel
+from salmu_core.report.page import Report, histograms, render, views
 from salmu_core.results import Row
+from salmu_core.statistics import Clusters
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +174,166 @@ def test_the_explorer_shows_what_was_found(found, people):
             assert {i for i, _ in told["found"] if made["captions"][i] in own} <= set(person["own"])
             checked += len(lines)
     assert checked > 50
+
+
+def report_of(found, people):
+    missing = {world: "not here" for world in found.results.worlds if world not in people}
+    gathered = gather(found.store, found.results, people, missing, 12, [], lambda *_: None)
+    return Report(found.store, tuple(views(found.comparison, found.shown)), found.shown, gathered, "", "salmu report")
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory, ground):
+    """Two worlds, of which only the first has data here; one method is in the second alone."""
+    runs = tmp_path_factory.mktemp("worlds") / "runs"
+    ground = write_store(runs, ground, KINDS[:3], worlds=2, failures=False)
+    for folder in runs.glob("ground/direct-similarity"):
+        shutil.rmtree(folder)
+    return ground.read()
+
+
+def test_histograms_are_of_the_line_and_of_the_worlds_they_are_said_to_be_of(worlds):
+    report = report_of(worlds, {})
+    made = histograms(report)
+    for panel_ in made["panels"]:
+        column = {"forget": "AssocStr", "holdout_association": "IntraIdSim", "holdout_identity": "InterIdSim"}
+        if panel_["split"] not in column:
+            continue
+        metric = column[panel_["split"]]
+        edges = panel_["start"] + panel_["width"] * np.arange(len(panel_["shares"]["clean"]) + 1)
+
+        def share(folders, metric=metric, edges=edges):
+            values = [list(rows_of(folder, metric, metric).values()) for folder in folders]
+            return 100 * np.mean([np.histogram(each, edges)[0] / len(each) for each in values], axis=0)
+
+        for number, line in enumerate(worlds.comparison.lines):
+            np.testing.assert_allclose(
+                panel_["shares"][str(number)], share([row.folder for row in line.rows]), atol=0.6
+            )
+            for role in ("clean", "compromised"):
+                key = f"{number}:{role}" if line.method == "direct-similarity" else role
+                mine = ["ground@1"] if line.method == "direct-similarity" else ["ground", "ground@1"]
+                expected = share([worlds.store.reference(world, role) for world in mine])
+                np.testing.assert_allclose(panel_["shares"][key], expected, atol=0.6)
+                assert np.abs(expected - panel_["shares"][str(number)]).max() > 3 or role == "compromised"
+
+
+def test_attributes_over_several_worlds_are_means_over_those_that_have_them():
+    def model(world, leak, fields=("iban", "name")):
+        rng = np.random.default_rng(world)
+        people = [f"p{i % 9}" for i in range(36)]
+        rows = {f: Clusters.of(leak + 0.01 * rng.normal(size=36), people) for f in fields}
+        return Attributes(rows, {})
+
+    clean = {"a": model(1, 0.0), "b": model(2, 0.1)}
+    compromised = {"a": model(3, 1.0), "b": model(4, 1.1)}
+    runs = {"a": {0: model(5, 0.25), 1: model(6, 0.35)}, "b": {0: model(7, 0.7, fields=("iban",))}}
+    made = cells(runs, clean, compromised, "leak")
+    assert made["iban"].worlds == 2 and made["name"].worlds == 1
+    of = {w: [r.leak["iban"].mean for r in seeds.values()] for w, seeds in runs.items()}
+    low, high = ({w: m[w].leak["iban"].mean for w in "ab"} for m in (clean, compromised))
+    shares = [np.mean([(x - low[w]) / (high[w] - low[w]) for x in of[w]]) for w in "ab"]
+    assert made["iban"].share.value == pytest.approx(np.mean(shares))
+    assert made["iban"].after == pytest.approx(np.mean([np.mean(of["a"]), np.mean(of["b"])]))
+    a = [(r.leak["name"].mean - clean["a"].leak["name"].mean) for r in runs["a"].values()]
+    gap = compromised["a"].leak["name"].mean - clean["a"].leak["name"].mean
+    assert made["name"].share.value == pytest.approx(np.mean(a) / gap)
+
+
+def test_galleries_are_those_of_the_split(found, people):
+    gathered = gather(found.store, found.results, {"ground": people}, {}, 7, [], lambda *_: None)
+    shown = gathered.albums["ground"].as_json(gathered.galleries["ground"])["people"]
+    assert len(shown) == 7
+    details = json.loads((found.store.reference("ground", "clean") / "metrics.json").read_text())["metrics"]
+    galleries = {True: {details["RetFail"]["details"]["gallery"]}}
+    galleries[False] = {details[name]["details"]["gallery"] for name in ("IntraIdRet", "InterIdRet")}
+    assert galleries[True] != galleries[False]
+    for person in shown:
+        for portrait in person["portraits"]:
+            assert portrait["gallery"] in galleries[portrait["forget"]]
+            if person["group"] == "held-out":
+                assert portrait["gallery"] == details["InterIdRet"]["details"]["gallery"]
+
+
+def test_people_of_several_worlds_are_as_many_in_all(worlds, people):
+    gathered = gather(
+        worlds.store, worlds.results, dict.fromkeys(worlds.results.worlds, people), {}, 7, [], lambda *_: None
+    )
+    assert [len(album.cast.shown) for album in gathered.albums.values()] == [4, 3]
+
+
+def test_the_corner_ends_at_the_bars(found):
+    lines, corner = series.lines(found.comparison), series.references(found.comparison)
+    bar = series.leak_bar(found.comparison)
+    start = found.comparison.references["compromised"]
+    (asked,) = {line.diagnosis.evidence.bar for line in found.comparison.lines}
+    for y, least in (("knowledge", 0.99 * start["GenKnow"].value.value), ("kept", 0.9)):
+        passes = series.ends(lines, corner, y, bar)["passes"]
+        assert passes["x2"] == pytest.approx((1 - asked) * start["RetFail_MRR"].value.value, rel=1e-3)
+        assert passes["y"] == pytest.approx(least, rel=1e-3)
+
+
+def test_data_of_another_hash_are_refused(store, tmp_path):
+    runs = tmp_path / "runs"
+    shutil.copytree(store.runs, runs)
+    for path in runs.glob("ground/*/*/*/*.json"):
+        path.write_text(path.read_text().replace(store.read().data("ground").data_hash, "f" * 64))
+    shutil.rmtree(runs / "ground/_references")
+    with pytest.raises(BenchmarkError, match="of other data"):
+        reading(runs, str(store.benchmark)).data("ground")
+
+
+@pytest.mark.parametrize("file", [layout.IDENTITIES, layout.CAPTIONS_METADATA])
+@pytest.mark.parametrize("entry", [None, [1], "text"])
+def test_metadata_of_another_kind_are_a_sentence(ground, tmp_path, file, entry):
+    folder = tmp_path / "benchmark"
+    shutil.copytree(ground, folder)
+    told = json.loads((folder / file).read_text())
+    told[next(iter(told))] = entry
+    (folder / file).write_text(json.dumps(told))
+    with pytest.raises(BenchmarkError, match="is no object"):
+        read_people(open_benchmark(str(folder), discover(), lambda *_: None))
+
+
+def test_hostile_pictures_are_no_pictures_and_cameras_may_lie_on_their_side(recwarn):
+    def encoded(image, form="PNG", **more):
+        out = io.BytesIO()
+        image.save(out, form, **more)
+        return out.getvalue()
+
+    assert thumbnail(encoded(Image.new("1", (13000, 13000))), 16) is None and not recwarn.list
+    turned = Image.new("RGB", (40, 20), "white")
+    turned.paste("red", (0, 0, 20, 20))
+    exif = turned.getexif()
+    exif[0x0112] = 6  # the camera was turned: what is left belongs on top
+    made = thumbnail(encoded(turned, "JPEG", exif=exif, quality=95), 40)
+    seen = Image.open(io.BytesIO(base64.b64decode(made.partition(",")[2]))).convert("RGB")
+    assert seen.size == (20, 40)
+    assert seen.getpixel((10, 5))[1] < 90 and seen.getpixel((10, 35))[1] > 200
+    assert thumbnail(encoded(Image.new("CMYK", (8, 8)), "JPEG"), 16) is not None
+
+
+def test_a_page_holds_no_number_that_is_none(found, people):
+    report = report_of(found, {"ground": people})
+    report.gathered.albums["ground"].models["x"] = [{"cosine": float("nan"), "rank": None, "found": []}]
+    with pytest.raises(ValueError, match=r"JSON compliant|nan"):
+        render(report)
+
+
+def test_pictures_for_print_are_whole_whatever_is_in_a_name(found, people):
+    report = report_of(found, {"ground": people})
+    made = dict(figures(report))
+    kinds = {name.partition("-")[0] for name in made}
+    assert kinds == {"tradeoff", "cost", "cosines", "attributes", "training"}
+    assert sum(name.startswith("cosines-") for name in made) == len(found.comparison.lines)
+    spec = made["cost"]
+    spec["title"]["text"] = "bell \x07, <b>&amp;, \ud800, \ufffe, caf\u00e9"
+    drawn = ElementTree.fromstring(draw(spec, "svg"))
+    texts = "".join(drawn.itertext())
+    assert "bell \ufffd, <b>&amp;, \ufffd, \ufffd, caf\u00e9" in texts and "seconds a run" in texts
+    png = Image.open(io.BytesIO(draw(spec, "png")))
+    assert png.width > 1000
+    assert file_name("cosines-a/../b\n<c>, b 5") == "cosines-a-..-b-c-b-5"
 
 
 def test_portraits_are_encoded_anew(people):

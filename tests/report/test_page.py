@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from browser import BROWSER
-from report.stores import HOSTILE, HOSTILE_PERSON
+from report.stores import HOSTILE, HOSTILE_PERSON, KINDS, write_store
 
 from salmu_core.cli.report import write_report
 from salmu_core.diagnosis import LEAK
@@ -225,8 +225,8 @@ def test_portraits_are_chosen_by_keyboard(page):
     assert card.locator("input:checked").get_attribute("value") == "1"
     assert card.locator(".truth").inner_text() != before
     assert page.evaluate("document.activeElement.value") == "1"
-    alts = card.locator("img").evaluate_all("images => images.map((image) => image.alt)")
-    assert all(alt.startswith("Portrait of ") for alt in alts)
+    names = [each.get_attribute("aria-label") for each in card.locator("input").all()]
+    assert len(names) == 4 and all(name.startswith("Portrait of ") for name in names)
 
 
 def draw_everything(page):
@@ -319,3 +319,47 @@ def test_tables_and_pictures_can_be_read_aloud(page):
     assert page.locator("section").evaluate_all(
         "all => all.every((one) => document.getElementById(one.getAttribute('aria-labelledby')))"
     )
+
+
+def test_odd_budgets_names_and_errors(ground, open_page, tmp_path):
+    """Budgets no decimal writes whole, scalars called like what every object has, and a metric that failed."""
+    made = write_store(tmp_path / "runs", ground, KINDS[:3], budgets=(1 / 3, 5.0), failures=False)
+    (run, *_) = sorted(made.runs.glob("ground/vlunlearn/*/b5-s0/run.json"))
+    record = json.loads(run.read_text())
+    record["scalars"] |= {"constructor": [[0, 1.0], [9, 2.0]], "__proto__": [[0, 1.0], [9, 2.0]]}
+    run.write_text(json.dumps(record))
+    metrics = run.with_name("metrics.json")
+    record = json.loads(metrics.read_text())
+    record["metrics"]["GenKnow"] |= {"error": "the device <b>exploded</b>", "values": {}}
+    metrics.write_text(json.dumps(record))
+    out = tmp_path / "odd.html"
+    write_report(made.runs, out, str(ground), [], 6, [])
+    page = open_page(out, 1200, 900, "light")
+    assert "has no GenKnow: the device <b>exploded</b>" in page.inner_text("main")
+    page.select_option("#budget", label="0.333333")
+    assert len(visible(page, "verdicts")) == 3 and page.locator("#cost tbody tr:visible").count() == 3
+    draw_everything(page)
+    points = "[...document.querySelectorAll(\".chart[data-spec='kept'] path[aria-roledescription='point']\")]"
+    points += ".filter((p) => (p.getAttribute('aria-label') ?? '').includes('failure modes')).length"
+    assert page.evaluate(points) == 3
+    page.select_option("#budget", "all")
+    page.select_option("#curve-method", "vlunlearn")
+    titles = page.locator("#curve-panels .chart").evaluate_all("all => all.map((one) => one.ariaLabel)")
+    assert sum("constructor" in title for title in titles) == 1
+    page.select_option("#method", "vlunlearn")
+    assert {cells[0] for cells in visible(page, "figures-utility")} == {"vlunlearn"}
+    assert page.locator(".provenance details:visible").count() == 2
+
+
+def test_a_dark_page_prints_on_white(page_of, store, open_page):
+    page = open_page(page_of(store), 1000, 800, "dark")
+    draw_everything(page)
+    page.emulate_media(media="print", color_scheme="dark")
+    page.wait_for_timeout(300)
+    for selector in ("body", ".badge.holds", ".note", "#verdicts td"):
+        assert contrast(page, selector) >= 4.5, selector
+    fills = page.locator(".chart svg text").evaluate_all(
+        "all => [...new Set(all.map((t) => getComputedStyle(t).fill))]"
+    )
+    assert fills == ["rgb(31, 35, 40)"]
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"

@@ -4,20 +4,23 @@ const drawings = new Map();
 
 /** Draw a specification into an element, once it can be seen. */
 function draw(element, spec, datasets) {
-  drawings.set(element, { spec, datasets, seen: drawings.get(element)?.seen ?? false });
-  if (drawings.get(element).seen) redraw(element);
+  const { seen = false, view } = drawings.get(element) ?? {};
+  drawings.set(element, { spec, datasets, seen, view });
+  if (seen) redraw(element);
   else sight.observe(element);
 }
 
 async function redraw(element) {
-  const { spec, datasets, view } = drawings.get(element);
+  const drawing = drawings.get(element);
+  const { spec, datasets, view } = drawing;
   if (view) view.finalize();
   const options = { ast: true, actions: false, renderer: "svg", config: data.configs[shade()], defaultStyle: false,
     tooltip: { disableDefaultStyle: true } };
   const result = await vegaEmbed(element, { ...spec, datasets: { ...spec.datasets, ...datasets() } }, options);
   // The description of the figure is its element's; what is drawn adds nothing that can be read aloud.
   element.querySelector("svg")?.setAttribute("aria-hidden", "true");
-  if (drawings.has(element)) drawings.get(element).view = result.view;
+  if (drawings.get(element) === drawing) drawing.view = result.view;
+  else result.view.finalize(); // drawn anew, or gone, in the meantime
 }
 
 const sight = new IntersectionObserver((entries) => {
@@ -41,17 +44,25 @@ function forget(elements) {
 shadeListeners.push(() => {
   for (const [element, { seen }] of drawings) if (seen) redraw(element);
 });
-window.addEventListener("beforeprint", () => {
-  for (const [element, drawing] of drawings) if (!drawing.seen) { drawing.seen = true; redraw(element); }
-});
+async function drawAll() {
+  for (const [element, drawing] of [...drawings]) {
+    if (drawing.seen || drawings.get(element) !== drawing) continue;
+    drawing.seen = true;
+    sight.unobserve(element);
+    await redraw(element);
+  }
+}
+window.addEventListener("beforeprint", drawAll);
+// What is further down is drawn when there is nothing else to do, so that a printer finds it.
+window.addEventListener("load", () => (window.requestIdleCallback ?? setTimeout)(drawAll));
 
 // Trade-offs and cost.
-const shownLines = () => (data.views[byId("seed").value] ?? []).filter((line) => wanted({ ...line, seed: byId("seed").value }, ""));
+const shownLines = () => (data.views[byId("seed").value] ?? []).filter((line) => wanted({ ...line, budget: line.exact, seed: byId("seed").value }, ""));
 const shownRuns = () => data.runs.filter((run) => wanted(run, "run"));
 for (const element of document.querySelectorAll(".chart[data-spec]")) {
   const name = element.dataset.spec;
   const datasets = name === "cost" ? () => ({ runs: shownRuns() })
-    : () => ({ lines: shownLines().filter((line) => name in line), references: data.references.filter((mark) => name in mark) });
+    : () => ({ lines: shownLines().filter((line) => Object.hasOwn(line, name)), references: data.references.filter((mark) => Object.hasOwn(mark, name)) });
   const again = () => draw(element, data.specs[name], datasets);
   again();
   filterListeners.push(again);
@@ -72,9 +83,11 @@ function panels(container, wantedPanels, nothing) {
 // Histograms: one line with all splits, or one split with all lines.
 const { panels: splits, lines: histogramLines } = data.histograms;
 function bins(panel, line) {
-  return ["compromised", "clean", line].filter((model) => model in panel.shares).flatMap((model) => {
-    const name = model === line ? "unlearned" : model;
-    const rows = panel.shares[model].map((share, i) => ({ model: name, share, start: panel.start + i * panel.width, end: panel.start + (i + 1) * panel.width }));
+  return ["compromised", "clean", "unlearned"].flatMap((name) => {
+    // A line that is not in every world stands beside the reference models of its own.
+    const shares = panel.shares[name === "unlearned" ? line : `${line}:${name}`] ?? panel.shares[name] ?? [];
+    if (!shares.length) return [];
+    const rows = shares.map((share, i) => ({ model: name, share, start: panel.start + i * panel.width, end: panel.start + (i + 1) * panel.width }));
     return [...rows, { ...rows.at(-1), share: 0, start: rows.at(-1).end, end: rows.at(-1).end }];
   });
 }
@@ -82,7 +95,7 @@ function showHistograms() {
   const line = byId("histogram-line").value;
   const split = byId("histogram-split").value;
   const chosen = histogramLines.map((name, i) => [name, String(i)]).filter(([, i]) => line === "" || line === i);
-  const wantedPanels = chosen.flatMap(([name, i]) => splits.filter((panel) => !split || panel.split === split).filter((panel) => i in panel.shares).map((panel) => [
+  const wantedPanels = chosen.flatMap(([name, i]) => splits.filter((panel) => !split || panel.split === split).filter((panel) => Object.hasOwn(panel.shares, i)).map((panel) => [
     `Histogram of the cosines of ${panel.split} in Compromised, Clean and after ${name}.`,
     { ...panel.spec, title: { text: panel.spec.layer ? (panel.spec.title.text ?? panel.spec.title) : panel.split, subtitle: name } },
     { bins: bins(panel, i) },
@@ -108,7 +121,7 @@ function showCurves() {
   const wantedPanels = names.map((name) => [
     `Training curve of ${name}; a line for each run of ${byId("curve-method").value}.`,
     { ...data.specs.curve, title: name },
-    { points: runs.filter((run) => name in run.curves).flatMap((run) => run.curves[name].map(([step, value]) => ({ run: run.run, budget: String(run.budget), step, value }))) },
+    { points: runs.filter((run) => Object.hasOwn(run.curves, name)).flatMap((run) => run.curves[name].map(([step, value]) => ({ run: run.run, budget: run.budget, step, value }))) },
   ]);
   panels(byId("curve-panels"), wantedPanels, "It logged nothing.");
 }

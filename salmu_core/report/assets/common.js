@@ -22,7 +22,8 @@ function fill(select, options, chosen) {
 }
 
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
-const shade = () => byId("theme").value || (dark.matches ? "dark" : "light");
+const paper = window.matchMedia("print");
+const shade = () => (paper.matches ? "light" : byId("theme").value || (dark.matches ? "dark" : "light"));
 const shadeListeners = [];
 function shadeChanged() {
   root.style.colorScheme = byId("theme").value;
@@ -30,3 +31,4 @@ function shadeChanged() {
 }
 byId("theme").addEventListener("change", shadeChanged);
 dark.addEventListener("change", shadeChanged);
+paper.addEventListener("change", shadeChanged);

@@ -9,7 +9,7 @@ const chosen = {}; // group -> person's id and number of the portrait
 
 function answer(world, person, portrait, model, role, title) {
   const body = make("div", { class: `answer ${role}` });
-  const told = world.models[model]?.[portrait.number];
+  const told = Object.hasOwn(world.models, model) ? world.models[model][portrait.number] : undefined;
   const of = portrait.gallery ? ` of ${portrait.gallery.toLocaleString("en")}` : "";
   const facts = [];
   if (told?.rank !== null && told?.rank !== undefined) facts.push(`its caption ranks ${told.rank.toLocaleString("en")}${of}`);
@@ -35,7 +35,7 @@ function portraitChoice(group, person, portrait, i) {
   const alt = `Portrait of ${person.name}: ${field}, ${portrait.forget ? "to be forgotten" : "to be kept"}`;
   const input = make("input", { type: "radio", name: `portrait-${group}`, value: i, checked: i === chosen[group].portrait, "aria-label": alt });
   input.addEventListener("change", () => { chosen[group].portrait = i; showPerson(group); byId(`person-${group}`).querySelector("input:checked").focus(); });
-  const picture = portrait.image ? make("img", { src: portrait.image, alt, loading: "lazy" }) : make("span", { class: "blank" }, "no picture");
+  const picture = portrait.image ? make("img", { src: portrait.image, alt: "", loading: "lazy" }) : make("span", { class: "blank" }, "no picture");
   return make("label", {}, input, picture, field);
 }
 
@@ -72,7 +72,7 @@ function showWorld() {
     fill(select, people.map((person) => [person.id, person.why ? `${person.name} (${person.why})` : person.name]));
     select.addEventListener("change", () => { chosen[group] = { id: select.value, portrait: 0 }; showPerson(group); });
     byId("people").append(make("article", { class: "person", id: `person-${group}` },
-      make("h3", {}, group), make("p", { class: "faint" }, about), select, make("div", { class: "shown" })));
+      make("h3", {}, group), make("p", { class: "faint" }, about), select, make("div", { class: "shown", "aria-live": "polite" })));
     showPerson(group);
   }
 }

@@ -34,16 +34,17 @@ for (const button of document.querySelectorAll("table.sortable .sort")) {
   button.addEventListener("click", () => sortBy(button.closest("th")));
 }
 
-const filters = ["budget", "seed", "needs"];
+const filters = ["budget", "seed", "needs", "method"];
 const filterListeners = [];
 
 /** Whether something of this budget, seed and data is asked for; what is one run's belongs to every seed's table. */
-function wanted({ budget, seed, needs }, everySeed) {
+function wanted({ budget, seed, needs, method }, everySeed) {
   const asked = Object.fromEntries(filters.map((name) => [name, byId(name).value]));
   return (
     (asked.budget === "all" || asked.budget === String(budget)) &&
     (everySeed === "fixed" || asked.seed === String(seed) || (everySeed === "run" && asked.seed === "all")) &&
-    (asked.needs === "all" || asked.needs === needs)
+    (asked.needs === "all" || asked.needs === needs || (everySeed === "run" && asked.needs.split(" / ").includes(needs))) &&
+    (asked.method === "all" || asked.method === method)
   );
 }
 

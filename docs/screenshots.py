@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-PICTURES = Path(__file__).parent / "pictures"
+PICTURES = Path(__file__).parent / "_static"
 WIDTH = 1320
 #: Name of a picture -> the element it shows, and the run to choose in the explorer.
 SHOWN = {"report-explorer": ("#people", "cliperase"), "report-tradeoffs": ("#tradeoffs .charts", "")}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from launcher import Launcher
 
 from salmu_core.testing import write_tiny_benchmark
 
@@ -45,23 +46,34 @@ def install(site) -> Callable[..., None]:
     return make
 
 
+@pytest.fixture(scope="session")
+def launcher() -> Iterator[Launcher]:
+    """Runs the command line; most commands are forked from a process that has torch already."""
+    made = Launcher()
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def salmu(site, tmp_path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run the command line in a process of its own, in an empty folder, with this test's plugins installed."""
+def salmu(launcher, site, tmp_path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the command line in a process of its own, in an empty folder, with this test's plugins installed.
+
+    With ``fresh=True`` the interpreter is started for it alone: where another process must come to the same, or where
+    the test looks at the process itself. ``launch`` are words of a command that starts it.
+    """
     work = tmp_path / "work"
     work.mkdir()
 
-    def run(*words: str, launch: tuple[str, ...] = (), **env: str) -> subprocess.CompletedProcess[str]:
-        command = [*launch, "-m", "salmu_core"] if "accelerate" in "".join(launch) else list(launch)
-        command = command or [sys.executable, "-m", "salmu_core"]
+    def run(
+        *words: str, launch: tuple[str, ...] = (), fresh: bool = False, timeout: float = 240, **env: str
+    ) -> subprocess.CompletedProcess[str]:
         path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
+        whole = {**os.environ, "PYTHONPATH": path, "SALMU_CACHE": str(tmp_path / "cache"), "COLUMNS": "100", **env}
+        if not launch:
+            return launcher.run([*map(str, words)], work, whole, timeout, fresh)
+        command = [*launch, "-m", "salmu_core"] if "accelerate" in "".join(launch) else [*launch]
         return subprocess.run(
-            [*command, *map(str, words)],
-            cwd=work,
-            env={**os.environ, "PYTHONPATH": path, "SALMU_CACHE": str(tmp_path / "cache"), "COLUMNS": "100", **env},
-            capture_output=True,
-            text=True,
-            timeout=240,
+            [*command, *map(str, words)], cwd=work, env=whole, capture_output=True, text=True, timeout=timeout
         )
 
     run.folder = work

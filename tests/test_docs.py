@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -103,7 +104,7 @@ def test_the_site_builds_without_a_warning(tmp_path):
 def test_every_command_option_hook_method_and_metric_is_in_the_reference(zoo, methods):
     cli, hooks, metrics = ((DOCS / "reference" / f"{page}.md").read_text() for page in ("cli", "hooks", "metrics"))
     seen = 0
-    for command, path in _commands(get_command(app), "salmu"):
+    for command, path in _commands(program(), "salmu"):
         assert f"## {path}\n" in cli
         section = cli.partition(f"## {path}\n")[2].partition("\n## ")[0]
         for parameter in command.params:
@@ -192,12 +193,18 @@ def _exists(words):
 # Code blocks are tests
 
 
+@cache
+def program():
+    """What ``salmu`` runs, put together once."""
+    return get_command(app)
+
+
 def call(words, loose=False):
     """Parse a call of ``salmu`` as the program would; returns the command's name and arguments.
 
     With ``loose``, as for a command named in a sentence, arguments may be missing.
     """
-    command, path, rest, ctx = get_command(app), "salmu", list(words), None
+    command, path, rest, ctx = program(), "salmu", list(words), None
     while True:
         try:
             ctx = command.make_context(path.rpartition(" ")[2], rest, parent=ctx)

@@ -157,7 +157,7 @@ def test_a_study_with_shards_has_runs_of_its_own_and_says_what_is_in_sample(salm
     shutil.copytree(tiny, salmu.folder / "tiny")
     rows = {}
     for words in ((), ("--retain", shards), ("--retain", shards, "--retain-share", "1")):
-        done = salmu("run", "finetuning", "descent-to-delete", *RUN, *words)
+        done = salmu("run", "finetuning", "descent-to-delete", *RUN, *words, "--processes", "1")
         assert done.returncode == 0, done.stderr
         found = json.loads(done.stdout)
         assert len(found["runs"]) == 2

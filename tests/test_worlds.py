@@ -42,7 +42,7 @@ def test_one_command_makes_worlds_and_seeds_and_twice_the_same(salmu, small):
     cleans = [salmu.folder / "one" / world / "_references/clean/metrics.json" for world in found["worlds"]]
     assert len({json.loads(path.read_text())["data_hash"] for path in cleans}) == 3
 
-    second = salmu("run", *STUDY, "--json", "--output", "two", "--processes", "1")
+    second = salmu("run", *STUDY, "--json", "--output", "two", "--processes", "1", fresh=True)
     # One process opens no holdouts of any world before the last method has run.
     assert re.findall(r"\] .*: (valid|scored)", second.stderr) == ["valid"] * 12 + ["scored"] * (12 + 2 * 3)
     again = json.loads(second.stdout)

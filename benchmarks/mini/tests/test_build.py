@@ -18,6 +18,8 @@ from salmu_mini import children
 from salmu_mini.build import build
 from salmu_mini.recipe import DEFAULT, Recipe
 
+pytestmark = pytest.mark.xdist_group("mini")  # one process builds it for all of them
+
 Built = tuple[Path, list[tuple[str, float]]]
 
 

@@ -46,6 +46,7 @@ def test_rewording_changes_sentences_and_nothing_else(tiny: Recipe) -> None:
         assert replace(reworded, text=row.text) == row
 
 
+@pytest.mark.xdist_group("mini")
 def test_variants_are_benchmark_folders_and_models(
     tiny: Recipe, built: tuple[Path, list[tuple[str, float]]], tmp_path: Path
 ) -> None:

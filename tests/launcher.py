@@ -1,7 +1,7 @@
 """``python -m salmu_core`` without waiting for imports: forked from a process that has everything heavy already.
 
-What a forked process is told replaces what it inherited: arguments, folder, environment, import path, streams, signal
-handlers, a session of its own. It runs ``salmu_core`` as ``-m`` would, and ends as an interpreter ends. What it shares
+What a forked process is told replaces what it inherited: arguments, folder, environment, import path, streams, random
+numbers, a session of its own. It runs ``salmu_core`` as ``-m`` would, and ends as an interpreter ends. What it shares
 with others of its server is what was decided when the server began: the order of sets of strings, and whatever
 variables libraries read while they are imported. Where another process is the point, and for any variable that is not
 known to be read late, `Launcher.run` starts a fresh interpreter.

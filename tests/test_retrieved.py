@@ -42,6 +42,18 @@ def scored(data, retrieved, reads=("forget",), name="RetFail"):
     return compute_one(Declared(spec, "d", "1", __name__), SimpleNamespace(data=data))
 
 
+def record_of(entry):
+    return MetricsRecord(
+        benchmark="b",
+        data_hash="",
+        checkpoint_hash="h",
+        metrics={"RetFail": entry},
+        images_encoded=0,
+        captions_encoded=0,
+        seconds=0,
+    )
+
+
 def arrays(data, k=2):
     n = len(data.base["forget"])
     found = np.arange(n * k).reshape(n, k) % 2
@@ -53,15 +65,7 @@ def test_it_is_read_back_as_it_was_found(data, tmp_path):
     found, cosines = arrays(data)
     entry, tables = scored(data, Retrieved("forget", CAPTIONS, found, cosines))
     assert entry.error is None and entry.values == {"RetFail": 0.5}
-    record = MetricsRecord(
-        benchmark="b",
-        data_hash="",
-        checkpoint_hash="",
-        metrics={"RetFail": entry},
-        images_encoded=0,
-        captions_encoded=0,
-        seconds=0,
-    )
+    record = record_of(entry)
     other = scored(data, Retrieved("forget", ("somebody else's",), np.zeros_like(found), cosines), name="Another")[1]
     write_metrics(tmp_path, record, Tables.joined([tables, other]))
     names = data.base["forget"].file_names
@@ -75,15 +79,7 @@ def test_it_is_read_back_as_it_was_found(data, tmp_path):
 
 def test_a_table_that_was_touched_is_refused(data, tmp_path):
     entry, tables = scored(data, Retrieved("forget", CAPTIONS, *arrays(data)))
-    record = MetricsRecord(
-        benchmark="b",
-        data_hash="",
-        checkpoint_hash="h",
-        metrics={"RetFail": entry},
-        images_encoded=0,
-        captions_encoded=0,
-        seconds=0,
-    )
+    record = record_of(entry)
     write_metrics(tmp_path, record, Tables.joined([tables]))
     store = Store(tmp_path)
     assert store.metrics(tmp_path, "h") is not None

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from salmu_core.certificate import wording
 from salmu_core.certificate.records import KIND, Certificate, Ends, Pair, Stand, Word
 from salmu_core.errors import UsageError
 from salmu_core.hashing import hash_text
 from salmu_core.people import People, Person
+from salmu_core.report.html import assets, pages
 from salmu_core.store import replacing
 
 #: Longer side of a portrait, in pixels: beside each caption, and at the top.
@@ -55,19 +52,13 @@ def render(certificate: Certificate, pictures: Mapping[str, str | None]) -> str:
         certificate: What to show.
         pictures: What `portraits` gives.
     """
-    environment = Environment(
-        loader=PackageLoader("salmu_core.certificate"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = pages("salmu_core.certificate")
     environment.filters |= {"label": wording.label, "sentence": _sentence, "ends": _ends}
     return environment.get_template("certificate.html.jinja").render(
         certificate=certificate,
         pictures=pictures,
         policy=POLICY,
-        styles=Markup("\n".join((files(where) / "assets" / name).read_text("utf-8") for where, name in _STYLES)),
+        styles=assets(*_STYLES),
         looks=_LOOKS,
         signs=SIGNS,
         parts=wording.PARTS,

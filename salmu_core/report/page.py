@@ -9,10 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from salmu_core.associations import COSINES
@@ -31,11 +29,12 @@ from salmu_core.report import charts, series, text
 from salmu_core.report.attributes import cells, in_order
 from salmu_core.report.gathering import Gathered, place
 from salmu_core.report.histograms import mean_shares, panel
+from salmu_core.report.html import assets, pages
 from salmu_core.results import Results
 from salmu_core.store import Store
 from salmu_core.tails import TAILS
 
-ASSETS = Path(__file__).parent / "assets"
+_ROOM = "salmu_core.report"
 _SCRIPTS = ("common.js", "tables.js", "charts.js", "explorer.js")
 _STYLES = ("base.css", "report.css")
 #: What the script of the drawing library is asked to make known.
@@ -114,16 +113,9 @@ def views(comparison: Comparison, shown: Sequence[Column]) -> Iterator[View]:
 
 def render(report: Report) -> str:
     """The page as HTML."""
-    environment = Environment(
-        loader=PackageLoader("salmu_core.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = pages(_ROOM)
     environment.filters |= text.FILTERS
-    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
-    scripts = [Markup(bundle()), Markup(_joined(_SCRIPTS))]
+    scripts = [Markup(bundle()), assets(*((_ROOM, name) for name in _SCRIPTS))]
     results = report.results
     valid = [row for row in results.rows if row.status == "valid"]
     told_apart = labels(results.rows)
@@ -133,7 +125,7 @@ def render(report: Report) -> str:
         lines=report.comparison.lines,
         valid=valid,
         run_name=lambda row: series.run_name(row, told_apart),
-        styles=Markup(_joined(_STYLES)),
+        styles=assets(*((_ROOM, name) for name in _STYLES)),
         scripts=scripts,
         policy=f"default-src 'none'; script-src {' '.join(map(_digest, scripts))}; style-src 'unsafe-inline'; "
         "img-src data:; base-uri 'none'; form-action 'none'",
@@ -162,10 +154,6 @@ def bundle() -> str:
     import vl_convert
 
     return f"(()=>{{{vl_convert.javascript_bundle(_EMBED)}\n}})()"
-
-
-def _joined(names: Sequence[str]) -> str:
-    return "\n".join((ASSETS / name).read_text(encoding="utf-8") for name in names)
 
 
 def _digest(script: str) -> str:

@@ -25,7 +25,6 @@ _SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down
 _STAR = "M0,-1L0.24,-0.31L0.95,-0.31L0.38,0.12L0.59,0.81L0,0.4L-0.59,0.81L-0.38,0.12L-0.95,-0.31L-0.24,-0.31Z"
 #: How reference models are marked: by no method's mark.
 _MARKS = {"compromised": "M-1,-1L1,1M-1,1L1,-1", "clean": "M-1,0L1,0M0,-1L0,1", "ideal": _STAR}
-Rows = Sequence[Mapping[str, Any]]
 Spec = dict[str, Any]
 
 
@@ -53,7 +52,7 @@ def config(shade: str) -> Spec:
             "label": {"color": ink["ink"], "fontSize": 12},
             "marked": {"color": ink["ink"]},
         },
-        "range": {"category": _MODEL_COLOURS[shade], "heatmap": ["#f7f7f7", "#0072B2"]},
+        "range": {"category": _MODEL_COLOURS[shade]},
     }
 
 

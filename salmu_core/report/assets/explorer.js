@@ -35,7 +35,7 @@ function portraitChoice(group, person, portrait, i) {
   const alt = `Portrait of ${person.name}: ${field}, ${portrait.forget ? "to be forgotten" : "to be kept"}`;
   const input = make("input", { type: "radio", name: `portrait-${group}`, value: i, checked: i === chosen[group].portrait, "aria-label": alt });
   input.addEventListener("change", () => { chosen[group].portrait = i; showPerson(group); byId(`person-${group}`).querySelector("input:checked").focus(); });
-  const picture = portrait.image ? make("img", { src: portrait.image, alt: "", loading: "lazy" }) : make("span", { class: "blank" }, "no picture");
+  const picture = portrait.image ? make("img", { src: portrait.image, alt: "" }) : make("span", { class: "blank" }, "no picture");
   return make("label", {}, input, picture, field);
 }
 

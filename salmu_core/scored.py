@@ -94,6 +94,11 @@ def read_scored(folder: Path) -> Scored:
     metrics = read(folder / METRICS, MetricsRecord)
     if metrics is None or not metrics.values or (record and not _of(metrics, record)):
         raise UsageError(f"{folder} has no metrics of its checkpoint and data: `salmu run` again computes them.")
+    if metrics.rows_hash and not (folder / ROWS).is_file():
+        raise UsageError(
+            f"{folder} has no {ROWS}, without which nothing can be compared row by row. What was published holds none: "
+            "give the run's own folder, below `runs`."
+        )
     store.check_rows(folder, metrics)
     return Scored(folder, record, metrics, *read_rows(folder, metrics))
 

@@ -265,6 +265,13 @@ def test_what_is_damaged_is_refused(tmp_path, file):
         read_two(a, b)
 
 
+def test_what_was_published_has_no_rows_and_is_told_so(tmp_path):
+    a, b = write_run(tmp_path, "one", A), write_run(tmp_path, "two", B)
+    (b / ROWS).unlink()
+    with pytest.raises(UsageError, match="What was published holds none"):
+        read_two(a, b)
+
+
 def test_metrics_of_other_weights_are_no_metrics(tmp_path):
     a, b = write_run(tmp_path, "one", A), write_run(tmp_path, "two", B)
     (b / METRICS).write_bytes((a / METRICS).read_bytes())

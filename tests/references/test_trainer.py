@@ -74,6 +74,8 @@ pair = [functional.normalize(leaf) for leaf in leaves]
 loss = contrastive(*pair, scale, 3.0, sizes, rank)
 found = dict(zip(("image", "text", "scale"), torch.autograd.grad(loss, [*leaves, scale])))
 save_file({"loss": loss.detach(), **found}, f"{sys.argv[2]}/part-{rank}.safetensors")
+dist.barrier()  # whoever leaves first breaks the connection, and gloo's threads must end before the process does
+dist.destroy_process_group()
 """
 
 

@@ -21,9 +21,10 @@ from salmu_core.comparison import columns, compare
 from salmu_core.diagnosis import MODES, Diagnosis, Evidence, Verdict
 from salmu_core.errors import UsageError
 from salmu_core.plugins import discover
-from salmu_core.report.leaderboard import failure_modes, markdown
+from salmu_core.report.leaderboard import markdown
 from salmu_core.report.spreadsheet import spreadsheet
 from salmu_core.report.table import _modes
+from salmu_core.report.text import modes
 from salmu_core.results import Row
 from salmu_core.statistics import Interval
 from salmu_core.tails import TAILS
@@ -152,7 +153,7 @@ def test_verdicts_are_in_the_words_of_the_terminal(unlike, worse):
     for verdicts in product(leak, [None, *Verdict], kept):
         judged = {mode: verdict for mode, verdict in zip(MODES, verdicts, strict=True) if verdict}
         diagnosis = Diagnosis(evidence, judged, worse)
-        words = failure_modes(diagnosis)
+        words = modes(diagnosis)
         assert words == _modes(diagnosis).plain.replace("\n", ", ")
         assert ("<0" in words) == worse and ("≠Clean" in words) == (unlike is Verdict.HOLDS)
         seen.add(words)

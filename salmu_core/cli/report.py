@@ -34,13 +34,18 @@ def write_report(
     with reporter(0, to_stderr=True, what="report") as telling:
         report = compose(runs, benchmark, worlds, people, identities, telling)
         telling.building("writing the page", 1.0)
-        page = render(report)
-        write_text(out, page.encode("utf-8", "backslashreplace").decode("utf-8"))  # paths may be no text
+        page = _readable(render(report))
+        write_text(out, page)
     for reason, those in itertools.groupby(report.gathered.missing.items(), key=lambda item: item[1]):
         console(stderr=True).print(
             Text(f"No portraits of {', '.join(world for world, _ in those)}: {reason}", style="yellow")
         )
-    console().print(Text(f"{out}: {len(page.encode()) / 1e6:.1f} MB"))
+    console().print(Text(f"{_readable(str(out))}: {len(page.encode()) / 1e6:.1f} MB"))
+
+
+def _readable(text: str) -> str:
+    """The same where it is text; what of a path is none, as an escape."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def compose(

@@ -15,8 +15,6 @@ from salmu_core.diagnosis import (
     MIN_HOLDOUT_RETENTION,
     MIN_LEAKAGE_REDUCTION,
     RETRIEVALS,
-    Diagnosis,
-    Verdict,
 )
 from salmu_core.report import text
 from salmu_core.report.markdown import Markdown, plain
@@ -55,7 +53,7 @@ def markdown(found: Comparison, shown: Sequence[Column], notice: str = "", comma
     if lines:
         first, rest = [c for c in shown if c.primary], [c for c in shown if not c.primary]
         runs = _Shown("runs", lambda line: len(line.rows), lambda _: len(results.worlds))
-        verdict = _Shown("failure modes", lambda line: failure_modes(line.diagnosis), left=True)
+        verdict = _Shown("failure modes", lambda line: text.modes(line.diagnosis), left=True)
         parts += _table(found, "primary figures and verdicts", [runs, *_figures(found, first), verdict])
         parts += [_marks(found, shown), _bars(lines)]
         parts += _table(found, "what the verdicts rest on, and what it took", _evidence(lines), roles=())
@@ -158,15 +156,6 @@ def _share(found: Interval | None, form: str) -> Markdown:
 def _beside(half: str) -> str:
     """Half of an interval behind its value, without a line break between them."""
     return half.replace("±", _GIVE_OR_TAKE)
-
-
-def failure_modes(found: Diagnosis) -> str:
-    """The verdict as the table in the terminal has it, on one line."""
-    if not found.judged:
-        return "not judged"
-    mark = {Verdict.HOLDS: "", Verdict.OPEN: "?", None: " n/a"}
-    shown = [f"{mode}{mark[verdict]} {note}".strip() for mode, verdict, note in found.told()]
-    return ", ".join(shown) or "none"
 
 
 def _places() -> Iterator[_Shown]:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
-from salmu_core.comparison import HOLDOUT_PLACE, Comparison, Line
-from salmu_core.diagnosis import KNOWLEDGE, LEAK, MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION, Verdict
+from salmu_core.comparison import HOLDOUT_PLACE, Comparison
+from salmu_core.diagnosis import KNOWLEDGE, LEAK, MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
 from salmu_core.report import text
 from salmu_core.results import Row
 from salmu_core.statistics import Interval
@@ -19,15 +19,6 @@ POINTS = 80
 FRONTS = {"knowledge": KNOWLEDGE, "kept": HOLDOUT_PLACE}
 
 Drawn = dict[str, Any]
-
-
-def modes(line: Line) -> str:
-    """Failure modes in words."""
-    found = line.diagnosis
-    if not found.judged:
-        return "not judged"
-    marks = {Verdict.HOLDS: "", Verdict.OPEN: "?", None: " not measured"}
-    return ", ".join(f"{mode}{marks[verdict]}" for mode, verdict, _ in found.told()) or "none"
 
 
 def lines(found: Comparison) -> list[Drawn]:
@@ -45,7 +36,7 @@ def lines(found: Comparison) -> list[Drawn]:
             "runs": len(line.rows),
             "needs": line.needs,
             **{f"front_{y}": line.fronts.get(aim) for y, aim in FRONTS.items()},
-            "modes": modes(line),
+            "modes": text.modes(line.diagnosis),
             **_ends("leak", line.figures[LEAK].value, floor=1e-5),
         }
         if KNOWLEDGE in line.figures:

@@ -31,8 +31,6 @@ _METHOD, _LABELS, _NUMBER = 18, 36, 7
 #: The least width at which verdicts and failure modes stand side by side.
 _VERDICTS = 98
 _MODE_STYLE = {"ineffective": "yellow", "catastrophic": "red", "over-generalised": "magenta"}
-#: Verdict -> what follows the name of a failure mode.
-_ASKED = {Verdict.HOLDS: "", Verdict.OPEN: "?", None: " n/a"}
 _TARGETS = (
     "below each value, half of its 95% interval; * shown to miss its target (Holm over the table), ≈ shown to be at it"
 )
@@ -191,7 +189,7 @@ def _modes(found: Diagnosis) -> Text:
     if not found.judged:
         return Text("not judged", style="dim")
     shown = [
-        Text(mode + _ASKED[verdict], style=_MODE_STYLE[mode] if verdict is Verdict.HOLDS else "dim").append(
+        Text(mode + text.MARKS[verdict], style=_MODE_STYLE[mode] if verdict is Verdict.HOLDS else "dim").append(
             f" {note}" if note else ""
         )
         for mode, verdict, note in found.told()

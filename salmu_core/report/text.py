@@ -10,6 +10,8 @@ from salmu_core.diagnosis import Diagnosis, Verdict
 from salmu_core.records import Ledger
 from salmu_core.statistics import Interval
 
+#: Verdict -> what follows the name of a failure mode in tables.
+MARKS = {Verdict.HOLDS: "", Verdict.OPEN: "?", None: " n/a"}
 #: Notes of `Diagnosis.told` in words.
 _NOTES = {
     "≠Clean": "what is left of the leak is unlike Clean's",
@@ -69,6 +71,14 @@ def size(bytes_: int) -> str:
 def drawn(ledger: Ledger) -> str:
     """Pairs a run saw."""
     return f"{ledger.forget_samples:,} + {ledger.retain_samples:,}"
+
+
+def modes(found: Diagnosis) -> str:
+    """Failure modes on one line, with the marks of the tables."""
+    if not found.judged:
+        return "not judged"
+    shown = [f"{mode}{MARKS[told]} {note}".strip() for mode, told, note in found.told()]
+    return ", ".join(shown) or "none"
 
 
 def verdict(found: Diagnosis) -> str:

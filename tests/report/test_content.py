@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import shutil
+import sys
 from xml.etree import ElementTree
 
 import numpy as np
@@ -18,6 +20,7 @@ from salmu_core import layout
 from salmu_core.associations import read_associations
 from salmu_core.benchmark import open_benchmark
 from salmu_core.cli.reading import reading
+from salmu_core.cli.report import write_report
 from salmu_core.errors import BenchmarkError, UnknownNameError
 from salmu_core.outstanding import ROLES
 from salmu_core.people import Group, read_people, thumbnail
@@ -367,3 +370,12 @@ def test_histogram_rows_close_the_last_bin():
         ("clean", 0.0, 1.0, 1.5),
     ]
     assert {r["model"] for r in rows} == {"clean", "unlearned"}
+
+
+def test_a_path_that_is_no_text_is_a_path(store, tmp_path, monkeypatch, capsys):
+    out = tmp_path / os.fsdecode(b"report-\xff.html")
+    monkeypatch.setattr(sys, "argv", ["salmu", "report", "--out", str(out)])
+    write_report(store.runs, out, str(store.benchmark), [], 3, [])
+    assert (
+        "report-\\udcff.html" in out.read_text(encoding="utf-8") and "report-\\udcff.html:" in capsys.readouterr().out
+    )

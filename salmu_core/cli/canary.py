@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from rich.text import Text
-
 from salmu_core.benchmark import MANIFEST
-from salmu_core.cli.output import console, print_json
+from salmu_core.cli.output import print_json, say
 from salmu_core.errors import CheckpointError, UsageError
 from salmu_core.modelname import find_model
 
@@ -40,11 +38,11 @@ def listen(model: str, write: bool, as_json: bool) -> int:
         shown = {"model": str(name), "canary": there, "written": write, "sound": not problem, "problem": problem}
         print_json({**shown, "deviation": off, "tolerance": canary.TOLERANCE})
     elif problem:
-        console().print(Text(problem))
+        say(problem)
     elif found is None:
         hint = f" `salmu canary {model} --write` makes one, if you know that the model is as it should be."
-        console().print(Text(f"{name} has no canary." + (hint if name.folder is not None else "")))
+        say(f"{name} has no canary." + (hint if name.folder is not None else ""))
     else:
         said = "has a new canary" if write else "gives the embeddings that its canary says"
-        console().print(Text(f"{name} {said}, to {max(found.images, found.texts):.1g}."))
+        say(f"{name} {said}, to {max(found.images, found.texts):.1g}.")
     return 1 if problem else 0

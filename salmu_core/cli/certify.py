@@ -6,11 +6,9 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rich.text import Text
-
 from salmu_core.certificate import build, gather, open_run, portraits, targets, write
 from salmu_core.certificate.wording import PARTS
-from salmu_core.cli.output import console
+from salmu_core.cli.output import say
 from salmu_core.cli.reading import Reading
 from salmu_core.errors import UsageError
 from salmu_core.onerun import OneRun
@@ -44,7 +42,7 @@ def write_certificate(run: Path, identity: str, out: Path | None, benchmark: str
         *(f"{PARTS[each.part].capitalize()}: {each.word}." for each in certificate.verdicts),
         f"The model as a whole: {certificate.population.verdict}.",
     ]
-    console().print(Text("\n".join(lines)), soft_wrap=True)
+    say("\n".join(lines))
 
 
 def _reading(run: OneRun, zoo: Zoo, benchmark: str | None) -> Reading:

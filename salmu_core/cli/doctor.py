@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from salmu_core.benchmark import locate, open_benchmark
-from salmu_core.cli.output import console, print_json
+from salmu_core.cli.output import console, print_json, say
 from salmu_core.cli.progress import reporter
 from salmu_core.cli.run import accelerate
 from salmu_core.doctor import Finding, as_recorded, figures, installation, plugins, repeated
@@ -44,7 +44,7 @@ def examine(name: str, output: Path, threads: int, as_json: bool) -> int:
             console().print(_published(found))
         off, blank = (sum(hit) for hit in zip(*map(_count, found), strict=True))
         said = f"{off} of {len(found)} are off" if off else "All is well"
-        console().print(Text(f"{said}; {blank} published figures were not measured." if blank else f"{said}."))
+        say(f"{said}; {blank} published figures were not measured." if blank else f"{said}.")
     return 0 if all(finding.sound for finding in found) else 1
 
 

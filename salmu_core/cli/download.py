@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from salmu_core.cli.output import console, print_json
+from salmu_core.cli.output import console, print_json, say
 from salmu_core.cli.progress import Lines
 from salmu_core.download import Downloaded, download, parse_revisions
 from salmu_core.download.hub import size_text
@@ -27,7 +27,7 @@ def fetch(name: str, zeroshot: Path | None, revisions: list[str], check: bool, a
         told = Lines(sys.stderr).building
         found = download(name, zoo, told, zeroshot=zeroshot, revisions=asked, check=check)
     except KeyboardInterrupt:
-        console(stderr=True).print("Stopped. Files that have come whole are kept; the same command goes on from here.")
+        say("Stopped. Files that have come whole are kept; the same command goes on from here.", stderr=True)
         return STOPPED
     if as_json:
         print_json(found.as_json())
@@ -57,10 +57,8 @@ def _show(found: Downloaded) -> None:
     table.add_row("folder", Text(str(found.folder) if found.laid_out else "not laid out yet: run without --check"))
     console().print(table)
     if found.laid_out:
-        console().print(
-            Text(
-                f"\n{spec.name} is ready:\n"
-                f"  salmu doctor --benchmark {spec.name}      holds its two models against the published figures\n"
-                f"  salmu run --all --benchmark {spec.name}   runs every installed method on it"
-            )
+        say(
+            f"\n{spec.name} is ready:\n"
+            f"  salmu doctor --benchmark {spec.name}      holds its two models against the published figures\n"
+            f"  salmu run --all --benchmark {spec.name}   runs every installed method on it"
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.table import Table
 
 from salmu_core.benchmark import locate, open_benchmark
-from salmu_core.cli.output import console, print_json
+from salmu_core.cli.output import console, print_json, say
 from salmu_core.cli.progress import reporter
 from salmu_core.cli.run import accelerate
 from salmu_core.comparison import Column, Figure, columns
@@ -52,9 +52,9 @@ def evaluate_checkpoint(checkpoint: str, name: str, output: Path, threads: int, 
     else:
         console().print(_table(figures, references, columns(zoo.metrics)))
         for metric, error in record.errors.items():
-            console(stderr=True).print(f"metric {metric} has no value: {error}", markup=False)
+            say(f"metric {metric} has no value: {error}", stderr=True)
         for metric, why in record.not_measured.items():
-            console(stderr=True).print(f"metric {metric} is not measured: {why}", markup=False)
+            say(f"metric {metric} is not measured: {why}", stderr=True)
     return 1 if record.errors else 0
 
 

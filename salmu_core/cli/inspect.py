@@ -15,7 +15,7 @@ from rich.text import Text
 
 from salmu_core.api import API_VERSION, CORE
 from salmu_core.benchmark import MANIFEST, locate
-from salmu_core.cli.output import console, print_json
+from salmu_core.cli.output import console, print_json, say
 from salmu_core.errors import UsageError
 from salmu_core.plugins import Declared, Zoo, discover
 from salmu_core.specs import BenchmarkSpec
@@ -37,8 +37,8 @@ def plugins(as_json: bool) -> None:
     console().print(table if zoo.plugins else "No plugin is installed.")
     for row in zoo.problems:
         if row.traceback and os.environ.get("SALMU_DEBUG"):
-            console(stderr=True).print(Text(f"\n{row.name}:\n{row.traceback}"))
-    console(stderr=True).print(Text(f"{CORE} {version(CORE)}, API {API_VERSION}", style="dim"))
+            say(f"\n{row.name}:\n{row.traceback}", stderr=True)
+    say(f"{CORE} {version(CORE)}, API {API_VERSION}", stderr=True, style="dim")
 
 
 def _brief(declares: tuple[str, ...]) -> str:
@@ -162,7 +162,7 @@ def _listing(items: list[dict[str, Any]], shown: tuple[str, ...], as_json: bool,
         table.add_row(*(Text(_word(item[column])) for column in shown))
     console().print(table if items else "None is installed.")
     for row in zoo.problems:
-        console(stderr=True).print(Text(f"Plugin {row.name}: {row.problem}", style="yellow"))
+        say(f"Plugin {row.name}: {row.problem}", stderr=True, style="yellow")
 
 
 def _card(facts: dict[str, Any]) -> None:

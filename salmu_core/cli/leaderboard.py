@@ -6,9 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from rich.text import Text
-
-from salmu_core.cli.output import console
+from salmu_core.cli.output import say
 from salmu_core.cli.reading import Reading, reading
 from salmu_core.errors import UnknownNameError, UsageError
 from salmu_core.outstanding import older_note
@@ -43,13 +41,13 @@ def print_leaderboard(runs: Path, form: str | None, out: Path | None, benchmark:
     else:
         text = markdown(found.comparison, found.shown, found.notice, _command(found, runs, benchmark, worlds))
     for note in aside:
-        console(stderr=True).print(Text(note, style="yellow"), soft_wrap=True)
+        say(note, stderr=True, style="yellow")
     if out is None:
         sys.stdout.write(text)
         return
     with replacing(out) as temporary:
         temporary.write_bytes(text.encode())  # line ends as they are
-    console().print(Text(f"Wrote {out}"), soft_wrap=True)
+    say(f"Wrote {out}")
 
 
 def _command(found: Reading, runs: Path, benchmark: str | None, worlds: list[str]) -> str:

@@ -6,9 +6,7 @@ import shlex
 from importlib.util import find_spec
 from pathlib import Path
 
-from rich.text import Text
-
-from salmu_core.cli.output import console
+from salmu_core.cli.output import say
 from salmu_core.errors import UsageError
 from salmu_core.plugins import discover
 from salmu_core.scaffold import Kind, make_plugin
@@ -36,4 +34,4 @@ def make(kind: Kind, name: str, into: Path | None, edit: bool) -> None:
     lines = [f"Made {made.folder}: {', '.join(map(str, made.files))}", ""]
     lines += [f"  {command:<{width}}  # {meaning}" for command, meaning in steps]
     lines += ["", f"It runs as it is. The mathematics is yours to replace: look for REPLACE in {made.folder}."]
-    console().print(Text("\n".join(lines)), soft_wrap=True)
+    say("\n".join(lines))

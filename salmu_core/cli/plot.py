@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.text import Text
-
-from salmu_core.cli.output import console
+from salmu_core.cli.output import say
 from salmu_core.cli.progress import reporter
 from salmu_core.cli.report import compose
 from salmu_core.errors import UsageError
@@ -36,4 +34,4 @@ def write_plots(runs: Path, out: Path, form: str, benchmark: str | None, worlds:
             for each in dict.fromkeys(forms):
                 with replacing(out / f"{called}.{each}") as path:
                     path.write_bytes(draw(spec, each))
-    console().print(Text(f"{out}: {len(made)} pictures as {', '.join(dict.fromkeys(forms))}"))
+    say(f"{out}: {len(made)} pictures as {', '.join(dict.fromkeys(forms))}")

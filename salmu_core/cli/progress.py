@@ -90,14 +90,14 @@ class Bars:
         self.elsewhere(note)
 
     def elsewhere(self, note: str) -> None:
-        self._progress.console.print(escape(note))
+        self._progress.console.print(escape(note), soft_wrap=True)
         if self._overall is not None:
             self._progress.advance(self._overall)
             task = next(t for t in self._progress.tasks if t.id == self._overall)
             self._progress.update(self._overall, count=f"{int(task.completed)}/{int(task.total or 0)}")
 
     def say(self, text: str) -> None:
-        self._progress.console.print(f"[yellow]{escape(text)}[/]")
+        self._progress.console.print(f"[yellow]{escape(text)}[/]", soft_wrap=True)
 
     def _drop_inner(self) -> None:
         if self._inner is not None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.text import Text
-
-from salmu_core.cli.output import console, print_json
+from salmu_core.cli.output import print_json, say
 from salmu_core.cli.reading import notice
 from salmu_core.errors import UsageError
 from salmu_core.plugins import discover
@@ -44,5 +42,5 @@ def publish(
     if licence is None and made.new:
         lines.append("Its card says that no licence was given: --licence ID gives one.")
     lines.append(f"Uploaded to {address}." if address else "Nothing was uploaded: --push OWNER/NAME does that.")
-    console().print(Text("\n".join(lines)), soft_wrap=True)
+    say("\n".join(lines))
     return 0

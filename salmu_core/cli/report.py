@@ -7,9 +7,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from rich.text import Text
-
-from salmu_core.cli.output import console
+from salmu_core.cli.output import readable, say
 from salmu_core.cli.progress import reporter
 from salmu_core.cli.reading import Reading, reading
 from salmu_core.errors import SalmuError, UsageError
@@ -34,18 +32,11 @@ def write_report(
     with reporter(0, to_stderr=True, what="report") as telling:
         report = compose(runs, benchmark, worlds, people, identities, telling)
         telling.building("writing the page", 1.0)
-        page = _readable(render(report))
+        page = readable(render(report))
         write_text(out, page)
     for reason, those in itertools.groupby(report.gathered.missing.items(), key=lambda item: item[1]):
-        console(stderr=True).print(
-            Text(f"No portraits of {', '.join(world for world, _ in those)}: {reason}", style="yellow")
-        )
-    console().print(Text(f"{_readable(str(out))}: {len(page.encode()) / 1e6:.1f} MB"))
-
-
-def _readable(text: str) -> str:
-    """The same where it is text; what of a path is none, as an escape."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+        say(f"No portraits of {', '.join(world for world, _ in those)}: {reason}", stderr=True, style="yellow")
+    say(f"{out}: {len(page.encode()) / 1e6:.1f} MB")
 
 
 def compose(

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.text import Text
-
-from salmu_core.cli.output import console, print_json
+from salmu_core.cli.output import console, print_json, say
 from salmu_core.cli.reading import reading
 from salmu_core.outstanding import older_note
 from salmu_core.report.table import show
@@ -20,7 +18,7 @@ def show_results(output: Path, benchmark: str | None, worlds: list[str], as_json
     """
     found = reading(output, benchmark, worlds)
     if found.older:
-        console(stderr=True).print(Text(older_note(found.older), style="yellow"))
+        say(older_note(found.older), stderr=True, style="yellow")
     if as_json:
         print_json(found.comparison.as_json())
     else:

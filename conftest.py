@@ -1,5 +1,6 @@
 """For every test of the repository, plugins' included: quiet threads, and no trace in the user's cache."""
 
+import gc
 import os
 
 import pytest
@@ -8,6 +9,15 @@ pytest_plugins = ["pytester"]
 
 # Threads that wait by spinning starve each other on a busy machine; read when torch is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def pytest_collection_finish():
+    gc.collect()
+    gc.freeze()  # accelerate collects garbage around every run: it need not look at what the libraries hold
+
+
+def pytest_sessionfinish():
+    gc.unfreeze()  # libraries that count what is left at the end would call it a leak
 
 
 @pytest.fixture(scope="session", autouse=True)

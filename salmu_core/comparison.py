@@ -37,13 +37,15 @@ class Column:
     primary: bool
     reads: frozenset[str] = frozenset()
     """Splits it looks at."""
+    summary: str = ""
+    """What its metric measures, in a sentence."""
 
 
 def columns(metrics: Mapping[str, Declared[MetricSpec]]) -> list[Column]:
     """All figures: efficacy first, utility after, in the order they were declared."""
     specs = sorted((m.spec for m in metrics.values()), key=lambda s: (PILLARS.index(s.pillar), not s.primary))
     return [
-        Column(name, spec.target, spec.pillar, spec.primary, frozenset(spec.reads))
+        Column(name, spec.target, spec.pillar, spec.primary, frozenset(spec.reads), spec.summary)
         for spec in specs
         for name in spec.columns
     ]

@@ -36,7 +36,9 @@ def write_report(
         write_text(out, page)
     for reason, those in itertools.groupby(report.gathered.missing.items(), key=lambda item: item[1]):
         say(f"No portraits of {', '.join(world for world, _ in those)}: {reason}", stderr=True, style="yellow")
-    say(f"{out}: {len(page.encode()) / 1e6:.1f} MB")
+    shown = sum(len(album.cast.shown) for album in report.gathered.albums.values())
+    held = f", with portraits and private captions of {shown} people (--people 0: of nobody)" if shown else ""
+    say(f"{out}: {len(page.encode()) / 1e6:.1f} MB{held}")
 
 
 def compose(

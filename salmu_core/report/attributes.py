@@ -42,6 +42,7 @@ class Cell:
         share: What is left of the leak, or kept of the holdouts: (after - Clean) / (Compromised - Clean). None where
             Compromised is not shown to know more than Clean.
         worlds: In how many worlds it was measured.
+        kept: Whether it should have been kept.
     """
 
     before: float
@@ -49,6 +50,15 @@ class Cell:
     clean: float
     share: Interval | None
     worlds: int
+    kept: bool = False
+
+    @property
+    def bad(self) -> float:
+        """How bad the share is, 0 to 1: all of a leak is left, or half as much again is lost as there was to lose."""
+        if self.share is None:
+            return 0.0
+        lost = (1 - self.share.value) / 1.5 if self.kept else self.share.value
+        return min(max(lost, 0.0), 1.0)
 
 
 def by_attribute(found: Associations, fields: Mapping[str, str]) -> Attributes:
@@ -119,4 +129,4 @@ def _cell(
         }
         share = Repeats.of(left).interval()
     before, bottom = (float(np.mean([rows.mean for rows in of.values()])) for of in (high, low))
-    return Cell(before, Repeats.of(own).value, bottom, share, len(runs))
+    return Cell(before, Repeats.of(own).value, bottom, share, len(runs), kept=what == "kept")

@@ -18,8 +18,11 @@ _INKS = {
     "dark": {"ink": "#e6edf3", "faint": "#9198a1", "line": "#3d444d", "ground": "#1c2128", "good": "#2fcf9f"},
 }
 _MODEL_COLOURS = {"light": ["#b34c00", "#0067a3", "#00795a"], "dark": ["#f0a24a", "#63bdf2", "#2fcf9f"]}
-#: Seven colours and six marks: forty-two methods that differ in both or one.
-_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8c8c8c"]
+#: Seven colours, lighter on a dark ground, and six marks: forty-two methods that differ in both or one.
+_COLOURS = {
+    "light": ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8c8c8c"],
+    "dark": ["#4aa8e0", "#ff8a4c", "#2fcf9f", "#e39bc6", "#f0b43c", "#8fd0f5", "#a8a8a8"],
+}
 _SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
 
 _STAR = "M0,-1L0.24,-0.31L0.95,-0.31L0.38,0.12L0.59,0.81L0,0.4L-0.59,0.81L-0.38,0.12L-0.95,-0.31L-0.24,-0.31Z"
@@ -51,22 +54,24 @@ def config(shade: str) -> Spec:
             "passes": {"color": ink["good"], "opacity": 0.16},
             "label": {"color": ink["ink"], "fontSize": 12},
             "marked": {"color": ink["ink"]},
+            # Some colours alone are too pale for a mark of this size.
+            "dot": {"stroke": ink["ink"], "strokeWidth": 0.7},
         },
-        "range": {"category": _MODEL_COLOURS[shade]},
+        "range": {"category": _MODEL_COLOURS[shade], "ordinal": _COLOURS[shade], "symbol": _SHAPES},
     }
 
 
 def _methods(methods: Sequence[str]) -> tuple[alt.Color, alt.Shape]:
-    def cycled(among: Sequence[str]) -> list[str]:
-        return [among[i % len(among)] for i in range(len(methods))]
-
-    legend = alt.Legend(title=None, orient="bottom", columns=alt.ExprRef("width > 400 ? 4 : 2"), symbolOpacity=1)
-    colour = alt.Color("method:N", legend=legend).scale(domain=list(methods), range=cycled(_COLOURS))
-    shape = alt.Shape("method:N", legend=legend).scale(domain=list(methods), range=cycled(_SHAPES))
+    columns = alt.ExprRef("width > 400 ? 4 : width > 230 ? 2 : 1")
+    legend = alt.Legend(title=None, orient="bottom", columns=columns, symbolOpacity=1)
+    colour = alt.Color("method:N", legend=legend).scale(domain=list(methods), range="ordinal")
+    shape = alt.Shape("method:N", legend=legend).scale(domain=list(methods), range="symbol")
     return colour, shape
 
 
-def tradeoff(methods: Sequence[str], y: str, title: str, percent: bool, marks: Mapping[str, Any]) -> Spec:
+def tradeoff(
+    methods: Sequence[str], y: str, title: str, percent: bool, marks: Mapping[str, Any], budgets: int = 1
+) -> Spec:
     """Leak against something that should stay: one point a line, with both intervals, budgets joined.
 
     Args:
@@ -76,6 +81,7 @@ def tradeoff(methods: Sequence[str], y: str, title: str, percent: bool, marks: M
         percent: Whether ``y`` is a share.
         marks: ``x`` and ``y``, the ends of the axes; ``passes``, the corner where no bar is missed, as x, x2, y,
             y2; ``clean_above``, whether Clean lies above the ideal.
+        budgets: How many budgets there are: where several, each point has its own beside it.
     """
     colour, shape = _methods(methods)
     pick = alt.selection_point(fields=["method"], bind="legend", name="picked")
@@ -114,11 +120,22 @@ def tradeoff(methods: Sequence[str], y: str, title: str, percent: bool, marks: M
             x="leak:Q", y=f"{y}_low:Q", y2=f"{y}_high:Q", color=colour, opacity=faded
         ),
         lines.mark_point(size=260, style="marked", filled=False, strokeWidth=1.2, clip=True)
-        .encode(x="leak:Q", y=f"{y}:Q", opacity=alt.condition(pick, alt.value(0.9), alt.value(0)))
+        .encode(
+            x="leak:Q",
+            y=f"{y}:Q",
+            opacity=alt.condition(pick, alt.value(0.9), alt.value(0)),
+            strokeDash=alt.condition(f"datum.front_{y} == 'tied'", alt.value([3, 3]), alt.value([1, 0])),
+        )
         .transform_filter(f"datum.front_{y} == 'on' || datum.front_{y} == 'tied'"),
-        lines.mark_point(size=95, filled=True, opacity=1, clip=True)
+        lines.mark_point(size=95, filled=True, opacity=1, clip=True, style="dot")
         .encode(x="leak:Q", y=f"{y}:Q", color=colour, shape=shape, opacity=faded, tooltip=tips)
         .add_params(pick),
+        *(
+            lines.mark_text(style="label", align="left", dx=8, dy=-7, fontSize=10, clip=True).encode(
+                x="leak:Q", y=f"{y}:Q", text="budget:N", opacity=faded
+            )
+            for _ in range(budgets > 1)
+        ),
         *(
             corner.mark_point(size=150, filled=True, style="ink", opacity=1, shape=form)
             .encode(x="leak:Q", y=f"{y}:Q", tooltip=[alt.Tooltip("name:N"), *tips[3:5]])
@@ -145,6 +162,7 @@ def histogram(title: str, low: float, high: float, legend: bool = False) -> Spec
     )
     colour = alt.Color("model:N", legend=told).scale(domain=list(MODELS))
     x = alt.X("start:Q", title="cosine of image and caption").scale(domain=[low, high], nice=False)
+    x = x.axis(tickCount=4, labelOverlap=True)
     y = alt.Y("share:Q", title="pairs (%)").stack(None)
     tips = [
         alt.Tooltip("model:N"),
@@ -184,11 +202,11 @@ def curve(title: str, budgets: int) -> Spec:
     legend = alt.Legend(title="budget", orient="bottom") if budgets > 1 else None
     chart = (
         alt.Chart(alt.NamedData("points"), title=title)
-        .mark_line(strokeWidth=1.3, opacity=0.8)
+        .mark_line(strokeWidth=1.3, opacity=1)
         .encode(
             x=alt.X("step:Q", title="step"),
             y=alt.Y("value:Q", title=None).scale(zero=False),
-            color=alt.Color("budget:N", legend=legend).scale(range=_COLOURS),
+            color=alt.Color("budget:N", legend=legend).scale(range="ordinal"),
             strokeDash=alt.StrokeDash("budget:N", legend=legend),
             detail="run:N",
             tooltip=[alt.Tooltip("run:N"), alt.Tooltip("step:Q"), alt.Tooltip("value:Q", format=".4g")],
@@ -202,7 +220,7 @@ def cost(methods: Sequence[str]) -> Spec:
     colour, shape = _methods(methods)
     chart = (
         alt.Chart(alt.NamedData("runs"))
-        .mark_point(filled=True, size=70, opacity=0.8)
+        .mark_point(filled=True, size=70, opacity=1, style="dot")
         .encode(
             x=alt.X("seconds:Q", title="seconds a run, logarithmic").scale(type="log").axis(tickCount=4, format="~g"),
             y=alt.Y("method:N", title=None, sort="x"),
@@ -215,13 +233,13 @@ def cost(methods: Sequence[str]) -> Spec:
 
 
 def heatmap(fields: Sequence[str], lines: int, title: str, aim: str) -> Spec:
-    """A share for each line and attribute, as a number on a shade."""
+    """A share for each line and attribute, as a number on a shade that is darker the worse it is (``bad``, 0 to 1)."""
     base = alt.Chart(alt.NamedData("cells")).encode(
         x=alt.X("field:N", title=None, sort=list(fields)).axis(orient="top", labelAngle=-35),
         y=alt.Y("label:N", title=None, sort=None),
     )
-    shade = alt.Color("share:Q", legend=None).scale(domain=[0, 1], clamp=True, range=["#f7fbff", "#08519c"])
-    light = alt.condition("datum.share > 0.55", alt.value("#ffffff"), alt.value("#1f2328"))
+    shade = alt.Color("bad:Q", legend=None).scale(domain=[0, 1], clamp=True, range=["#fff9f3", "#a63b00"])
+    light = alt.condition("datum.bad > 0.62", alt.value("#ffffff"), alt.value("#1f2328"))
     numbers = base.mark_text(fontSize=11).encode(text=alt.Text("share:Q", format=".0%"), color=light)
     chart = alt.layer(base.mark_rect().encode(color=shade), numbers).properties(
         title=alt.TitleParams(title, subtitle=aim)

@@ -59,7 +59,7 @@ def cast(
         mine = [identity for identity in shown if people.by_id[identity].group is group]
         for identity in dict.fromkeys(order):
             if len(mine) < share and identity not in shown:
-                why = "leaks most" if group is not Group.HELD_OUT else "most erased"
+                why = "leaks most in some run" if group is not Group.HELD_OUT else "most erased in some run"
                 shown[identity] = why if identity in worst[: share // 2] else ""
                 mine.append(identity)
     return Cast(people, shown, {identity: portraits(people.by_id[identity]) for identity in shown})
@@ -163,7 +163,13 @@ class Album:
             galleries: Split -> number of captions that are searched.
         """
         people = [self._person(identity, why, galleries) for identity, why in self.cast.shown.items()]
-        return {"people": people, "captions": list(self.captions), "models": self.models}
+        private = {a.caption for person in self.cast.people.by_id.values() for a in person.associations}
+        return {
+            "people": people,
+            "captions": list(self.captions),
+            "private": [number for caption, number in self.captions.items() if caption in private],
+            "models": self.models,
+        }
 
     def _person(self, identity: str, why: str, galleries: Mapping[str, int]) -> dict[str, Any]:
         person = self.cast.people.by_id[identity]
@@ -174,6 +180,7 @@ class Album:
             "name": person.name,
             "group": person.group.value,
             "why": why,
+            "pictures": len(person.associations),
             "portraits": [
                 {
                     "number": place[portrait.file_name],

@@ -41,7 +41,7 @@ def figures(report: Report) -> Iterator[tuple[str, Spec]]:
             yield f"cosines-{line}", _picture(_grid(panels), report, line)
     for what, table in attributes(report).items():
         cells = [
-            {"label": f"{line.label}, b {line.budget:g}", "field": field, "share": cell.share.value}
+            {"label": f"{line.label}, b {line.budget:g}", "field": field, "share": cell.share.value, "bad": cell.bad}
             for line, row in table["rows"]
             for field, cell in row.items()
             if cell.share is not None

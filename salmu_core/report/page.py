@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -48,7 +49,8 @@ _ATTRIBUTES = (
     (
         "kept",
         "What is erased by mistake",
-        "Kept of the holdouts: (cosine - Clean) / (Compromised - Clean); 100% is all, below 0% worse than never seen.",
+        "Kept of the holdouts: (cosine - Clean) / (Compromised - Clean); 100% is all, below 0% worse than never seen. "
+        "The darker, the more is gone.",
     ),
 )
 #: Split -> what should become of it.
@@ -58,6 +60,15 @@ SPLITS = {
     "holdout_identity": "must stay",
     "retain_joint": "must stay",
     "fragile_set": "must stay",
+}
+
+#: Split -> which pairs it holds.
+SPLIT_PAIRS = {
+    "forget": "the associations to be forgotten",
+    "holdout_association": "other associations of people who are half forgotten; no method sees them",
+    "holdout_identity": "associations of people of whom nothing is forgotten; no method sees them",
+    "retain_joint": "ordinary pictures of people who are in the forget set",
+    "fragile_set": "ordinary pairs that unlearning harms first",
 }
 
 
@@ -142,6 +153,12 @@ def render(report: Report) -> str:
         groups=_groups(report.comparison.lines),
         aims={LEAK: "leak", KNOWLEDGE: "GenKnow", HOLDOUT_PLACE: "holdouts"},
         bars={"leak": MIN_LEAKAGE_REDUCTION, "knowledge": MAX_KNOWLEDGE_DROP, "kept": MIN_HOLDOUT_RETENTION},
+        asked=min((line.diagnosis.evidence.bar for line in report.comparison.lines), default=MIN_LEAKAGE_REDUCTION),
+        corner={row["role"]: row for row in series.references(report.comparison)},
+        numbers={str(row.folder): number for number, row in enumerate(results.rows)},
+        missing=_grouped(report.gathered.missing),
+        finding=finding(report.comparison.lines),
+        splits=SPLIT_PAIRS,
         made=datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes"),
         core=version("salmu-core"),
         Verdict=Verdict,
@@ -161,6 +178,27 @@ def _digest(script: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
+def _grouped(missing: Mapping[str, str]) -> dict[str, list[str]]:
+    """Reason -> the worlds it holds of."""
+    found: dict[str, list[str]] = {}
+    for world, reason in missing.items():
+        found.setdefault(text.home(reason), []).append(world)
+    return found
+
+
+def finding(lines: Sequence[Line]) -> str:
+    """What the table comes to, in a sentence."""
+    judged = [line.diagnosis for line in lines if line.diagnosis.judged]
+    if not judged:
+        return ""
+    counts = Counter(mode for each in judged for mode in each.modes(Verdict.HOLDS))
+    failing = ", ".join(f"{count} {mode}" for mode, count in counts.most_common())
+    free = [f"{line.label}, b {line.budget:g}" for line in lines if line.diagnosis.judged and not line.diagnosis.told()]
+    told = f"{len(free)} shown to avoid all three failures" if free else "none is shown to avoid all three failures"
+    some = f" ({'; '.join(free)})" if 0 < len(free) <= 3 else ""
+    return f"Of {len(judged)} lines that could be judged, {told}{some}{f': {failing}' if failing else ''}."
+
+
 def _groups(lines: Sequence[Line]) -> Mapping[str, Sequence[str]]:
     """Holdout figures that belong together: by cosine, and by rank where some line has that."""
     ranked = any(line.least_kept(RETRIEVALS) for line in lines)
@@ -174,20 +212,21 @@ def drawings(report: Report) -> dict[str, Any]:
     corner, bar = series.references(report.comparison), series.leak_bar(report.comparison)
     every = [line for lines in drawn.values() for line in lines]
     methods = series.methods(results.rows)
+    budgets = len({line.budget for line in report.comparison.lines})
     specs = {}
     for y, title, percent in (
         ("knowledge", "GenKnow: zero-shot accuracy", False),
         ("kept", "Holdouts kept: 100% all, 0% as never seen", True),
     ):
         if marks := series.ends(every, corner, y, bar):
-            specs[y] = charts.tradeoff(methods, y, title, percent, marks)
+            specs[y] = charts.tradeoff(methods, y, title, percent, marks, budgets)
     runs = [row for row in results.rows if row.status == "valid" and row.record]
     return {
         "configs": {shade: charts.config(shade) for shade in ("light", "dark")},
         "specs": {
             **specs,
             "cost": charts.cost(methods),
-            "curve": charts.curve("", len({line.budget for line in report.comparison.lines})),
+            "curve": charts.curve("", budgets),
         },
         "views": drawn,
         "references": corner,

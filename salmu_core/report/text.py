@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
 from salmu_core.diagnosis import Diagnosis, Verdict
@@ -25,7 +27,7 @@ def number(value: float) -> str:
 
 
 def half(found: Interval, form: str = "", short: bool = False) -> str:
-    """The longer half of an interval, ``±0.021``; nothing where it is not known.
+    """The longer half of an interval, ``±0.021``, or ``±<0.001`` of a short one; nothing where it is not known.
 
     Args:
         found: The interval.
@@ -37,7 +39,12 @@ def half(found: Interval, form: str = "", short: bool = False) -> str:
         return ""
     decimals = 4 if 0 < abs(found.value) < 0.01 else 3
     shown = format(size, form or f".{decimals}f")
-    return "±" + (shown.removeprefix("0") if short else shown)
+    less = ""
+    if not re.search("[1-9]", shown):
+        if not size:
+            return "±0"
+        less, shown = "<", re.sub(r"0(?=\D*$)", "1", shown)
+    return f"±{less}{shown.removeprefix('0') if short else shown}"
 
 
 def signed(value: float) -> str:
@@ -61,6 +68,21 @@ def place(found: tuple[int, int] | None) -> str:
     if found is None:
         return "-"
     return f"{found[0]}" if found[0] == found[1] else f"{found[0]}-{found[1]}"
+
+
+def ends(found: Interval) -> str:
+    """An interval by its ends."""
+    return f"{number(found.low)} to {number(found.high)}" if isfinite(found.high - found.low) else ""
+
+
+def home(told: str) -> str:
+    """Without the name of whoever made it: their home as ``~``, in commands so that a shell still finds it."""
+    return re.sub(rf"('?){re.escape(str(Path.home()))}/", r"~/\1", told)
+
+
+def seconds(value: float) -> str:
+    """Wall time: seconds, two digits of what is less than one."""
+    return f"{value:,.1f}" if value >= 1 else f"{value:.2g}"
 
 
 def size(bytes_: int) -> str:
@@ -98,6 +120,9 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "signed": signed,
     "exact": exact,
     "percent": percent,
+    "ends": ends,
+    "home": home,
+    "seconds": seconds,
     "place": place,
     "size": size,
     "drawn": drawn,

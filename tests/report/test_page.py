@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from browser import BROWSER
 from report.stores import HOSTILE, HOSTILE_PERSON, KINDS, write_store
 
 from salmu_core.cli.report import write_report
 from salmu_core.diagnosis import LEAK
-from salmu_core.layout import IDENTITIES
+from salmu_core.layout import CAPTIONS_METADATA, IDENTITIES
 from salmu_core.results import Row
 
 pytestmark = BROWSER
@@ -134,7 +135,7 @@ def test_a_seed_has_a_table_of_its_own(page_of, large_store, open_page):
     (cells,) = [cells for cells in visible(page, "figures-efficacy") if cells[0] == "delete"]
     shown = float(cells[header.index("AssocStr")].split("\n")[0])
     assert shown == pytest.approx(row.metrics["AssocStr"], abs=6e-4)
-    runs = page.locator("#verdicts tbody tr:visible").all()
+    runs = page.locator("#verdicts tbody:not(.fixed) tr:visible").all()
     assert len(runs) == 10 and page.inner_text("#count") == "10 lines"
 
 
@@ -203,7 +204,7 @@ def test_a_person_shows_what_each_model_finds(page, store, group):
         rows = pq.read_table(folder / "per_row.parquet").to_pylist()
         mine = {r["file_name"]: r["value"] for r in rows if r["identity_id"] == identity and r["column"] == "rank"}
         shown = [text.split("\n") for text in card.locator(f".{role} li").all_inner_texts()]
-        texts = [parts[-1].removeprefix("✓ ") for parts in shown]
+        texts = [re.sub("^[✓!] ", "", parts[-1]) for parts in shown]
         files = [
             name
             for name in mine
@@ -215,6 +216,10 @@ def test_a_person_shows_what_each_model_finds(page, store, group):
         marked = [parts[-1] for parts in shown if parts[-1].startswith("✓")]
         assert all(names[identity]["name"].split()[0] in text for text in marked)
         assert (f"✓ {caption}" in marked) == (caption in texts)
+        # Whatever else tells something private is somebody else's, and is called so.
+        private = {fact["caption"] for fact in json.loads((store.benchmark / CAPTIONS_METADATA).read_text()).values()}
+        others = {parts[-1].removeprefix("! ") for parts in shown if parts[-1].startswith("!")}
+        assert others == {text for text in texts if text in private and f"✓ {text}" not in marked}
 
 
 def test_portraits_are_chosen_by_keyboard(page):
@@ -227,6 +232,42 @@ def test_portraits_are_chosen_by_keyboard(page):
     assert page.evaluate("document.activeElement.value") == "1"
     names = [each.get_attribute("aria-label") for each in card.locator("input").all()]
     assert len(names) == 4 and all(name.startswith("Portrait of ") for name in names)
+
+
+def test_what_matches_no_filter_says_so_and_is_undone(page, lines):
+    trained = next(line["method"] for line in lines if line["needs"] != "weights only")
+    page.select_option("#method", trained)
+    page.select_option("#needs", "weights only")
+    assert visible(page, "verdicts") == [["Nothing matches the filters."]] and page.inner_text("#count") == "0 lines"
+    page.locator("#verdicts .sort", has_text="Method").click()
+    page.click("#reset")
+    assert len(visible(page, "verdicts")) == len(lines) and page.locator("#reset").is_hidden()
+
+
+def test_what_the_keyboard_reaches_is_not_under_the_filters(page):
+    for button in page.locator("#figures-efficacy .sort").all():
+        page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+        button.focus()
+        bar = page.locator(".filters").bounding_box()
+        assert button.bounding_box()["y"] >= bar["y"] + bar["height"]
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(400, "dark"), (1600, "light")])
+def test_axe_finds_nothing(page_of, store, open_page, width, scheme):
+    page = open_page(page_of(store), width, 900, scheme)
+    draw_everything(page)  # and opens what is folded
+    found = Axe().run(page).response["violations"]
+    assert not found, [(each["id"], [node["html"][:120] for node in each["nodes"]]) for each in found]
+
+
+def test_without_scripts_there_are_the_tables(page_of, store, browser, lines):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(page_of(store).as_uri())
+    assert page.locator("#verdicts tbody:not(.fixed) tr:visible").count() == len(lines)
+    assert page.locator("select:visible, .chart:visible").count() == 0
+    assert "Without JavaScript" in page.inner_text("header")
+    context.close()
 
 
 def draw_everything(page):

@@ -52,7 +52,10 @@ async function drawAll() {
     await redraw(element);
   }
 }
-window.addEventListener("beforeprint", drawAll);
+window.addEventListener("beforeprint", () => {
+  for (const each of document.querySelectorAll("details")) each.open = true;
+  drawAll();
+});
 // What is further down is drawn when there is nothing else to do, so that a printer finds it.
 window.addEventListener("load", () => (window.requestIdleCallback ?? setTimeout)(drawAll));
 
@@ -120,7 +123,8 @@ function showCurves() {
   const names = [...new Set(runs.flatMap((run) => Object.keys(run.curves)))];
   const wantedPanels = names.map((name) => [
     `Training curve of ${name}; a line for each run of ${byId("curve-method").value}.`,
-    { ...data.specs.curve, title: name },
+    // Many lines of one picture are seen through each other.
+    { ...data.specs.curve, title: name, mark: { ...data.specs.curve.mark, opacity: Math.max(0.3, Math.min(1, 6 / runs.length)) } },
     { points: runs.filter((run) => Object.hasOwn(run.curves, name)).flatMap((run) => run.curves[name].map(([step, value]) => ({ run: run.run, budget: run.budget, step, value }))) },
   ]);
   panels(byId("curve-panels"), wantedPanels, "It logged nothing.");

@@ -1,9 +1,9 @@
 // The leak on people's portraits: one person of each group, before and after, side by side.
 
 const groups = {
-  forgotten: "All associations are to be forgotten.",
-  "half-forgotten": "Half of the associations are to be forgotten, half are to stay.",
-  "held-out": "Nothing is to be forgotten; no method ever saw this person.",
+  forgotten: ["Forgotten", "All associations are to be forgotten."],
+  "half-forgotten": ["Half-forgotten", "Some associations are to be forgotten, the others are to stay."],
+  "held-out": ["Held-out", "Nothing is to be forgotten: Compromised learned this person, and no method was shown them."],
 };
 const chosen = {}; // group -> person's id and number of the portrait
 
@@ -22,19 +22,30 @@ function answer(world, person, portrait, model, role, title) {
   const list = make("ol", {});
   for (const [number, cosine] of told.found) {
     const mine = number === portrait.caption;
-    const true_ = mine || person.own.includes(number);
-    list.append(make("li", { class: mine ? "own" : true_ ? "true" : null },
-      make("span", { class: "cos" }, cosine.toFixed(2)), (true_ ? "✓ " : "") + world.captions[number]));
+    const kind = mine ? "own" : person.own.includes(number) ? "true" : world.private.includes(number) ? "other" : null;
+    const mark = { own: "✓ ", true: "✓ ", other: "! " }[kind] ?? "";
+    list.append(make("li", { class: kind }, make("span", { class: "cos" }, cosine.toFixed(2)), mark + world.captions[number]));
   }
   body.append(list);
   return body;
+}
+
+/** In a sentence, for those who can't see what has changed. */
+function tell(group) {
+  const world = data.worlds[byId("explorer-world").value];
+  const person = world.people.find((one) => one.id === chosen[group].id);
+  const portrait = person.portraits[chosen[group].portrait];
+  const rank = (model) => (Object.hasOwn(world.models, model) ? world.models[model][portrait.number]?.rank : undefined);
+  const told = [["Compromised", world.compromised], ["unlearned", byId("explorer-run").value], ["Clean", world.clean]]
+    .filter(([, model]) => rank(model)).map(([name, model]) => `${name} rank ${rank(model).toLocaleString("en")}`);
+  byId("told").textContent = `${person.name}, ${portrait.field.replaceAll("_", " ")}: ${told.join(", ")}.`;
 }
 
 function portraitChoice(group, person, portrait, i) {
   const field = portrait.field.replaceAll("_", " ") || "caption";
   const alt = `Portrait of ${person.name}: ${field}, ${portrait.forget ? "to be forgotten" : "to be kept"}`;
   const input = make("input", { type: "radio", name: `portrait-${group}`, value: i, checked: i === chosen[group].portrait, "aria-label": alt });
-  input.addEventListener("change", () => { chosen[group].portrait = i; showPerson(group); byId(`person-${group}`).querySelector("input:checked").focus(); });
+  input.addEventListener("change", () => { chosen[group].portrait = i; showPerson(group); tell(group); byId(`person-${group}`).querySelector("input:checked").focus(); });
   const picture = portrait.image ? make("img", { src: portrait.image, alt: "" }) : make("span", { class: "blank" }, "no picture");
   return make("label", {}, input, picture, field);
 }
@@ -48,6 +59,7 @@ function showPerson(group) {
   card.querySelector(".shown").replaceChildren(
     make("fieldset", { class: "portraits" }, make("legend", { class: "visually-hidden" }, `Portraits of ${person.name}`),
       ...person.portraits.map((one, i) => portraitChoice(group, person, one, i))),
+    ...(person.pictures > person.portraits.length ? [make("p", { class: "faint" }, `${person.portraits.length} of ${person.pictures} pictures.`)] : []),
     make("p", { class: "truth" }, make("span", { class: `badge ${portrait.forget ? "holds" : "clear"}` }, portrait.forget ? "to be forgotten" : "to be kept"),
       ` “${world.captions[portrait.caption]}”`),
     make("div", { class: `answers ${portrait.forget ? "" : "keep"}` },
@@ -64,15 +76,15 @@ function showWorld() {
   const runs = data.runs.filter((run) => run.world === name);
   fill(byId("explorer-run"), runs.map((run) => [run.key, run.run.replace(`, ${name}`, "")]), before);
   byId("people").replaceChildren();
-  for (const [group, about] of Object.entries(groups)) {
+  for (const [group, [title, about]] of Object.entries(groups)) {
     const people = world.people.filter((person) => person.group === group);
     if (!people.length) continue;
     chosen[group] = { id: people[0].id, portrait: 0 };
     const select = make("select", { id: `choose-${group}`, "aria-label": `Person, ${group}` });
     fill(select, people.map((person) => [person.id, person.why ? `${person.name} (${person.why})` : person.name]));
-    select.addEventListener("change", () => { chosen[group] = { id: select.value, portrait: 0 }; showPerson(group); });
+    select.addEventListener("change", () => { chosen[group] = { id: select.value, portrait: 0 }; showPerson(group); tell(group); });
     byId("people").append(make("article", { class: "person", id: `person-${group}` },
-      make("h3", {}, group), make("p", { class: "faint" }, about), select, make("div", { class: "shown", "aria-live": "polite" })));
+      make("h3", {}, title), make("p", { class: "faint" }, about), select, make("div", { class: "shown" })));
     showPerson(group);
   }
 }
@@ -82,6 +94,9 @@ if (byId("people")) {
   fill(byId("explorer-world"), worlds.map((name) => [name, name]));
   byId("world-label").hidden = worlds.length < 2;
   byId("explorer-world").addEventListener("change", showWorld);
-  byId("explorer-run").addEventListener("change", () => { for (const group of Object.keys(groups)) if (byId(`person-${group}`)) showPerson(group); });
+  byId("explorer-run").addEventListener("change", () => {
+    for (const group of Object.keys(groups)) if (byId(`person-${group}`)) showPerson(group);
+    byId("told").textContent = `The people as ${byId("explorer-run").selectedOptions[0]?.textContent ?? "no run"} finds them.`;
+  });
   if (worlds.length) showWorld();
 }

@@ -24,7 +24,7 @@ function sortBy(header) {
   header.setAttribute("aria-sort", descending ? "descending" : "ascending");
   for (const body of table.tBodies) {
     if (body.classList.contains("fixed")) continue;
-    const rows = [...body.rows].map((row) => [sortKey(row, header.cellIndex), row]);
+    const rows = [...body.rows].filter((row) => !row.classList.contains("nothing")).map((row) => [sortKey(row, header.cellIndex), row]);
     rows.sort(([a], [b]) => compareKeys(a, b, descending));
     body.append(...rows.map(([, row]) => row));
   }
@@ -53,10 +53,25 @@ function applyFilters() {
     const kind = "run" in element.dataset ? "run" : "anySeed" in element.dataset ? "fixed" : "";
     element.hidden = !wanted(element.dataset, kind);
   }
-  const rows = [...document.querySelectorAll("#verdicts tbody tr")];
+  for (const body of document.querySelectorAll("table.sortable tbody:not(.fixed)")) sayIfEmpty(body);
+  byId("reset").hidden = filters.every((name) => byId(name).value === "all");
+  const rows = [...document.querySelectorAll("#verdicts tbody:not(.fixed) tr[data-needs]")];
   const shown = rows.filter((row) => !row.hidden).length;
   byId("count").textContent = `${shown} ${shown === 1 ? "line" : "lines"}`;
   for (const listener of filterListeners) listener();
 }
 
+/** A table of which nothing is left says so. */
+function sayIfEmpty(body) {
+  body.querySelector(".nothing")?.remove();
+  if ([...body.rows].some((row) => !row.hidden)) return;
+  const columns = body.closest("table").tHead.rows[0].cells.length;
+  body.append(make("tr", { class: "nothing" }, make("td", { colspan: columns }, "Nothing matches the filters.")));
+}
+
 for (const name of filters) byId(name).addEventListener("change", applyFilters);
+byId("reset").addEventListener("click", () => {
+  for (const name of filters) byId(name).value = "all";
+  applyFilters();
+  byId(filters[0]).focus(); // the button is gone
+});

@@ -66,7 +66,11 @@ for (const element of document.querySelectorAll(".chart[data-spec]")) {
   const name = element.dataset.spec;
   const datasets = name === "cost" ? () => ({ runs: shownRuns() })
     : () => ({ lines: shownLines().filter((line) => Object.hasOwn(line, name)), references: data.references.filter((mark) => Object.hasOwn(mark, name)) });
-  const again = () => draw(element, data.specs[name], datasets);
+  const again = () => {
+    const nothing = name === "cost" && !shownRuns().length; // its axis would have no ends
+    element.parentElement.hidden = nothing;
+    if (!nothing) draw(element, data.specs[name], datasets);
+  };
   again();
   filterListeners.push(again);
 }

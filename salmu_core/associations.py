@@ -24,6 +24,8 @@ COSINES = {
 #: Split -> the metric that looks for its captions.
 SEARCHES = {FORGET: "RetFail", HOLDOUT_ASSOCIATION: "IntraIdRet", HOLDOUT_IDENTITY: "InterIdRet"}
 RANK = "rank"
+#: The rank among the gallery's captions of the same split, without those that describe pictures.
+PRIVATE = "rank_private"
 
 
 class Found(NamedTuple):
@@ -61,6 +63,8 @@ class Associations:
         cosines: Split -> cosine of each image with its own caption.
         ranks: Split -> where that caption stands among those of the gallery, from 1.
         galleries: Split -> number of captions it is looked for among, itself included.
+        private: Where a forget caption stands among captions to be forgotten alone, and how many those are; None where
+            that was not measured.
         folder: Where they lie.
         searched: Whether there is a list of the captions found.
     """
@@ -68,6 +72,7 @@ class Associations:
     cosines: Mapping[str, Rows] = field(default_factory=dict)
     ranks: Mapping[str, Rows] = field(default_factory=dict)
     galleries: Mapping[str, int] = field(default_factory=dict)
+    private: tuple[Rows, int] | None = None
     folder: Path = Path()
     searched: bool = False
 
@@ -103,7 +108,8 @@ def read_associations(store: Store, folder: Path, record: MetricsRecord) -> Asso
     store.check_rows(folder, record)
     wanted = {(metric, metric): split for split, metric in COSINES.items()}
     wanted |= {(metric, RANK): split for split, metric in SEARCHES.items()}
-    found: dict[str, dict[str, Rows]] = {"cosine": {}, RANK: {}}
+    wanted[SEARCHES[FORGET], PRIVATE] = FORGET
+    found: dict[str, dict[str, Rows]] = {"cosine": {}, RANK: {}, PRIVATE: {}}
     if record.rows_hash:
         columns = ["metric", "column", "file_name", "identity_id", "value"]
         filters = [("metric", "in", sorted({metric for metric, _ in wanted}))]
@@ -119,10 +125,15 @@ def read_associations(store: Store, folder: Path, record: MetricsRecord) -> Asso
             rows = table.filter(place == number)
             if len(rows):
                 names, people = (tuple(rows[name].to_pylist()) for name in ("file_name", "identity_id"))
-                found[RANK if c == RANK else "cosine"][split] = Rows(names, people, rows["value"].to_numpy())
-    galleries = {
-        split: int(record.metrics[metric].details["gallery"])
-        for split, metric in SEARCHES.items()
-        if metric in record.metrics and "gallery" in record.metrics[metric].details
-    }
-    return Associations(found["cosine"], found[RANK], galleries, folder, bool(record.retrieved_hash))
+                found[c if c in found else "cosine"][split] = Rows(names, people, rows["value"].to_numpy())
+    told = {split: _detail(record, metric, "gallery") for split, metric in SEARCHES.items()}
+    galleries = {split: size for split, size in told.items() if size is not None}
+    private, size = found[PRIVATE].get(FORGET), _detail(record, SEARCHES[FORGET], "gallery_private")
+    alone = (private, size) if private is not None and size else None
+    return Associations(found["cosine"], found[RANK], galleries, alone, folder, bool(record.retrieved_hash))
+
+
+def _detail(record: MetricsRecord, metric: str, name: str) -> int | None:
+    """A number among what a metric tells of itself."""
+    entry = record.metrics.get(metric)
+    return int(entry.details[name]) if entry is not None and name in entry.details else None

@@ -58,7 +58,7 @@ class Figure:
     Attributes:
         study: Its rows, over worlds and seeds.
         gap: What it lies above its target, row by row; None where the target is not known.
-        p: Of the gap being 0, adjusted by Holm over the table it stands in.
+        p: Of the gap being 0, adjusted by Holm over all figures of its pillar.
         margin: How far two models of the target's kind lie apart; None with fewer than three worlds.
     """
 

@@ -93,15 +93,19 @@ class People:
         if not self.knows(identity):
             hint = "An identity is the number that file names begin with."
             raise UnknownNameError("identity", identity, list(self.by_id), hint)
-        return self.by_id.get(identity) or self.by_id[identity.zfill(8)]
+        return self.by_id.get(identity) or self.by_id[_padded(identity)]
 
     def knows(self, identity: str) -> bool:
         """Whether there is such a person."""
-        return identity in self.by_id or identity.zfill(8) in self.by_id
+        return identity in self.by_id or _padded(identity) in self.by_id
 
     def portrait(self, association: Association, pixels: int) -> str | None:
         """The image of an association as a ``data:`` address, no side longer than so many pixels; None if damaged."""
         return thumbnail(self._rows[association.split].encoded[association.row], pixels)
+
+
+def _padded(identity: str) -> str:
+    return identity.zfill(8) if identity.isdecimal() else identity
 
 
 def read_people(benchmark: Benchmark) -> People:

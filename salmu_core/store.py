@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from salmu_core.errors import SchemaError, StoreError
+from salmu_core.errors import SchemaError, StoreError, UsageError
 from salmu_core.hashing import hash_file
 from salmu_core.records import SCHEMA, MetricsRecord, Record, RunRecord, ScoredOn
 
@@ -167,7 +167,13 @@ def read(path: Path, kind: type[R]) -> R | None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that takes its place when the block ends well."""
+    """Yield a temporary path beside ``path`` that takes its place when the block ends well.
+
+    Raises:
+        UsageError: At ``path`` is something that no file may replace, such as a device or a pipe.
+    """
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is there already and is no file: choose another name.")
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
@@ -176,11 +182,17 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
+        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _umask() -> int:
+    """Which rights new files don't get; it can't be read but by setting it."""
+    os.umask(mask := os.umask(0o077))
+    return mask
 
 
 def write_text(path: Path, text: str) -> None:

@@ -125,8 +125,10 @@ class Wandb(Manner):
     STEP = "train/global_step"
 
     def check(self) -> None:
-        import wandb
-
+        try:
+            import wandb
+        except ImportError as error:  # it is there, but what it needs is not
+            raise UsageError(f"--tracker wandb: the package can't be imported: {sentence(error)}") from error
         terminal, sys.stdin = sys.stdin, io.StringIO()  # no terminal, no question
         try:
             wandb.login(verify=False)

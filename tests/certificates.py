@@ -23,8 +23,10 @@ from salmu_core.records import (
 )
 from salmu_core.store import write_record
 
-GALLERY = 2001
-LEAKS, GONE, ONE, OTHERS, TRACE, UNKNOWN, HALFWAY, LUCKY, BETWEEN, NAMED = (f"{n:08d}" for n in range(1, 11))
+GALLERY, PRIVATE = 2001, 1001
+LEAKS, GONE, ONE, OTHERS, TRACE, UNKNOWN, HALFWAY, LUCKY, BETWEEN, NAMED, HIDDEN, SELDOM = (
+    f"{n:08d}" for n in range(1, 13)
+)
 HALF, KEPT, ERASED, PARTLY = "00000020", "00000060", "00000061", "00000062"
 HOSTILE = "<script>alert(1)</script>"
 #: Who -> ranks and cosines of their four captions before, where it matters.
@@ -64,24 +66,32 @@ def knows(role, split, files, people):
     return ranks, cosines
 
 
-def measure(data, role, general=1.0, searched=True):
+def measure(data, role, general=1.0, searched=True, alone=True):
     """Metric -> what it returns of one model."""
     results = {}
     for split, cosine in COSINE.items():
         files, people = data.names(split)
         ranks, cosines = knows(role, split, files, people)
+        private = np.ceil(ranks / 2)
+        if role == "run":
+            private[[who == HIDDEN for who in people]] = 1  # first among its like, and all of them behind descriptions
         results[cosine] = MetricResult(float(cosines.mean()), PerRow(split, {cosine: cosines}))
         name, reciprocal, first = SEARCH[split], 1 / ranks, (ranks == 1).astype(float)
         columns = {f"{name}_MRR": reciprocal, f"{name}_R@1": first} if split == "forget" else {name: reciprocal}
         value = {"MRR": reciprocal.mean(), "R@1": first.mean()} if split == "forget" else reciprocal.mean()
         captions, listed = [*data.base[split].captions, "a picture of nothing"], np.full((len(files), 2), len(files))
         if role == "run" and split == "forget":
-            for i in (i for i, who in enumerate(people) if who == OTHERS):
-                listed[i, 0] = next(j for j, who in enumerate(people) if who == OTHERS and j != i)
+            for i, (file, who) in enumerate(zip(files, people, strict=True)):
+                if who == OTHERS or (who == SELDOM and file[9:12] == "002"):
+                    listed[i, 0] = next(j for j, other in enumerate(people) if other == who and j != i)
             for i in (i for i, who in enumerate(people) if who == LEAKS):
                 listed[i, 0] = i  # its own caption is no other one
         seen = Retrieved(split, captions, listed, np.zeros(listed.shape)) if searched else None
         results[name] = MetricResult(value, PerRow(split, {**columns, "rank": ranks}), {"gallery": GALLERY}, seen)
+        if split == "forget" and alone:
+            columns |= {"rank": ranks, "rank_private": private}
+            told = {"gallery": GALLERY, "gallery_private": PRIVATE}
+            results[name] = MetricResult(value, PerRow(split, columns), told, seen)
     files, people = data.names("forget")
     core = np.random.default_rng(5).normal(0.5 if role == "compromised" else 0.0, 0.02, len(files))
     core[[role == "run" and who == TRACE for who in people]] = 0.4

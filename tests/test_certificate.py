@@ -17,6 +17,7 @@ from certificates import (
     GONE,
     HALF,
     HALFWAY,
+    HIDDEN,
     HOSTILE,
     KEPT,
     LEAKS,
@@ -26,6 +27,7 @@ from certificates import (
     OTHERS,
     PARTLY,
     SEARCH,
+    SELDOM,
     TRACE,
     UNKNOWN,
     Page,
@@ -38,7 +40,6 @@ from scipy import stats
 
 from salmu_core.benchmark import open_benchmark
 from salmu_core.certificate import Certificate, make
-from salmu_core.certificate.judge import Rows, found, kept, never_seen, never_seen_people
 from salmu_core.certificate.wording import NOT_TRIED
 from salmu_core.cli.certify import write_certificate
 from salmu_core.dataset import read_evaluation
@@ -46,7 +47,6 @@ from salmu_core.errors import BenchmarkError, StoreError, UnknownNameError, Usag
 from salmu_core.hashing import hash_file
 from salmu_core.people import read_people
 from salmu_core.plugins import discover
-from salmu_core.statistics import Clusters
 from salmu_core.testing import write_tiny_benchmark
 
 
@@ -79,9 +79,10 @@ def made(ground, zoo, tmp_path_factory):
     benchmark = open_benchmark(str(ground), zoo, lambda *_: None)
     data = read_evaluation(benchmark.data, benchmark.zeroshot)
     root = tmp_path_factory.mktemp("made") / "runs" / benchmark.name
-    for role, checkpoint in (("compromised", benchmark.model_hash("compromised")), ("clean", "c1ea4")):
-        score(root / "_references" / role, zoo, data, benchmark, measure(data, role), checkpoint)
-    for method, more in (("good", {}), ("wrecked", {"general": 0.2}), ("unlisted", {"searched": False})):
+    for role in ("compromised", "clean"):
+        score(root / "_references" / role, zoo, data, benchmark, measure(data, role), benchmark.model_hash(role))
+    lacking = {"unlisted": {"searched": False}, "mixed": {"alone": False}}
+    for method, more in {"good": {}, "wrecked": {"general": 0.2}, **lacking}.items():
         folder = root / method / "abc" / "b5-s0"
         checkpoint = write_run(folder, benchmark)
         score(folder, zoo, data, benchmark, measure(data, "run", **more), checkpoint)
@@ -200,7 +201,8 @@ def test_hashes_are_those_of_the_files_and_the_page_names_its_json(certify, good
     record, hashes = json.loads((good / "run.json").read_text()), certificate.hashes
     assert hashes.checkpoint == hashlib.sha256(b"weights").hexdigest()
     assert (hashes.start_model, hashes.data) == tuple(record["benchmark"][n] for n in ("start_model_hash", "data_hash"))
-    assert hashes.method_code == "c0de" and hashes.clean_model == "c1ea4"
+    clean = json.loads((made / "_references" / "clean" / "metrics.json").read_text())
+    assert hashes.method_code == "c0de" and hashes.clean_model == clean["checkpoint_hash"]
     assert hashes.rows["after"] == hashlib.sha256((good / "per_row.parquet").read_bytes()).hexdigest()
     assert hashes.rows["clean"] == hash_file(made / "_references" / "clean" / "per_row.parquet")
     page = Page(text).text
@@ -224,6 +226,8 @@ def test_hashes_are_those_of_the_files_and_the_page_names_its_json(certify, good
         (HALFWAY, {"forget": "can't be told"}),
         (LUCKY, {"forget": "not retrievable any more"}),  # what Clean finds by luck is no leak
         (NAMED, {"forget": "still retrievable"}),  # by name alone
+        (HIDDEN, {"forget": "still retrievable"}),  # among its like alone
+        (SELDOM, {"forget": "can't be told"}),  # one photograph brings another caption, and in Clean none does
         (BETWEEN, {"forget": "not retrievable any more"}),  # shown to be above Clean, and below guessing
         (KEPT, {"keep": "kept"}),
         (ERASED, {"keep": "erased by mistake"}),
@@ -249,9 +253,11 @@ def test_the_reasons_name_what_was_found(certify, good, made):
     assert not others.verdicts[0].found and "for 4 of 4 photographs another caption" in others.verdicts[0].reasons[2]
     assert "for 0 of 4 photographs another caption" in certify(good, LEAKS)[0].verdicts[0].reasons[2]
     unlisted, _ = certify(made / "unlisted" / "abc" / "b5-s0", OTHERS)
-    assert (
-        unlisted.verdicts[0].word == "not retrievable any more" and "not looked at" in unlisted.verdicts[0].reasons[2]
-    )
+    assert unlisted.verdicts[0].word == "can't be told" and "not looked at" in unlisted.verdicts[0].reasons[2]
+    hidden, page = certify(good, HIDDEN)
+    assert all(pair.found and pair.rank.after > 100 for pair in hidden.pairs)
+    assert "(1 among captions to be forgotten)" in hidden.verdicts[0].reasons[1]
+    assert "place 1 among captions to be forgotten" in Page(page).text
     named, _ = certify(good, NAMED)
     assert named.verdicts[0].named and not named.verdicts[0].found
     assert any("for 100% of the photographs the right name" in each for each in named.verdicts[0].reasons)
@@ -260,6 +266,29 @@ def test_the_reasons_name_what_was_found(certify, good, made):
     assert (
         trace.verdicts[0].unlike_clean == ("CoreAssoc",) and "above Clean: CoreAssoc" in trace.verdicts[0].reasons[-1]
     )
+
+
+def test_nobody_is_called_forgotten_for_want_of_evidence(certify, run, made):
+    for folder, lacks in (("unlisted", "which captions come first"), ("mixed", "captions to be forgotten alone")):
+        found, _ = certify(made / folder / "abc" / "b5-s0", GONE)
+        assert found.verdicts[0].word == "can't be told" and found.verdicts[0].unasked == (lacks,)
+        assert f"Not looked at: {lacks}" in found.verdicts[0].reasons[-1]
+        assert certify(made / folder / "abc" / "b5-s0", LEAKS)[0].verdicts[0].word == "still retrievable"
+    assert certify(run, NAMED)[0].verdicts[0].word == "still retrievable"
+    record = json.loads((run / "metrics.json").read_text())
+    record["metrics"]["IdZSC"] |= {"values": {}, "error": "out of memory"}
+    (run / "metrics.json").write_text(json.dumps(record))
+    found, _ = certify(run, NAMED)
+    assert found.verdicts[0].word == "can't be told" and found.verdicts[0].unasked == ("the name",)
+    assert certify(run, HALF)[0].verdicts[0].word == "not retrievable any more"  # whose name nobody asks for
+
+
+def test_figures_of_another_model_are_no_reference(certify, run):
+    clean = run.parents[2] / "_references" / "clean"
+    for name in ("metrics.json", "per_row.parquet", "retrieved.parquet"):
+        shutil.copy(run / name, clean / name)
+    with pytest.raises(StoreError, match=r"Clean in .* are of another model"):
+        certify(run, LEAKS)
 
 
 def test_success_on_a_wrecked_model_is_said_to_mean_little(certify, good, made):
@@ -271,46 +300,6 @@ def test_success_on_a_wrecked_model_is_said_to_mean_little(certify, good, made):
     )
     assert {m.mode: m.says for m in certificate.population.modes}["catastrophic"] == "shown"
     assert "general knowledge" not in certify(good, GONE)[0].population.caution
-
-
-def test_found_captions_are_those_benjamini_and_hochberg_would_name():
-    rng = np.random.default_rng(0)
-    hits = 0
-    for _ in range(300):
-        ranks = np.ceil(rng.uniform(0, rng.choice([20, 200, 2001]), rng.integers(1, 40)))
-        expected = stats.false_discovery_control(ranks / GALLERY) <= 0.05
-        assert np.array_equal(found(ranks, GALLERY), expected)
-        hits += expected.sum()
-    assert hits > 0
-    guesses = [found(rng.integers(1, GALLERY + 1, 36), GALLERY).any() for _ in range(2000)]
-    assert np.mean(guesses) < 0.07
-
-
-def test_ranges_of_what_was_never_seen_hold_as_many_as_they_say():
-    rng = np.random.default_rng(1)
-    rows = rng.exponential(size=4000)
-    low, high = never_seen(rows[:2000])
-    assert np.mean((rows[2000:] < low) | (rows[2000:] > high)) == pytest.approx(0.1, abs=0.03)
-    assert never_seen(rows[:18]) is None and never_seen(rows[:19]) == (rows[:19].min(), rows[:19].max())
-    shared, beyond = rng.normal(size=600), 0
-    figures = {name: shared + rng.normal(size=600) for name in "abcd"} | {"skewed": rng.exponential(size=600)}
-    for person in range(600):
-        others = {n: {str(i): x for i, x in enumerate(values) if i != person} for n, values in figures.items()}
-        ranges, people = never_seen_people(others)
-        beyond += any(not ranges[name][0] <= figures[name][person] <= ranges[name][1] for name in figures)
-        assert people == 599
-    assert 0.03 < beyond / 600 < 0.07
-    assert never_seen_people({"a": dict.fromkeys("abc", 1.0)}) == ({}, 3)
-
-
-def test_without_ranks_what_was_to_be_kept_is_judged_by_cosine():
-    def rows(*means):
-        return Clusters.of([m + d for m in means for d in (-0.01, 0.01)], [str(i) for i in range(2 * len(means))])
-
-    before, clean = rows(0.6, 0.6, 0.6), rows(0.1, 0.1, 0.1)
-    words = [kept({"mean cosine": Rows(before, rows(m, m, m), clean)}, None, "rank").word for m in (0.6, 0.3, 0.0)]
-    assert words == ["kept", "kept only in part", "erased by mistake"]
-    assert kept({"mean cosine": Rows(clean, before, clean)}, None, "rank").word == "never shown to be known"
 
 
 # A page that is safe to open
@@ -431,6 +420,13 @@ def test_both_files_are_written_or_neither_and_nothing_else_is_replaced(good, gr
         certify(page)
     assert (tmp_path / "a.json").read_text() == '{"mine": 1}' and not page.exists()
     (tmp_path / "a.json").unlink()
+    page.write_text("a thesis")
+    with pytest.raises(UsageError, match="no certificate beside it"):
+        certify(page)
+    assert page.read_text() == "a thesis"
+    page.unlink()
+    with pytest.raises(UnknownNameError):  # as of a variable that is not set
+        write_certificate(good, "", page, str(ground))
     (tmp_path / "b.json").mkdir()
     with pytest.raises(UsageError, match="is a folder"):
         certify(tmp_path / "b.html")

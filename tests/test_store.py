@@ -1,10 +1,11 @@
+import os
 from pathlib import Path
 
 import pytest
 
-from salmu_core.errors import SchemaError, StoreError
+from salmu_core.errors import SchemaError, StoreError, UsageError
 from salmu_core.records import Ledger, MetricResult, MetricsRecord, finite
-from salmu_core.store import RunKey, Store, new_folder, read, replacing, write_record
+from salmu_core.store import RunKey, Store, new_folder, read, replacing, write_record, write_text
 
 KEY = RunKey("mini", "cliperase", "0123456789abcdef", 5.0, 0)
 
@@ -57,6 +58,21 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
         temporary.write_text("half")
         raise RuntimeError
     assert path.read_text() == "old" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_what_is_no_file_is_not_replaced_and_rights_are_the_users(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="is no file"), replacing(tmp_path / "pipe"):
+        pass
+    assert (tmp_path / "pipe").is_fifo() and len(list(tmp_path.iterdir())) == 1
+    before = os.umask(0o077)
+    try:
+        write_text(tmp_path / "mine", "")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "mine").stat().st_mode & 0o777 == 0o600
+    write_text(tmp_path / "ours", "")
+    assert (tmp_path / "ours").stat().st_mode & 0o777 == 0o666 & ~before
 
 
 def test_records_round_trip_and_damage_is_named(tmp_path):

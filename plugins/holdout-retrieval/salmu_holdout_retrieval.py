@@ -16,7 +16,7 @@ def mean_reciprocal_rank(ctx: MetricContext, split: Split, name: str) -> MetricR
     """Mean reciprocal rank of each row's caption."""
     from salmu_protocol_metrics.retrieval import retrieve
 
-    rank, gallery, retrieved = retrieve(ctx, split)
+    rank, _, gallery, retrieved = retrieve(ctx, split)
     reciprocal = 1 / rank
     return MetricResult(float(reciprocal.mean()), PerRow(split, {name: reciprocal, "rank": rank}), gallery, retrieved)
 

@@ -130,6 +130,12 @@ def gather(run: OneRun, benchmark: Benchmark, identity: str) -> Evidence:
     figures = [references["compromised"].figures, run.results.rows[0].figures, references["clean"].figures]
     models = [_model(run.store, *each, person) for each in zip(folders, figures, strict=True)]
     _comparable(run.folder, *(model.record for model in models))
+    for role, model in (("compromised", models[0]), ("clean", models[2])):
+        if model.record.checkpoint_hash != benchmark.model_hash(role):
+            raise StoreError(
+                f"The figures of {role.capitalize()} in {run.store.root} are of another model than {benchmark.folder} "
+                f"holds: {_AGAIN}, or give the folder with that model as --benchmark PATH."
+            )
     found = Evidence(run, benchmark, people, person, *models)
     _complete(found)
     return found

@@ -111,19 +111,20 @@ def allowed(leak: Rows, gallery: int) -> Allowed:
     return Allowed({name: Level(level.mean, interval(leak.after - level)) for name, level in levels.items()})
 
 
-def found(ranks: Floats, gallery: int) -> np.ndarray:
-    """Which captions are shown to be found better than by guessing ``[n]``.
+def found(*searches: tuple[Floats, int]) -> np.ndarray:
+    """Which captions are shown to be found better than by guessing ``[n]``, by any of some searches.
 
-    A caption's p is its rank's share of the gallery. Benjamini and Hochberg (1995) over the person's captions: captions
+    A caption's p in one search is its rank's share of the gallery, and of several the least times their number.
+    Benjamini and Hochberg (1995) over the person's captions: captions
     of one person depend on each other positively, where it holds (Benjamini and Yekutieli 2001).
 
     Args:
-        ranks: From 1 ``[n]``.
-        gallery: Captions among which they are.
+        searches: Ranks from 1 ``[n]``, and among how many captions.
     """
-    n = len(ranks)
-    order = np.argsort(ranks, kind="stable")
-    passed = np.flatnonzero(ranks[order] / gallery <= FALSE_FINDS * np.arange(1, n + 1) / n)
+    p = np.min([ranks / gallery for ranks, gallery in searches], axis=0) * len(searches)
+    n = len(p)
+    order = np.argsort(p, kind="stable")
+    passed = np.flatnonzero(p[order] <= FALSE_FINDS * np.arange(1, n + 1) / n)
     hit = np.zeros(n, dtype=bool)
     if len(passed):
         hit[order[: passed[-1] + 1]] = True
@@ -131,7 +132,14 @@ def found(ranks: Floats, gallery: int) -> np.ndarray:
 
 
 def forgotten(
-    leak: Rows, gallery: int, hits: int, hits_before: int, others: Rows | None, named: bool, unlike: Sequence[str]
+    leak: Rows,
+    gallery: int,
+    hits: int,
+    hits_before: int,
+    others: Rows | None,
+    named: Verdict | None,
+    unlike: Sequence[str],
+    unasked: Sequence[str] = (),
 ) -> Forgotten:
     """The verdict on what was to be forgotten.
 
@@ -141,18 +149,21 @@ def forgotten(
         hits: Captions that are shown to be found, and are not in Clean.
         hits_before: The same of Compromised.
         others: Whether another caption of the person comes first, 1 or 0; None if no list was kept.
-        named: Whether the person is shown to be named right more often than a model does that never saw them.
+        named: Whether the person is named right more often than by a model that never saw them; None if nobody is
+            asked for a name.
         unlike: Figures that are shown to be unlike Clean's.
+        unasked: Rules for which something was not measured.
     """
     bar = allowed(leak, gallery)
     known = hits_before > 0 or interval(leak.before - leak.clean).low > 0
     more = interval(others.after - others.clean) if others else None
-    left = (known and bar.verdict is Verdict.HOLDS) or hits > 0 or named or (more is not None and more.low > 0)
-    if left:
+    brought = others is not None and others.after.mean > others.clean.mean
+    found_ = hits > 0 or named is Verdict.HOLDS or (more is not None and more.low > 0)
+    if found_ or bar.verdict is Verdict.HOLDS:
         word = Word.STILL
     elif not known:
         word = Word.NEVER
-    elif bar.verdict is not Verdict.CLEAR:
+    elif bar.verdict is not Verdict.CLEAR or named is Verdict.OPEN or brought or unasked:
         word = Word.OPEN
     else:
         word = Word.TRACE if unlike else Word.GONE

@@ -107,6 +107,8 @@ def targets(out: Path) -> tuple[Path, Path]:
             raise UsageError(f"{path} is a folder. Give another name by --out.")
     if data.exists() and not _is_certificate(data):
         raise UsageError(f"{data} is there already and is no certificate. Give another name by --out.")
+    if page.exists() and not data.exists():
+        raise UsageError(f"{page} is there already, and no certificate beside it. Give another name by --out.")
     return page, data
 
 

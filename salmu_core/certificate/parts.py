@@ -15,8 +15,9 @@ from salmu_core.certificate.judge import Rows, beside_clean, forgotten, found, g
 from salmu_core.certificate.records import Ends, Judgement, Level, Pair, Part, Stand, Summary, Three, Trial
 from salmu_core.certificate.trials import by_attribute, part_of, unlike
 from salmu_core.certificate.wording import COSINE, NAMING, RANK, said_forgotten, said_kept, why_forgotten, why_kept
+from salmu_core.diagnosis import Verdict
 from salmu_core.layout import DATA_FIELDS, FORGET, HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY
-from salmu_core.people import Association
+from salmu_core.people import Association, Group
 from salmu_core.statistics import Clusters, Floats, interval
 
 ORDER = (FORGET, HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY)
@@ -58,6 +59,12 @@ class Split:
         """Captions among which the ranks are."""
         return None if self.ranks is None else self.evidence.after.associations.galleries[self.name]
 
+    @cached_property
+    def private(self) -> Floats | None:
+        """Of each caption among captions to be forgotten alone ``[3, n]``; None where that was not measured."""
+        alone = [model.associations.private for model in self.evidence.models]
+        return self._values([each and each[0] for each in alone]) if self.name == FORGET else None
+
     def rows(self, values: Floats) -> Rows:
         """Values ``[3, n]`` by attribute."""
         names = [association.file_name for association in self.associations]
@@ -69,13 +76,17 @@ class Split:
         """Which captions are shown to be found, before and after ``[2, n]``, those left out that are so in Clean."""
         if self.ranks is None or self.gallery is None:
             return np.zeros((2, len(self.associations)), dtype=bool)
-        before, after, clean = (found(each, self.gallery) for each in self.ranks)
+        searches = [(self.ranks, self.gallery)]
+        if self.private is not None and (alone := self.evidence.after.associations.private) is not None:
+            searches.append((self.private, alone[1]))
+        before, after, clean = (found(*((ranks[i], gallery) for ranks, gallery in searches)) for i in range(3))
         return np.stack([before & ~clean, after & ~clean])
 
     @cached_property
     def others(self) -> np.ndarray | None:
         """Whether another caption of the person is among the first ones: before, after, in Clean ``[3, n]``."""
-        if not all(model.found for model in self.evidence.models):
+        names = {association.file_name for association in self.associations}
+        if not all(names <= model.found.keys() for model in self.evidence.models):
             return None
         own = {association.caption for association in self.evidence.person.associations}
         return np.array(
@@ -102,6 +113,7 @@ class Split:
                 caption=association.caption,
                 file_name=association.file_name,
                 rank=_three(self.ranks, i),
+                rank_private=_three(self.private, i),
                 cosine=_three(self.cosines, i),
                 rank_is=_stand(reciprocal, i, near),
                 cosine_is=_stand(self.cosines, i, close),
@@ -136,19 +148,31 @@ class Split:
         before, after = self.found.sum(axis=1).tolist()
         others = None if self.others is None else self.rows(self.others.astype(float))
         asked = next((trial for trial in mine if trial.column == NAMING), None)
-        named = asked is not None and asked.stand is Stand.ABOVE
-        verdict = forgotten(self.rows(1 / self.ranks), self.gallery, after, before, others, named, unlike(mine))
+        named = None if asked is None else _named(asked)
+        unasked = [
+            rule
+            for rule, lacks in {
+                "captions to be forgotten alone": self.private is None,
+                "which captions come first": others is None,
+                "the name": asked is None and self.evidence.person.group is Group.FORGOTTEN,
+            }.items()
+            if lacks
+        ]
+        verdict = forgotten(
+            self.rows(1 / self.ranks), self.gallery, after, before, others, named, unlike(mine), unasked
+        )
         summary, pairs = self.summaries()[0], self.pairs()
         levels = verdict.allowed.levels.items()
         return Judgement(
             part="forget",
             word=verdict.word,
             said=said_forgotten(verdict, summary, pairs),
-            reasons=why_forgotten(verdict, summary, pairs, mine),
+            reasons=why_forgotten(verdict, summary, pairs, mine, unasked),
             known=verdict.known,
             allowed={name: Level(value=level.value, excess=Ends.of(level.excess)) for name, level in levels},
             found=tuple(a.file_name for a, hit in zip(self.associations, self.found[1], strict=True) if hit),
-            named=None if asked is None else named,
+            named=None if named is None else named is Verdict.HOLDS,
+            unasked=tuple(unasked),
             unlike_clean=tuple(unlike(mine)),
         )
 
@@ -174,6 +198,15 @@ class Split:
         if len(rows) < len(models):
             return None
         return np.array([[each[association.file_name] for association in self.associations] for each in rows])
+
+
+def _named(asked: Trial) -> Verdict:
+    """Whether somebody is named right more often than by a model that never saw them."""
+    if asked.stand is Stand.ABOVE:
+        return Verdict.HOLDS
+    rate, low = asked.values, asked.difference.low
+    more = rate.after > rate.clean if asked.never_seen is None or low is None else low > 0
+    return Verdict.OPEN if more else Verdict.CLEAR
 
 
 def splits(evidence: Evidence) -> list[Split]:

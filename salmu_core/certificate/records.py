@@ -80,6 +80,8 @@ class Pair(Record):
     file_name: str
     rank: Three | None
     """Place of the caption among those of the gallery, from 1; ties count half."""
+    rank_private: Three | None = None
+    """The same among captions to be forgotten alone, without those that describe pictures; None where not measured."""
     cosine: Three | None
     rank_is: Stand | None
     """The run's value, held against the range of nine in ten of Clean's rows of this split."""
@@ -134,6 +136,8 @@ class Judgement(Record):
     """File names of the captions that are shown to be found."""
     named: bool | None = None
     """Whether the person is shown to be named right more often than Clean names people; None if nobody asked."""
+    unasked: tuple[str, ...] = ()
+    """What was not measured, though the rules ask for it: without it nobody is called forgotten."""
     unlike_clean: tuple[str, ...] = ()
     """Figures that are shown to be unlike a model that never saw this person."""
     retention: dict[str, Ends] = Field(default_factory=dict)

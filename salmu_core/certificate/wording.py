@@ -108,7 +108,7 @@ def said_forgotten(found: Forgotten, summary: Summary, pairs: Sequence[Pair]) ->
 
 
 def why_forgotten(
-    found: Forgotten, summary: Summary, pairs: Sequence[Pair], trials: Sequence[Trial]
+    found: Forgotten, summary: Summary, pairs: Sequence[Pair], trials: Sequence[Trial], unasked: Sequence[str]
 ) -> tuple[str, ...]:
     """The reasons of a verdict on what was to be forgotten.
 
@@ -117,6 +117,7 @@ def why_forgotten(
         summary: Of the reciprocal ranks.
         pairs: The associations that were to be forgotten.
         trials: What the metrics found on them.
+        unasked: What was not measured, though the rules ask for it.
     """
     by = {
         "guessing": f"what guessing among {summary.gallery:,} captions gives",
@@ -142,8 +143,11 @@ def why_forgotten(
             "nothing that could be seen to go."
         )
     hits, before = [pair for pair in pairs if pair.found], sum(pair.found_before for pair in pairs)
-    places = sorted((pair.rank.after, label(pair.field)) for pair in hits if pair.rank)
-    best = ", ".join(f"{field} at place {place:g}" for place, field in places[:5])
+    places = sorted(
+        ((pair.rank_private or pair.rank).after, pair.rank.after, label(pair.field)) for pair in hits if pair.rank
+    )
+    alone = " ({0:g} among captions to be forgotten)" if any(pair.rank_private for pair in hits) else ""
+    best = ", ".join(f"{field} at place {place:g}{alone.format(own)}" for own, place, field in places[:5])
     reasons.append(
         f"One by one: {len(hits) or 'none'} of {len(pairs)} captions {'is' if len(hits) == 1 else 'are'} shown to be "
         f"found better than by guessing, and not in Clean ({before} before){': ' * bool(best)}{best}"
@@ -160,6 +164,8 @@ def why_forgotten(
         )
     reasons += [_named(trial) for trial in trials if trial.column == NAMING]
     reasons.append(f"Beside a model that never saw the person: {_beside(trials)}.")
+    if unasked:
+        reasons.append(f"Not looked at: {', '.join(unasked)}. Without that nobody is called forgotten.")
     return tuple(reasons)
 
 
@@ -167,6 +173,11 @@ def _named(trial: Trial) -> str:
     """How often the person is named right, and what that shows."""
     rate = trial.values
     more = "more often than" if trial.stand is Stand.ABOVE else "not shown to be more often than"
+    if trial.never_seen is None:
+        return (
+            f"By name: for {rate.after:.0%} of the photographs the right name comes first ({rate.before:.0%} before, "
+            f"{rate.clean:.0%} in Clean); there are too few people to say how often a model names those it never saw."
+        )
     return (
         f"By name: for {rate.after:.0%} of the photographs the right name comes first ({rate.before:.0%} before, "
         f"{rate.clean:.0%} in Clean), {more} a model names people it never saw."

@@ -31,14 +31,15 @@ def write_certificate(run: Path, identity: str, out: Path | None, benchmark: str
     opened = open_run(run, zoo)
     reading = _reading(opened, zoo, benchmark)
     evidence = gather(opened, reading.data(opened.world), identity)
-    name = re.sub(r"[^\w.-]+", "-", evidence.person.identity_id)
-    page = out or Path(f"certificate-{name}.html")
+    called = re.sub(r"[^\w.-]+", "-", evidence.person.identity_id)
+    page = out or Path(f"certificate-{called}.html")
     targets(page)
     issued = datetime.now(UTC).isoformat(timespec="seconds")
     certificate = build(evidence, zoo.metrics, reading.notice, issued)
     made = write(page, certificate, portraits(evidence.people, evidence.person))
+    name = " ".join(evidence.person.name.split())  # on one line, whatever the data say
     lines = [
-        f"Made {made[0]} and {made[1]}: {evidence.person.name}, {certificate.method} on {certificate.benchmark}.",
+        f"Made {made[0]} and {made[1]}: {name}, {certificate.method} on {certificate.benchmark}.",
         *(f"{PARTS[each.part].capitalize()}: {each.word}." for each in certificate.verdicts),
         f"The model as a whole: {certificate.population.verdict}.",
     ]

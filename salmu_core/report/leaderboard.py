@@ -202,7 +202,7 @@ def _marks(found: Comparison, shown: Sequence[Column]) -> str:
     in_sample = any(column.name in line.in_sample for column in shown for line in found.lines)
     return (
         f"±: the longer half of the 95% interval, over {over}. Bold: the reference model that is a figure's target. "
-        r"\*: shown to miss its target (Holm over the table). ≈: shown to be at it."
+        r"\*: shown to miss its target (Holm over the figures of its pillar). ≈: shown to be at it."
         + (" °: looks at pairs the method was trained on." if in_sample else "")
     )
 

@@ -32,7 +32,8 @@ _METHOD, _LABELS, _NUMBER = 18, 36, 7
 _VERDICTS = 98
 _MODE_STYLE = {"ineffective": "yellow", "catastrophic": "red", "over-generalised": "magenta"}
 _TARGETS = (
-    "below each value, half of its 95% interval; * shown to miss its target (Holm over the table), ≈ shown to be at it"
+    "below each value, the longer half of its 95% interval; * shown to miss its target (Holm over its pillar), "
+    "≈ shown to be at it"
 )
 
 _IN_SAMPLE = "; ° looks at pairs the method was trained on"

@@ -23,18 +23,18 @@ SHOWN = 5
 
 def ret_fail(ctx: MetricContext) -> MetricResult:
     """Mean reciprocal rank, and the share of rows whose caption ranks first, alone."""
-    rank, gallery, retrieved = retrieve(ctx, "forget")
+    rank, private, gallery, retrieved = retrieve(ctx, "forget")
     reciprocal, first = 1 / rank, (rank == 1).astype(np.float64)
     n = gallery["gallery"]
     return MetricResult(
         {"MRR": float(reciprocal.mean()), "R@1": float(first.mean())},
-        PerRow("forget", {"RetFail_MRR": reciprocal, "RetFail_R@1": first, "rank": rank}),
+        PerRow("forget", {"RetFail_MRR": reciprocal, "RetFail_R@1": first, "rank": rank, "rank_private": private}),
         {**gallery, "chance": {"RetFail_MRR": float((1 / np.arange(1, n + 1)).mean()), "RetFail_R@1": 1 / n}},
         retrieved,
     )
 
 
-def retrieve(ctx: MetricContext, split: Split) -> tuple[Array, dict[str, int], Retrieved]:
+def retrieve(ctx: MetricContext, split: Split) -> tuple[Array, Array, dict[str, int], Retrieved]:
     """Rank of each row's caption among captions of its split and of retain_disjoint, drawn once for all rows.
 
     Args:
@@ -42,7 +42,9 @@ def retrieve(ctx: MetricContext, split: Split) -> tuple[Array, dict[str, int], R
         split: A split with people in it.
 
     Returns:
-        Ranks ``[n]`` from 1, facts about the gallery, and the captions that come first.
+        Ranks ``[n]`` from 1, in the whole gallery and among its captions of the split alone; facts about the gallery;
+        and the captions that come first. Captions of ``retain_disjoint`` describe pictures, and where they all come
+        first, only the second rank tells whether the own caption is still known among its like.
     """
     captions = ctx.captions(split)
     own, retain = draw_gallery(captions, ctx.captions("retain_disjoint"))
@@ -51,6 +53,7 @@ def retrieve(ctx: MetricContext, split: Split) -> tuple[Array, dict[str, int], R
     mine = np.array([caption in drawn for caption in captions])
     facts = {
         "gallery": 1 + len(own) + len(retain),
+        "gallery_private": 1 + len(own),
         f"drawn_from_{split}": len(own),
         "drawn_from_retain_disjoint": len(retain),
         "seed": SEED,
@@ -58,10 +61,10 @@ def retrieve(ctx: MetricContext, split: Split) -> tuple[Array, dict[str, int], R
     texts, number = [*own, *retain], {}
     for text in (*texts, *captions):
         number.setdefault(text, len(number))
-    rank, found, cosines = search(pairs.image, pairs.text, gallery, mine)
+    rank, private, found, cosines = search(pairs.image, pairs.text, gallery, mine, len(own))
     row, place = np.nonzero(found == len(texts))
     found[row, place] = [number[captions[i]] for i in row]
-    return rank, facts, Retrieved(split, tuple(number), found, cosines)
+    return rank, private, facts, Retrieved(split, tuple(number), found, cosines)
 
 
 def draw_gallery(own: Iterable[str], retain: Iterable[str]) -> tuple[list[str], list[str]]:
@@ -73,7 +76,9 @@ def draw_gallery(own: Iterable[str], retain: Iterable[str]) -> tuple[list[str], 
     return first, second
 
 
-def search(images: Tensor, own: Tensor, gallery: Tensor, drawn: NDArray[np.bool_]) -> tuple[Array, Index, Array]:
+def search(
+    images: Tensor, own: Tensor, gallery: Tensor, drawn: NDArray[np.bool_], like: int
+) -> tuple[Array, Array, Index, Array]:
     """Look for each image's caption among the gallery's.
 
     Args:
@@ -81,27 +86,30 @@ def search(images: Tensor, own: Tensor, gallery: Tensor, drawn: NDArray[np.bool_
         own: Embedding of each image's caption ``[n, d]``.
         gallery: Embeddings of the captions drawn ``[g, d]``.
         drawn: Whether the own caption is one of those drawn ``[n]``; it is then no other one.
+        like: How many captions of the gallery, the first ones, are of the own one's kind.
 
     Returns:
-        Ranks ``[n]``: 1 + the other captions strictly above the own one + half of those exactly equal. The captions
-        that come first ``[n, SHOWN]``, as numbers in the gallery, or ``g`` for the own one; exactly equal ones in the
-        gallery's order, the own one last. Their cosines ``[n, SHOWN]``.
+        Ranks ``[n]``: 1 + the other captions strictly above the own one + half of those exactly equal; the same among
+        captions of its kind ``[n]``. The captions that come first ``[n, SHOWN]``, as numbers in the gallery, or ``g``
+        for the own one; exactly equal ones in the gallery's order, the own one last. Their cosines ``[n, SHOWN]``.
     """
     size = len(gallery)
     shown = min(SHOWN, size)
     left = vectors(images)
     right, which = distinct(np.concatenate([vectors(gallery), vectors(own)]))
-    rank, first, cosines = np.empty(len(left)), np.empty((len(left), shown), np.int64), np.empty((len(left), shown))
+    ranks = np.empty((2, len(left)))
+    first, cosines = np.empty((len(left), shown), np.int64), np.empty((len(left), shown))
     for rows in chunks(len(left)):
         needed, place = np.unique(np.concatenate([which[:size], which[size:][rows]]), return_inverse=True)
         scores = left[rows].astype(np.float64) @ right[needed].astype(np.float64).T
         others = scores[:, place[:size]]
         mine = scores[np.arange(len(scores)), place[size:]][:, None]
-        above = np.count_nonzero(others > mine, axis=1)
-        equal = np.count_nonzero(others == mine, axis=1) - drawn[rows]
-        rank[rows] = 1 + above + equal / 2
+        for place_, among in zip(ranks, (others, others[:, :like]), strict=True):
+            above = np.count_nonzero(among > mine, axis=1)
+            equal = np.count_nonzero(among == mine, axis=1) - drawn[rows]
+            place_[rows] = 1 + above + equal / 2
         # The own caption stands once, in the gallery or behind it.
         everything = np.column_stack([others, np.where(drawn[rows][:, None], -np.inf, mine)])
         first[rows] = best = highest(everything, shown)
         cosines[rows] = np.take_along_axis(everything, best, axis=1)
-    return rank, first, cosines
+    return ranks[0], ranks[1], first, cosines

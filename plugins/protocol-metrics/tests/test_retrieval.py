@@ -25,12 +25,13 @@ def drawn(pool, source, size=1000):
     return [pool[i] for _, i in keyed][:size]
 
 
-def reference(world):
-    """Ranks by plain loops."""
+def reference(world, alone=False):
+    """Ranks by plain loops; among forget captions alone, or among all."""
     forget, retain = world.splits["forget"], world.splits["retain_disjoint"].captions
     source = np.random.PCG64(42)
     # One number per forget caption, then one per retain caption, from one generator.
-    gallery = drawn(forget.captions, source) + drawn([c for c in retain if c not in forget.captions], source)
+    gallery = drawn(forget.captions, source)
+    gallery += [] if alone else drawn([c for c in retain if c not in forget.captions], source)
     vectors = np.stack([world.text[c].astype(np.float64) for c in gallery])
     bits = {caption: vector.tobytes() for caption, vector in world.text.items()}
     ranks = []
@@ -57,6 +58,8 @@ def test_ranks_are_those_of_plain_loops(make, compute, forget, retain):
     expected = reference(made)
     rows = result.per_row.values
     np.testing.assert_array_equal(rows["rank"], expected)
+    np.testing.assert_array_equal(rows["rank_private"], reference(made, alone=True))
+    assert result.details["gallery_private"] == 1 + min(forget, 1000)
     assert result.value == {"MRR": np.mean(1 / expected), "R@1": np.mean(expected == 1)}
     assert result.details["drawn_from_forget"] == min(forget, 1000)
     assert result.details["drawn_from_retain_disjoint"] == min(retain, 1000)

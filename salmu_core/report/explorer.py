@@ -123,7 +123,8 @@ class Album:
     Attributes:
         cast: Whom it shows.
         captions: Caption -> its number.
-        models: Name of a model -> for each portrait the cosine and the rank of its own caption, and what was found.
+        models: Name of a model -> for each portrait the cosine and the rank of its own caption, the rank among captions
+            to be forgotten alone, and what was found.
     """
 
     cast: Cast
@@ -144,11 +145,13 @@ class Album:
     def add(self, model: str, found: Associations) -> None:
         """Take from a model's rows what is shown of them."""
         retrieved = found.found([portrait.file_name for portrait in self._portraits])
+        alone = found.private[0].by_name if found.private is not None else {}
         cosines, ranks = ({split: rows.by_name for split, rows in of.items()} for of in (found.cosines, found.ranks))
         self.models[model] = [
             {
                 "cosine": _rounded(cosines.get(portrait.split, {}).get(portrait.file_name)),
                 "rank": ranks.get(portrait.split, {}).get(portrait.file_name),
+                "alone": alone.get(portrait.file_name),
                 "found": [
                     [self._number(text), _rounded(cosine)] for text, cosine in retrieved.get(portrait.file_name, ())
                 ],

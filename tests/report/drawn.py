@@ -10,7 +10,7 @@ from zlib import crc32
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from salmu_core.associations import COSINES, RANK, SEARCHES
+from salmu_core.associations import COSINES, PRIVATE, RANK, SEARCHES
 from salmu_core.dataset import EvaluationData
 from salmu_core.layout import FORGET, HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY, ZEROSHOT
 from salmu_core.records import MetricResult, PerRow, Retrieved
@@ -105,8 +105,11 @@ class Answers:
             if metric == "RetFail":
                 figures = {"RetFail_MRR": 1 / rank, "RetFail_R@1": (rank == 1).astype(float)}
                 guessed = {"RetFail_MRR": float((1 / np.arange(1, size + 1)).mean()), "RetFail_R@1": 1 / size}
-                details["chance"] = guessed
-            means = {name.removeprefix("RetFail_"): float(rows.mean()) for name, rows in figures.items()}
+                details |= {"chance": guessed, "gallery_private": 1 + len(self.data.base[split])}
+                figures[PRIVATE] = np.ceil(rank / 2)
+            means = {
+                name.removeprefix("RetFail_"): float(rows.mean()) for name, rows in figures.items() if name != PRIVATE
+            }
             value = means.get(metric, means)
             rows = PerRow(split, {**figures, RANK: rank})
             yield metric, MetricResult(value, rows, details, self._retrieved(split, captions, rank))

@@ -159,6 +159,7 @@ def test_the_explorer_shows_what_was_found(found, people):
     made = album.as_json({})
     table = pq.read_table(row.folder / "retrieved.parquet").to_pylist()
     ranks = {m: rows_of(row.folder, m, "rank") for m in ("RetFail", "IntraIdRet", "InterIdRet")}
+    alone = rows_of(row.folder, "RetFail", "rank_private")
     texts = {a.file_name: a for person in people.by_id.values() for a in person.associations}
     named = [portrait.file_name for those in album.cast.portraits.values() for portrait in those]
     checked = 0
@@ -172,6 +173,7 @@ def test_the_explorer_shows_what_was_found(found, people):
             assert [made["captions"][i] for i, _ in told["found"]] == [line["caption"] for line in lines]
             np.testing.assert_allclose([c for _, c in told["found"]], [line["cosine"] for line in lines], atol=5e-4)
             assert told["rank"] == next(those[file] for those in ranks.values() if file in those)
+            assert told["alone"] == alone.get(file) and (told["alone"] is not None) == portrait["forget"]
             assert made["captions"][portrait["caption"]] == texts[file].caption
             assert portrait["forget"] == (texts[file].split == "forget")
             assert {i for i, _ in told["found"] if made["captions"][i] in own} <= set(person["own"])

@@ -13,6 +13,7 @@ function answer(world, person, portrait, model, role, title) {
   const of = portrait.gallery ? ` of ${portrait.gallery.toLocaleString("en")}` : "";
   const facts = [];
   if (told?.rank !== null && told?.rank !== undefined) facts.push(`its caption ranks ${told.rank.toLocaleString("en")}${of}`);
+  if (told?.alone !== null && told?.alone !== undefined) facts.push(`${told.alone.toLocaleString("en")} among captions to be forgotten`);
   if (told?.cosine !== null && told?.cosine !== undefined) facts.push(`cosine ${told.cosine.toFixed(3)}`);
   body.append(make("h4", {}, make("b", {}, title), facts.length ? `: ${facts.join(", ")}` : ""));
   if (!told?.found.length) {

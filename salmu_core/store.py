@@ -8,6 +8,7 @@ of the two reference models.
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -175,24 +176,18 @@ def replacing(path: Path) -> Iterator[Path]:
     if path.exists() and not path.is_file():
         raise UsageError(f"{path} is there already and is no file: choose another name.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary.touch(exist_ok=False)
+    mode = temporary.stat().st_mode & 0o777  # as the user's umask has it; what writes it may make it anew
     try:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(mode)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-
-
-def _umask() -> int:
-    """Which rights new files don't get; it can't be read but by setting it."""
-    os.umask(mask := os.umask(0o077))
-    return mask
 
 
 def write_text(path: Path, text: str) -> None:

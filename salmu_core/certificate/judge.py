@@ -158,8 +158,8 @@ def forgotten(
     known = hits_before > 0 or interval(leak.before - leak.clean).low > 0
     more = interval(others.after - others.clean) if others else None
     brought = others is not None and others.after.mean > others.clean.mean
-    found_ = hits > 0 or named is Verdict.HOLDS or (more is not None and more.low > 0)
-    if found_ or bar.verdict is Verdict.HOLDS:
+    seen = hits > 0 or named is Verdict.HOLDS or (more is not None and more.low > 0)
+    if seen or bar.verdict is Verdict.HOLDS:
         word = Word.STILL
     elif not known:
         word = Word.NEVER

@@ -77,7 +77,11 @@ def ends(found: Interval) -> str:
 
 def home(told: str) -> str:
     """Without the name of whoever made it: their home as ``~``, in commands so that a shell still finds it."""
-    return re.sub(rf"('?){re.escape(str(Path.home()))}/", r"~/\1", told)
+    try:
+        folder = str(Path.home()).rstrip("/")  # which is / in some containers
+    except RuntimeError:  # nobody has one here
+        return told
+    return re.sub(rf"('?){re.escape(folder)}/", r"~/\1", told) if folder else told
 
 
 def seconds(value: float) -> str:

@@ -25,7 +25,7 @@ from salmu_core.errors import BenchmarkError, UnknownNameError
 from salmu_core.outstanding import ROLES
 from salmu_core.people import Group, read_people, thumbnail
 from salmu_core.plugins import discover
-from salmu_core.report import charts, series
+from salmu_core.report import charts, series, text
 from salmu_core.report.attributes import Attributes, by_attribute, cells
 from salmu_core.report.explorer import Album, cast
 from salmu_core.report.figures import draw, figures, file_name
@@ -381,3 +381,17 @@ def test_a_path_that_is_no_text_is_a_path(store, tmp_path, monkeypatch, capsys):
     write_report(store.runs, out, str(store.benchmark), [], 3, [])
     shown = f"{tmp_path}/report-\\udcff.html"
     assert shown in out.read_text(encoding="utf-8") and f"{shown}: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("home", "told", "shown"),
+    [
+        ("/home/ada", "salmu run --benchmark /home/ada/x", "salmu run --benchmark ~/x"),
+        ("/home/ada", "salmu report '/home/ada/my data'", "salmu report ~/'my data'"),
+        ("/home/ada", "/home/adam/x", "/home/adam/x"),
+        ("/", "/data/x", "/data/x"),
+    ],
+)
+def test_whose_home_it_was_is_not_told(monkeypatch, home, told, shown):
+    monkeypatch.setenv("HOME", home)
+    assert text.home(told) == shown

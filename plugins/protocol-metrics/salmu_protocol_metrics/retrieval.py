@@ -104,10 +104,10 @@ def search(
         scores = left[rows].astype(np.float64) @ right[needed].astype(np.float64).T
         others = scores[:, place[:size]]
         mine = scores[np.arange(len(scores)), place[size:]][:, None]
-        for place_, among in zip(ranks, (others, others[:, :like]), strict=True):
+        for rank, among in zip(ranks, (others, others[:, :like]), strict=True):
             above = np.count_nonzero(among > mine, axis=1)
             equal = np.count_nonzero(among == mine, axis=1) - drawn[rows]
-            place_[rows] = 1 + above + equal / 2
+            rank[rows] = 1 + above + equal / 2
         # The own caption stands once, in the gallery or behind it.
         everything = np.column_stack([others, np.where(drawn[rows][:, None], -np.inf, mine)])
         first[rows] = best = highest(everything, shown)

@@ -71,7 +71,6 @@ def test_its_own_tests_pass_and_it_is_clean(made, isolated_plugins):
         assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.slow
 def test_its_benchmark_is_sound(made, tmp_path, monkeypatch):
     from importlib import import_module
 

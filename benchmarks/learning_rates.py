@@ -23,14 +23,14 @@ from functools import partial
 import torch
 from accelerate import Accelerator
 
-from salmu_core.benchmark import open_benchmark
-from salmu_core.config import TrainingConfig
-from salmu_core.engine import Engine
+from salmu_core.benchmark.folder import open_benchmark
+from salmu_core.contract.config import TrainingConfig
 from salmu_core.machine import usable_cores
-from salmu_core.meter import Meter
 from salmu_core.plugins import discover
-from salmu_core.runner import run_one
-from salmu_core.session import TrainingSession
+from salmu_core.run.context import Engine
+from salmu_core.run.meter import Meter
+from salmu_core.run.runner import run_one
+from salmu_core.run.session import TrainingSession
 
 GRID = (1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
 #: Of the leak of Compromised, what may be left.

@@ -18,10 +18,10 @@ from rich.table import Table
 from scipy import stats
 
 from salmu_core.cli.output import console
-from salmu_core.comparison import columns, compare
+from salmu_core.judge.lines import columns, compare
+from salmu_core.judge.results import read_results
 from salmu_core.plugins import discover
-from salmu_core.results import read_results
-from salmu_core.store import Store
+from salmu_core.store.folders import Store
 
 PUBLISHED = Path(__file__).parent.parent / "tests" / "data" / "published.json"
 NAMES = {

@@ -22,9 +22,9 @@ from pydantic.fields import FieldInfo
 from tables import MARK, code, prose, table
 from typer.main import get_command
 
-from salmu_core import hookspecs
 from salmu_core.cli import app
-from salmu_core.hookspecs import HOOKS
+from salmu_core.contract import hookspecs
+from salmu_core.contract.hookspecs import HOOKS
 from salmu_core.plugins import Shelf, Zoo, discover
 from salmu_core.testing.conformance.rules import METHOD_RULES, METRIC_RULES
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tables import MARK, code, number, table
 
-from salmu_core.tails import TAILS
+from salmu_core.judge.tails import TAILS
 
 Data = Mapping[str, Any]
 

@@ -18,14 +18,14 @@ import numpy as np
 import pyarrow.parquet as pq
 from rich.console import Console
 
-from salmu_core.comparison import Comparison, columns, compare
-from salmu_core.diagnosis import Diagnosis, Evidence, Verdict
-from salmu_core.outstanding import ROLES
+from salmu_core.judge.diagnosis import Diagnosis, Evidence, Verdict
+from salmu_core.judge.lines import Comparison, columns, compare
+from salmu_core.judge.results import Results, Row, read_results
 from salmu_core.plugins import discover
-from salmu_core.records import MetricsRecord, RunRecord
-from salmu_core.report.table import show
-from salmu_core.results import Results, Row, read_results
-from salmu_core.store import METRICS, ROWS, Store, read
+from salmu_core.show.terminal import show
+from salmu_core.store.folders import METRICS, ROWS, Store, read
+from salmu_core.store.records import MetricsRecord, RunRecord
+from salmu_core.study.todo import ROLES
 
 #: The metric whose per-row values are the cosines of a split.
 COSINES = {

@@ -9,10 +9,10 @@ from typing import Any
 
 from tables import MARK, code, link, number, prose, table
 
-from salmu_core.config import MethodConfig, TrainingConfig
-from salmu_core.diagnosis import HOLDOUTS, KNOWLEDGE, LEAK
+from salmu_core.contract.config import MethodConfig, TrainingConfig
+from salmu_core.contract.specs import MethodSpec, MetricSpec
+from salmu_core.judge.diagnosis import HOLDOUTS, KNOWLEDGE, LEAK
 from salmu_core.plugins import Declared, Zoo
-from salmu_core.specs import MethodSpec, MetricSpec
 
 ROOT = Path(__file__).parent.parent
 

@@ -3,12 +3,12 @@
 These are the names a plugin needs. Importing them costs no torch.
 """
 
-from salmu_core.config import LearningRate, MethodConfig, TrainingConfig, Weight
-from salmu_core.context import MethodContext, MetricContext
-from salmu_core.hookspecs import hookimpl
-from salmu_core.records import MetricResult, PerRow, Retrieved
-from salmu_core.specs import Band, BenchmarkSpec, HubRepo, MethodSpec, MetricSpec, Release
-from salmu_core.steps import Batch, Step
+from salmu_core.contract.config import LearningRate, MethodConfig, TrainingConfig, Weight
+from salmu_core.contract.context import MethodContext, MetricContext
+from salmu_core.contract.hookspecs import hookimpl
+from salmu_core.contract.specs import Band, BenchmarkSpec, HubRepo, MethodSpec, MetricSpec, Release
+from salmu_core.contract.steps import Batch, Step
+from salmu_core.store.records import MetricResult, PerRow, Retrieved
 
 __all__ = [
     "Band",

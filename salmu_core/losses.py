@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from salmu_core.pairs import Features
+from salmu_core.contract.features import Features
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from salmu_core.steps import Batch
+    from salmu_core.contract.steps import Batch
 
 
 def features(model: Any, batch: Batch) -> Features:

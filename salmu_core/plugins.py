@@ -23,12 +23,12 @@ from typing import Generic, TypeVar
 import pluggy
 from pydantic import ValidationError
 
-from salmu_core import hookspecs
-from salmu_core.api import api_problem
+from salmu_core.contract import hookspecs
+from salmu_core.contract.hookspecs import HOOKS, PROJECT
+from salmu_core.contract.specs import BenchmarkSpec, MethodSpec, MetricSpec
+from salmu_core.contract.version import api_problem
 from salmu_core.errors import UnknownNameError, UsageError, explain
-from salmu_core.hashing import hash_file, hash_json, hash_text
-from salmu_core.hookspecs import HOOKS, PROJECT
-from salmu_core.specs import BenchmarkSpec, MethodSpec, MetricSpec
+from salmu_core.store.hashing import hash_file, hash_json, hash_text
 
 S = TypeVar("S", MethodSpec, MetricSpec, BenchmarkSpec)
 

@@ -8,10 +8,11 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from salmu_core.evaluate import Tables, compute_one, write_metrics
-from salmu_core.hashing import hash_file
 from salmu_core.plugins import Declared
-from salmu_core.records import (
+from salmu_core.score.evaluate import Tables, compute_one, write_metrics
+from salmu_core.store.folders import write_record
+from salmu_core.store.hashing import hash_file
+from salmu_core.store.records import (
     BenchmarkRef,
     Ledger,
     MetricResult,
@@ -21,7 +22,6 @@ from salmu_core.records import (
     Retrieved,
     RunRecord,
 )
-from salmu_core.store import write_record
 
 GALLERY, PRIVATE = 2001, 1001
 LEAKS, GONE, ONE, OTHERS, TRACE, UNKNOWN, HALFWAY, LUCKY, BETWEEN, NAMED, HIDDEN, SELDOM = (

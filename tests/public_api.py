@@ -15,13 +15,18 @@ from typing import Any
 from pydantic import BaseModel
 from typer.main import get_command
 
-from salmu_core.api import API_VERSION
 from salmu_core.cli import app
-from salmu_core.hookspecs import HOOKS
+from salmu_core.contract.hookspecs import HOOKS
+from salmu_core.contract.version import API_VERSION
 
-MODULES = ("salmu_core", "salmu_core.losses", "salmu_core.layout_writer", "salmu_core.testing")
+MODULES = ("salmu_core", "salmu_core.losses", "salmu_core.benchmark.writer", "salmu_core.testing")
 #: What a plugin is handed without importing it.
-HANDED = ("salmu_core.pairs.Features", "salmu_core.pairs.Pairs", "salmu_core.meter.Room", "salmu_core.probe.Probe")
+HANDED = (
+    "salmu_core.contract.features.Features",
+    "salmu_core.contract.features.Pairs",
+    "salmu_core.run.meter.Room",
+    "salmu_core.contract.probe.Probe",
+)
 #: Name -> its parameters in order: name, whether it must be given, whether by keyword, default; None for what has none.
 Interface = dict[str, list[list[Any]] | None]
 

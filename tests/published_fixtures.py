@@ -8,13 +8,13 @@ import pytest
 from fake_hub import Repository
 from huggingface_hub import constants
 
-from salmu_core.benchmark import open_benchmark
-from salmu_core.download import download
+from salmu_core.benchmark.download import download
+from salmu_core.benchmark.folder import open_benchmark
 from salmu_core.plugins import discover
 
 PLUGIN = """
 from salmu_core import Band, BenchmarkSpec, hookimpl
-from salmu_core.specs import HubRepo, Release
+from salmu_core.contract.specs import HubRepo, Release
 
 FILES = ("data/*.parquet", "*.json")
 AROUND = ("open_clip_config.json", "vocab.json")

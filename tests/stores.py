@@ -3,10 +3,10 @@
 import numpy as np
 import pyarrow as pa
 
-from salmu_core.evaluate import Tables, write_metrics
-from salmu_core.hashing import hash_file, hash_json
-from salmu_core.records import BenchmarkRef, Ledger, MetricEntry, MetricsRecord, PluginRef, RunRecord
-from salmu_core.store import WEIGHTS, RunKey, Store, write_record
+from salmu_core.score.evaluate import Tables, write_metrics
+from salmu_core.store.folders import WEIGHTS, RunKey, Store, write_record
+from salmu_core.store.hashing import hash_file, hash_json
+from salmu_core.store.records import BenchmarkRef, Ledger, MetricEntry, MetricsRecord, PluginRef, RunRecord
 
 #: Twenty people with four rows each.
 PEOPLE = [f"{row // 4:08d}" for row in range(80)]

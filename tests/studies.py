@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from salmu_core.records import BenchmarkRef, Ledger, PluginRef, RunRecord
-from salmu_core.results import Reference, Results, Row
-from salmu_core.statistics import Clusters
+from salmu_core.judge.results import Reference, Results, Row
+from salmu_core.judge.statistics import Clusters
+from salmu_core.store.records import BenchmarkRef, Ledger, PluginRef, RunRecord
 
 PEOPLE = [f"p{i % 40}" for i in range(120)]
 

@@ -38,15 +38,15 @@ from certificates import (
 )
 from scipy import stats
 
-from salmu_core.benchmark import open_benchmark
+from salmu_core.benchmark.folder import open_benchmark
+from salmu_core.benchmark.people import read_people
+from salmu_core.benchmark.splits import read_evaluation
 from salmu_core.certificate import Certificate, make
 from salmu_core.certificate.wording import NOT_TRIED
 from salmu_core.cli.certify import write_certificate
-from salmu_core.dataset import read_evaluation
 from salmu_core.errors import BenchmarkError, StoreError, UnknownNameError, UsageError
-from salmu_core.hashing import hash_file
-from salmu_core.people import read_people
 from salmu_core.plugins import discover
+from salmu_core.store.hashing import hash_file
 from salmu_core.testing import write_tiny_benchmark
 
 

@@ -6,7 +6,7 @@ from certificates import GALLERY, PRIVATE
 from scipy import stats
 
 from salmu_core.certificate.judge import Rows, found, kept, never_seen, never_seen_people
-from salmu_core.statistics import Clusters
+from salmu_core.judge.statistics import Clusters
 
 
 def test_found_captions_are_those_benjamini_and_hochberg_would_name():

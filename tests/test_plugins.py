@@ -75,7 +75,7 @@ def test_code_hash_follows_the_source(install, site):
 
 
 def test_the_traceback_of_a_broken_plugin_is_shown_when_asked_for(install, capsys, monkeypatch):
-    from salmu_core.cli.inspect import plugins
+    from salmu_core.cli.listings import plugins
 
     install("bad", "def inner():\n    raise RuntimeError('boom')\n\ninner()\n")
     plugins(False)

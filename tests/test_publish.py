@@ -21,7 +21,7 @@ from salmu_core.cli.publish import publish
 from salmu_core.errors import CheckpointError, SalmuError, StoreError, UsageError
 from salmu_core.plugins import discover
 from salmu_core.publish import Wanted, make_folder, read_run
-from salmu_core.report.markdown import fenced, plain
+from salmu_core.show.escape import fenced, plain
 
 FILES = {
     "README.md",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typer.main import get_command
 
 from salmu_core.cli import app
-from salmu_core.hookspecs import HOOKS
+from salmu_core.contract.hookspecs import HOOKS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from salmu_core.statistics import RESAMPLES, Clusters, interval
+from salmu_core.judge.statistics import RESAMPLES, Clusters, interval
 
 ROWS, PEOPLE = 30_468, 580
 

@@ -20,14 +20,14 @@ import time
 import torch
 from accelerate import Accelerator
 
-from salmu_core.benchmark import open_benchmark
-from salmu_core.config import TrainingConfig
-from salmu_core.context import MethodContext
-from salmu_core.engine import Engine
+from salmu_core.benchmark.folder import open_benchmark
+from salmu_core.contract.config import TrainingConfig
+from salmu_core.contract.context import MethodContext
 from salmu_core.losses import contrastive_loss
-from salmu_core.meter import Meter
 from salmu_core.plugins import discover
-from salmu_core.session import TrainingSession, frozen_copy
+from salmu_core.run.context import Engine
+from salmu_core.run.meter import Meter
+from salmu_core.run.session import TrainingSession, frozen_copy
 
 CONFIG = TrainingConfig(batch_size=128, lr=1e-4, warmup=0.0)
 

@@ -13,7 +13,7 @@ from salmu_core.losses import mse
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from salmu_core.pairs import Features
+    from salmu_core.contract.features import Features
 
 
 class Config(TrainingConfig):

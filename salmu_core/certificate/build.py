@@ -21,7 +21,9 @@ from salmu_core.certificate.records import (
 )
 from salmu_core.certificate.trials import tried
 from salmu_core.certificate.wording import DOES_NOT_SHOW, NOT_TRIED, caution, shows
-from salmu_core.diagnosis import (
+from salmu_core.contract.layout import FORGET
+from salmu_core.contract.specs import MetricSpec
+from salmu_core.judge.diagnosis import (
     CATASTROPHIC,
     INEFFECTIVE,
     KNOWLEDGE,
@@ -32,12 +34,10 @@ from salmu_core.diagnosis import (
     OVER_GENERALISED,
     Verdict,
 )
-from salmu_core.hashing import hash_json
-from salmu_core.layout import FORGET
+from salmu_core.judge.statistics import Clusters, Interval
 from salmu_core.plugins import Declared
-from salmu_core.report.text import verdict
-from salmu_core.specs import MetricSpec
-from salmu_core.statistics import Clusters, Interval
+from salmu_core.show.words import verdict
+from salmu_core.store.hashing import hash_json
 
 _ISSUED_WITH = ("salmu-core", "numpy", "scipy", "pyarrow")
 _SAYS = {Verdict.HOLDS: "shown", Verdict.OPEN: "can't be told", Verdict.CLEAR: "not shown"}

@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from salmu_core.associations import SEARCHES, Associations, Found, read_associations
-from salmu_core.benchmark import Benchmark
+from salmu_core.benchmark.folder import Benchmark
+from salmu_core.benchmark.people import People, Person, read_people
+from salmu_core.contract.layout import FORGET
 from salmu_core.errors import BenchmarkError, StoreError, UsageError
-from salmu_core.layout import FORGET
-from salmu_core.onerun import OneRun, read_one_run
-from salmu_core.people import People, Person, read_people
+from salmu_core.judge.associations import SEARCHES, Associations, Found, read_associations
+from salmu_core.judge.onerun import OneRun, read_one_run
+from salmu_core.judge.results import Figures
 from salmu_core.plugins import Zoo
-from salmu_core.records import MetricsRecord
-from salmu_core.results import Figures
-from salmu_core.store import METRICS, ROWS, Store, read
+from salmu_core.store.folders import METRICS, ROWS, Store, read
+from salmu_core.store.records import MetricsRecord
 
 _AGAIN = "`salmu run` again: it scores what is missing"
 

@@ -8,17 +8,17 @@ from functools import cached_property
 
 import numpy as np
 
-from salmu_core.associations import Associations
-from salmu_core.associations import Rows as Column
+from salmu_core.benchmark.people import Association, Group
 from salmu_core.certificate.evidence import Evidence
 from salmu_core.certificate.judge import Rows, beside_clean, forgotten, found, guessing, kept, never_seen
 from salmu_core.certificate.records import Ends, Judgement, Level, Pair, Part, Stand, Summary, Three, Trial
 from salmu_core.certificate.trials import by_attribute, part_of, unlike
 from salmu_core.certificate.wording import COSINE, NAMING, RANK, said_forgotten, said_kept, why_forgotten, why_kept
-from salmu_core.diagnosis import Verdict
-from salmu_core.layout import DATA_FIELDS, FORGET, HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY
-from salmu_core.people import Association, Group
-from salmu_core.statistics import Clusters, Floats, interval
+from salmu_core.contract.layout import DATA_FIELDS, FORGET, HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY
+from salmu_core.judge.associations import Associations
+from salmu_core.judge.associations import Rows as Column
+from salmu_core.judge.diagnosis import Verdict
+from salmu_core.judge.statistics import Clusters, Floats, interval
 
 ORDER = (FORGET, HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY)
 #: The figure that has cosines of a person's generic captions.

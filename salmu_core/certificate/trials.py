@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from salmu_core.benchmark.people import Group
 from salmu_core.certificate.evidence import Evidence
 from salmu_core.certificate.judge import Rows, beside_before, beside_clean, guessing, never_seen_people
 from salmu_core.certificate.records import Ends, Part, Stand, Three, Trial
 from salmu_core.certificate.wording import ASKS
-from salmu_core.comparison import Column
-from salmu_core.layout import FORGET
-from salmu_core.people import Group
+from salmu_core.contract.layout import FORGET
+from salmu_core.contract.specs import MetricSpec
+from salmu_core.judge.lines import Column
+from salmu_core.judge.statistics import Clusters, interval
 from salmu_core.plugins import Declared
-from salmu_core.records import MetricEntry
-from salmu_core.specs import MetricSpec
-from salmu_core.statistics import Clusters, interval
+from salmu_core.store.records import MetricEntry
 
 #: Figures that are shares, or as good as: their ranges end at 0 and 1.
 _SHARES = ("RetFail_MRR", "RetFail_R@1", "ACS", "IdZSC")

@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from salmu_core.cli import catalogue, hub, references, showing, workshop
+from salmu_core.cli.commands import Plugged
 from salmu_core.cli.options import MODEL, BenchmarkName, Json, Output, Precision, Threads, Worlds
-from salmu_core.cli.plugged import Plugged
 from salmu_core.errors import SalmuError
 
 app = typer.Typer(
@@ -28,7 +28,7 @@ def _version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version
 
-        from salmu_core.api import API_VERSION, CORE
+        from salmu_core.contract.version import API_VERSION, CORE
 
         print(f"{CORE} {version(CORE)} (API {API_VERSION})")
         raise typer.Exit

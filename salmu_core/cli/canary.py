@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from salmu_core.benchmark import MANIFEST
+from salmu_core.benchmark.folder import MANIFEST
 from salmu_core.cli.output import print_json, say
+from salmu_core.clip.name import find_model
 from salmu_core.errors import CheckpointError, UsageError
-from salmu_core.modelname import find_model
 
 
 def listen(model: str, write: bool, as_json: bool) -> int:
@@ -20,8 +20,8 @@ def listen(model: str, write: bool, as_json: bool) -> int:
         raise UsageError(f"A canary lies in a model folder, and {name} is none: download or save the model first.")
     if write and name.folder is not None and (name.folder.parent / MANIFEST).is_file():
         raise UsageError(f"{name.folder} belongs to a benchmark whose files are checked: nothing is written there.")
-    from salmu_core import canary
-    from salmu_core.clip import load_clip, locate, song_of
+    from salmu_core.clip import canary
+    from salmu_core.clip.load import load_clip, locate, song_of
 
     clip, parts = load_clip(model, listen=False), locate(name)
     if write and parts.folder is not None:

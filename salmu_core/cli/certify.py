@@ -11,7 +11,7 @@ from salmu_core.certificate.wording import PARTS
 from salmu_core.cli.output import say
 from salmu_core.cli.reading import Reading
 from salmu_core.errors import UsageError
-from salmu_core.onerun import OneRun
+from salmu_core.judge.onerun import OneRun
 from salmu_core.plugins import Zoo, discover
 
 

@@ -12,10 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from salmu_core.cli.output import console, print_json
-from salmu_core.comparison import columns
-from salmu_core.difference import KINDS, Change, Difference, Fact, Moved, Ranks, difference, read_two
+from salmu_core.judge.lines import columns
+from salmu_core.judge.pair import KINDS, Change, Difference, Fact, Moved, Ranks, difference, read_two
 from salmu_core.plugins import discover
-from salmu_core.report.text import number
+from salmu_core.show.words import number
 
 #: The least width at which an interval stands beside its difference.
 _WIDE = 86

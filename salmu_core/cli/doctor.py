@@ -8,18 +8,18 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from salmu_core.benchmark import locate, open_benchmark
+from salmu_core.benchmark.folder import locate, open_benchmark
 from salmu_core.cli.output import console, print_json, say
 from salmu_core.cli.progress import reporter
 from salmu_core.cli.run import accelerate
-from salmu_core.doctor import Finding, as_recorded, figures, installation, plugins, repeated
+from salmu_core.contract.specs import BenchmarkSpec
 from salmu_core.errors import SalmuError
-from salmu_core.outstanding import ROLES
 from salmu_core.plugins import Zoo, discover
-from salmu_core.progress import Reporter
-from salmu_core.records import MetricsRecord
-from salmu_core.specs import BenchmarkSpec
-from salmu_core.store import Store
+from salmu_core.store.folders import Store
+from salmu_core.store.records import MetricsRecord
+from salmu_core.study.reporter import Reporter
+from salmu_core.study.todo import ROLES
+from salmu_core.testing.doctor import Finding, as_recorded, figures, installation, plugins, repeated
 
 
 def examine(name: str, output: Path, threads: int, as_json: bool) -> int:
@@ -102,7 +102,7 @@ def _benchmark(name: str, store: Store, zoo: Zoo, threads: int, telling: Reporte
         return
     accelerator = accelerate(telling, None, threads)
     yield Finding("device", True, f"{accelerator.device}, precision {accelerator.mixed_precision}")
-    from salmu_core.study import Scorer
+    from salmu_core.study.execution import Scorer
 
     located = locate(name, zoo)
     spec = located[0].spec if located else None

@@ -8,10 +8,10 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
+from salmu_core.benchmark.download import Downloaded, download, parse_revisions
+from salmu_core.benchmark.download.hub import size_text
 from salmu_core.cli.output import console, print_json, say
 from salmu_core.cli.progress import Lines
-from salmu_core.download import Downloaded, download, parse_revisions
-from salmu_core.download.hub import size_text
 from salmu_core.plugins import discover
 
 #: As of a study that is stopped.

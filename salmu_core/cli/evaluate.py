@@ -7,17 +7,17 @@ from pathlib import Path
 
 from rich.table import Table
 
-from salmu_core.benchmark import locate, open_benchmark
+from salmu_core.benchmark.folder import locate, open_benchmark
 from salmu_core.cli.output import console, print_json, say
 from salmu_core.cli.progress import reporter
 from salmu_core.cli.run import accelerate
-from salmu_core.comparison import Column, Figure, columns
-from salmu_core.modelname import find_model
-from salmu_core.outstanding import outstanding
+from salmu_core.clip.name import find_model
+from salmu_core.judge.lines import Column, Figure, columns
+from salmu_core.judge.repeats import Repeats
+from salmu_core.judge.results import Figures, Reference, gather, read_results
 from salmu_core.plugins import discover
-from salmu_core.repeats import Repeats
-from salmu_core.results import Figures, Reference, gather, read_results
-from salmu_core.store import Store
+from salmu_core.store.folders import Store
+from salmu_core.study.todo import outstanding
 
 
 def evaluate_checkpoint(checkpoint: str, name: str, output: Path, threads: int, as_json: bool) -> int:
@@ -34,7 +34,7 @@ def evaluate_checkpoint(checkpoint: str, name: str, output: Path, threads: int, 
         benchmark = open_benchmark(name, zoo, telling.building)
         todo = outstanding([], benchmark, store, metrics)
         accelerator = accelerate(telling, None, threads)
-        from salmu_core.study import Execution
+        from salmu_core.study.execution import Execution
 
         execution = Execution(benchmark, store, metrics, accelerator, telling)
         telling.plan(todo.size + 1)

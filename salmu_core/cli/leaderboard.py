@@ -9,10 +9,10 @@ from pathlib import Path
 from salmu_core.cli.output import say
 from salmu_core.cli.reading import Reading, reading
 from salmu_core.errors import UnknownNameError, UsageError
-from salmu_core.outstanding import older_note
-from salmu_core.report.leaderboard import markdown, metric_errors
-from salmu_core.report.spreadsheet import spreadsheet
-from salmu_core.store import replacing
+from salmu_core.show.leaderboard import markdown, metric_errors
+from salmu_core.show.spreadsheet import spreadsheet
+from salmu_core.store.folders import replacing
+from salmu_core.study.todo import older_note
 
 FORMS = ("md", "csv")
 

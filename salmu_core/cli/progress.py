@@ -14,8 +14,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
-from salmu_core.cli.workers import VARIABLE, Relay
-from salmu_core.progress import Reporter, Silent
+from salmu_core.study.processes import VARIABLE, Relay
+from salmu_core.study.reporter import Reporter, Silent
 
 
 @contextmanager

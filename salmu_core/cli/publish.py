@@ -10,7 +10,7 @@ from salmu_core.errors import UsageError
 from salmu_core.plugins import discover
 from salmu_core.publish import Wanted, make_folder, read_run
 from salmu_core.publish.hub import check, push
-from salmu_core.report.text import verdict
+from salmu_core.show.words import verdict
 
 
 def publish(

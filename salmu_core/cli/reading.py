@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from salmu_core.benchmark import MANIFEST, Benchmark, locate, open_benchmark
-from salmu_core.comparison import Column, Comparison, columns, compare
+from salmu_core.benchmark.folder import MANIFEST, Benchmark, locate, open_benchmark
 from salmu_core.errors import BenchmarkError, SalmuError, UsageError
-from salmu_core.outstanding import made_by_other_code
-from salmu_core.plan import parse_numbers
+from salmu_core.judge.lines import Column, Comparison, columns, compare
+from salmu_core.judge.results import Results, Row, by_number, read_results
 from salmu_core.plugins import Zoo, discover
-from salmu_core.results import Results, Row, by_number, read_results
-from salmu_core.store import Store
+from salmu_core.store.folders import Store
+from salmu_core.study.plan import parse_numbers
+from salmu_core.study.todo import made_by_other_code
 
 
 @dataclass(frozen=True)

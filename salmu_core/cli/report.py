@@ -7,15 +7,15 @@ import shlex
 import sys
 from pathlib import Path
 
+from salmu_core.benchmark.people import People, read_people
 from salmu_core.cli.output import readable, say
 from salmu_core.cli.progress import reporter
 from salmu_core.cli.reading import Reading, reading
 from salmu_core.errors import SalmuError, UsageError
-from salmu_core.people import People, read_people
-from salmu_core.progress import Reporter
-from salmu_core.report.gathering import gather
-from salmu_core.report.page import Report, render, views
-from salmu_core.store import write_text
+from salmu_core.show.page.gathering import gather
+from salmu_core.show.page.render import Report, render, views
+from salmu_core.store.folders import write_text
+from salmu_core.study.reporter import Reporter
 
 
 def write_report(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from salmu_core.cli.output import console, print_json, say
 from salmu_core.cli.reading import reading
-from salmu_core.outstanding import older_note
-from salmu_core.report.table import show
+from salmu_core.show.terminal import show
+from salmu_core.study.todo import older_note
 
 
 def show_results(output: Path, benchmark: str | None, worlds: list[str], as_json: bool) -> None:

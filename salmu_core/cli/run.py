@@ -13,23 +13,23 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from salmu_core.benchmark import Benchmark, locate, open_benchmark
+from salmu_core.benchmark.folder import Benchmark, locate, open_benchmark
+from salmu_core.benchmark.retain import Stream
 from salmu_core.cli.output import console, print_json
 from salmu_core.cli.progress import reporter
-from salmu_core.cli.workers import share, workers
-from salmu_core.comparison import columns, compare
 from salmu_core.errors import UsageError
+from salmu_core.judge.lines import columns, compare
+from salmu_core.judge.results import of_plan, read_results
 from salmu_core.machine import usable_cores
-from salmu_core.outstanding import Outstanding, outstanding
-from salmu_core.plan import Planned, Study, make_plan, parse_budgets, parse_numbers, parse_settings, read_study
 from salmu_core.plugins import Zoo, discover
-from salmu_core.progress import Reporter
-from salmu_core.report.table import show
-from salmu_core.results import of_plan, read_results
-from salmu_core.store import Store
-from salmu_core.stream import Stream
-from salmu_core.trackers import parse_trackers
-from salmu_core.tracking import Trackers
+from salmu_core.show.terminal import show
+from salmu_core.store.folders import Store
+from salmu_core.study.plan import Planned, Study, make_plan, parse_budgets, parse_numbers, parse_settings, read_study
+from salmu_core.study.processes import share, workers
+from salmu_core.study.reporter import Reporter
+from salmu_core.study.todo import Outstanding, outstanding
+from salmu_core.study.tracker_kinds import parse_trackers
+from salmu_core.study.tracking import Trackers
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -188,7 +188,7 @@ def _do(
     telling.plan(sum(each.todo.size for each in work))
     accelerator = accelerate(telling, request.mixed_precision, request.threads)
     shares = count if count > 1 else _processes(request.processes, accelerator, [each.todo for each in work])
-    from salmu_core.study import Execution
+    from salmu_core.study.execution import Execution
 
     # Only the first process has a reporter that says things; what a worker prints reaches it.
     trackers = Trackers(names, store.root, partial(print, file=sys.stderr) if index else telling.say)

@@ -50,6 +50,6 @@ def new(
     edit: Annotated[bool, typer.Option("--edit", help="A method that edits weights instead of training.")] = False,
 ) -> None:
     """Make a plugin: a complete package that installs, passes its tests and runs, for you to change."""
-    from salmu_core.cli.new import make
+    from salmu_core.cli.new.command import make
 
     make(kind.value, name, into, edit)

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from salmu_core.comparison import Figure
-from salmu_core.diagnosis import (
+from salmu_core.judge.diagnosis import (
     CATASTROPHIC,
     INEFFECTIVE,
     MAX_KNOWLEDGE_DROP,
@@ -17,9 +16,10 @@ from salmu_core.diagnosis import (
     Diagnosis,
     Verdict,
 )
-from salmu_core.report.markdown import Markdown, fenced, plain
-from salmu_core.report.text import verdict
-from salmu_core.statistics import Interval
+from salmu_core.judge.lines import Figure
+from salmu_core.judge.statistics import Interval
+from salmu_core.show.escape import Markdown, fenced, plain
+from salmu_core.show.words import verdict
 
 if TYPE_CHECKING:
     from salmu_core.publish.make import Sound

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from salmu_core.clip.name import CANARY, CONFIG
 from salmu_core.errors import StoreError, UsageError
-from salmu_core.hashing import hash_file
-from salmu_core.modelname import CANARY, CONFIG
-from salmu_core.onerun import OneRun, read_one_run
+from salmu_core.judge.onerun import OneRun, read_one_run
 from salmu_core.plugins import Zoo
 from salmu_core.publish.card import render
-from salmu_core.store import METRICS, RUN, WEIGHTS, new_folder
+from salmu_core.store.folders import METRICS, RUN, WEIGHTS, new_folder
+from salmu_core.store.hashing import hash_file
 
 CARD = "README.md"
 #: Files of a tokenizer of Hugging Face, which a checkpoint has beside its weights if it needs them.
@@ -89,8 +89,8 @@ def make_folder(sound: Sound, wanted: Wanted) -> Published:
         CheckpointError: The checkpoint can't be loaded, or does not give what its canary says.
         StoreError: A file changed while it was copied.
     """
-    from salmu_core.canary import sing, write_canary
-    from salmu_core.clip import load_clip
+    from salmu_core.clip.canary import sing, write_canary
+    from salmu_core.clip.load import load_clip
 
     record = sound.record
     if wanted.licence is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", wanted.licence):

@@ -15,11 +15,11 @@ import open_clip
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from salmu_core.clip import assemble
+from salmu_core.clip.load import assemble
+from salmu_core.clip.name import CONFIG
 from salmu_core.errors import CheckpointError, UnknownNameError, UsageError
-from salmu_core.modelname import CONFIG
 from salmu_core.references.recipe import Recipe
-from salmu_core.seeding import seed_of
+from salmu_core.train.seeding import seed_of
 
 #: What these models need is not CLIP's loss, or not from scratch.
 _OTHERS = {

@@ -17,11 +17,11 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import Compose
 
 from salmu_core.errors import BenchmarkError
-from salmu_core.references.order import Order, sensitive_until, share
 from salmu_core.references.recipe import Recipe
 from salmu_core.references.sources import Pairs
-from salmu_core.references.trainer import Batch
-from salmu_core.seeding import seed_of
+from salmu_core.train.order import Order, sensitive_until, share
+from salmu_core.train.pretraining import Batch
+from salmu_core.train.seeding import seed_of
 
 _DAMAGE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 #: Pairs after an unreadable one that may take its place.

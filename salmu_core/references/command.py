@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 from salmu_core.cli.progress import reporter
 from salmu_core.errors import BenchmarkError, SalmuError, UsageError
 from salmu_core.machine import usable_cores
-from salmu_core.progress import Reporter
 from salmu_core.references.recipe import Recipe, read_recipe
 from salmu_core.references.record import ROLES, Role, SetRef, TrainingRecord, begin, write
+from salmu_core.study.reporter import Reporter
 
 if TYPE_CHECKING:
-    from salmu_core.references.places import Accelerated
     from salmu_core.references.sources import Pairs, Part
+    from salmu_core.train.place import Accelerated
 
 STOPPED = 130
 #: Readers of one process unless more are asked for, where an accelerator waits for them.
@@ -100,7 +100,7 @@ def _place(recipe: Recipe, threads: int) -> Accelerated:
     from accelerate import Accelerator, InitProcessGroupKwargs
     from accelerate.utils import DistributedType
 
-    from salmu_core.references.places import Accelerated
+    from salmu_core.train.place import Accelerated
 
     try:
         # Looking through shards takes one process longer than another.

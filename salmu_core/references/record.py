@@ -9,9 +9,9 @@ from filelock import FileLock
 from pydantic import Field
 
 from salmu_core.errors import UsageError
-from salmu_core.records import SCHEMA, Record
 from salmu_core.references.recipe import Recipe
-from salmu_core.store import read, write_record
+from salmu_core.store.folders import read, write_record
+from salmu_core.store.records import SCHEMA, Record
 
 if TYPE_CHECKING:
     from salmu_core.references.sources import Pairs

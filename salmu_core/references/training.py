@@ -17,18 +17,18 @@ from typing import Any
 import psutil
 import torch
 
-from salmu_core.checkpoint import save_checkpoint
-from salmu_core.clip import plain_tokenizer
+from salmu_core.clip.load import plain_tokenizer
+from salmu_core.clip.save import save_checkpoint
 from salmu_core.errors import SalmuError
-from salmu_core.progress import Reporter
 from salmu_core.references.architecture import new_model
 from salmu_core.references.batches import Batches, Cut, load, train_transform
-from salmu_core.references.keeping import Keeper, Saved
-from salmu_core.references.places import Place
 from salmu_core.references.record import ModelRef, Role, TrainingRecord
 from salmu_core.references.sources import Pairs
-from salmu_core.references.trainer import Towers, Trainer
-from salmu_core.store import new_folder
+from salmu_core.store.folders import new_folder
+from salmu_core.study.reporter import Reporter
+from salmu_core.train.place import Place
+from salmu_core.train.pretraining import Towers, Trainer
+from salmu_core.train.resume import Keeper, Saved
 
 #: Points of a loss curve.
 POINTS = 200

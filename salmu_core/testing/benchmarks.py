@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from salmu_core import layout
-from salmu_core.benchmark import open_benchmark
-from salmu_core.clip import load_clip
-from salmu_core.dataset import read_evaluation, read_training
-from salmu_core.hashing import hash_file
+from salmu_core.benchmark.folder import open_benchmark
+from salmu_core.benchmark.splits import read_evaluation, read_training
+from salmu_core.clip.load import load_clip
+from salmu_core.clip.weights import fingerprint
+from salmu_core.contract import layout
+from salmu_core.contract.specs import BenchmarkSpec
 from salmu_core.plugins import discover
-from salmu_core.specs import BenchmarkSpec
-from salmu_core.weights import fingerprint
+from salmu_core.store.hashing import hash_file
 
 
 def assert_sound_benchmark(spec: BenchmarkSpec, scratch: Path, world: int = 0) -> Path:

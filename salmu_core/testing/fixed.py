@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from salmu_core.config import MethodConfig
-from salmu_core.context import MethodContext
-from salmu_core.pairs import Features
-from salmu_core.steps import Batch, Step
+from salmu_core.contract.config import MethodConfig
+from salmu_core.contract.context import MethodContext
+from salmu_core.contract.features import Features
+from salmu_core.contract.steps import Batch, Step
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from salmu_core import plugins
-from salmu_core.hookspecs import PROJECT
+from salmu_core.contract.hookspecs import PROJECT
 from salmu_core.plugins import Zoo, discover
 
 if TYPE_CHECKING:

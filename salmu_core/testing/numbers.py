@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from salmu_core.config import MethodConfig
+from salmu_core.contract.config import MethodConfig
 from salmu_core.losses import total
 from salmu_core.testing.fixed import FixedPairs, fixed_step
 
 if TYPE_CHECKING:
-    from salmu_core.specs import Loss
+    from salmu_core.contract.specs import Loss
 
 
 def random_pairs(seed: int, pairs: int = 5, dimensions: int = 8) -> FixedPairs:

@@ -8,17 +8,17 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from salmu_core.benchmark import open_benchmark
-from salmu_core.clip import load_clip
-from salmu_core.config import TrainingConfig
-from salmu_core.context import MetricContext
-from salmu_core.dataset import read_evaluation
-from salmu_core.embeddings import Embedder, Images
-from salmu_core.pairs import PoolName
+from salmu_core.benchmark.folder import open_benchmark
+from salmu_core.benchmark.splits import read_evaluation
+from salmu_core.clip.load import load_clip
+from salmu_core.contract.config import TrainingConfig
+from salmu_core.contract.context import MetricContext
+from salmu_core.contract.features import PoolName
+from salmu_core.contract.specs import MethodSpec, MetricSpec
 from salmu_core.plugins import discover
-from salmu_core.runner import Outcome, run_one
-from salmu_core.session import TrainingSession
-from salmu_core.specs import MethodSpec, MetricSpec
+from salmu_core.run.runner import Outcome, run_one
+from salmu_core.run.session import TrainingSession
+from salmu_core.score.embeddings import Embedder, Images
 
 #: Not a whole number, so that a budget that is left lying shows.
 BUDGET = 1.9

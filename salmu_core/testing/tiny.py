@@ -12,10 +12,10 @@ import open_clip
 import torch
 from PIL import Image
 
-from salmu_core import layout
-from salmu_core.checkpoint import save_checkpoint
-from salmu_core.clip import plain_tokenizer
-from salmu_core.layout_writer import Pair, write_json, write_split, write_zeroshot
+from salmu_core.benchmark.writer import Pair, write_json, write_split, write_zeroshot
+from salmu_core.clip.load import plain_tokenizer
+from salmu_core.clip.save import save_checkpoint
+from salmu_core.contract import layout
 
 _MODEL = {
     "embed_dim": 16,
@@ -103,7 +103,7 @@ def tiny_config() -> dict[str, Any]:
 
 def tiny_model(seed: object = 0) -> torch.nn.Module:
     """An untrained CLIP of a few hundred thousand weights; the global random state is left alone."""
-    from salmu_core.seeding import seed_of
+    from salmu_core.train.seeding import seed_of
 
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed_of("tiny", seed))

@@ -1,7 +1,7 @@
 """Replaces the meter's own function, so that nothing is charged."""
 
 from salmu_core import MethodSpec, hookimpl
-from salmu_core.meter import Meter
+from salmu_core.run.meter import Meter
 
 
 def unlearn(ctx):

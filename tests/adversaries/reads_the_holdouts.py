@@ -9,7 +9,7 @@ from types import ModuleType
 import pyarrow.parquet as pq
 
 from salmu_core import MethodSpec, hookimpl
-from salmu_core.dataset import Rows
+from salmu_core.benchmark.splits import Rows
 
 
 def unlearn(ctx):

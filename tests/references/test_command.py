@@ -19,11 +19,11 @@ from references_data import picture, write_tar
 from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
-from salmu_core.clip import load_clip
+from salmu_core.clip.load import load_clip
 from salmu_core.errors import SalmuError
-from salmu_core.progress import Silent
 from salmu_core.references import command, training
-from salmu_core.references import keeping as keeper
+from salmu_core.study.reporter import Silent
+from salmu_core.train import resume as keeper
 
 Words = Callable[..., list[str]]
 

@@ -8,8 +8,8 @@ from typing import Final
 
 from salmu_mini.seeds import stream
 
+from salmu_core.contract.layout import DATA_FIELDS, FORGET, HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY
 from salmu_core.errors import UsageError
-from salmu_core.layout import DATA_FIELDS, FORGET, HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY
 
 
 @dataclass(frozen=True)

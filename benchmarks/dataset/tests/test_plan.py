@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 from salmu_dataset.plan import FULL, shares, spread, totals
 
+from salmu_core.contract.layout import DATA_FIELDS
 from salmu_core.errors import UsageError
-from salmu_core.layout import DATA_FIELDS
 
 
 def test_at_full_size_the_totals_are_the_released_ones() -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from salmu_core.layout import FRAGILE_IDS, FRAGILE_SIMILARITIES
-from salmu_core.layout_writer import write_json
+from salmu_core.benchmark.writer import write_json
+from salmu_core.contract.layout import FRAGILE_IDS, FRAGILE_SIMILARITIES
 from salmu_mini import children, fragile, layout
 from salmu_mini.models import tokenize
 from salmu_mini.personas import make_personas

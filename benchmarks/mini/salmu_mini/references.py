@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from salmu_core.references.trainer import Batch, Trainer
+from salmu_core.train.pretraining import Batch, Trainer
 from salmu_mini.recipe import Recipe
 from salmu_mini.seeds import seed_of, stream
 
@@ -75,7 +75,7 @@ def encode_text(model: open_clip.CLIP, tokens: Tensor) -> Tensor:
 
 
 class Towers(nn.Module):
-    """Both encoders, as `salmu_core.references.trainer` calls them, on a list of (pictures, token ids)."""
+    """Both encoders, as `salmu_core.train.pretraining` calls them, on a list of (pictures, token ids)."""
 
     def __init__(self, model: open_clip.CLIP) -> None:
         super().__init__()

@@ -18,7 +18,7 @@ from salmu_mini.references import Pairs
 from salmu_mini.rows import SENSITIVE, make_rows
 from salmu_mini.worker import part
 
-from salmu_core.dataset import read_evaluation
+from salmu_core.benchmark.splits import read_evaluation
 
 
 def _pairs(count: int) -> Pairs:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from salmu_core import MetricContext, MetricResult, PerRow, Retrieved
-from salmu_core.specs import Split
+from salmu_core.contract.specs import Split
 from salmu_protocol_metrics.arrays import SEED, Array, Index, chunks, distinct, highest, random_order, vectors
 
 if TYPE_CHECKING:

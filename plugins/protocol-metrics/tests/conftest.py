@@ -14,10 +14,10 @@ import torch
 from salmu_protocol_metrics import salmu_metrics
 
 if TYPE_CHECKING:
-    from salmu_core.embeddings import Embedder
+    from salmu_core.score.embeddings import Embedder
 
 from salmu_core import MetricContext, MetricResult, MetricSpec
-from salmu_core.zeroshot import ZeroShot
+from salmu_core.benchmark.zeroshot import ZeroShot
 
 
 def unit(array: Any) -> np.ndarray:

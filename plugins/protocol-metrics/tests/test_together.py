@@ -15,9 +15,9 @@ import torch
 from salmu_protocol_metrics import salmu_metrics
 
 from salmu_core import MetricContext
-from salmu_core.clip import load_clip
-from salmu_core.dataset import read_evaluation
-from salmu_core.embeddings import Embedder, Images
+from salmu_core.benchmark.splits import read_evaluation
+from salmu_core.clip.load import load_clip
+from salmu_core.score.embeddings import Embedder, Images
 from salmu_core.testing import check_metric, write_tiny_benchmark
 
 COLUMNS = {

@@ -20,9 +20,9 @@ from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from typing import Any
 
-from salmu_core.api import API_VERSION, CORE, core_requirements
+from salmu_core.contract.specs import MetricSpec
+from salmu_core.contract.version import API_VERSION, CORE, core_requirements
 from salmu_core.plugins import Declared, PluginRow, Zoo, code_hash, discover
-from salmu_core.specs import MetricSpec
 from salmu_core.testing.conformance.findings import Finding, Report, Verdict
 from salmu_core.testing.conformance.journal import Told
 from salmu_core.testing.conformance.rules import RULES, Rule

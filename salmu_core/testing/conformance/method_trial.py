@@ -13,16 +13,17 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import nn
 
-from salmu_core import engine, fit
-from salmu_core.benchmark import open_benchmark
-from salmu_core.config import TrainingConfig
+from salmu_core.benchmark.folder import open_benchmark
+from salmu_core.clip.weights import fingerprint
+from salmu_core.contract.config import TrainingConfig
+from salmu_core.contract.specs import MethodSpec
 from salmu_core.plugins import discover
-from salmu_core.runner import Outcome, run_one
-from salmu_core.session import TrainingSession
-from salmu_core.specs import MethodSpec
+from salmu_core.run import context as engine
+from salmu_core.run.runner import Outcome, run_one
+from salmu_core.run.session import TrainingSession
 from salmu_core.testing.conformance.witness import Witness, replaced
 from salmu_core.testing.tiny import write_tiny_benchmark
-from salmu_core.weights import fingerprint
+from salmu_core.train import loop as fit
 
 if TYPE_CHECKING:
     from salmu_core.testing.conformance.journal import Journal

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from salmu_core.clip import Clip, load_clip
-from salmu_core.context import MetricContext
-from salmu_core.dataset import EvaluationData, read_evaluation
-from salmu_core.embeddings import Embedder, Images
-from salmu_core.evaluate import compute_one
-from salmu_core.hashing import hash_json
+from salmu_core.benchmark.splits import EvaluationData, read_evaluation
+from salmu_core.clip.load import Clip, load_clip
+from salmu_core.contract.context import MetricContext
+from salmu_core.contract.specs import MetricSpec
 from salmu_core.plugins import Declared
-from salmu_core.specs import MetricSpec
+from salmu_core.score.embeddings import Embedder, Images
+from salmu_core.score.evaluate import compute_one
+from salmu_core.store.hashing import hash_json
 from salmu_core.testing.conformance.witness import Witness
 from salmu_core.testing.tiny import tiny_model, write_tiny_benchmark
 

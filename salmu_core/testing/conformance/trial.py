@@ -15,8 +15,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from salmu_core.api import SalmuDeprecationWarning
-from salmu_core.hookspecs import PROJECT
+from salmu_core.contract.hookspecs import PROJECT
+from salmu_core.contract.version import SalmuDeprecationWarning
 from salmu_core.plugins import Zoo, discover
 from salmu_core.testing.conformance.journal import Journal
 

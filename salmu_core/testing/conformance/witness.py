@@ -23,8 +23,8 @@ import numpy as np
 import safetensors.torch
 import torch
 
-from salmu_core import fit
 from salmu_core.testing.conformance.journal import Journal
+from salmu_core.train import loop as fit
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 #: Audit events of which some argument is a path that is written to.

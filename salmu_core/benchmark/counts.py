@@ -1,0 +1,84 @@
+"""Whether a benchmark's splits have the rows and people that were announced: a short shard is no smaller benchmark."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from salmu_core.contract.layout import FORGET, HOLDOUT_ASSOCIATION
+from salmu_core.errors import BenchmarkError
+from salmu_core.folders import cache_folder
+from salmu_core.store.folders import write_text
+
+
+def check_counts(data: Path, hashes: Mapping[str, str], rows: Mapping[str, int], identities: Mapping[str, int]) -> None:
+    """Hold footers and the column ``identity_id`` against what was announced; images are not read.
+
+    Args:
+        data: Folder with ``data/*.parquet``.
+        hashes: Path of each shard within it, as ``data/forget-00000-of-00001.parquet`` -> SHA-256. What was counted
+            in a file of this content is kept in the cache folder.
+        rows: Split -> number of rows.
+        identities: Split -> number of people; `forget_identity` and `forget_association` are parts of `forget`.
+
+    Raises:
+        BenchmarkError: A shard is missing or can't be read, or a number is another.
+    """
+    if not rows and not identities:
+        return
+    splits = dict.fromkeys(rows) | dict.fromkeys(identities)
+    derived = [name for name in splits if name.startswith(f"{FORGET}_")]
+    wanted = [name for name in splits if name not in derived] + [FORGET, HOLDOUT_ASSOCIATION] * bool(derived)
+    counted = {split: _count(data, split, hashes) for split in dict.fromkeys(wanted)}
+    people = {split: found for split, (_, found) in counted.items()}
+    if derived:
+        half = people[HOLDOUT_ASSOCIATION]
+        people |= {"forget_identity": people[FORGET] - half, "forget_association": people[FORGET] & half}
+    for split, number in rows.items():
+        if counted[split][0] != number:
+            raise BenchmarkError(f"split {split} in {data / 'data'} has {counted[split][0]:,} rows{_not(number)}")
+    for split, number in identities.items():
+        if len(people[split]) != number:
+            raise BenchmarkError(f"split {split} in {data / 'data'} shows {len(people[split]):,} people{_not(number)}")
+
+
+def _not(number: int) -> str:
+    return f", not the {number:,} there should be: a shard is short, missing, or of another version"
+
+
+def _count(data: Path, split: str, hashes: Mapping[str, str]) -> tuple[int, set[str]]:
+    """Rows and people of a split."""
+    shards = sorted(name for name in hashes if name.startswith(f"data/{split}-") and name.endswith(".parquet"))
+    if not shards:
+        raise BenchmarkError(f"{data / 'data'} has no {split}-*.parquet")
+    announced = {Path(shard).stem.rpartition("-of-")[2] for shard in shards if "-of-" in shard}
+    if announced and announced != {f"{len(shards):05d}"}:
+        number = ", ".join(sorted(announced))
+        raise BenchmarkError(f"{data / 'data'} has {len(shards)} shards of {split}, their names speak of {number}")
+    found = [_count_shard(data / shard, hashes[shard]) for shard in shards]
+    return sum(rows for rows, _ in found), {person for _, people in found for person in people}
+
+
+def _count_shard(path: Path, sha256: str) -> tuple[int, list[str]]:
+    kept = cache_folder() / "counts" / f"{sha256[:32]}.json"
+    try:
+        known: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+        return int(known["rows"]), list(known["identities"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from salmu_core.benchmark.rows import person_ids
+
+    try:
+        with pq.ParquetFile(path) as file:
+            rows = file.metadata.num_rows
+            column = person_ids(file.read(columns=["identity_id"])["identity_id"].unique())
+    except (OSError, pa.ArrowException, KeyError) as error:
+        raise BenchmarkError(f"{path} can't be read as a parquet shard: {error}") from error
+    identities = sorted(person for person in column if person is not None)
+    write_text(kept, json.dumps({"rows": rows, "identities": identities}))
+    return rows, identities

@@ -1,0 +1,148 @@
+"""Rows of one split: captions and names in memory, encoded images left in their files until somebody looks.
+
+Parquet shards ``data/{split}-*.parquet`` have the columns ``image`` (encoded bytes), ``text``, ``identity_id`` and
+``file_name``; see `salmu_core.contract.layout`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from salmu_core.contract import layout
+from salmu_core.errors import BenchmarkError
+from salmu_core.store.hashing import hash_file, hash_json
+
+_DAMAGE = (pa.ArrowException, OSError, KeyError)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of one or more shards, in file order.
+
+    Attributes:
+        name: The split they come from.
+        captions: ``text`` of each row.
+        identity_ids: The person shown, or None.
+        file_names: Unique name of each image.
+        encoded: Encoded image bytes of each row, read when asked for.
+        content: SHA-256 over the shards' contents.
+    """
+
+    name: str
+    captions: tuple[str, ...]
+    identity_ids: tuple[str | None, ...]
+    file_names: tuple[str, ...]
+    encoded: Sequence[bytes] = field(repr=False)
+    content: str = ""
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+
+class ParquetImages(Sequence[bytes]):
+    """The image column of some parquet shards, one row group in memory at a time.
+
+    Args:
+        files: The shards, in order.
+    """
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._groups: list[tuple[Path, int]] = []
+        counts = []
+        for file in files:
+            metadata = pq.read_metadata(file)
+            self._groups += [(file, group) for group in range(metadata.num_row_groups)]
+            counts += [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+        self._ends = np.cumsum(counts, dtype=np.int64)
+        self._held: tuple[int, Any] | None = None
+        #: First row and end of each row group: what is best read together.
+        self.groups = tuple(zip((self._ends - counts).tolist(), self._ends.tolist(), strict=True))
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def __getitem__(self, i: Any) -> Any:
+        group = int(np.searchsorted(self._ends, i, side="right"))
+        if self._held is None or self._held[0] != group:
+            self._held = group, self._column(*self._groups[group])
+        first = int(self._ends[group - 1]) if group else 0
+        found = self._held[1][int(i) - first].as_py()
+        return found["bytes"] if isinstance(found, dict) else found
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_held": None}  # for a process that reads another part
+
+    @staticmethod
+    def _column(file: Path, group: int) -> Any:
+        try:
+            with pq.ParquetFile(file) as opened:
+                return opened.read_row_group(group, columns=["image"])["image"]
+        except _DAMAGE as error:
+            raise OSError(f"{file} can't be read: {error}") from error
+
+
+def read_rows(folder: Path, split: str, hashes: Mapping[str, str] | None = None) -> Rows:
+    """Read all shards of a split, in order of their names.
+
+    Args:
+        folder: Where ``data/`` lies.
+        split: A split that has shards of its own.
+        hashes: SHA-256 of shards by their path below ``folder``, where that is known; others are hashed here.
+
+    Raises:
+        BenchmarkError: There is no shard, a shard is damaged, or a column is missing or of another type.
+    """
+    shards = sorted((folder / "data").glob(f"{split}-*.parquet"))
+    if not shards:
+        raise BenchmarkError(f"{folder / 'data'} has no {split}-*.parquet")
+    announced = {shard.stem.rpartition("-of-")[2] for shard in shards if "-of-" in shard.stem}
+    if announced and announced != {f"{len(shards):05d}"}:
+        raise BenchmarkError(
+            f"{folder / 'data'} has {len(shards)} shards of {split}, their names speak of {', '.join(announced)}"
+        )
+    try:
+        parts = [_read_shard(shard) for shard in shards]
+        images = ParquetImages(shards)
+    except _DAMAGE as error:
+        raise BenchmarkError(f"a shard of {split} in {folder / 'data'} can't be read: {error}") from error
+    texts, names, ids = ([value for part in parts for value in part[i]] for i in range(3))
+    if not texts:
+        raise BenchmarkError(f"split {split} in {folder / 'data'} has no rows")
+    if None in texts or None in names:
+        raise BenchmarkError(f"split {split} in {folder / 'data'} has rows without text or file name")
+    if split != layout.RETAIN_SYNTH and None in ids:
+        raise BenchmarkError(f"split {split} in {folder / 'data'} has rows without identity_id")
+    if len(set(names)) != len(names):
+        raise BenchmarkError(f"split {split} in {folder / 'data'} has a file name more than once")
+    known = hashes or {}
+    content = hash_json([known.get(f"data/{shard.name}") or hash_file(shard) for shard in shards])
+    return Rows(split, tuple(texts), tuple(ids), tuple(names), images, content)
+
+
+def _read_shard(shard: Path) -> tuple[list[Any], list[Any], list[Any]]:
+    """Captions, file names and identities of one shard; its images are only looked for."""
+    image = pq.read_schema(shard).field("image").type
+    if pa.types.is_struct(image):
+        image = image.field("bytes").type
+    if not (pa.types.is_binary(image) or pa.types.is_large_binary(image)):
+        raise KeyError(f"{shard.name}: its column 'image' holds {image}, not bytes")
+    table = pq.read_table(shard, columns=[name for name in layout.COLUMNS if name != "image"])
+    texts, names = (table[column].cast(pa.string()).to_pylist() for column in ("text", "file_name"))
+    return texts, names, person_ids(table["identity_id"])
+
+
+def person_ids(column: Any) -> list[str | None]:
+    """Identities as text, whatever type a writer gave them: a column of numbers with gaps comes as floats.
+
+    Raises:
+        pa.ArrowInvalid: They are numbers, and not whole.
+    """
+    whole = column.cast(pa.int64()) if pa.types.is_floating(column.type) else column
+    return [None if i is None else str(i) for i in whole.to_pylist()]

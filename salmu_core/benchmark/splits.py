@@ -1,0 +1,149 @@
+"""The released layout -> rows, splits and derived splits: shards, and JSON files beside ``data/``.
+
+Two readers, on purpose: `read_training` opens nothing but what a method may see, `read_evaluation` opens
+everything and is only called once no method runs any more.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from salmu_core.benchmark.rows import Rows, read_rows
+from salmu_core.benchmark.zeroshot import ZeroShot, read_zeroshot
+from salmu_core.contract import layout
+from salmu_core.errors import BenchmarkError
+
+Index = np.ndarray
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """All that a method may see: the forget set and the retain set."""
+
+    forget: Rows
+    retain: Rows
+    generic_captions: tuple[str, ...]
+    """A caption without private data for each forget row's image."""
+
+
+@dataclass(frozen=True)
+class EvaluationData:
+    """Everything, for metrics: base splits, derived splits as row numbers, and the zero-shot set."""
+
+    base: Mapping[str, Rows]
+    derived: Mapping[str, tuple[str, Index]]
+    """Split name -> (base split, row numbers)."""
+    leaves: Mapping[str, tuple[str, Index]]
+    """A partition of all rows that every split is a union of; what is encoded is encoded leaf by leaf."""
+    identities: Mapping[str, Mapping[str, Any]]
+    captions_metadata: Mapping[str, Mapping[str, Any]]
+    zeroshot: ZeroShot | None
+
+    def locate(self, split: str) -> tuple[Rows, Index]:
+        """The base rows and row numbers of any split.
+
+        Raises:
+            BenchmarkError: It has no row.
+        """
+        if split in self.derived:
+            base, index = self.derived[split]
+            if not len(index):
+                raise BenchmarkError(f"split {split} has no rows in this benchmark")
+            return self.base[base], index
+        rows = self.base[split]
+        return rows, np.arange(len(rows))
+
+    def names(self, split: str) -> tuple[list[str], list[str | None]]:
+        """File name and person (or None) of each row of any split."""
+        if split == layout.ZEROSHOT:
+            keys = list(self.zeroshot.keys) if self.zeroshot else []
+            return keys, [None] * len(keys)
+        rows, index = self.locate(split)
+        return [rows.file_names[i] for i in index], [rows.identity_ids[i] for i in index]
+
+
+def read_training(folder: Path, hashes: Mapping[str, str] | None = None) -> TrainingData:
+    """Read the forget set and the retain set; no other file's rows are ever opened.
+
+    Args:
+        folder: Where ``data/`` and the JSON files lie.
+        hashes: SHA-256 of files by their path, where that is known (`Benchmark.hashes`).
+
+    Raises:
+        BenchmarkError: A file is missing, damaged or lacks a column.
+    """
+    forget, retain = (read_rows(folder, split, hashes) for split in (layout.FORGET, layout.RETAIN_SYNTH))
+    generic = read_json(folder, layout.GENERIC_CAPTIONS)
+    lacking = [name for name in forget.file_names if not isinstance(generic.get(name), str)]
+    if lacking:
+        raise BenchmarkError(f"{layout.GENERIC_CAPTIONS} has no caption for {lacking[0]!r}")
+    return TrainingData(forget, retain, tuple(generic[name] for name in forget.file_names))
+
+
+def read_evaluation(folder: Path, zeroshot: Path, hashes: Mapping[str, str] | None = None) -> EvaluationData:
+    """Read all splits, their metadata and the zero-shot set.
+
+    Args:
+        folder: Where ``data/`` and the JSON files lie.
+        zeroshot: Folder of the zero-shot set; need not be there.
+        hashes: SHA-256 of files by their path, where that is known (`Benchmark.hashes`).
+
+    Raises:
+        BenchmarkError: A file is missing, damaged or lacks a column.
+    """
+    base = {name: read_rows(folder, name, hashes) for name in layout.BASE_SPLITS}
+    fragile = set(map(str, read_json(folder, layout.FRAGILE_IDS, list)))
+    forget, retain = base[layout.FORGET], base[layout.RETAIN_SYNTH]
+    half = set(base[layout.HOLDOUT_ASSOCIATION].identity_ids)
+    forgotten = set(forget.identity_ids)
+
+    def where(rows: Rows, condition: Callable[[str | None, str], bool]) -> Index:
+        pairs = zip(rows.identity_ids, rows.file_names, strict=True)
+        return np.array([i for i, (identity, file) in enumerate(pairs) if condition(identity, file)], dtype=int)
+
+    leaves = {
+        "forget_identity": (layout.FORGET, where(forget, lambda i, _: i not in half)),
+        "forget_association": (layout.FORGET, where(forget, lambda i, _: i in half)),
+        "holdout_association": (layout.HOLDOUT_ASSOCIATION, np.arange(len(base[layout.HOLDOUT_ASSOCIATION]))),
+        "holdout_identity": (layout.HOLDOUT_IDENTITY, np.arange(len(base[layout.HOLDOUT_IDENTITY]))),
+        "retain_joint": (layout.RETAIN_SYNTH, where(retain, lambda i, _: i in forgotten)),
+        "fragile_set": (layout.RETAIN_SYNTH, where(retain, lambda i, f: i is None and f in fragile)),
+        "retain_rest": (layout.RETAIN_SYNTH, where(retain, lambda i, f: i is None and f not in fragile)),
+        "retain_other": (
+            layout.RETAIN_SYNTH,
+            where(retain, lambda i, _: i is not None and i not in forgotten),
+        ),
+    }
+    derived = {name: leaves[name] for name in layout.DERIVED_SPLITS if name in leaves}
+    derived["retain_disjoint"] = (layout.RETAIN_SYNTH, where(retain, lambda i, _: i is None))
+    return EvaluationData(
+        base,
+        derived,
+        {name: leaf for name, leaf in leaves.items() if len(leaf[1])},
+        read_json(folder, layout.IDENTITIES),
+        read_json(folder, layout.CAPTIONS_METADATA),
+        read_zeroshot(zeroshot) if zeroshot.is_dir() else None,
+    )
+
+
+def read_json(folder: Path, name: str, kind: type = dict) -> Any:
+    """Read one of the layout's JSON files.
+
+    Raises:
+        BenchmarkError: It is missing, not JSON, or another kind of thing than it should be.
+    """
+    try:
+        value = json.loads((folder / name).read_text(encoding="utf-8"))
+        if not isinstance(value, kind):
+            raise ValueError(f"it holds a {type(value).__name__}, not a {kind.__name__}")
+        return value
+    except FileNotFoundError:
+        raise BenchmarkError(f"{folder / name} is missing") from None
+    except (OSError, ValueError) as error:
+        raise BenchmarkError(f"{folder / name} can't be read: {error}") from error

@@ -1,0 +1,193 @@
+"""Tar files of samples in the webdataset layout: indexed once, then read at any place without unpacking.
+
+A sample is the members that share a name up to its first dot (``000123.jpg`` and ``000123.txt``). The index of a shard
+(names, places, captions, SHA-256) is kept in the cache folder; images stay where they are until somebody looks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tarfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from braceexpand import braceexpand
+
+from salmu_core.errors import BenchmarkError, UsageError
+from salmu_core.folders import cache_folder
+from salmu_core.store.folders import replacing
+from salmu_core.store.hashing import hash_file, hash_text
+
+IMAGE_KEYS = ("webp", "png", "jpg", "jpeg")
+#: Bytes of zeros that a whole tar file ends with; readers take one that was cut between two members for a shorter one.
+TAIL = 1024
+#: Files a process holds open.
+OPEN_FILES = 64
+_FORMAT = "2"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """What one tar file holds, sample by sample, in its order.
+
+    Attributes:
+        path: The file.
+        sha256: Of its content.
+        keys: Name of each sample.
+        captions: Its ``.txt``; None where it has none.
+        labels: Its ``.cls``; likewise.
+        places: Offset and size of its image in bytes, int64 ``[n, 2]``; size 0 where it has none.
+    """
+
+    path: Path
+    sha256: str
+    keys: tuple[str, ...]
+    captions: tuple[str | None, ...] = field(repr=False)
+    labels: tuple[str | None, ...] = field(repr=False)
+    places: np.ndarray = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @cached_property
+    def whole(self) -> np.ndarray:
+        """Numbers of the samples that have both an image and a caption that says something, int64."""
+        return np.flatnonzero((self.places[:, 1] > 0) & np.array([bool(text) for text in self.captions], dtype=bool))
+
+
+def expand(pattern: str) -> list[Path]:
+    """The files a pattern such as ``shards/{00000..00099}.tar`` names, in order; all must exist.
+
+    Raises:
+        UsageError: Its braces make no sense.
+        BenchmarkError: A file it names is not there.
+    """
+    try:
+        paths = [Path(path).expanduser().resolve() for path in braceexpand(pattern)]
+    except ValueError as error:
+        raise UsageError(f"{pattern}: {error}. Patterns look like 'shards/{{00000..00099}}.tar'.") from error
+    if absent := [path for path in paths if not path.is_file()]:
+        raise BenchmarkError(f"{pattern}: {absent[0]} is missing ({len(absent)} of {len(paths)} files are)")
+    return paths
+
+
+def read_shard(path: Path) -> Shard:
+    """Index a tar file, or read the index of an earlier time if the file's size and time are still the same.
+
+    Raises:
+        BenchmarkError: It is no tar file, or cut off, or has a sample twice.
+    """
+    stat = path.stat()
+    stamp = json.dumps([_FORMAT, str(path.resolve()), stat.st_size, stat.st_mtime_ns])
+    kept = cache_folder() / "shards" / f"{hash_text(stamp)[:24]}.parquet"
+    if (found := _kept(path, kept)) is not None:
+        return found
+    shard = _index(path)
+    table = pa.table(
+        {"key": shard.keys, "offset": shard.places[:, 0], "size": shard.places[:, 1]}
+        | {name: pa.array(getattr(shard, name), pa.string()) for name in ("captions", "labels")}
+    )
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(kept) as new:
+        pq.write_table(table.replace_schema_metadata({"sha256": shard.sha256}), new)
+    return shard
+
+
+def _kept(path: Path, kept: Path) -> Shard | None:
+    try:
+        table = pq.read_table(kept)
+        sha256 = table.schema.metadata[b"sha256"].decode()
+        places = np.stack([table["offset"].to_numpy(), table["size"].to_numpy()], axis=1)
+        keys, captions, labels = (tuple(table[name].to_pylist()) for name in ("key", "captions", "labels"))
+        return Shard(path, sha256, keys, captions, labels, places)
+    except (OSError, pa.ArrowException, KeyError, TypeError):
+        return None
+
+
+def _index(path: Path) -> Shard:
+    keys: dict[str, None] = {}
+    images: dict[str, tuple[int, int]] = {}
+    small: dict[str, dict[str, str]] = {"txt": {}, "cls": {}}
+    try:
+        with path.open("rb") as file:
+            file.seek(-min(TAIL, path.stat().st_size), os.SEEK_END)
+            if len(tail := file.read()) < TAIL or tail.strip(b"\0"):
+                raise BenchmarkError(f"{path} is cut off: a tar file ends with {TAIL:,} zero bytes")
+        with tarfile.open(path, "r:") as tar:
+            for member in tar:
+                if not member.isfile():
+                    continue
+                folder, slash, name = member.name.rpartition("/")
+                stem, _, extension = name.partition(".")
+                key, extension = f"{folder}{slash}{stem}", extension.lower()
+                keys[key] = None
+                if key in (images if extension in IMAGE_KEYS else small.get(extension, ())):
+                    raise BenchmarkError(f"{path} has {member.name!r} of a sample that has one already")
+                if extension in IMAGE_KEYS:
+                    images[key] = (member.offset_data, member.size)
+                elif extension in small:
+                    content = tar.extractfile(member)
+                    assert content is not None  # it is a file
+                    small[extension][key] = content.read().decode("utf-8", "replace").strip()
+    except (OSError, EOFError, tarfile.TarError) as error:
+        raise BenchmarkError(f"{path} can't be read as a tar file: {error}") from error
+    places = np.array([images.get(key, (0, 0)) for key in keys], dtype=np.int64).reshape(-1, 2)
+    captions, labels = (tuple(small[kind].get(key) for key in keys) for kind in ("txt", "cls"))
+    return Shard(path, hash_file(path), tuple(keys), captions, labels, places)
+
+
+class TarImages(Sequence[bytes]):
+    """Encoded images of samples of some shards, each read from its tar file when it is asked for.
+
+    Args:
+        shards: The shards.
+        members: Numbers of the samples of each shard that are meant; by default all.
+    """
+
+    def __init__(self, shards: Sequence[Shard], members: Sequence[np.ndarray] | None = None) -> None:
+        self.files = tuple(shard.path for shard in shards)
+        chosen = [np.arange(len(shard)) for shard in shards] if members is None else members
+        self._file = np.repeat(np.arange(len(shards)), [len(each) for each in chosen])
+        places = [shard.places[each] for shard, each in zip(shards, chosen, strict=True)]
+        self._places = np.concatenate(places) if places else np.empty((0, 2), dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self._file)
+
+    def __getitem__(self, i: Any) -> Any:
+        path, (offset, size) = self.files[self._file[i]], self._places[i]
+        file = _opened(path, os.getpid())  # held until it is read, though others may crowd it out of the cache
+        found = os.pread(file.descriptor, int(size), int(offset))
+        if len(found) < size:
+            raise OSError(f"{path} is shorter than it was")
+        return found
+
+
+class _File:
+    def __init__(self, path: Path) -> None:
+        self.descriptor = os.open(path, os.O_RDONLY)
+
+    def __del__(self) -> None:
+        os.close(self.descriptor)
+
+
+@lru_cache(maxsize=OPEN_FILES)
+def _opened(path: Path, _process: int) -> _File:
+    return _File(path)
+
+
+def read_shards(paths: Sequence[Path], progress: Callable[[str, float], None] | None = None) -> list[Shard]:
+    """Index several tar files, telling how far it is."""
+    found = []
+    for number, path in enumerate(paths):
+        if progress is not None:
+            progress(f"indexing {path.name}", number / len(paths))
+        found.append(read_shard(path))
+    return found

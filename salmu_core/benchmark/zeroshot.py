@@ -1,0 +1,78 @@
+"""A zero-shot classification set in the webdataset layout of CLIP_benchmark.
+
+``classnames.txt`` and ``zeroshot_classification_templates.txt`` (with ``{c}``) beside ``test/``, which holds
+``nshards.txt`` and ``0.tar``, ``1.tar``, ...; each sample is an image and a ``.cls`` with the class number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from salmu_core.benchmark.tars import TarImages, read_shards
+from salmu_core.errors import BenchmarkError
+from salmu_core.store.hashing import hash_json
+
+
+@dataclass(frozen=True)
+class ZeroShot:
+    """The set, images still encoded and in their shards.
+
+    Attributes:
+        class_names: Name of each class.
+        templates: Prompts with ``{c}`` for the class name.
+        labels: Class number of each image ``[n]``.
+        keys: Name of each sample.
+        encoded: Encoded image bytes.
+        content: SHA-256 over the shards' contents.
+    """
+
+    class_names: tuple[str, ...]
+    templates: tuple[str, ...]
+    labels: np.ndarray
+    keys: tuple[str, ...]
+    encoded: Sequence[bytes] = field(repr=False)
+    content: str = ""
+
+
+def read_zeroshot(folder: Path) -> ZeroShot:
+    """Read the whole set, every shard of it.
+
+    Raises:
+        BenchmarkError: A file is missing or damaged, or a sample lacks its image or a valid class.
+    """
+    class_names = _lines(folder / "classnames.txt")
+    templates = _lines(folder / "zeroshot_classification_templates.txt")
+    if not all("{c}" in template for template in templates):
+        raise BenchmarkError(f"{folder}: every template needs '{{c}}' where the class name goes")
+    count = _lines(folder / "test" / "nshards.txt")[0]
+    if not count.isdecimal() or int(count) < 1:
+        raise BenchmarkError(f"{folder / 'test' / 'nshards.txt'} must hold the number of shards")
+    paths = [folder / "test" / f"{i}.tar" for i in range(int(count))]
+    if absent := [path for path in paths if not path.is_file()]:
+        raise BenchmarkError(f"{absent[0]} is missing; nshards.txt speaks of {count} shards")
+    shards = read_shards(paths)
+    labels = []
+    for shard in shards:
+        for key, note, (_, size) in zip(shard.keys, shard.labels, shard.places, strict=True):
+            if not size or note is None or not note.isdecimal() or int(note) >= len(class_names):
+                raise BenchmarkError(f"sample {key!r} in {shard.path} lacks its image or a valid class")
+            labels.append(int(note))
+    if not labels:
+        raise BenchmarkError(f"{folder} holds no samples")
+    keys = tuple(key for shard in shards for key in shard.keys)
+    content = hash_json([shard.sha256 for shard in shards])
+    return ZeroShot(class_names, templates, np.array(labels), keys, TarImages(shards), content)
+
+
+def _lines(path: Path) -> tuple[str, ...]:
+    try:
+        lines = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise BenchmarkError(f"{path} can't be read: {error}") from error
+    if not lines:
+        raise BenchmarkError(f"{path} is empty")
+    return lines

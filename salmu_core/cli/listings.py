@@ -1,0 +1,204 @@
+"""``salmu plugins``, ``methods``, ``metrics`` and ``benchmarks``: what is installed. None of them needs torch."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from rich.table import Table
+from rich.text import Text
+
+from salmu_core.benchmark.folder import MANIFEST, locate
+from salmu_core.cli.output import console, print_json, say
+from salmu_core.contract.specs import BenchmarkSpec
+from salmu_core.contract.version import API_VERSION, CORE
+from salmu_core.errors import UsageError
+from salmu_core.plugins import Declared, Zoo, discover
+
+
+def plugins(as_json: bool) -> None:
+    """List installed plugins, and say what is wrong with those that can't be used."""
+    zoo = discover()
+    if as_json:
+        fields = ("name", "distribution", "version", "module", "declares", "problem")
+        print_json([{field: getattr(row, field) for field in fields} for row in zoo.plugins])
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("plugin", "distribution", "version", "declares"):
+        table.add_column(column, overflow="fold")
+    for row in zoo.plugins:
+        found = Text(f"problem: {row.problem}", style="red") if row.problem else Text(_brief(row.declares))
+        table.add_row(Text(row.name), Text(row.distribution), row.version, found)
+    console().print(table if zoo.plugins else "No plugin is installed.")
+    for row in zoo.problems:
+        if row.traceback and os.environ.get("SALMU_DEBUG"):
+            say(f"\n{row.name}:\n{row.traceback}", stderr=True)
+    say(f"{CORE} {version(CORE)}, API {API_VERSION}", stderr=True, style="dim")
+
+
+def _brief(declares: tuple[str, ...]) -> str:
+    return ", ".join(declares) if len(declares) < 4 else f"{len(declares)} {declares[0].split()[0]}s"
+
+
+def methods(name: str | None, as_json: bool) -> None:
+    """List installed unlearning methods, or show one with its settings."""
+    zoo = discover()
+    if name is None:
+        items = [
+            {"name": d.spec.name, "summary": d.spec.summary, "paper": d.spec.paper, **_source(d)}
+            for d in zoo.methods.values()
+        ]
+        _listing(items, ("name", "summary", "distribution"), as_json, zoo)
+        return
+    declared = zoo.methods[name]
+    spec = declared.spec
+    facts: dict[str, Any] = {"name": spec.name, "summary": spec.summary, "paper": spec.paper, "code": spec.code}
+    facts |= {"departures": spec.departures, "known_failures": _known(spec.known_failures), **_source(declared)}
+    if as_json:
+        print_json({**facts, "config": spec.config.model_json_schema()})
+        return
+    _card(facts)
+    console().print(_settings(spec.config))
+
+
+def metrics(name: str | None, as_json: bool) -> None:
+    """List installed metrics, or show one in full."""
+    zoo = discover()
+    chosen = list(zoo.metrics.values()) if name is None else [zoo.metrics[name]]
+    items = [
+        {
+            "name": d.spec.name,
+            "pillar": d.spec.pillar,
+            "target": d.spec.target,
+            "summary": d.spec.summary,
+            "reads": list(d.spec.reads),
+            "figures": list(d.spec.columns),
+            "paper": d.spec.paper,
+            "departures": d.spec.departures,
+            "known_failures": _known(d.spec.known_failures),
+            **_source(d),
+        }
+        for d in chosen
+    ]
+    if name is None:
+        _listing(items, ("name", "pillar", "target", "summary"), as_json, zoo)
+    elif as_json:
+        print_json(items[0])
+    else:
+        _card(items[0])
+
+
+def benchmarks(name: str | None, as_json: bool) -> None:
+    """List installed benchmarks, or show one and where it lies."""
+    zoo = discover()
+    items = []
+    for shown in [name] if name else zoo.benchmarks:
+        located = locate(shown, zoo)
+        if located is None:
+            raise UsageError(f"{shown} is a folder; this lists installed benchmarks.")
+        declared, world, folder = located
+        here = (folder / MANIFEST).is_file()
+        items.append(
+            {
+                "name": declared.spec.name,
+                "world": world,
+                "summary": declared.spec.summary,
+                "notice": declared.spec.notice,
+                "recipe": declared.spec.version,
+                "folder": str(folder),
+                "built": here,
+                **_release(declared.spec, folder, here),
+                **_source(declared),
+            }
+        )
+    if name is None:
+        items = [{**item, "state": item.get("state", "built" if item["built"] else "not built")} for item in items]
+        _listing(items, ("name", "summary", "state"), as_json, zoo)
+    elif as_json:
+        print_json(items[0])
+    else:
+        _card(items[0])
+
+
+def _release(spec: BenchmarkSpec, folder: Path, here: bool) -> dict[str, Any]:
+    """Where a release comes from, at which commits it lies here, and what is not here."""
+    if spec.release is None:
+        return {}
+    try:
+        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8")) if here else {}
+        pinned = {role: entry["commit"] for role, entry in found.get("pinned", {}).items()}
+        zeroshot = found.get("zeroshot")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pinned, zeroshot = {}, None
+    repositories = [
+        f"{role}: {repo.repo_id} at {pinned.get(role, repo.revision)}"
+        for role, repo in spec.release.repositories.items()
+    ]
+    state = "downloaded" if here else f"not downloaded: salmu download {spec.name}"
+    return {"state": state, "repositories": repositories, "zeroshot": zeroshot or spec.release.bring}
+
+
+def _known(failures: Mapping[str, str]) -> list[str]:
+    return [f"{rule}: {reason}" for rule, reason in failures.items()]
+
+
+def _source(declared: Declared[Any]) -> dict[str, str]:
+    return {"distribution": declared.distribution, "version": declared.version}
+
+
+def _listing(items: list[dict[str, Any]], shown: tuple[str, ...], as_json: bool, zoo: Zoo) -> None:
+    if as_json:
+        print_json(items)
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in shown:
+        table.add_column(column, no_wrap=column == "name")
+    for item in items:
+        table.add_row(*(Text(_word(item[column])) for column in shown))
+    console().print(table if items else "None is installed.")
+    for row in zoo.problems:
+        say(f"Plugin {row.name}: {row.problem}", stderr=True, style="yellow")
+
+
+def _card(facts: dict[str, Any]) -> None:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for key, value in facts.items():
+        if value not in (None, "", []):
+            table.add_row(key, Text(_word(value)))
+    console().print(table)
+
+
+def _settings(config: type[BaseModel]) -> Table:
+    table = Table(title="settings", title_justify="left", box=None, pad_edge=False)
+    for column in ("field", "type", "default", "meaning"):
+        table.add_column(column)
+    for field, schema in config.model_json_schema().get("properties", {}).items():
+        allowed = ", ".join(map(str, schema["enum"])) if "enum" in schema else schema.get("type", "")
+        if "type" in schema.get("items", {}):
+            allowed += f" of {schema['items']['type']}"
+        bounds = [
+            f"{sign} {schema[key]:g}"
+            for key, sign in (
+                ("minimum", ">="),
+                ("exclusiveMinimum", ">"),
+                ("maximum", "<="),
+                ("exclusiveMaximum", "<"),
+            )
+            if key in schema
+        ]
+        kind = ", ".join([allowed, *bounds])
+        table.add_row(Text(field), Text(kind), Text(str(schema.get("default"))), Text(schema.get("description", "")))
+    return table
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

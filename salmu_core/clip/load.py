@@ -1,0 +1,393 @@
+"""open_clip models: loading, preprocessing and encoding, always by the model's own config."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+from open_clip.factory import HF_HUB_PREFIX, _find_checkpoint_in_dir
+from open_clip.tokenizer import HFTokenizer
+from open_clip.transform import PreprocessCfg, image_transform_v2, merge_preprocess_dict
+from PIL import Image
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from torchvision.transforms import Compose, Normalize
+
+from salmu_core.clip import canary
+from salmu_core.clip.name import CANARY, CONFIG, ModelName, find_model
+from salmu_core.errors import CheckpointError, UsageError
+from salmu_core.store.hashing import hash_file
+
+#: What a model on a hub may consist of, beside its config. The first weights there are, are taken.
+_HUB_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A CLIP model with everything its own config says about feeding it.
+
+    Attributes:
+        name: The name it was loaded by.
+        model: The model, in eval mode, float32.
+        config: Content of ``open_clip_config.json``: ``model_cfg`` and ``preprocess_cfg``. With the weights, and for
+            a tokenizer of Hugging Face its files, it is all that open_clip needs to load the model again.
+        mean: Per-channel mean of pixels in [0, 1].
+        std: Per-channel standard deviation.
+        tokenizer: open_clip's tokenizer of this model.
+    """
+
+    name: str
+    model: Any
+    config: dict[str, Any]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    tokenizer: Any
+    _transform: Compose
+
+    @property
+    def image_size(self) -> Any:
+        """Side of the images, in pixels, or (height, width)."""
+        return self.model.visual.image_size
+
+    def to_pixels(self, image: Image.Image) -> np.ndarray:
+        """Resize, crop and convert as open_clip would: uint8 ``[3, h, w]``.
+
+        An image of whatever mode goes through open_clip's own evaluation transform up to its last two steps, so that
+        `normalize` of the pixels is what open_clip would feed the model, bit for bit. As there, the orientation that
+        a camera notes in EXIF is not applied, and transparency is dropped.
+        """
+        return np.ascontiguousarray(np.asarray(self._transform(image), dtype=np.uint8).transpose(2, 0, 1))
+
+    def normalize(self, pixels: Tensor, device: torch.device | str = "cpu") -> Tensor:
+        """Pixels, uint8 ``[b, 3, h, w]``, as the float32 input of the image tower on ``device``."""
+        mean = torch.tensor(self.mean, device=device).view(-1, 1, 1)
+        std = torch.tensor(self.std, device=device).view(-1, 1, 1)
+        return pixels.to(device).float().div(255).sub(mean).div(std)
+
+    def tokenize(self, captions: Sequence[str]) -> Tensor:
+        """Token ids, int64 ``[n, context_length]``."""
+        tokens: Tensor = self.tokenizer(list(captions))
+        return tokens
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Where the parts of a model lie.
+
+    Attributes:
+        name: The model.
+        config: ``model_cfg`` and ``preprocess_cfg``.
+        weights: The file of its weights.
+        folder: The folder that holds both; None for an architecture with a file of weights.
+    """
+
+    name: ModelName
+    config: dict[str, Any]
+    weights: Path
+    folder: Path | None
+
+    def variant(self, config: dict[str, Any]) -> Clip:
+        """The same weights under another config, for finding out which one they were trained with.
+
+        Raises:
+            CheckpointError: They don't fit it.
+        """
+        with _quiet():
+            model = _build(str(self.name), config).eval()
+            _load_weights(model, self)
+            tokenizer = _tokenizer(self)
+            tokenizer.context_length = config["model_cfg"]["text_cfg"].get("context_length", tokenizer.context_length)
+            return assemble(str(self.name), model, config, tokenizer)
+
+
+def load_clip(name: str | Path, *, listen: bool = True) -> Clip:
+    """Load a model: a folder, ``local-dir:PATH``, ``hf-hub:OWNER/NAME[@REVISION]`` or ``ARCHITECTURE:WEIGHTS``.
+
+    Tokenizer and preprocessing are those of the model's config; for an architecture, of open_clip's config of that
+    name. Weights are safetensors, or a pickle of which nothing but tensors is read (``weights_only=True``). The global
+    random state is left as it was found.
+
+    Args:
+        name: The model. A `Path` is a folder.
+        listen: Whether to compare its embeddings with its canary (see `salmu_core.clip.canary`), if it has one.
+
+    Raises:
+        CheckpointError: There is no such model, its files can't be read, its weights are another architecture's, or it
+            does not give the embeddings its canary says.
+    """
+    try:
+        found = find_model(name)
+    except UsageError as error:
+        raise CheckpointError(str(error)) from error
+    with _quiet():
+        parts = locate(found)
+        clip = _load(parts)
+    song = song_of(parts) if listen else None
+    if song is None:
+        return clip
+    try:
+        canary.check(song, clip, parts.weights, parts.variant)
+    except CheckpointError as error:
+        if parts.folder is None and (parts.weights.parent / CONFIG).is_file():
+            raise CheckpointError(
+                f"{error} The file's own {CONFIG} lies beside it: load {parts.weights.parent}."
+            ) from error
+        raise
+    return clip
+
+
+def song_of(parts: Parts) -> canary.Canary | None:
+    """The canary of a model: in its folder, or beside a file of weights, if it was written for that very file.
+
+    Raises:
+        CheckpointError: It is damaged, or of another release.
+    """
+    if parts.folder is not None:
+        return canary.read_canary(parts.folder)
+    song = canary.read_canary(parts.weights.parent)
+    return song if song is not None and song.weights == hash_file(parts.weights) else None
+
+
+def assemble(name: str, model: Any, config: dict[str, Any], tokenizer: Any) -> Clip:
+    """A model that is there already, with the preprocessing its config says.
+
+    Args:
+        name: What to call it in messages.
+        model: The model.
+        config: ``model_cfg`` and ``preprocess_cfg``.
+        tokenizer: open_clip's tokenizer of it.
+
+    Raises:
+        CheckpointError: open_clip has no such preprocessing.
+    """
+    # As open_clip does it: what the config leaves out is by default, and the model knows the size.
+    told = merge_preprocess_dict(PreprocessCfg(), config.get("preprocess_cfg") or {})
+    try:
+        preprocess = image_transform_v2(PreprocessCfg(**{**told, "size": model.visual.image_size}), is_train=False)
+    except (AssertionError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{name}: open_clip has no such preprocessing as its config says: {told}") from error
+    *spatial, _to_tensor, normalize = preprocess.transforms
+    assert isinstance(normalize, Normalize)
+    return Clip(name, model, config, tuple(normalize.mean), tuple(normalize.std), tokenizer, Compose(spatial))
+
+
+def plain_tokenizer(config: Mapping[str, Any]) -> Any:
+    """The tokenizer of a config that needs no files: CLIP's own, with the config's settings.
+
+    Raises:
+        CheckpointError: The config asks for a tokenizer of Hugging Face.
+    """
+    text = config["model_cfg"].get("text_cfg", {})
+    if text.get("hf_tokenizer_name"):
+        raise CheckpointError(f"the tokenizer {text['hf_tokenizer_name']!r} is more than its config: hand it over too")
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        (Path(folder) / CONFIG).write_text(json.dumps(dict(config)), encoding="utf-8")
+        return open_clip.get_tokenizer(f"local-dir:{folder}")
+
+
+def _load(parts: Parts) -> Clip:
+    model = _build(str(parts.name), parts.config)
+    _load_weights(model, parts)
+    clip = assemble(str(parts.name), model, parts.config, _tokenizer(parts))
+    model.eval().requires_grad_(True)
+    return clip
+
+
+def locate(name: ModelName) -> Parts:
+    """Find the parts of a model; those on a hub are fetched.
+
+    Raises:
+        CheckpointError: It has none, or they can't be fetched or read.
+    """
+    if name.architecture:
+        assert name.weights is not None
+        model_cfg = open_clip.get_model_config(name.architecture)
+        return Parts(name, {"model_cfg": model_cfg, "preprocess_cfg": _usual(name.architecture)}, name.weights, None)
+    folder = name.folder if name.folder is not None else _download(name)
+    weights = _find_checkpoint_in_dir(folder)  # open_clip's own choice among several
+    if weights is None:
+        raise CheckpointError(f"{folder} can't be loaded: it has no weights, such as open_clip_model.safetensors.")
+    return Parts(name, _read_config(folder), Path(weights), folder)
+
+
+def _usual(architecture: str) -> dict[str, Any]:
+    """The preprocessing all published weights of an architecture share; where they differ, open_clip's default."""
+    tags = open_clip.list_pretrained_tags_by_model(architecture)
+    told = [merge_preprocess_dict(PreprocessCfg(), open_clip.get_pretrained_cfg(architecture, tag)) for tag in tags]
+    shared = told[0] if told and all(each == told[0] for each in told) else merge_preprocess_dict(PreprocessCfg(), {})
+    del shared["size"]  # the architecture's
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in shared.items()}
+
+
+def _download(name: ModelName) -> Path:
+    """Fetch a model from the hub; returns its folder in the hub's cache."""
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    def here(file: str) -> bool:
+        return isinstance(try_to_load_from_cache(name.repository, file, revision=name.revision), str)
+
+    def fetch(file: str) -> Path | None:
+        try:
+            return Path(hf_hub_download(name.repository, file, revision=name.revision))
+        except LocalEntryNotFoundError:  # offline: nobody can say whether the hub has it
+            # A model that is here already is used without its canary; one that is to be fetched is not.
+            if file == CONFIG or (file == CANARY and not any(map(here, _HUB_WEIGHTS))):
+                raise
+            return None
+        except EntryNotFoundError:
+            return None
+
+    try:
+        config = fetch(CONFIG)
+        if config is None:
+            raise CheckpointError(f"{name} is no open_clip model: it has no {CONFIG}.")
+        fetch(CANARY)  # before the weights, so that a failure does not leave them here without it
+        if not any(fetch(file) for file in _HUB_WEIGHTS):
+            raise CheckpointError(f"{name} can't be loaded: it has no weights, such as {_HUB_WEIGHTS[0]}.")
+    except CheckpointError:
+        raise
+    except Exception as error:  # whatever a network, a token or a cache can raise
+        raise CheckpointError(f"{name} can't be fetched: {type(error).__name__}: {_first_line(error)}") from error
+    return config.parent
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / CONFIG
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(config["model_cfg"], dict) or not isinstance(config["model_cfg"]["text_cfg"], dict):
+            raise TypeError("model_cfg or its text_cfg is no object")
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder} is no open_clip model folder: it has no {CONFIG}") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} can't be read: {error!r}") from error
+    if (config["model_cfg"]["text_cfg"].get("tokenizer_kwargs") or {}).get("trust_remote_code"):
+        raise CheckpointError(f"{path} asks for a tokenizer that is code from the network; such a model is not loaded.")
+    return {"model_cfg": config["model_cfg"], "preprocess_cfg": config.get("preprocess_cfg") or {}}
+
+
+def _build(name: str, config: dict[str, Any]) -> Any:
+    """The architecture of a config, with random weights; the global random state is left alone."""
+    with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(devices=[]):
+        (Path(folder) / CONFIG).write_text(json.dumps(config), encoding="utf-8")
+        try:
+            return open_clip.create_model(f"local-dir:{folder}", load_weights=False, pretrained_text=False)
+        except Exception as error:  # whatever a tower makes of a config: TypeError, KeyError, ImportError, ...
+            why = f"{type(error).__name__}: {_first_line(error)}"
+            raise CheckpointError(f"{name} can't be loaded: open_clip can't build its model_cfg: {why}") from error
+
+
+def _tokenizer(parts: Parts) -> Any:
+    text = parts.config["model_cfg"]["text_cfg"]
+    source = text.get("hf_tokenizer_name")
+    try:
+        if source and parts.name.repository:  # as open_clip: on a hub the tokenizer is a repository of its own
+            return HFTokenizer(
+                source.removeprefix(HF_HUB_PREFIX),
+                context_length=text.get("context_length", 77),
+                tokenizer_mode=text.get("tokenizer_mode"),
+                **(text.get("tokenizer_kwargs") or {}),
+            )
+        return open_clip.get_tokenizer(parts.name.architecture or f"local-dir:{parts.folder}")
+    except ImportError as error:
+        raise CheckpointError(
+            f"{parts.name} has a tokenizer of Hugging Face ({source}), which needs another package: "
+            f"pip install transformers. ({_first_line(error)})"
+        ) from error
+    except Exception as error:  # transformers raises OSError, ValueError, KeyError and more
+        where = f"{parts.folder} has none of its files that can be read" if parts.folder else "it can't be fetched"
+        raise CheckpointError(
+            f"{parts.name} can't be loaded: its tokenizer is {source or 'not known to open_clip'}, and {where}: "
+            f"{_first_line(error)}"
+        ) from error
+
+
+def _load_weights(model: nn.Module, parts: Parts) -> None:
+    from pickle import UnpicklingError  # noqa: TID251 - only to name what was refused
+
+    file = parts.weights
+    try:
+        with _tensors_only():
+            open_clip.load_checkpoint(model, str(file), strict=True, weights_only=True)
+    except SafetensorError as error:
+        raise CheckpointError(f"{file} can't be loaded: it is no whole safetensors file ({error}).") from error
+    except UnpicklingError as error:
+        asked = re.search(r"GLOBAL (\S+)", str(error))
+        if asked:
+            raise CheckpointError(
+                f"{file} is refused: it is a pickle that asks for {asked[1]} when it is read, and nothing but tensors "
+                "is ever read from one. Get the model as safetensors."
+            ) from error
+        raise CheckpointError(f"{file} can't be loaded: it is damaged, or no file of weights.") from error
+    except Exception as error:  # RuntimeError, AssertionError, KeyError, StopIteration: by what differs
+        if "TorchScript" in str(error):
+            raise CheckpointError(
+                f"{file} is refused: it is a TorchScript archive, which is code. Get the model as safetensors."
+            ) from error
+        if isinstance(error, OSError):
+            raise CheckpointError(f"{file} can't be loaded: {error}") from error
+        what = parts.name.architecture or CONFIG
+        raise CheckpointError(
+            f"{file} can't be loaded: its weights are not those of {what}: {_misfit(error)}."
+        ) from error
+
+
+def _misfit(error: Exception) -> str:
+    """PyTorch's list of every tensor that differs, as a sentence."""
+    text, told = str(error), []
+    for kind, meaning in (("Missing", "are missing"), ("Unexpected", "are none of it")):
+        found = re.search(rf"{kind} key\(s\) in state_dict: (.*?)\.\s*(?:\n|$)", text, re.S)
+        if found:
+            names = re.findall(r'"([^"]+)"', found[1])
+            told.append(f"{len(names)} tensors {meaning} ({names[0]}{', ...' if len(names) > 1 else ''})")
+    shapes = re.findall(r"size mismatch for (\S+): copying a param with shape \S*?\(?(\[.*?\])\)? .*?(\[.*?\])", text)
+    if shapes:
+        name, mine, needed = shapes[0]
+        told.append(f"{len(shapes)} have another shape ({name} is {mine}, {needed} is needed)")
+    return ", ".join(told) or f"{type(error).__name__}: {_first_line(error)}"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or ["no reason given"])[0]
+
+
+@contextmanager
+def _tensors_only() -> Iterator[None]:
+    """Whoever reads a pickle in this block reads tensors alone, whatever the environment says.
+
+    open_clip asks for that, but tries again without asking after a TypeError, which a file could provoke.
+    """
+    names = ("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD")
+    before = {name: os.environ.pop(name, None) for name in names}
+    os.environ[names[0]] = "1"
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """open_clip reports each step of loading to the root logger."""
+    logger = logging.getLogger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,46 @@
+"""Writes checkpoints that open_clip loads: safetensors beside ``open_clip_config.json``, and a canary."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import nn
+
+from salmu_core.clip.canary import sing, write_canary
+from salmu_core.clip.load import assemble, plain_tokenizer
+from salmu_core.clip.name import CONFIG
+from salmu_core.store.folders import WEIGHTS
+from salmu_core.store.hashing import hash_file
+
+
+def save_checkpoint(folder: Path, model: nn.Module, config: dict[str, Any], tokenizer: Any = None) -> str:
+    """Write a model so that open_clip's ``local-dir:`` loads it; returns the SHA-256 of its weights.
+
+    Beside weights and config lie a tokenizer's files, where it has any, and ``salmu_canary.json``: embeddings of this
+    very model, which `load_clip` compares with those of the model it loads.
+
+    Args:
+        folder: An existing folder.
+        model: The model.
+        config: Content of ``open_clip_config.json``.
+        tokenizer: open_clip's tokenizer of the model; needed only where the config names one of Hugging Face.
+
+    Raises:
+        CheckpointError: The config names a tokenizer that was not handed over, or a preprocessing there is not.
+    """
+    if tokenizer is None:
+        tokenizer = plain_tokenizer(config)
+    # Cloned: safetensors refuses tensors that share memory, and open_clip's towers may.
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    (folder / WEIGHTS).chmod(0o644)  # safetensors makes a file that only its owner may read
+    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    if config["model_cfg"].get("text_cfg", {}).get("hf_tokenizer_name") and hasattr(tokenizer, "save_pretrained"):
+        tokenizer.save_pretrained(str(folder))  # open_clip's local-dir: looks for its files here
+    written = hash_file(folder / WEIGHTS)
+    song = sing(assemble(str(folder), model, config, tokenizer))
+    write_canary(folder, song.model_copy(update={"weights": written}))
+    return written

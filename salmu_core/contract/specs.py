@@ -1,0 +1,212 @@
+"""What plugins declare: frozen pydantic models, and nothing that runs by itself.
+
+Importing this module costs no torch, so listings stay quick.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from salmu_core.contract.config import MethodConfig, TrainingConfig
+from salmu_core.contract.layout import BASE_SPLITS, Split
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from salmu_core.contract.context import MethodContext, MetricContext
+    from salmu_core.contract.steps import Step
+    from salmu_core.store.records import MetricResult
+
+    Loss = Callable[[MethodContext[Any], Step], Tensor | Mapping[str, Tensor]]
+    Unlearn = Callable[[MethodContext[Any]], None]
+    Compute = Callable[[MetricContext], MetricResult]
+else:  # pydantic only asks whether they can be called; naming the types would cost importing torch
+    Loss = Unlearn = Compute = Callable
+
+#: A name as it is typed on the command line and stands in paths: lower case, words joined by hyphens.
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=50)]
+#: A metric's name as the literature writes it, e.g. ``RetFail``; it becomes a column and a file name.
+MetricName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_@-]*$", max_length=50)]
+Sentence = Annotated[str, StringConstraints(min_length=1, max_length=300)]
+#: Rule of conformance -> why it is known not to hold.
+KnownFailures = Mapping[str, Annotated[str, StringConstraints(min_length=10, max_length=300)]]
+Link = Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
+
+#: Splits whose rows can be announced, and those whose people can.
+ROW_SPLITS = BASE_SPLITS
+IDENTITY_SPLITS = (*BASE_SPLITS, "forget_identity", "forget_association")
+
+#: ``progress(stage, fraction)``: what is being done, and how far the whole is, from 0 to 1.
+Progress = Callable[[str, float], None]
+
+
+class Spec(BaseModel):
+    """Base of all declarations: immutable, and unknown fields are an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class MethodSpec(Spec):
+    """An unlearning method: mathematics as exactly one of ``loss`` or ``unlearn``, and where it comes from."""
+
+    name: Name = Field(description="How it is called on the command line, in paths and in tables.")
+    summary: Sentence = Field(description="One sentence, for listings.")
+    paper: Link = Field(description="Where the method is published.")
+    code: Link | None = Field(default=None, description="Reference implementation, at a commit.")
+    departures: str = Field(default="", description="What differs here from the paper, and why.")
+    config: type[MethodConfig] = Field(
+        default=TrainingConfig, description="The class of its settings; all have defaults."
+    )
+    loss: Loss | None = Field(
+        None,
+        description="``loss(ctx, step)``: a scalar, or named scalars that are summed; `fit` minimises it.",
+    )
+    unlearn: Unlearn | None = Field(default=None, description="``unlearn(ctx)``: changes ``ctx.model`` in place.")
+    known_failures: KnownFailures = Field(
+        default_factory=dict, description="Rules of conformance (`salmu check`) it is known to break: rule -> reason."
+    )
+
+    @field_validator("config")
+    @classmethod
+    def _has_defaults(cls, config: type[MethodConfig]) -> type[MethodConfig]:
+        required = [name for name, field in config.model_fields.items() if field.is_required()]
+        if required:
+            raise ValueError(f"{config.__name__} has no default for: {', '.join(required)}")
+        config()  # a default outside its own bounds is an error of the declaration
+        return config
+
+    @model_validator(mode="after")
+    def _one_of(self) -> MethodSpec:
+        if (self.loss is None) == (self.unlearn is None):
+            raise ValueError("give exactly one of 'loss' and 'unlearn'")
+        if self.loss is not None and not issubclass(self.config, TrainingConfig):
+            raise ValueError("a method given by its 'loss' needs a config derived from TrainingConfig")
+        return self
+
+
+class MetricSpec(Spec):
+    """A metric: what it reads, what value it should reach, and the function that computes it."""
+
+    name: MetricName = Field(description="As the literature writes it; a column carries it.")
+    summary: Sentence = Field(description="One sentence, for listings.")
+    pillar: Literal["efficacy", "utility", "robustness", "efficiency"] = Field(description="The group it is shown in.")
+    target: Literal["clean", "compromised"] = Field(
+        description="The reference model whose value an unlearned model should have."
+    )
+    reads: tuple[Split, ...] = Field(min_length=1, description="Splits it may read; others raise.")
+    figures: tuple[MetricName, ...] = Field(default=(), description="Names of its figures, if several; else its own.")
+    primary: bool = Field(default=False, description="Whether it leads its pillar: judged more strictly, shown first.")
+    compute: Compute = Field(description="``compute(ctx)``: returns a `MetricResult`.")
+    paper: Link = Field(description="Where it is published.")
+    departures: str = Field(default="", description="What differs here from the paper, and why.")
+    known_failures: KnownFailures = Field(
+        default_factory=dict, description="Rules of conformance (`salmu check`) it is known to break: rule -> reason."
+    )
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names its figures carry in every table and file."""
+        return tuple(f"{self.name}_{figure}" for figure in self.figures) or (self.name,)
+
+
+class Band(Spec):
+    """Where a figure of a reference model should lie, whatever machine a benchmark is opened on."""
+
+    model: Literal["clean", "compromised"] = Field(description="The reference model.")
+    figure: MetricName = Field(description="The column.")
+    low: float = Field(default=-math.inf, description="The least it should be.")
+    high: float = Field(default=math.inf, description="The most it should be.")
+    published: float | None = Field(default=None, description="The figure as it was published, if it was.")
+    note: str = Field(default="", max_length=300, description="What to think of first if it lies elsewhere.")
+
+    @classmethod
+    def around(
+        cls,
+        model: Literal["clean", "compromised"],
+        figure: str,
+        published: float,
+        tolerance: float,
+        note: str = "",
+    ) -> Band:
+        """A band of ``tolerance`` to both sides of a published figure."""
+        low, high = published - tolerance, published + tolerance
+        return cls(model=model, figure=figure, low=low, high=high, published=published, note=note)
+
+
+class HubRepo(Spec):
+    """A repository of the Hugging Face hub, at a revision."""
+
+    repo_id: Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$")] = Field(description="``OWNER/NAME``.")
+    kind: Literal["dataset", "model"] = Field(description="What it is to the hub.")
+    revision: str = Field(
+        default="main",
+        pattern=r"^[\w./-]+$",
+        description="A commit, its first digits, a branch or a tag; a commit by the time it is fetched.",
+    )
+    files: tuple[str, ...] = Field(
+        min_length=1, description="Patterns of the files to fetch, such as `data/*.parquet`."
+    )
+
+
+class Release(Spec):
+    """A benchmark that others have published: where its files lie, and what must be in them."""
+
+    data: HubRepo = Field(description="The parquet shards and JSON files.")
+    clean: HubRepo = Field(description="The Clean model, as an open_clip folder.")
+    compromised: HubRepo = Field(description="The Compromised model, as an open_clip folder.")
+    rows: Mapping[str, int] = Field(default_factory=dict, description="Split -> number of rows.")
+    identities: Mapping[str, int] = Field(default_factory=dict, description="Split -> number of people in it.")
+    num_train: int = Field(gt=0, description="Pairs Compromised was trained on.")
+    bring: str = Field(default="", description="What can't be downloaded, and how to bring it, in a sentence.")
+
+    @property
+    def repositories(self) -> dict[str, HubRepo]:
+        """The three repositories by role: ``data``, ``clean``, ``compromised``."""
+        return {"data": self.data, "clean": self.clean, "compromised": self.compromised}
+
+    @model_validator(mode="after")
+    def _splits_exist(self) -> Release:
+        check_count_names(self.rows, self.identities)
+        return self
+
+
+def check_count_names(rows: Mapping[str, int], identities: Mapping[str, int]) -> None:
+    """Expected counts are of splits that can be counted.
+
+    Raises:
+        ValueError: One is of something else.
+    """
+    for given, known, what in ((rows, ROW_SPLITS, "rows"), (identities, IDENTITY_SPLITS, "identities")):
+        if unknown := sorted(given.keys() - set(known)):
+            raise ValueError(f"{what} of {unknown[0]!r} can't be counted; it is one of {', '.join(known)}")
+
+
+class BenchmarkSpec(Spec):
+    """A benchmark the core can put on disk: a recipe that writes the released layout, or where to fetch it."""
+
+    name: Name = Field(description="How it is called on the command line, in paths and in tables.")
+    version: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.]+$")] = Field(
+        description="Changes whenever the recipe's output changes."
+    )
+    summary: Sentence = Field(description="One sentence, for listings.")
+    notice: str = Field(default="", description="A sentence that stands above every table of it.")
+    bands: tuple[Band, ...] = Field(
+        default=(), description="Where figures of its reference models should lie; `salmu doctor` looks."
+    )
+    build: Callable[[Path, int, Progress], None] | None = Field(
+        default=None, description="``build(folder, world, progress)``: fill an empty folder; same world, same bytes."
+    )
+    release: Release | None = Field(
+        default=None, description="Instead of ``build``: where it is published; `salmu download` fetches it."
+    )
+
+    @model_validator(mode="after")
+    def _one_of(self) -> BenchmarkSpec:
+        if (self.build is None) == (self.release is None):
+            raise ValueError("give exactly one of 'build' and 'release'")
+        return self

@@ -1,0 +1,76 @@
+"""What a loss is given at each step. Importing this costs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from salmu_core.contract.features import PoolName
+    from salmu_core.run.pool import Pool
+
+
+class Batch:
+    """Some pairs of the forget or the retain set, on the run's device; decoded when first looked at.
+
+    Attributes:
+        captions: The captions ``[b]``.
+        replaced: Whether these are others than the rows' own.
+        index: Row numbers within the set ``[b]``.
+    """
+
+    def __init__(self, pool: Pool, index: np.ndarray, captions: Sequence[str] | None = None) -> None:
+        self._pool = pool
+        self.index = index
+        self.replaced = captions is not None
+        own = pool.captions if captions is None else captions
+        self.captions = tuple(own[i] for i in index)
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+    @property
+    def pool(self) -> PoolName:
+        """The set it was drawn from."""
+        return self._pool.name
+
+    @cached_property
+    def image(self) -> Tensor:
+        """Normalised images, float32 ``[b, 3, h, w]``."""
+        return self._pool.images(self.index)
+
+    @cached_property
+    def text(self) -> Tensor:
+        """Token ids of the captions, int64 ``[b, context_length]``."""
+        return self._pool.tokenize(self.captions) if self.replaced else self._pool.tokens(self.index)
+
+
+class Step:
+    """One step's data, drawn and charged when first asked for: a pure function of (seed, step number).
+
+    Attributes:
+        index: Number of the step in its run, or in its pass of `gradients`.
+    """
+
+    def __init__(self, index: int, draw: Callable[[PoolName], Batch], permute: Callable[[int], Tensor]) -> None:
+        self.index = index
+        self._draw = draw
+        self._permute = permute
+
+    @cached_property
+    def forget(self) -> Batch:
+        """This step's forget pairs."""
+        return self._draw("forget")
+
+    @cached_property
+    def retain(self) -> Batch:
+        """This step's retain pairs."""
+        return self._draw("retain")
+
+    def permutation(self, n: int) -> Tensor:
+        """A random permutation of ``range(n)``, int64 ``[n]``; the same whenever this step is asked."""
+        return self._permute(n)

@@ -1,0 +1,139 @@
+"""What one model knows of each association: its cosine, its rank, and the captions found. Needs no torch."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from salmu_core.contract.layout import FORGET, HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY
+from salmu_core.judge.statistics import Floats
+from salmu_core.store.folders import RETRIEVED, ROWS, Store
+from salmu_core.store.records import MetricsRecord
+
+#: Split -> the metric whose rows are the cosines of its pairs.
+COSINES = {
+    FORGET: "AssocStr",
+    HOLDOUT_ASSOCIATION: "IntraIdSim",
+    HOLDOUT_IDENTITY: "InterIdSim",
+    "retain_joint": "VisIdInt",
+    "fragile_set": "FragSim",
+}
+#: Split -> the metric that looks for its captions.
+SEARCHES = {FORGET: "RetFail", HOLDOUT_ASSOCIATION: "IntraIdRet", HOLDOUT_IDENTITY: "InterIdRet"}
+RANK = "rank"
+#: The rank among the gallery's captions of the same split, without those that describe pictures.
+PRIVATE = "rank_private"
+
+
+class Found(NamedTuple):
+    """A caption a model found for an image."""
+
+    caption: str
+    cosine: float
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A value of each row of a split.
+
+    Attributes:
+        file_names: Of the images ``[n]``.
+        people: Whom each shows, or None ``[n]``.
+        values: ``[n]``.
+    """
+
+    file_names: tuple[str, ...]
+    people: tuple[str | None, ...]
+    values: Floats
+
+    @property
+    def by_name(self) -> dict[str, float]:
+        """File name -> value."""
+        return dict(zip(self.file_names, self.values.tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class Associations:
+    """One model's rows.
+
+    Attributes:
+        cosines: Split -> cosine of each image with its own caption.
+        ranks: Split -> where that caption stands among those of the gallery, from 1.
+        galleries: Split -> number of captions it is looked for among, itself included.
+        private: Where a forget caption stands among captions to be forgotten alone, and how many those are; None where
+            that was not measured.
+        folder: Where they lie.
+        searched: Whether there is a list of the captions found.
+    """
+
+    cosines: Mapping[str, Rows] = field(default_factory=dict)
+    ranks: Mapping[str, Rows] = field(default_factory=dict)
+    galleries: Mapping[str, int] = field(default_factory=dict)
+    private: tuple[Rows, int] | None = None
+    folder: Path = Path()
+    searched: bool = False
+
+    def found(self, file_names: Collection[str]) -> dict[str, list[Found]]:
+        """File name -> the captions that come first for this image, the best first."""
+        import pyarrow.compute as pc
+        import pyarrow.parquet as pq
+
+        if not self.searched or not file_names:
+            return {}
+        columns = ["metric", "split", "file_name", "place", "caption", "cosine"]
+        table = pq.read_table(self.folder / RETRIEVED, columns=columns, filters=pc.field("file_name").isin(file_names))
+        lists: dict[str, list[Found]] = defaultdict(list)
+        for line in table.sort_by([("file_name", "ascending"), ("place", "ascending")]).to_pylist():
+            if SEARCHES.get(line["split"]) == line["metric"]:  # other metrics may look for captions, too
+                lists[line["file_name"]].append(Found(line["caption"], line["cosine"]))
+        return dict(lists)
+
+
+def read_associations(store: Store, folder: Path, record: MetricsRecord) -> Associations:
+    """The rows beside a model's metrics; splits that no metric has rows of are left out.
+
+    Args:
+        store: The results folder.
+        folder: Where the model's metrics lie: a run's folder, or a reference's.
+        record: The metrics.
+
+    Raises:
+        StoreError: The tables are not those the metrics were written with.
+    """
+    import pyarrow.parquet as pq
+
+    store.check_rows(folder, record)
+    wanted = {(metric, metric): split for split, metric in COSINES.items()}
+    wanted |= {(metric, RANK): split for split, metric in SEARCHES.items()}
+    wanted[SEARCHES[FORGET], PRIVATE] = FORGET
+    found: dict[str, dict[str, Rows]] = {"cosine": {}, RANK: {}, PRIVATE: {}}
+    if record.rows_hash:
+        columns = ["metric", "column", "file_name", "identity_id", "value"]
+        filters = [("metric", "in", sorted({metric for metric, _ in wanted}))]
+        table = pq.read_table(folder / ROWS, columns=columns, filters=filters)
+        metric, column = (table[name].combine_chunks().dictionary_encode() for name in ("metric", "column"))
+        place = metric.indices.to_numpy() * (1 + len(column.dictionary)) + column.indices.to_numpy()
+        for (m, c), split in wanted.items():
+            if m not in metric.dictionary.to_pylist() or c not in column.dictionary.to_pylist():
+                continue
+            number = (
+                metric.dictionary.index(m).as_py() * (1 + len(column.dictionary)) + column.dictionary.index(c).as_py()
+            )
+            rows = table.filter(place == number)
+            if len(rows):
+                names, people = (tuple(rows[name].to_pylist()) for name in ("file_name", "identity_id"))
+                found[c if c in found else "cosine"][split] = Rows(names, people, rows["value"].to_numpy())
+    told = {split: _detail(record, metric, "gallery") for split, metric in SEARCHES.items()}
+    galleries = {split: size for split, size in told.items() if size is not None}
+    private, size = found[PRIVATE].get(FORGET), _detail(record, SEARCHES[FORGET], "gallery_private")
+    alone = (private, size) if private is not None and size else None
+    return Associations(found["cosine"], found[RANK], galleries, alone, folder, bool(record.retrieved_hash))
+
+
+def _detail(record: MetricsRecord, metric: str, name: str) -> int | None:
+    """A number among what a metric tells of itself."""
+    entry = record.metrics.get(metric)
+    return int(entry.details[name]) if entry is not None and name in entry.details else None

@@ -1,0 +1,152 @@
+"""What a method's figures say: leakage reduction, holdout retention, and which of three ways it failed.
+
+Derived after the paper's words; the thresholds are this project's and documented as such. Rules look at intervals, not
+at points: a failure mode *holds* where the data show it, is *clear* where they show its absence, and is *open* where
+they show neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from salmu_core.judge.statistics import Interval
+
+LEAK = "RetFail_MRR"
+KNOWLEDGE = "GenKnow"
+#: Holdouts by similarity, and by retrieval where that is measured: a mean cosine hides a reshuffled space.
+HOLDOUTS = ("InterIdSim", "IntraIdSim")
+RETRIEVALS = ("InterIdRet", "IntraIdRet")
+
+#: The paper's bar for efficacy: more than 99% of the leakage is gone.
+MIN_LEAKAGE_REDUCTION = 0.99
+#: The paper's bar for utility: GenKnow falls by less than 1%, relatively.
+MAX_KNOWLEDGE_DROP = 0.01
+#: Of what lies between never having seen a holdout and knowing it, this much must be kept.
+MIN_HOLDOUT_RETENTION = 0.9
+
+MODES = INEFFECTIVE, CATASTROPHIC, OVER_GENERALISED = "ineffective", "catastrophic", "over-generalised"
+
+
+class Verdict(StrEnum):
+    """What the data say of a failure mode."""
+
+    HOLDS = "holds"
+    OPEN = "open"
+    CLEAR = "clear"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a diagnosis is made from; None where a figure or a reference is missing.
+
+    Attributes:
+        reduction: 1 - MRR / MRR(Compromised).
+        bar: The reduction that is asked for: 99%, or what Clean or guessing reach where that is less, as on a small
+            benchmark.
+        unlike_clean: Whether the leak differs from Clean's by more than Clean models differ between worlds; None
+            with fewer than three worlds, where that can't be told.
+        knowledge: GenKnow / GenKnow(Compromised) - 1.
+        retention: Holdout metric -> (x - Clean) / (Compromised - Clean): 1 keeps everything, 0 is as if never seen,
+            below 0 is worse than never seen.
+        leaks: Whether Compromised is shown to leak more than Clean does: else there is nothing to be forgotten.
+    """
+
+    reduction: Interval | None
+    bar: float
+    unlike_clean: Verdict | None
+    knowledge: Interval | None
+    retention: Mapping[str, Interval]
+    leaks: bool = True
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The verdict on each of the three failure modes, and why.
+
+    Attributes:
+        evidence: What it is made from.
+        verdicts: Failure mode -> verdict; a mode whose figures are missing is not there.
+        worse_than_never_seen: Whether some holdouts are shown to lie below a model that never saw them.
+    """
+
+    evidence: Evidence
+    verdicts: Mapping[str, Verdict]
+    worse_than_never_seen: bool = False
+
+    @property
+    def only_unlike_clean(self) -> bool:
+        """Whether enough of the leak is gone, and it is ineffective only because the rest is unlike Clean's."""
+        found = self.evidence
+        enough = found.reduction is not None and _short_of(found.reduction, found.bar) is Verdict.CLEAR
+        return enough and found.unlike_clean is Verdict.HOLDS
+
+    @property
+    def judged(self) -> bool:
+        """Whether the figures of any mode were there."""
+        return bool(self.verdicts)
+
+    @property
+    def not_measured(self) -> list[str]:
+        """Failure modes whose figures are missing."""
+        return [mode for mode in MODES if mode not in self.verdicts]
+
+    def told(self) -> list[tuple[str, Verdict | None, str]]:
+        """What is to be said: modes that are not clear, their verdicts (None: not measured) and notes.
+
+        The notes: ``≠Clean``, only because what is left of the leak is unlike Clean's; ``<0``, worse than never seen.
+        """
+        notes = {INEFFECTIVE: "≠Clean"} if self.only_unlike_clean else {}
+        notes |= {OVER_GENERALISED: "<0"} if self.worse_than_never_seen else {}
+        said: list[tuple[str, Verdict | None, str]] = [
+            (m, Verdict.HOLDS, notes.get(m, "")) for m in self.modes(Verdict.HOLDS)
+        ]
+        said += [(mode, Verdict.OPEN, "") for mode in self.modes(Verdict.OPEN)]
+        return said + [(mode, None, "") for mode in self.not_measured]
+
+    def modes(self, verdict: Verdict) -> list[str]:
+        """Failure modes of which the data say this."""
+        return [mode for mode, found in self.verdicts.items() if found is verdict]
+
+
+def diagnose(evidence: Evidence) -> Diagnosis:
+    """Judge a method against the two reference models; several modes may hold at once, and none is the aim."""
+    reduction, knowledge, retention = evidence.reduction, evidence.knowledge, evidence.retention
+    verdicts: dict[str, Verdict] = {}
+    if reduction is not None and evidence.leaks:
+        leak = [_short_of(reduction, evidence.bar)]
+        if evidence.unlike_clean is not None:
+            leak.append(evidence.unlike_clean)
+        verdicts[INEFFECTIVE] = _any(leak)
+    if knowledge is not None:
+        verdicts[CATASTROPHIC] = _short_of(knowledge, -MAX_KNOWLEDGE_DROP)
+    if set(HOLDOUTS) <= retention.keys():
+        verdicts[OVER_GENERALISED] = _any([_short_of(kept, MIN_HOLDOUT_RETENTION) for kept in retention.values()])
+    worse = verdicts.get(OVER_GENERALISED) is Verdict.HOLDS and any(kept.high < 0 for kept in retention.values())
+    return Diagnosis(evidence, verdicts, worse)
+
+
+def unlike(difference: Interval, narrow: Interval, margin: float) -> Verdict:
+    """Whether two models differ by more than a margin: a two-sided test of equivalence.
+
+    Args:
+        difference: With its 95% interval.
+        narrow: With its 90% interval, which two one-sided tests at 5% look at (Schuirmann 1987).
+        margin: What counts as no difference.
+    """
+    if narrow.within(-margin, margin):
+        return Verdict.CLEAR
+    return Verdict.HOLDS if difference.low > margin or difference.high < -margin else Verdict.OPEN
+
+
+def _short_of(value: Interval, bar: float) -> Verdict:
+    if value.high < bar:
+        return Verdict.HOLDS
+    return Verdict.CLEAR if value.low >= bar else Verdict.OPEN
+
+
+def _any(verdicts: Sequence[Verdict]) -> Verdict:
+    if Verdict.HOLDS in verdicts:
+        return Verdict.HOLDS
+    return Verdict.OPEN if Verdict.OPEN in verdicts else Verdict.CLEAR

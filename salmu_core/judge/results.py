@@ -1,0 +1,243 @@
+"""Reads a results folder into runs and the figures of the reference models beside them. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from salmu_core.errors import SalmuError
+from salmu_core.judge.statistics import Clusters
+from salmu_core.judge.tails import tails
+from salmu_core.store.folders import METRICS, ROWS, Store, read
+from salmu_core.store.records import INVALID, MetricsRecord, RunRecord
+from salmu_core.study.todo import ROLES
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: Figure -> its rows, gathered by person.
+Figures = Mapping[str, Clusters]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run.
+
+    Attributes:
+        folder: Where it lies.
+        world: The benchmark's name in paths, e.g. ``mini@3``.
+        record: Its record; None if the folder is damaged.
+        status: ``valid``, why it is not, ``damaged`` or ``not scored``.
+        reason: What is wrong, in a sentence.
+        metrics: Column -> value.
+        errors: Metric -> what went wrong with it.
+        figures: Column -> its rows by person; where the metric has none, its value alone.
+        tails: Name -> value, see `salmu_core.judge.tails`.
+        not_measured: Metric -> what the benchmark lacks for it.
+    """
+
+    folder: Path
+    world: str
+    method: str
+    record: RunRecord | None
+    status: str
+    reason: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    errors: Mapping[str, str] = field(default_factory=dict)
+    figures: Figures = field(default_factory=dict)
+    tails: Mapping[str, float] = field(default_factory=dict)
+    not_measured: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return self.record.seed if self.record else 0
+
+    def as_json(self) -> dict[str, Any]:
+        """The run as ``salmu results --json`` prints it."""
+        record = self.record
+        return {
+            "method": self.method,
+            "world": self.world,
+            "config_hash": record.config_hash if record else None,
+            "config": record.config if record else None,
+            "budget": record.budget if record else None,
+            "seed": record.seed if record else None,
+            "status": self.status,
+            "reason": self.reason,
+            "metrics": dict(self.metrics),
+            "metric_errors": dict(self.errors),
+            "not_measured": dict(self.not_measured),
+            "retain": record.retain.model_dump() if record else None,
+            "ledger": record.ledger.model_dump() if record else None,
+            "checkpoint": str(self.folder) if record and record.checkpoint_hash else None,
+            "folder": str(self.folder),
+        }
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One of the two reference models of a world.
+
+    Attributes:
+        metrics: Column -> value; empty where it was not scored.
+        figures: Column -> its rows by person.
+        tails: Name -> value.
+        chance: Column -> value that guessing gives.
+        data_hash: Of the data it was scored on.
+        zeroshot_hash: Of the zero-shot set it was scored on.
+        checkpoint_hash: Of its weights.
+        problem: Why it can't be used, in a sentence.
+    """
+
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    figures: Figures = field(default_factory=dict)
+    tails: Mapping[str, float] = field(default_factory=dict)
+    chance: Mapping[str, float] = field(default_factory=dict)
+    data_hash: str = ""
+    zeroshot_hash: str = ""
+    checkpoint_hash: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything a results folder holds of one benchmark.
+
+    Attributes:
+        benchmark: Its name, without a world.
+        problems: What is wrong with reference models, in sentences.
+        references: World -> role (``clean``, ``compromised``) -> reference model.
+        rows: Runs, by method, budget, world and seed.
+    """
+
+    benchmark: str
+    references: Mapping[str, Mapping[str, Reference]]
+    rows: Sequence[Row]
+    problems: Sequence[str] = ()
+
+    @property
+    def worlds(self) -> list[str]:
+        """Worlds with results, by number."""
+        return sorted(self.references, key=by_number)
+
+    @property
+    def invalid(self) -> list[Row]:
+        """Rows that are no valid result."""
+        return [row for row in self.rows if row.status != "valid"]
+
+
+def by_number(world: str) -> tuple[str, int]:
+    """Sorts ``mini``, ``mini@2``, ``mini@10`` in this order."""
+    base, _, number = world.partition("@")
+    return base, int(number) if number.isdecimal() else 0
+
+
+def read_results(store: Store, worlds: Collection[str]) -> Results:
+    """Read all runs of some worlds of one benchmark; damaged ones become rows that say so.
+
+    Args:
+        store: The results folder.
+        worlds: Names in paths, e.g. ``mini`` and ``mini@1``.
+    """
+    ordered = sorted(worlds, key=by_number)
+    references = {world: {role: _reference(store, world, role) for role in ROLES} for world in ordered}
+    rows = [_row(store, world, folder, references[world]) for world in ordered for folder in store.runs(world)]
+    problems = [model.problem for models in references.values() for model in models.values() if model.problem]
+    return Results(ordered[0].partition("@")[0], references, sorted(rows, key=_order), problems)
+
+
+def of_plan(found: Results, planned: Mapping[Path, tuple[str, str]]) -> Results:
+    """The rows of planned runs only; one that has no row becomes one that says so.
+
+    Args:
+        found: All rows of a benchmark.
+        planned: Run folder -> world and method.
+    """
+    rows = [row for row in found.rows if row.folder in planned]
+    absent = planned.keys() - {row.folder for row in rows}
+    reason = "another process holds its folder, or was ended while it made it: run the same command again"
+    rows += [Row(folder, *planned[folder], None, "unfinished", reason) for folder in sorted(absent)]
+    return Results(found.benchmark, found.references, rows, found.problems)
+
+
+def _reference(store: Store, world: str, role: str) -> Reference:
+    folder = store.reference(world, role)
+    try:
+        record = read(folder / METRICS, MetricsRecord)
+        if record is None:
+            return Reference()
+        store.check_rows(folder, record)
+        figures, found = read_rows(folder, record)
+    except SalmuError as error:
+        return Reference(problem=f"{role.capitalize()} of {world} is left out: {error}")
+    chance: dict[str, float] = {}
+    for entry in record.metrics.values():
+        told = entry.details.get("chance")
+        chance |= told if isinstance(told, Mapping) else {}
+    return Reference(record.values, figures, found, chance, *record.scored_on, record.checkpoint_hash)
+
+
+def read_rows(folder: Path, record: MetricsRecord) -> tuple[dict[str, Clusters], dict[str, float]]:
+    """The rows behind a record's figures, gathered by person, and their tails."""
+    import pyarrow.parquet as pq
+
+    columns = ["column", "identity_id", "value"]
+    return gather(record, pq.read_table(folder / ROWS, columns=columns) if record.rows_hash else None)
+
+
+def gather(record: MetricsRecord, table: pa.Table | None) -> tuple[dict[str, Clusters], dict[str, float]]:
+    """As `read_rows`, of a table that is not written: a figure without rows is its value alone."""
+    figures = {column: Clusters.alone(value) for column, value in record.values.items()}
+    if table is None:
+        return figures, {}
+    names = table["column"].combine_chunks().dictionary_encode()
+    values = {}
+    for number, column in enumerate(names.dictionary.to_pylist()):
+        if column in figures:
+            rows = table.filter(names.indices.to_numpy() == number)
+            values[column] = rows["value"].to_numpy()
+            figures[column] = Clusters.of(values[column], rows["identity_id"].to_pylist())
+    return figures, tails(figures, values)
+
+
+def _row(store: Store, world: str, folder: Path, references: Mapping[str, Reference]) -> Row:
+    method = folder.parts[-3]
+    try:
+        record = store.run(folder)
+        assert record is not None  # the folder was found by this very file
+        if record.status != "valid":
+            return Row(folder, world, method, record, record.status, record.reason or INVALID[record.status])
+        if foreign := _foreign(record, references):
+            return Row(folder, world, method, record, "other data", foreign)
+        metrics = store.metrics(folder, record.checkpoint_hash or "")
+        if metrics is None or metrics.data_hash != record.benchmark.data_hash:
+            return Row(folder, world, method, record, "not scored", "it has no metrics yet: run `salmu run` again")
+        if {m.zeroshot_hash for m in references.values() if m.data_hash} - {metrics.zeroshot_hash}:
+            reason = "it was scored with another zero-shot set than the reference models: run `salmu run` again"
+            return Row(folder, world, method, record, "not scored", reason)
+        figures, found = read_rows(folder, metrics)
+    except SalmuError as error:
+        return Row(folder, world, method, None, "damaged", str(error))
+    measured = (metrics.values, metrics.errors, figures, found, metrics.not_measured)
+    return Row(folder, world, method, record, "valid", "", *measured)
+
+
+def _foreign(record: RunRecord, references: Mapping[str, Reference]) -> str:
+    """Why a run must not be held against the reference models beside it; empty if it may."""
+    scored = {model.data_hash for model in references.values() if model.data_hash}
+    start = references["compromised"].checkpoint_hash
+    if scored - {record.benchmark.data_hash} or (start and start != record.benchmark.start_model_hash):
+        return "it was made on other data, or from another model, than the reference models beside it: run it again"
+    return ""
+
+
+def _order(row: Row) -> tuple[Any, ...]:
+    record = row.record
+    return (
+        (row.method, record.variant, record.budget, *by_number(row.world), record.seed)
+        if record
+        else (row.method, "", 0.0, *by_number(row.world), 0)
+    )

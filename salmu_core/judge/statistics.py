@@ -1,0 +1,239 @@
+"""Intervals and tests whose unit is the person, because captions of one person are not independent.
+
+A figure is the mean of its rows. Rows are gathered into clusters, one for each person, and clusters are resampled
+(Cameron, Gelbach and Miller 2008). Intervals are bias-corrected and accelerated (BCa, Efron 1987), because reciprocal
+ranks are skewed, and widened for few or unequal clusters (the expansion of Hesterberg 2015, section 4.2.2, with the
+jackknife's standard error). `salmu_core.judge.repeats` adds seeds and worlds to the people. Everything is a pure
+function of its input. Needs no torch.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Floats = NDArray[np.float64]
+K = TypeVar("K")
+
+#: Resamples of every interval.
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+#: Rows without a person are gathered into at most so many clusters, round robin: they are independent anyway.
+NOBODY = 1000
+#: With fewer clusters, resampling can't reach as far out as Student's t does.
+FEW = 15
+_SEED = 42
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure and where it may lie: its value, and the ends of its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def within(self, low: float, high: float) -> bool:
+        """Whether all of it lies between two bounds."""
+        return low <= self.low and self.high <= high
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Rows gathered by whom they show.
+
+    Attributes:
+        names: Of each cluster ``[c]``, sorted.
+        sums: Sum of each cluster's rows ``[c]``.
+        counts: Number of each cluster's rows ``[c]``.
+    """
+
+    names: tuple[str, ...]
+    sums: Floats
+    counts: Floats
+
+    @classmethod
+    def of(cls, values: Sequence[float] | Floats, people: Sequence[str | None]) -> Clusters:
+        """Gather rows.
+
+        Args:
+            values: Value of each row ``[n]``.
+            people: Person shown in each row, or None.
+
+        Raises:
+            ValueError: There are no rows, or not as many people as values.
+        """
+        if not len(people) or len(values) != len(people):
+            raise ValueError(f"{len(values)} values of {len(people)} rows can't be gathered")
+        names, codes, counts = _grouping(tuple(people))
+        sums = np.bincount(codes, np.asarray(values, dtype=np.float64), len(names)).astype(np.float64)
+        return cls(names, sums, counts)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def mean(self) -> float:
+        """Mean over all rows."""
+        return float(self.sums.sum() / self.counts.sum())
+
+    @property
+    def standard_error(self) -> float:
+        """Of `mean`, by leaving out one cluster at a time: the cluster jackknife, CV3 of MacKinnon et al. 2023."""
+        c = len(self)
+        if c < 2:
+            return float("nan")
+        with np.errstate(divide="ignore", invalid="ignore"):  # of a ratio, one cluster may hold all there is below
+            without = (self.sums.sum() - self.sums) / (self.counts.sum() - self.counts)
+            error = float(np.sqrt((c - 1) / c * ((without - self.mean) ** 2).sum()))
+        return error if np.isfinite(error) else float("inf")
+
+    @property
+    def alike(self) -> bool:
+        """Whether every cluster has the same mean, but for rounding."""
+        spread = np.ptp(self.sums - self.mean * self.counts)
+        return bool(spread <= 1e-12 * max(1.0, float(np.abs(self.sums).max())))
+
+    def same_rows(self, other: Clusters) -> bool:
+        """Whether the two are of the same rows."""
+        return self.names == other.names and np.array_equal(self.counts, other.counts)
+
+    @classmethod
+    def alone(cls, value: float) -> Clusters:
+        """A figure without rows: one cluster, of which nothing can be told."""
+        return cls(("",), np.array([value]), np.ones(1))
+
+    @classmethod
+    def average(cls, runs: Sequence[Clusters]) -> Clusters:
+        """Mean over runs, row by row.
+
+        Raises:
+            ValueError: They are not of the same rows.
+        """
+        total = runs[0]
+        for other in runs[1:]:
+            total = total._paired(other, total.sums + other.sums)
+        return Clusters(total.names, total.sums / len(runs), total.counts)
+
+    def __sub__(self, other: Clusters) -> Clusters:
+        """Differences row by row.
+
+        Raises:
+            ValueError: They are not of the same rows.
+        """
+        return self._paired(other, self.sums - other.sums)
+
+    def per(self, other: Clusters) -> Clusters:
+        """The ratio of two figures, as the mean of clusters that weigh as much as the other's sums.
+
+        Raises:
+            ValueError: They are not of the same rows, or the other figure is 0.
+        """
+        self._paired(other, self.sums)
+        if not other.sums.sum():
+            raise ValueError("a ratio to 0 is no figure")
+        return Clusters(self.names, self.sums, other.sums)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Clusters]) -> Clusters:
+        """One figure over several sets of people, who are taken for different ones."""
+        names = tuple(f"{place} {name}" for place, part in enumerate(parts) for name in part.names)
+        sums, counts = (np.concatenate([getattr(part, what) for part in parts]) for what in ("sums", "counts"))
+        return cls(names, sums, counts)
+
+    def _paired(self, other: Clusters, sums: Floats) -> Clusters:
+        if not self.same_rows(other):
+            raise ValueError("only values of the same rows can be paired")
+        return Clusters(self.names, sums, self.counts)
+
+
+@lru_cache(maxsize=128)  # all runs on a benchmark have the same rows
+def _grouping(people: tuple[str | None, ...]) -> tuple[tuple[str, ...], NDArray[np.intp], Floats]:
+    """Name and size of each cluster, and for each row the number of its cluster."""
+    keys = [f"row {i % NOBODY:04d}" if person is None else f"person {person}" for i, person in enumerate(people)]
+    names, codes, counts = np.unique(np.array(keys), return_inverse=True, return_counts=True)
+    return tuple(names.tolist()), codes, counts.astype(np.float64)
+
+
+def interval(rows: Clusters, confidence: float = CONFIDENCE) -> Interval:
+    """BCa interval of the mean over rows, by resampling clusters.
+
+    One cluster says nothing about its like: then the interval is infinite. So few clusters that 2,000 resamples can't
+    show the tails, and ratios whose lower part may come near 0 when clusters are drawn, have Student's interval on the
+    jackknife's error instead.
+    """
+    mean = rows.mean
+    if len(rows) < 2:
+        return Interval(mean, -np.inf, np.inf)
+    if rows.alike and np.isfinite(rows.standard_error):
+        return Interval(mean, mean, mean)
+    spread = float(np.linalg.norm(rows.counts - rows.counts.mean()))
+    steady = (rows.counts > 0).all() or rows.counts.sum() > 6 * spread
+    if steady and len(rows) >= FEW:
+        found = _bootstrap(rows, _expanded(confidence, rows))
+        if np.isfinite([found.low, found.high]).all():
+            return found
+    half = float(stats.t.ppf((1 + confidence) / 2, len(rows) - 1)) * rows.standard_error
+    return Interval(mean, mean - half, mean + half)
+
+
+def _bootstrap(rows: Clusters, confidence: float) -> Interval:
+    with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # then the ends are NaN
+        found = stats.bootstrap(
+            (rows.sums, rows.counts),
+            _ratio,
+            paired=True,
+            vectorized=True,
+            n_resamples=RESAMPLES,
+            batch=max(1, 10_000_000 // len(rows)),
+            confidence_level=confidence,
+            method="BCa",
+            rng=np.random.default_rng(_SEED),
+        ).confidence_interval
+    return Interval(rows.mean, float(found.low), float(found.high))
+
+
+def _ratio(sums: Floats, counts: Floats, axis: int = -1) -> Any:
+    return sums.sum(axis=axis) / counts.sum(axis=axis)
+
+
+def _expanded(confidence: float, rows: Clusters) -> float:
+    """The level at which a percentile interval of few clusters is as wide as one of Student's t and the jackknife."""
+    c = len(rows)
+    resampled = np.sqrt(((rows.sums - rows.mean * rows.counts) ** 2).sum()) / rows.counts.sum()
+    student = stats.t.ppf((1 + confidence) / 2, c - 1) * max(1.0, rows.standard_error / resampled)
+    return float(1 - 2 * stats.norm.cdf(-student))
+
+
+def holm(p_values: Mapping[K, float]) -> dict[K, float]:
+    """Adjusted p values of a family of tests (Holm 1979)."""
+    ordered = sorted(p_values, key=lambda name: p_values[name])
+    adjusted, highest = {}, 0.0
+    for place, name in enumerate(ordered):
+        highest = max(highest, min(1.0, (len(ordered) - place) * p_values[name]))
+        adjusted[name] = highest
+    return {name: adjusted[name] for name in p_values}
+
+
+def worst(rows: Clusters, share: float) -> float:
+    """Mean of the worst clusters' means: those ``share`` of people for whom the figure is highest, at least one."""
+    means = np.sort(rows.sums / rows.counts)[::-1]
+    return float(means[: max(1, round(share * len(means)))].mean())
+
+
+def tpr_at_fpr(members: Floats, others: Floats, fpr: float = 0.001) -> float:
+    """Share of members that score above all but ``fpr`` of the others: the strict end of the ROC (Carlini et al. 2022).
+
+    With fewer than 1 / fpr others, no other may score as high.
+    """
+    allowed = int(fpr * len(others))
+    bar = np.sort(others)[::-1][allowed]
+    return float((members > bar).mean())

@@ -1,0 +1,118 @@
+"""The pairs of a pool as one model takes them: of a split of the benchmark, or of a user's stream."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from salmu_core.benchmark.pixels import DirectPixels, Pixels
+from salmu_core.benchmark.rows import Rows
+from salmu_core.clip.load import Clip
+from salmu_core.contract.features import Features
+from salmu_core.contract.specs import Progress
+from salmu_core.train.seeding import permutation
+
+#: Rows the original embeds at a time, and those of a stream that are drawn one after another. Fixed, because the
+#: composition of a batch shows in the last bits.
+CHUNK = 256
+
+
+class Source:
+    """Rows with their images, tokens and the original's embeddings, each made when first asked for.
+
+    Args:
+        rows: The rows.
+        clip: The original.
+        device: Where the original computes.
+        streamed: Whether each row is drawn about once: then nothing of it is kept on disk or tokenised in advance.
+        progress: Told how far decoding is, the first time.
+    """
+
+    def __init__(
+        self, rows: Rows, clip: Clip, device: torch.device, streamed: bool = False, progress: Progress | None = None
+    ) -> None:
+        self.rows = rows
+        self._clip = clip
+        self._device = device
+        self._streamed = streamed
+        self._pixels = DirectPixels(rows, clip) if streamed else Pixels(rows, clip, progress)
+        self._tokens: Tensor | None = None
+        self._embedded: set[int] = set()
+        self._reference: Features | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def pixels(self, index: np.ndarray) -> Tensor:
+        """Images, uint8 ``[b, 3, h, w]``."""
+        return self._pixels(index)
+
+    def tokens(self, index: np.ndarray) -> Tensor:
+        """Token ids ``[b, context_length]``, on the CPU."""
+        if self._streamed:
+            return self._clip.tokenize([self.rows.captions[i] for i in index])
+        if self._tokens is None:
+            self._tokens = self._clip.tokenize(self.rows.captions)
+        return self._tokens[torch.from_numpy(np.ascontiguousarray(index))]
+
+    def reference_features(self, index: np.ndarray) -> tuple[Features, int]:
+        """The original's embeddings of rows, and how many pairs had to be embedded for that now.
+
+        They come from a model that no method ever holds, in whole chunks of fixed composition: which run
+        asks first, and what it did before, must not show in the bits.
+        """
+        chunks = [int(c) for c in np.unique(index // CHUNK) if int(c) not in self._embedded]
+        for chunk in chunks:
+            rows = np.arange(chunk * CHUNK, min((chunk + 1) * CHUNK, len(self)))
+            image, text = self._embed(rows)
+            if self._reference is None:
+                # Of a stream, little is ever embedded: there, only what is written to takes up memory.
+                place = torch.device("cpu") if self._streamed else self._device
+                self._reference = Features(
+                    *(torch.empty(len(self), image.shape[1], dtype=image.dtype, device=place) for _ in range(2))
+                )
+            self._reference.image[rows], self._reference.text[rows] = (
+                found.to(self._reference.image.device) for found in (image, text)
+            )
+            self._embedded.add(chunk)
+        assert self._reference is not None
+        where = torch.from_numpy(index).to(self._reference.image.device)
+        found = Features(*(part[where].to(self._device) for part in (self._reference.image, self._reference.text)))
+        return found, sum(min(CHUNK, len(self) - chunk * CHUNK) for chunk in chunks)
+
+    def _embed(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        # Whoever asks first, and from within whatever mode or precision: the same numbers.
+        with torch.inference_mode(False), torch.no_grad(), torch.autocast(self._device.type, enabled=False):
+            images = self._clip.normalize(self.pixels(rows), self._device)
+            image = self._clip.model.encode_image(images, normalize=True)
+            text = self._clip.model.encode_text(self.tokens(rows).to(self._device), normalize=True)
+        return image, text
+
+
+def streamed(n: int, batch: int, step: int, *parts: object) -> np.ndarray:
+    """Row numbers ``[batch]`` of one step of a stream of ``n`` rows: chunk after chunk, both shuffled.
+
+    Neighbours in a file are drawn soon after each other, so that reading goes along the disk and the original embeds
+    what is used. A pure function of its arguments, as `seeding.rows_at`; no batch holds a row twice.
+
+    Args:
+        n: Number of rows, at least ``batch``.
+        batch: Rows in a batch.
+        step: Number of the step.
+        parts: Whatever else the order depends on.
+    """
+    per_epoch = n // batch
+    epoch, place = divmod(step, per_epoch)
+    wanted = np.arange(place * batch, (place + 1) * batch)
+    chunks = permutation(-(-n // CHUNK), *parts, "chunks", epoch)
+    # The last chunk of the file may be short, wherever in the order it comes.
+    sizes = np.minimum(CHUNK, n - chunks * CHUNK)
+    ends = np.cumsum(sizes)
+    which = np.searchsorted(ends, wanted, side="right")
+    rows = []
+    for chunk in np.unique(which):
+        within = permutation(int(sizes[chunk]), *parts, "within", epoch, int(chunks[chunk]))
+        mine = wanted[which == chunk] - (ends[chunk] - sizes[chunk])
+        rows.append(chunks[chunk] * CHUNK + within[mine])
+    return np.concatenate(rows)

@@ -1,0 +1,157 @@
+"""The forget or the retain set as methods meet it: which rows may be drawn, in which order, and what they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from salmu_core.benchmark.retain import Stream
+from salmu_core.benchmark.rows import Rows
+from salmu_core.clip.load import Clip
+from salmu_core.contract.features import Features, Pairs, PoolName
+from salmu_core.contract.specs import Progress
+from salmu_core.errors import MethodError
+from salmu_core.run.inputs import Source, streamed
+from salmu_core.train.seeding import permutation, rows_at
+
+#: Rows of each set that a probe looks at, and the most it may take of the retain set.
+PROBE_ROWS = 256
+PROBE_SHARE = 0.1
+
+
+class Pool:
+    """One set, shared by all runs of a process.
+
+    Rows are numbered through: first those of the benchmark, then those of a user's stream.
+
+    Args:
+        name: Which set.
+        rows: The benchmark's rows.
+        clip: The original.
+        device: Where batches go.
+        generic: For the forget set, a caption without private data for each row.
+        stream: Pairs that are mixed in, of a user's own.
+        progress: Told how far decoding is, the first time.
+
+    Attributes:
+        rows: Numbers of the benchmark's rows that may be drawn. Forget rows all may; some retain rows are kept for
+            the probe alone, or what it says of utility would be said of training data.
+        probed: Numbers of the rows a probe looks at; of a retain set too small to spare any, all.
+    """
+
+    def __init__(
+        self,
+        name: PoolName,
+        rows: Rows,
+        clip: Clip,
+        device: torch.device,
+        generic: Sequence[str] = (),
+        stream: Stream | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.name: PoolName = name
+        self._clip = clip
+        self._device = device
+        self._stream = stream
+        self._own = Source(rows, clip, device, progress=progress)
+        self._others = Source(stream.rows, clip, device, streamed=True) if stream else None
+        ids = rows.identity_ids + (stream.rows.identity_ids if stream else ())
+        self.captions = rows.captions + (stream.rows.captions if stream else ())
+        self.pairs = Pairs(self.captions, ids, tuple(generic))
+        spared = PROBE_ROWS if name == "forget" else min(PROBE_ROWS, int(PROBE_SHARE * len(rows)))
+        order = permutation(len(rows), "probe", name)
+        self.probed = np.sort(order[:spared] if spared else order)
+        self.rows = np.sort(order[spared:] if spared and name == "retain" else order)
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+    def room(self, batch: int) -> int:
+        """The largest batch, up to ``batch``, that can be drawn without a row twice.
+
+        Raises:
+            MethodError: It is the user's shards that have too few pairs.
+        """
+        held, wanted = len(self._others or ()), self._stream.of(batch) if self._stream else 0
+        if held < wanted:
+            raise MethodError(
+                f"your shards hold {held} pairs, and a batch of {batch} takes {wanted} of them: give more shards, or a "
+                "smaller batch_size or --retain-share"
+            )
+        while batch > 1 and not self._fits(batch):
+            batch -= 1
+        return batch
+
+    def draw(self, batch: int, step: int, *parts: object) -> np.ndarray:
+        """Numbers of the rows ``[batch]`` of one step: a pure function of its arguments.
+
+        Raises:
+            MethodError: The set has too few rows, or the stream's share of so small a batch is no whole pair.
+        """
+        others = self._stream.of(batch) if self._stream else 0
+        if self._stream and self._stream.told.share < 1 and others in (0, batch):
+            raise MethodError(
+                f"a share of {self._stream.told.share:g} leaves retain_synth or your shards without a pair in a "
+                f"batch of {batch}: choose a larger batch_size or another --retain-share"
+            )
+        if not self._fits(batch):
+            raise MethodError(f"the {self.name} set has too few pairs for a batch of {batch}")
+        found = []
+        if own := batch - others:
+            found.append(self.rows[rows_at(len(self.rows), own, step, *parts)])
+        if others and self._others:
+            found.append(len(self._own) + streamed(len(self._others), others, step, *parts, "stream"))
+        return np.concatenate(found)
+
+    def batches(self, batch: int) -> int:
+        """Number of whole batches in one pass: until the first of benchmark and stream has been seen whole."""
+        others = self._stream.of(batch) if self._stream else 0
+        sizes = [(len(self.rows), batch - others), (len(self._others or ()), others)]
+        return min(have // take for have, take in sizes if take)
+
+    def one_pass(self, batch: int, *parts: object) -> Iterator[np.ndarray]:
+        """Numbers of the rows of one pass, batch by batch; without a stream the last one may be smaller."""
+        if self._stream:
+            yield from (self.draw(batch, step, *parts) for step in range(self.batches(batch)))
+            return
+        order = self.rows[permutation(len(self.rows), *parts)]
+        yield from (order[start : start + batch] for start in range(0, len(order), batch))
+
+    def images(self, index: np.ndarray) -> Tensor:
+        """Normalised images ``[b, 3, h, w]`` on the device."""
+        return self._clip.normalize(self._gather(index, Source.pixels), self._device)
+
+    def tokenize(self, captions: Sequence[str]) -> Tensor:
+        """Token ids ``[b, context_length]`` on the device."""
+        return self._clip.tokenize(captions).to(self._device)
+
+    def tokens(self, index: np.ndarray) -> Tensor:
+        """Token ids of rows, ``[b, context_length]`` on the device."""
+        return self._gather(index, Source.tokens).to(self._device)
+
+    def reference_features(self, index: np.ndarray) -> tuple[Features, int]:
+        """The original's embeddings of rows, and how many pairs had to be embedded for that now."""
+        parts = [source.reference_features(rows) for source, rows in self._parts(index)]
+        found, embedded = zip(*parts, strict=True)
+        if len(found) == 1:
+            return found[0], embedded[0]
+        return Features(*(torch.cat([getattr(f, side) for f in found]) for side in ("image", "text"))), sum(embedded)
+
+    def _fits(self, batch: int) -> bool:
+        return self.batches(batch) > 0
+
+    def _parts(self, index: np.ndarray) -> list[tuple[Source, np.ndarray]]:
+        """Rows by where they come from. Batches have the benchmark's first, so no order is lost."""
+        mine = index < len(self._own)
+        if self._others is None or mine.all():
+            return [(self._own, index)]
+        assert (np.diff(mine.astype(int)) <= 0).all(), "rows of a stream come last"
+        both = [(self._own, index[mine]), (self._others, index[~mine] - len(self._own))]
+        return [(source, rows) for source, rows in both if len(rows)]
+
+    def _gather(self, index: np.ndarray, read: Callable[[Source, np.ndarray], Tensor]) -> Tensor:
+        found = [read(source, rows) for source, rows in self._parts(index)]
+        return found[0] if len(found) == 1 else torch.cat(found)

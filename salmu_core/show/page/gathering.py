@@ -1,0 +1,105 @@
+"""Reads the rows of every model once and keeps what the report shows of them. Needs no torch."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from salmu_core.benchmark.people import People
+from salmu_core.errors import SalmuError, UnknownNameError
+from salmu_core.judge.associations import COSINES, Associations, read_associations
+from salmu_core.judge.results import Results
+from salmu_core.show.page.attributes import Attributes, by_attribute
+from salmu_core.show.page.explorer import Album, cast
+from salmu_core.show.page.histograms import Counts, count
+from salmu_core.store.folders import METRICS, Store, read
+from salmu_core.store.records import MetricsRecord
+from salmu_core.study.todo import ROLES
+
+#: Told what is being read, and which part of all is done, from 0 to 1.
+Progress = Callable[[str, float], None]
+
+
+@dataclass
+class Gathered:
+    """What the rows say, model by model.
+
+    Attributes:
+        histograms: Split -> a model's place -> its counts.
+        attributes: A model's place -> its figures by attribute.
+        albums: World -> the leak explorer's content.
+        galleries: World -> split -> captions that are searched.
+        missing: World -> why there is nothing of its people.
+    """
+
+    histograms: dict[str, dict[str, Counts]] = field(default_factory=lambda: defaultdict(dict))
+    attributes: dict[str, Attributes] = field(default_factory=dict)
+    albums: dict[str, Album] = field(default_factory=dict)
+    galleries: dict[str, dict[str, int]] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+def place(world: str, role: str) -> str:
+    """How a reference model is called among `Gathered`; a run is called by its folder."""
+    return f"{world}/{role}"
+
+
+def gather(
+    store: Store,
+    results: Results,
+    people: Mapping[str, People],
+    missing: Mapping[str, str],
+    wanted: int,
+    named: Sequence[str],
+    progress: Progress,
+) -> Gathered:
+    """Read everything once.
+
+    Args:
+        store: The results folder.
+        results: Its runs.
+        people: World -> its people; a world without has neither attributes nor portraits.
+        missing: World -> why it has none.
+        wanted: How many people to show in all.
+        named: Identities that must be among them.
+        progress: Told how far it is.
+
+    Raises:
+        UnknownNameError: Nobody in any world is called as asked.
+    """
+    gathered = Gathered(missing=dict(missing))
+    for number, (world, those) in enumerate(people.items()):
+        rows = [row for row in results.rows if row.world == world and row.status == "valid"]
+        share = wanted // len(people) + (number < wanted % len(people))
+        mine = [identity for identity in named if those.knows(identity)]
+        gathered.albums[world] = Album(cast(those, share, mine, rows, results.references[world]))
+    for identity in named:
+        if people and not any(those.knows(identity) for those in people.values()):
+            raise UnknownNameError("identity", identity, sorted({who for p in people.values() for who in p.by_id}))
+    models = [(world, place(world, role), store.reference(world, role)) for world in results.worlds for role in ROLES]
+    models += [(row.world, str(row.folder), row.folder) for row in results.rows if row.status == "valid"]
+    for number, (world, name, folder) in enumerate(models):
+        progress("reading the rows", number / len(models))
+        if (found := _associations(store, folder)) is not None:
+            _keep(gathered, world, name, found, people.get(world))
+    return gathered
+
+
+def _associations(store: Store, folder: Path) -> Associations | None:
+    try:
+        record = read(folder / METRICS, MetricsRecord)
+        return None if record is None else read_associations(store, folder, record)
+    except SalmuError:  # a damaged reference: the table says so
+        return None
+
+
+def _keep(gathered: Gathered, world: str, name: str, found: Associations, people: People | None) -> None:
+    for split in COSINES:
+        if split in found.cosines:
+            gathered.histograms[split][name] = count(found.cosines[split].values)
+    gathered.galleries.setdefault(world, {}).update(found.galleries)
+    if people is not None:
+        gathered.attributes[name] = by_attribute(found, people.fields)
+        gathered.albums[world].add(name, found)

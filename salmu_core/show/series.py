@@ -1,0 +1,136 @@
+"""What the pictures are drawn from: rows of lines, reference models and runs. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
+from typing import Any
+
+from salmu_core.judge.diagnosis import KNOWLEDGE, LEAK, MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
+from salmu_core.judge.lines import HOLDOUT_PLACE, Comparison
+from salmu_core.judge.results import Row
+from salmu_core.judge.statistics import Interval
+from salmu_core.show import words as text
+
+#: Points kept of a training curve.
+POINTS = 80
+
+#: What the leak is drawn against -> whose front is marked there.
+FRONTS = {"knowledge": KNOWLEDGE, "kept": HOLDOUT_PLACE}
+
+Drawn = dict[str, Any]
+
+
+def lines(found: Comparison) -> list[Drawn]:
+    """One row for each line that has a leak."""
+    drawn = []
+    for line in found.lines:
+        if LEAK not in line.figures:
+            continue
+        row = {
+            "label": line.label,
+            "method": line.method,
+            "series": f"{line.method} {line.config_hash}",
+            "budget": line.budget,
+            "exact": text.exact(line.budget),
+            "runs": len(line.rows),
+            "needs": line.needs,
+            **{f"front_{y}": line.fronts.get(aim) for y, aim in FRONTS.items()},
+            "modes": text.modes(line.diagnosis),
+            **_ends("leak", line.figures[LEAK].value, floor=1e-5),
+        }
+        if KNOWLEDGE in line.figures:
+            row |= _ends("knowledge", line.figures[KNOWLEDGE].value)
+        if line.all_kept is not None:
+            row |= _ends("kept", line.all_kept)
+        drawn.append(row)
+    return drawn
+
+
+def _ends(name: str, found: Interval, floor: float | None = None) -> Drawn:
+    """Value and ends of an interval; an end that is not known is the value."""
+    low, high = (end if isfinite(end) else found.value for end in (found.low, found.high))
+    if floor is not None:
+        low = max(low, floor)
+    return {name: _short(found.value), f"{name}_low": _short(low), f"{name}_high": _short(high)}
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.5g}")
+
+
+def references(found: Comparison) -> list[Drawn]:
+    """Compromised, Clean, and the corner both aims meet in: Clean's leak, and what Compromised knows and keeps."""
+    values = {
+        role: {name: figure.value.value for name, figure in figures.items()}
+        for role, figures in found.references.items()
+    }
+    drawn = []
+    for role, name, leak, rest, share in (
+        ("compromised", "Compromised", "compromised", "compromised", 1.0),
+        ("clean", "Clean", "clean", "clean", 0.0),
+        ("ideal", "ideal", "clean", "compromised", 1.0),
+    ):
+        if LEAK in values.get(leak, {}):
+            row = {"role": role, "name": name, "leak": _short(values[leak][LEAK]), "kept": share}
+            if KNOWLEDGE in values.get(rest, {}):
+                row["knowledge"] = _short(values[rest][KNOWLEDGE])
+            drawn.append(row)
+    return drawn
+
+
+def ends(rows: Sequence[Drawn], corner: Sequence[Drawn], y: str, bar: float) -> dict[str, Any] | None:
+    """Where a trade-off's axes end and which corner passes; None where nothing can be drawn.
+
+    Args:
+        rows: As `lines` gives them, of everything that is ever shown in it.
+        corner: As `references` does.
+        y: ``knowledge`` or ``kept``.
+        bar: The leak a method may leave.
+    """
+    points = [row for row in (*rows, *corner) if y in row]
+    ideal = next((row for row in corner if row["role"] == "ideal" and y in row), None)
+    if ideal is None or not any(y in row for row in rows):
+        return None
+    left, right = min(row["leak"] for row in points) / 3, max(row["leak"] for row in points) * 1.6
+    low = min(row.get(f"{y}_low", row[y]) for row in points)
+    high = max(row.get(f"{y}_high", row[y]) for row in points)
+    room = 0.08 * (high - low) or 0.05
+    least = ideal[y] * (1 - MAX_KNOWLEDGE_DROP) if y == "knowledge" else MIN_HOLDOUT_RETENTION
+    bottom, top = low - room, high + room
+    return {
+        "x": [_short(left), _short(right)],
+        "y": [_short(bottom), _short(top)],
+        "passes": {"x": _short(left), "x2": _short(max(left, bar)), "y": _short(least), "y2": _short(top)},
+        "clean_above": any(row["role"] == "clean" and row.get(y, 0.0) > ideal[y] for row in corner),
+    }
+
+
+def leak_bar(found: Comparison) -> float:
+    """The leak a method may leave, by the bar the verdicts ask for; 0 where it is not known."""
+    bars = [line.diagnosis.evidence.bar for line in found.lines]
+    start = found.references.get("compromised", {}).get(LEAK)
+    return (1 - min(bars)) * start.value.value if bars and start else 0.0
+
+
+def curves(row: Row) -> dict[str, list[list[float]]]:
+    """The scalars a run logged: name -> steps and values, thinned out evenly to `POINTS` and the last one."""
+    thinned = {}
+    for name, points in (row.record.scalars if row.record else {}).items():
+        every = -(-len(points) // POINTS)
+        chosen = points[::every] + (points[-1:] if (len(points) - 1) % every else [])
+        thinned[name] = [[step, _short(value)] for step, value in chosen if isfinite(value)]
+    return {name: points for name, points in thinned.items() if len(points) > 1}
+
+
+def run_name(row: Row, told_apart: Mapping[tuple[str, str], str]) -> str:
+    """A run in words."""
+    if row.record is None:
+        return f"{row.method}, {row.world}"
+    label = told_apart[row.method, row.record.variant]
+    return f"{label}, {row.world}, b {row.record.budget:g}, s {row.record.seed}"
+
+
+def methods(rows: Iterable[Row]) -> list[str]:
+    """Names of the methods, in order of their colours."""
+    return sorted({row.method for row in rows})

@@ -1,0 +1,133 @@
+"""How figures are written on a page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from salmu_core.judge.diagnosis import Diagnosis, Verdict
+from salmu_core.judge.statistics import Interval
+from salmu_core.store.records import Ledger
+
+#: Verdict -> what follows the name of a failure mode in tables.
+MARKS = {Verdict.HOLDS: "", Verdict.OPEN: "?", None: " n/a"}
+#: Notes of `Diagnosis.told` in words.
+_NOTES = {
+    "≠Clean": "what is left of the leak is unlike Clean's",
+    "<0": "some holdouts lie below a model that never saw them",
+}
+
+
+def number(value: float) -> str:
+    """A figure with as many digits as it needs."""
+    return f"{value:.4f}" if 0 < abs(value) < 0.01 else f"{value:.3f}"
+
+
+def half(found: Interval, form: str = "", short: bool = False) -> str:
+    """The longer half of an interval, ``±0.021``, or ``±<0.001`` of a short one; nothing where it is not known.
+
+    Args:
+        found: The interval.
+        form: How it is written; by default with as many decimals as `number` gives the value.
+        short: Whether to leave out the zero before the point.
+    """
+    size = max(found.high - found.value, found.value - found.low)
+    if not isfinite(size):
+        return ""
+    decimals = 4 if 0 < abs(found.value) < 0.01 else 3
+    shown = format(size, form or f".{decimals}f")
+    less = ""
+    if not re.search("[1-9]", shown):
+        if not size:
+            return "±0"
+        less, shown = "<", re.sub(r"0(?=\D*$)", "1", shown)
+    return f"±{less}{shown.removeprefix('0') if short else shown}"
+
+
+def signed(value: float) -> str:
+    """A difference, with its sign."""
+    return f"{value:+.4f}" if 0 < abs(value) < 0.01 else f"{value:+.3f}"
+
+
+def exact(value: float) -> str:
+    """A budget so that no two are written alike, as in a run's path."""
+    return f"{value:.15g}"
+
+
+def percent(value: float, decimals: int = 0, sign: bool = False) -> str:
+    """A share, in percent; what is rounded to nothing has no sign."""
+    rounded = round(value, decimals + 2)
+    return f"{rounded + 0.0:{'+' if sign and rounded else ''}.{decimals}%}"
+
+
+def place(found: tuple[int, int] | None) -> str:
+    """First and last place, which are one where nobody shares it."""
+    if found is None:
+        return "-"
+    return f"{found[0]}" if found[0] == found[1] else f"{found[0]}-{found[1]}"
+
+
+def ends(found: Interval) -> str:
+    """An interval by its ends."""
+    return f"{number(found.low)} to {number(found.high)}" if isfinite(found.high - found.low) else ""
+
+
+def home(told: str) -> str:
+    """Without the name of whoever made it: their home as ``~``, in commands so that a shell still finds it."""
+    try:
+        folder = str(Path.home()).rstrip("/")  # which is / in some containers
+    except RuntimeError:  # nobody has one here
+        return told
+    return re.sub(rf"('?){re.escape(folder)}/", r"~/\1", told) if folder else told
+
+
+def seconds(value: float) -> str:
+    """Wall time: seconds, two digits of what is less than one."""
+    return f"{value:,.1f}" if value >= 1 else f"{value:.2g}"
+
+
+def size(bytes_: int) -> str:
+    """Memory, in GiB or MiB."""
+    return f"{bytes_ / 2**30:.1f} GiB" if bytes_ >= 2**30 else f"{bytes_ / 2**20:.0f} MiB"
+
+
+def drawn(ledger: Ledger) -> str:
+    """Pairs a run saw."""
+    return f"{ledger.forget_samples:,} + {ledger.retain_samples:,}"
+
+
+def modes(found: Diagnosis) -> str:
+    """Failure modes on one line, with the marks of the tables."""
+    if not found.judged:
+        return "not judged"
+    shown = [f"{mode}{MARKS[told]} {note}".strip() for mode, told, note in found.told()]
+    return ", ".join(shown) or "none"
+
+
+def verdict(found: Diagnosis) -> str:
+    """A verdict in words, as in a sentence."""
+    if not found.judged:
+        return "not judged: a figure or a reference model is missing"
+    said = [f"{mode} ({_NOTES[note]})" if note else mode for mode, told, note in found.told() if told is Verdict.HOLDS]
+    said += [f"perhaps {mode}" for mode in found.modes(Verdict.OPEN)]
+    absent = [f"{mode} not measured" for mode in found.not_measured]
+    nothing = "no failure mode is shown" if absent else "none of the three failure modes"
+    return ", ".join([*(said or [nothing]), *absent])
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "number": number,
+    "half": half,
+    "signed": signed,
+    "exact": exact,
+    "percent": percent,
+    "ends": ends,
+    "home": home,
+    "seconds": seconds,
+    "place": place,
+    "size": size,
+    "drawn": drawn,
+}

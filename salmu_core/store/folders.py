@@ -1,0 +1,225 @@
+"""Run folders: where they lie, how they are written whole or not at all, how they are read and checked.
+
+``runs/<benchmark>/<method>/<config hash>/b<budget>-s<seed>/`` holds the checkpoint, ``run.json``, ``metrics.json``,
+``per_row.parquet`` and ``retrieved.parquet``. ``runs/<benchmark>/_references/<clean|compromised>/`` holds the metrics
+of the two reference models.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from salmu_core.errors import SchemaError, StoreError, UsageError
+from salmu_core.store.hashing import hash_file
+from salmu_core.store.records import SCHEMA, MetricsRecord, Record, RunRecord, ScoredOn
+
+WEIGHTS = "open_clip_model.safetensors"
+RUN = "run.json"
+METRICS = "metrics.json"
+ROWS = "per_row.parquet"
+RETRIEVED = "retrieved.parquet"
+TRACEBACK = "traceback.txt"
+REFERENCES = "_references"
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True)
+class RunKey:
+    """What distinguishes one run from another."""
+
+    benchmark: str
+    method: str
+    config_hash: str
+    budget: float
+    seed: int
+    retain: str = ""
+    """Digest of a user's own retain pairs."""
+
+    @property
+    def path(self) -> Path:
+        """The run's folder, relative to the results folder."""
+        name = f"b{self.budget:.15g}-s{self.seed}" + (f"-r{self.retain}" if self.retain else "")
+        return Path(self.benchmark, self.method, self.config_hash[:12], name)
+
+    def __str__(self) -> str:
+        return f"{self.method} b{self.budget:g} s{self.seed} ({self.config_hash[:6]})"
+
+
+class Store:
+    """A results folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, key: RunKey) -> Path:
+        """Where a run lies, or will."""
+        return self.root / key.path
+
+    def reference(self, benchmark: str, role: str) -> Path:
+        """Where the metrics of ``clean`` or ``compromised`` lie, or will."""
+        return self.root / benchmark / REFERENCES / role
+
+    def runs(self, benchmark: str) -> Iterator[Path]:
+        """All run folders of a benchmark, in order of their paths."""
+        for path in sorted((self.root / benchmark).glob(f"*/*/*/{RUN}")):
+            if not path.parent.name.startswith("."):
+                yield path.parent
+
+    def benchmarks(self) -> list[str]:
+        """Names of the benchmarks with results here."""
+        return sorted({p.relative_to(self.root).parts[0] for p in self.root.glob(f"*/*/*/*/{RUN}")})
+
+    def run(self, folder: Path) -> RunRecord | None:
+        """The record of a run, or None if there is none; its checkpoint is checked against it.
+
+        Raises:
+            StoreError: The record can't be read, or the checkpoint is not the one it describes.
+        """
+        record = read(folder / RUN, RunRecord)
+        if record is not None and record.checkpoint_hash is not None:
+            weights = folder / WEIGHTS
+            if not weights.is_file():
+                raise StoreError(f"{weights} is missing though {RUN} describes it: {_remedy(folder)}")
+            if hash_file(weights) != record.checkpoint_hash:
+                raise StoreError(f"{weights} is damaged (its hash is not the recorded one): {_remedy(folder)}")
+        return record
+
+    def metrics(self, folder: Path, checkpoint_hash: str, scored_on: ScoredOn | None = None) -> MetricsRecord | None:
+        """The metrics that lie in a folder, or None if there are none for this checkpoint and these data.
+
+        Raises:
+            StoreError: A file can't be read or isn't the one that was written.
+        """
+        record = read(folder / METRICS, MetricsRecord)
+        if record is None or record.checkpoint_hash != checkpoint_hash:
+            return None
+        if scored_on is not None and record.scored_on != scored_on:
+            return None
+        self.check_rows(folder, record)
+        return record
+
+    def check_rows(self, folder: Path, record: MetricsRecord) -> None:
+        """Check that the tables beside a record are those it was written with.
+
+        Raises:
+            StoreError: They are not.
+        """
+        for table, written in ((folder / ROWS, record.rows_hash), (folder / RETRIEVED, record.retrieved_hash)):
+            if written is not None and (not table.is_file() or hash_file(table) != written):
+                raise StoreError(f"{table} is missing or damaged: {_remedy(folder, METRICS)}")
+
+    @contextmanager
+    def claim(self, folder: Path) -> Iterator[bool]:
+        """Hold a folder against other processes; yields False if another one holds it."""
+        from filelock import FileLock, Timeout
+
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
+
+def _remedy(folder: Path, what: str = "") -> str:
+    return f"delete {folder / what} and run again"
+
+
+def read(path: Path, kind: type[R]) -> R | None:
+    """A JSON record, or None if there is no such file.
+
+    Raises:
+        StoreError: The file is damaged.
+        SchemaError: It is of another schema version.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"{path} can't be read ({error}): delete it and run again") from error
+    try:
+        record = kind.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise StoreError(f"{path} is damaged ({where}: {first['msg']}): delete it and run again") from error
+    found = getattr(record, "schema_version", SCHEMA)
+    if found != SCHEMA:
+        raise SchemaError(f"{path} has schema version {found}, this release reads {SCHEMA}")
+    return record
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that takes its place when the block ends well.
+
+    Raises:
+        UsageError: At ``path`` is something that no file may replace, such as a device or a pipe.
+    """
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is there already and is no file: choose another name.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary.touch(exist_ok=False)
+    mode = temporary.stat().st_mode & 0o777  # as the user's umask has it; what writes it may make it anew
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(mode)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write a record as indented JSON, whole or not at all."""
+    write_text(path, record.model_dump_json(indent=2) + "\n")
+
+
+@contextmanager
+def new_folder(final: Path) -> Iterator[Path]:
+    """Yield an empty folder that becomes ``final`` when the block ends well, and vanishes otherwise.
+
+    What stood at ``final`` is replaced.
+    """
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}."))
+    temporary.chmod(0o755)
+    old = final.with_name(f".{final.name}.old-{os.getpid()}")
+    try:
+        yield temporary
+        if final.exists():
+            final.replace(old)
+        temporary.replace(final)
+    except BaseException:
+        if old.exists() and not final.exists():
+            old.replace(final)
+        raise
+    finally:
+        for leftover in (temporary, old):
+            shutil.rmtree(leftover, ignore_errors=True)

@@ -1,0 +1,292 @@
+"""What is written beside a checkpoint: typed, versioned records, readable without torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from salmu_core.contract.layout import FORGET, RETAIN_SYNTH
+from salmu_core.store.hashing import hash_json
+
+if TYPE_CHECKING:
+    import numpy as np
+
+#: Raised whenever a field of a record changes its meaning.
+SCHEMA = 1
+
+Status = Literal["valid", "unchanged", "non-finite", "altered", "over-budget", "crashed"]
+#: Why a run of each status other than ``valid`` is not ranked.
+INVALID: dict[str, str] = {
+    "unchanged": "the weights are those of Compromised",
+    "non-finite": "a weight is NaN or infinite",
+    "altered": "something a method must leave alone was changed",
+    "over-budget": "more samples were drawn than the budget allows",
+    "crashed": "the method raised an exception",
+}
+
+
+class Record(BaseModel):
+    """Base of everything written as JSON: closed and immutable."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Ledger(Record):
+    """What a run cost, counted by the runner at the source."""
+
+    forget_samples: int = 0
+    """Forget pairs drawn."""
+    retain_samples: int = 0
+    """Retain pairs drawn."""
+    reference_samples: int = 0
+    """Pairs the frozen original embedded for this run (those already embedded for another run are not)."""
+    forward_passes: int = 0
+    """Batches that went through the image tower of the model being unlearned."""
+    forward_images: int = 0
+    """Images in those batches; more than were drawn where a method looked at its batches several times."""
+    forward_captions: int = 0
+    """Captions that went through the text tower of the model being unlearned."""
+    backward_passes: int = 0
+    """Gradient computations."""
+    steps: int = 0
+    """Optimizer steps."""
+    probes: int = 0
+    """Calls of ``probe()``."""
+    seconds: float = 0.0
+    """Wall time of the method, without loading and checking."""
+    peak_memory_bytes: int = 0
+    """Highest memory by the end of the run: allocated on the accelerator since the run began, or, on a CPU,
+    resident since the process began."""
+    weights_changed: float = 0.0
+    """Share of the weights that differ from the original's, from 0 to 1."""
+
+
+class PluginRef(Record):
+    """Where a declaration came from."""
+
+    distribution: str
+    version: str
+    code_hash: str
+    """SHA-256 of the source of the module that declares it."""
+
+
+class BenchmarkRef(Record):
+    """Which data a run was made on."""
+
+    name: str
+    data_hash: str
+    """SHA-256 over the names and contents of the benchmark's data files, and the number of training pairs."""
+    start_model_hash: str
+    """SHA-256 of the weights of Compromised."""
+
+
+class RetainShard(Record):
+    """A tar file that retain pairs were drawn from."""
+
+    name: str
+    sha256: str
+    pairs: int
+    """Samples with both an image and a caption."""
+    left_out: int
+    """Samples that lack one of them."""
+
+
+class RetainRef(Record):
+    """Which retain pairs a run could draw."""
+
+    share: float = 0.0
+    """Share of every retain batch that came from shards; the rest is the benchmark's ``retain_synth``."""
+    shards: tuple[RetainShard, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Tells runs with other retain data apart; empty for the benchmark's own."""
+        return hash_json([self.share, [shard.sha256 for shard in self.shards]])[:8] if self.shards else ""
+
+    @property
+    def label(self) -> str:
+        """For tables."""
+        return f"{self.share:.3g} from {sum(s.pairs for s in self.shards):,} pairs ({self.digest})"
+
+
+class RunRecord(Record):
+    """``run.json``: everything needed to say what a checkpoint is and to make it again."""
+
+    schema_version: int = SCHEMA
+    status: Status
+    reason: str = ""
+    """For a run that is not valid: what is wrong, in a sentence."""
+    benchmark: BenchmarkRef
+    method: str
+    plugin: PluginRef
+    config: dict[str, Any]
+    config_hash: str
+    budget: float
+    seed: int
+    retain: RetainRef = RetainRef()
+    """Beside the forget set, what it could be trained on."""
+    ledger: Ledger
+    scalars: dict[str, list[tuple[int, float]]] = Field(default_factory=dict)
+    """What the loop and the method logged: name -> (step, value)."""
+    checkpoint_hash: str | None = None
+    """SHA-256 of ``open_clip_model.safetensors``; none if no checkpoint was written."""
+    environment: dict[str, str]
+    """Versions of Python, the core and the libraries that compute; device, precision, CPU threads."""
+    command: str
+    """The command that makes this run again."""
+    started: str
+    """UTC, ISO 8601."""
+
+    @property
+    def variant(self) -> str:
+        """Tells the settings of a method's runs apart: those of its config, and what it could train on."""
+        return "-".join(filter(None, [self.config_hash, self.retain.digest]))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Its config, and what it could train on where that is not the benchmark's own."""
+        return {**self.config, **({"retain": self.retain.label} if self.retain.shards else {})}
+
+    @property
+    def trained_on(self) -> frozenset[str]:
+        """Splits whose pairs it drew."""
+        drawn = [FORGET] * (self.ledger.forget_samples > 0)
+        if self.ledger.retain_samples and self.retain.share < 1:
+            drawn += [RETAIN_SYNTH, "retain_joint", "retain_disjoint", "fragile_set"]
+        return frozenset(drawn)
+
+    @property
+    def needs(self) -> str:
+        """Which data it looked at, as the runner counted: ``forget + retain``, ``weights only``, ..."""
+        pools = {"forget": self.ledger.forget_samples, "retain": self.ledger.retain_samples}
+        drawn = [pool for pool, samples in pools.items() if samples]
+        if "retain" in drawn and self.retain.shards:
+            drawn[-1] = "own retain pairs"
+        return " + ".join(drawn) or "weights only"
+
+
+@dataclass(frozen=True)
+class PerRow:
+    """One value per row of a split, for intervals and for finding out who leaks.
+
+    Where a column carries a figure's name, the figure is the column's mean.
+
+    Args:
+        split: The split whose rows are meant.
+        values: Column name -> array ``[n]``.
+        index: Row numbers ``[n]`` within the split; by default all rows in order.
+    """
+
+    split: str
+    values: Mapping[str, np.ndarray]
+    index: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """The captions a model puts first for each image of a split, for people to look at.
+
+    Args:
+        split: The split whose rows are meant, all of them in order.
+        captions: Texts that were found, each once.
+        found: Numbers in ``captions`` ``[n, k]``, the best first; -1 where there were fewer than ``k``.
+        cosines: Of each image with these captions ``[n, k]``.
+    """
+
+    split: str
+    captions: Sequence[str]
+    found: np.ndarray
+    cosines: np.ndarray
+
+
+@dataclass(frozen=True)
+class MetricResult:
+    """What a metric returns.
+
+    Args:
+        value: The figure; or, for a metric that declares ``figures``, one value for each.
+        per_row: Values per row of a split, if the metric has them.
+        details: Facts about how it was computed (a gallery's size, say) that belong to the record.
+        retrieved: What the model finds for each image, if the metric retrieves.
+    """
+
+    value: float | Mapping[str, float]
+    per_row: PerRow | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+    retrieved: Retrieved | None = None
+
+
+class MetricEntry(Record):
+    """A metric as it stands in ``metrics.json``: values, or an error, never nothing."""
+
+    values: dict[str, float] = Field(default_factory=dict)
+    """Column name -> value."""
+    details: dict[str, Any] = Field(default_factory=dict)
+    error: str | None = None
+    not_measured: str | None = None
+    """Why there is no value though nothing went wrong: the benchmark has not what the metric needs."""
+    plugin: str
+    """``distribution version`` of the plugin that computed it."""
+    code_hash: str
+
+
+class ScoredOn(NamedTuple):
+    """Which data metrics were computed on."""
+
+    data_hash: str
+    zeroshot_hash: str = ""
+
+
+class MetricsRecord(Record):
+    """``metrics.json``: every metric of one checkpoint."""
+
+    schema_version: int = SCHEMA
+    benchmark: str
+    data_hash: str
+    """As a run's."""
+    zeroshot_hash: str = ""
+    """SHA-256 over the zero-shot set; empty where there was none."""
+    checkpoint_hash: str
+    metrics: dict[str, MetricEntry]
+    rows_hash: str | None = None
+    """SHA-256 of ``per_row.parquet``; none where no metric has rows."""
+    retrieved_hash: str | None = None
+    """SHA-256 of ``retrieved.parquet``; none where no metric retrieves."""
+    images_encoded: int
+    captions_encoded: int
+    seconds: float
+
+    @property
+    def scored_on(self) -> ScoredOn:
+        """Which data its metrics were computed on."""
+        return ScoredOn(self.data_hash, self.zeroshot_hash)
+
+    @property
+    def values(self) -> dict[str, float]:
+        """All figures by column name."""
+        return {column: value for entry in self.metrics.values() for column, value in entry.values.items()}
+
+    @property
+    def errors(self) -> dict[str, str]:
+        """Metric name -> what went wrong with it."""
+        return {name: entry.error for name, entry in self.metrics.items() if entry.error}
+
+    @property
+    def not_measured(self) -> dict[str, str]:
+        """Metric name -> what the benchmark lacks for it."""
+        return {name: entry.not_measured for name, entry in self.metrics.items() if entry.not_measured}
+
+
+def finite(value: float) -> float:
+    """Return ``value`` as a plain float.
+
+    Raises:
+        ValueError: It is NaN or infinite; such a figure is an error, not a result.
+    """
+    if not math.isfinite(value):
+        raise ValueError(f"the value is {value}")
+    return float(value)

@@ -1,0 +1,293 @@
+"""A whole study: first every method unlearns on every benchmark, then every checkpoint is scored.
+
+The order is a safeguard. While a method runs, the process has opened the forget set, the retain set and
+Compromised, and nothing else; holdouts and Clean, of whatever world, come into it only when no method runs any more.
+
+Several processes share the work run by run; each run is one process's alone, so their number shows in no result. A
+folder is locked while it is worked on, against a second `salmu run`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import gc
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+
+from salmu_core.benchmark.folder import Benchmark
+from salmu_core.benchmark.retain import Stream
+from salmu_core.benchmark.splits import EvaluationData, read_evaluation
+from salmu_core.clip.load import Clip, load_clip
+from salmu_core.clip.save import save_checkpoint
+from salmu_core.contract.specs import MetricSpec, Progress
+from salmu_core.errors import CheckpointError, StoreError
+from salmu_core.plugins import Declared, code_hash
+from salmu_core.run.runner import Outcome, run_one
+from salmu_core.run.session import TrainingSession
+from salmu_core.score.embeddings import Catalogue, Images
+from salmu_core.score.evaluate import Tables, evaluate, write_metrics
+from salmu_core.store.folders import METRICS, RUN, TRACEBACK, Store, new_folder, read, write_record
+from salmu_core.store.records import BenchmarkRef, MetricsRecord, PluginRef, RetainRef, RunRecord
+from salmu_core.study.plan import Planned
+from salmu_core.study.reporter import Reporter
+from salmu_core.study.todo import lacks_metrics, needs_metrics
+from salmu_core.study.tracking import Trackers
+from salmu_core.train.loop import OnStep
+
+#: Libraries whose versions can change a figure.
+LIBRARIES = ("salmu-core", "torch", "open-clip-torch", "accelerate", "numpy", "pillow", "safetensors")
+
+
+@dataclass
+class Execution:
+    """A study being carried out on one benchmark.
+
+    Attributes:
+        benchmark: The benchmark.
+        store: Where results lie.
+        metrics: What is computed of every checkpoint.
+        accelerator: Device, precision and processes.
+        reporter: Who is told.
+        stream: The user's own retain pairs.
+        redo: Whether finished runs are made again.
+        trackers: Experiment trackers that every run is told to.
+    """
+
+    benchmark: Benchmark
+    store: Store
+    metrics: Sequence[Declared[MetricSpec]]
+    accelerator: Accelerator
+    reporter: Reporter
+    stream: Stream | None = None
+    redo: bool = False
+    trackers: Trackers = field(default_factory=Trackers)
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        """Scores checkpoints; opens the holdouts when first used."""
+        return Scorer(self.benchmark, self.metrics, self.accelerator.device, self.reporter.building)
+
+    def unlearn(self, runs: Sequence[Planned]) -> None:
+        """Make runs. To be called before anything is scored in this process, whatever the benchmark."""
+        if not runs:
+            return
+        session = self._session()
+        for planned in runs:
+            folder = self.store.folder(planned.key)
+            with self.store.claim(folder) as mine:
+                if not mine or self._made_meanwhile(folder):
+                    self.reporter.end(f"{planned.key}: left to another process")
+                    continue
+                self.reporter.begin(str(planned.key), "unlearning")
+                started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+                with self.trackers.run(planned, started, self._retain) as tracked:
+                    outcome = run_one(
+                        planned.method.spec,
+                        planned.config,
+                        planned.key.budget,
+                        planned.key.seed,
+                        session,
+                        self.accelerator,
+                        self.reporter.step,
+                        tracked.scalar,
+                    )
+                    self._write_run(folder, planned, outcome, session.clip, started)
+                    tracked.outcome(outcome.status, outcome.reason, outcome.ledger)
+            if outcome.status == "altered":  # what the runs share may be what was altered
+                session = self._session()
+            note = f"{outcome.ledger.seconds:.1f} s" if outcome.status == "valid" else outcome.reason
+            self.reporter.end(f"{planned.key}: {outcome.status}, {note}")
+        del session
+        gc.collect()
+
+    @property
+    def _retain(self) -> RetainRef:
+        return self.stream.told if self.stream else RetainRef()
+
+    def _session(self) -> TrainingSession:
+        return TrainingSession.open(self.benchmark, self.accelerator, self.stream, self.reporter.building)
+
+    def _made_meanwhile(self, folder: Path) -> bool:
+        """Whether somebody else finished this run after the plan was drawn up."""
+        if self.redo:
+            return False
+        try:
+            record = self.store.run(folder)
+        except StoreError:
+            return False
+        return record is not None and record.status == "valid"
+
+    def _write_run(self, folder: Path, planned: Planned, outcome: Outcome, clip: Clip, started: str) -> None:
+        with new_folder(folder) as new:
+            written = outcome.status == "valid"
+            checkpoint = save_checkpoint(new, outcome.model, clip.config, clip.tokenizer) if written else None
+            if outcome.traceback:
+                (new / TRACEBACK).write_text(outcome.traceback, encoding="utf-8")
+            record = RunRecord(
+                status=outcome.status,
+                reason=outcome.reason,
+                benchmark=BenchmarkRef(
+                    name=self.benchmark.name,
+                    data_hash=self.benchmark.data_hash,
+                    start_model_hash=self.benchmark.model_hash("compromised"),
+                ),
+                method=planned.key.method,
+                plugin=PluginRef(
+                    distribution=planned.method.distribution,
+                    version=planned.method.version,
+                    code_hash=code_hash(planned.method.module),
+                ),
+                config=planned.config.model_dump(mode="json"),
+                config_hash=planned.key.config_hash,
+                budget=planned.key.budget,
+                seed=planned.key.seed,
+                retain=self._retain,
+                ledger=outcome.ledger,
+                scalars=outcome.scalars,
+                checkpoint_hash=checkpoint,
+                environment=environment(self.accelerator),
+                command=planned.command,
+                started=started,
+            )
+            write_record(new / RUN, record)
+
+    def score(self, runs: Sequence[Planned], references: Sequence[str]) -> None:
+        """Score the checkpoints of runs, and reference models."""
+        for role in references:
+            folder = self.store.reference(self.benchmark.name, role)
+            found = self.benchmark.model(role), self.benchmark.model_hash(role)
+            self._score_one(folder, role.capitalize(), partial(_given, found))
+        for planned in runs:
+            folder = self.store.folder(planned.key)
+            try:
+                if self._score_one(folder, str(planned.key), partial(self._checkpoint, folder)):
+                    self._track_metrics(folder, planned)
+            except CheckpointError as error:  # one run's; without a reference model, nothing could be said of any
+                self.reporter.end(f"{planned.key}: not scored: {error}")
+
+    def _checkpoint(self, folder: Path) -> tuple[str, str] | None:
+        record = self.store.run(folder)
+        if record is None or not needs_metrics(folder, record, self.store, self.metrics, self.benchmark.scored_on, []):
+            return None
+        assert record.checkpoint_hash is not None
+        return str(folder), record.checkpoint_hash
+
+    def _track_metrics(self, folder: Path, planned: Planned) -> None:
+        run, metrics = read(folder / RUN, RunRecord), read(folder / METRICS, MetricsRecord)
+        if run is not None and metrics is not None:
+            with self.trackers.run_again(planned, run) as tracked:
+                tracked.metrics(metrics.values)
+
+    def _score_one(self, folder: Path, label: str, find: Callable[[], tuple[str, str] | None]) -> bool:
+        """Score a model whose results lie in a folder, if there is something to score; returns whether it was."""
+        with self.store.claim(folder) as mine:
+            try:
+                found = find() if mine else None
+            except StoreError as error:
+                self.reporter.end(f"{label}: not scored: {error}")
+                return False
+            if found is None or not lacks_metrics(
+                folder, found[1], self.store, self.metrics, self.benchmark.scored_on, []
+            ):
+                self.reporter.end(f"{label}: nothing to score here")
+                return False
+            self.reporter.begin(label, "scoring")
+            seconds, errors = self.scorer.score(*found, folder, self.reporter.step)
+        for metric, problem in errors.items():
+            self.reporter.say(f"{label}: metric {metric} has no value: {problem}")
+        self.reporter.end(f"{label}: scored, {seconds:.1f} s")
+        return True
+
+
+def _given(found: tuple[str, str]) -> tuple[str, str]:
+    return found
+
+
+class Scorer:
+    """Scores checkpoints of one benchmark; its data are read when the first one comes.
+
+    Args:
+        benchmark: The benchmark.
+        metrics: What to compute.
+        device: Where to embed.
+        progress: Told how far decoding is, the first time.
+    """
+
+    def __init__(
+        self,
+        benchmark: Benchmark,
+        metrics: Sequence[Declared[MetricSpec]],
+        device: torch.device,
+        progress: Progress | None = None,
+    ) -> None:
+        self._benchmark = benchmark
+        self._metrics = metrics
+        self._device = device
+        self._progress = progress
+        self._data: EvaluationData | None = None
+        self._images: Images | None = None
+        self._catalogue: Catalogue | None = None
+
+    def score(
+        self,
+        source: str,
+        checkpoint_hash: str,
+        folder: Path,
+        on_step: OnStep,
+    ) -> tuple[float, dict[str, str]]:
+        """Compute all metrics of a model and write them into a folder; returns seconds and errors."""
+        record, tables = self.compute(source, checkpoint_hash, on_step)
+        write_metrics(folder, record, tables)
+        return record.seconds, record.errors
+
+    def compute(self, source: str, checkpoint_hash: str, on_step: OnStep) -> tuple[MetricsRecord, Tables]:
+        """Compute all metrics of a model: the record, and the tables beside it."""
+        clip = load_clip(source)
+        clip.model.to(self._device)
+        if self._data is None:
+            self._data = read_evaluation(self._benchmark.data, self._benchmark.zeroshot, self._benchmark.hashes)
+        if self._images is None or not self._images.fits(clip):
+            self._images = Images(self._data, clip, self._progress)
+        if self._catalogue is None or not self._catalogue.fits(clip):
+            self._catalogue = Catalogue(self._data, clip)
+        done = 0
+
+        def on_batch(items: int) -> None:
+            nonlocal done
+            done += items
+            on_step(done, 0, {})
+
+        return evaluate(
+            clip,
+            checkpoint_hash,
+            self._data,
+            self._images,
+            self._metrics,
+            benchmark=self._benchmark.name,
+            scored_on=self._benchmark.scored_on,
+            device=self._device,
+            on_batch=on_batch,
+            catalogue=self._catalogue,
+        )
+
+
+def environment(accelerator: Accelerator) -> dict[str, str]:
+    """What computes: versions, device, precision and threads."""
+    device = accelerator.device
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in LIBRARIES},
+        "device": torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"{device.type} {platform.machine()}",
+        "precision": str(accelerator.mixed_precision),
+        "threads": str(torch.get_num_threads()),
+        "platform": platform.platform(terse=True),
+    }

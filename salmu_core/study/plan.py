@@ -1,0 +1,226 @@
+"""Which runs a study consists of: methods x configurations x budgets x seeds. Nothing here needs torch."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from salmu_core.contract.config import MethodConfig
+from salmu_core.contract.specs import MethodSpec
+from salmu_core.errors import UnknownNameError, UsageError, explain
+from salmu_core.plugins import Declared, Zoo
+from salmu_core.store.folders import RunKey
+from salmu_core.store.hashing import hash_json
+
+Settings = dict[str, Any]
+#: Numbers of one range; more is a slip of the finger.
+MAX_RANGE = 1000
+Budget = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0)]
+World = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class Study(BaseModel):
+    """What is to be run; the content of a ``study.toml``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    benchmark: str = Field(default="mini", description="Name of an installed benchmark, or a folder.")
+    worlds: tuple[World, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Worlds of an installed benchmark: people, data and models anew in each. Absent: the one that "
+        "`benchmark` names.",
+    )
+    methods: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="Methods; absent: all that are installed."
+    )
+    budgets: tuple[Budget, ...] = Field(default=(5.0,), min_length=1, description="Budgets.")
+    seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1, description="Seeds.")
+    retain: tuple[str, ...] = Field(
+        default=(), description="Tar files of your own retain pairs, as in `shards/{00000..00099}.tar`."
+    )
+    retain_share: Share = Field(default=0.5, description="Share of every retain batch that comes from them.")
+    config: dict[str, Settings | list[Settings]] = Field(
+        default_factory=dict, description="Settings of each method; a list of tables is one run each."
+    )
+
+    @property
+    def benchmarks(self) -> list[str]:
+        """What is to be opened: the benchmark, or each of its worlds.
+
+        Raises:
+            UsageError: Worlds are asked for of a folder, or of one world.
+        """
+        if self.worlds is None:
+            return [self.benchmark]
+        if "/" in self.benchmark or "@" in self.benchmark:
+            raise UsageError(f"Worlds are of an installed benchmark, as in --benchmark mini; {self.benchmark} is one.")
+        return [f"{self.benchmark}@{world}" if world else self.benchmark for world in dict.fromkeys(self.worlds)]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run to be made."""
+
+    key: RunKey
+    method: Declared[MethodSpec]
+    config: MethodConfig
+    source: str
+    """The benchmark as it was asked for: a name or a folder."""
+    retain: tuple[str, ...] = ()
+    """Tar files of the user's own retain pairs."""
+    retain_share: float = 0.0
+
+    @property
+    def command(self) -> str:
+        """The command that makes it."""
+        words = ["salmu", "run", self.key.method, "--benchmark", self.source]
+        words += ["--budget", f"{self.key.budget:.15g}", "--seed", str(self.key.seed)]
+        for pattern in self.retain:
+            words += ["--retain", pattern]
+        words += ["--retain-share", f"{self.retain_share:.15g}"] if self.retain else []
+        default = self.method.spec.config().model_dump(mode="json")
+        for name, value in self.config.model_dump(mode="json").items():
+            if value != default[name]:
+                text = value if isinstance(value, str) else json.dumps(value)
+                words += ["--set", f"{self.key.method}.{name}={text}"]
+        return shlex.join(words)
+
+
+def read_study(path: Path) -> Study:
+    """Read a ``study.toml``.
+
+    Raises:
+        UsageError: It can't be read, or says something that makes no sense.
+    """
+    try:
+        return Study.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise UsageError(f"{path} can't be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}") from error
+    except ValidationError as error:
+        raise UsageError(f"{path}: {explain(error, Study.model_fields)}") from error
+
+
+def parse_numbers(texts: Iterable[str], option: str, what: str) -> list[int]:
+    """``["0-2", "5,7"]`` as ``[0, 1, 2, 5, 7]``; each once, in the order given.
+
+    Args:
+        texts: What was given.
+        option: With which option, as in ``--seed``.
+        what: What the numbers are, as in ``seeds``.
+
+    Raises:
+        UsageError: A text is no whole number, range or list of them.
+    """
+    numbers: list[int] = []
+    for text in texts:
+        for part in text.split(","):
+            first, dash, last = part.strip().partition("-")
+            ends = (first, last if dash else first)
+            plain = all(n.isascii() and n.isdigit() and len(n) < 10 for n in ends)
+            if not plain or not 0 <= int(ends[1]) - int(ends[0]) < MAX_RANGE:
+                raise UsageError(f"{option} {text}: {what} are whole numbers from 0, as in 3, or 0-4, or 0,2,5.")
+            numbers += range(int(ends[0]), int(ends[1]) + 1)
+    return list(dict.fromkeys(numbers))
+
+
+def parse_budgets(texts: Iterable[str]) -> list[float]:
+    """``["1,5", "20"]`` as ``[1.0, 5.0, 20.0]``; each once, in the order given.
+
+    Raises:
+        UsageError: A text is no number or list of them.
+    """
+    try:
+        return list(dict.fromkeys(float(part) for text in texts for part in text.split(",")))
+    except ValueError as error:
+        raise UsageError(f"--budget: {error}. Budgets are numbers above 0, as in 5, or 1,5.") from None
+
+
+def parse_settings(texts: Iterable[str]) -> dict[str, Settings]:
+    """``["cliperase.lr=1e-4"]`` as ``{"cliperase": {"lr": 1e-4}}``; values are JSON, or else text.
+
+    Raises:
+        UsageError: A text is not of the form METHOD.FIELD=VALUE.
+    """
+    settings: dict[str, Settings] = {}
+    for text in texts:
+        path, equals, value = text.partition("=")
+        method, dot, field = path.strip().partition(".")
+        if not (equals and dot and method and field):
+            raise UsageError(f"--set {text!r} is not of the form METHOD.FIELD=VALUE, as in cliperase.lr=1e-4.")
+        try:
+            parsed = json.loads(value)
+        except ValueError:
+            parsed = value
+        if field in settings.setdefault(method, {}):
+            raise UsageError(f"--set gives {method}.{field} twice. One run for each of several values: a study file.")
+        settings[method][field] = parsed
+    return settings
+
+
+def make_plan(
+    study: Study, benchmark: str, zoo: Zoo, overrides: Mapping[str, Settings], retain: str = ""
+) -> list[Planned]:
+    """Every run of a study, methods first, each configuration validated.
+
+    Args:
+        study: What is to be run.
+        benchmark: The benchmark's name in paths.
+        zoo: What is installed.
+        overrides: Settings that go over the study's, by method.
+        retain: Digest of the user's own retain pairs.
+
+    Raises:
+        UnknownNameError: A method or a field does not exist.
+        UsageError: A value is not allowed, or settings are given for a method that isn't run.
+    """
+    names = list(dict.fromkeys(zoo.methods if study.methods is None else study.methods))
+    for name in [*names, *overrides, *study.config]:
+        zoo.methods[name]
+    if unused := sorted(set(overrides) - set(names)):
+        raise UsageError(f"Settings are given for {', '.join(unused)}, which this run does not include.")
+    plan: dict[RunKey, Planned] = {}
+    for name in names:
+        declared = zoo.methods[name]
+        given = study.config.get(name, {})
+        for settings in given if isinstance(given, list) else [given]:
+            config = make_config(declared.spec, {**settings, **overrides.get(name, {})})
+            digest = config_hash(config)
+            for budget in study.budgets:
+                for seed in study.seeds:
+                    key = RunKey(benchmark, name, digest, budget, seed, retain)
+                    source = study.benchmark if study.worlds is None else benchmark
+                    plan[key] = Planned(key, declared, config, source, study.retain, study.retain_share)
+    return list(plan.values())
+
+
+def make_config(spec: MethodSpec, settings: Settings) -> MethodConfig:
+    """A method's configuration with some fields set.
+
+    Raises:
+        UnknownNameError: A field does not exist.
+        UsageError: A value is not allowed.
+    """
+    for field in settings:
+        if field not in spec.config.model_fields:
+            raise UnknownNameError(f"setting of {spec.name}", field, spec.config.model_fields)
+    try:
+        return spec.config.model_validate(settings)
+    except ValidationError as error:
+        raise UsageError(f"{spec.name}: {explain(error, spec.config.model_fields)}") from error
+
+
+def config_hash(config: MethodConfig) -> str:
+    """SHA-256 of a resolved configuration."""
+    return hash_json(config.model_dump(mode="json"))

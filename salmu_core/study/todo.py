@@ -1,0 +1,162 @@
+"""What of a plan is still to be done. Nothing here needs torch, so a finished study answers at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from salmu_core.benchmark.folder import Benchmark
+from salmu_core.contract.specs import MethodSpec, MetricSpec
+from salmu_core.errors import StoreError
+from salmu_core.plugins import Declared, code_hash
+from salmu_core.store.folders import Store
+from salmu_core.store.records import RunRecord, ScoredOn
+from salmu_core.study.plan import Planned
+
+ROLES = ("clean", "compromised")
+
+
+@dataclass
+class Outstanding:
+    """What is still to be done, and what should be said about the rest.
+
+    Attributes:
+        runs: Runs to be made.
+        checkpoints: Runs whose checkpoint is there and lacks metrics.
+        references: Reference models that lack metrics.
+        finished: Number of runs with nothing left to do.
+        failed: Number of those that have no result; they are made again once their plugin's code changes.
+        notes: Damage that will be mended, results of code that has changed since.
+    """
+
+    runs: list[Planned] = field(default_factory=list)
+    checkpoints: list[Planned] = field(default_factory=list)
+    references: list[str] = field(default_factory=list)
+    finished: int = 0
+    failed: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def share(self, plan: Sequence[Planned], index: int, count: int) -> Outstanding:
+        """One of ``count`` processes' part of the work.
+
+        It goes by a run's place in the whole plan, the costliest first, so that everybody gets as many of each cost:
+        what is finished already may look different to each process.
+        """
+        place = {planned.key: i for i, planned in enumerate(sorted(plan, key=lambda p: -p.key.budget))}
+        return Outstanding(
+            runs=[p for p in self.runs if place[p.key] % count == index],
+            checkpoints=[p for p in self.checkpoints if place[p.key] % count == index],
+            references=[r for r in self.references if ROLES.index(r) % count == count - 1 - index],
+        )
+
+    @property
+    def size(self) -> int:
+        """Pieces of work: runs to make, checkpoints to score."""
+        return 2 * len(self.runs) + len(self.checkpoints) + len(self.references)
+
+    @property
+    def nothing(self) -> bool:
+        """Whether everything is done."""
+        return not (self.runs or self.checkpoints or self.references)
+
+
+def outstanding(
+    plan: Sequence[Planned],
+    benchmark: Benchmark,
+    store: Store,
+    metrics: Sequence[Declared[MetricSpec]],
+    redo: bool = False,
+) -> Outstanding:
+    """Compare a plan with what lies in the results folder.
+
+    A valid run is never made again by itself; an invalid one is when its plugin's code has changed.
+
+    Raises:
+        StoreError: A result there was made on other data than the benchmark's.
+    """
+    todo = Outstanding()
+    older = 0
+    for planned in plan:
+        folder = store.folder(planned.key)
+        try:
+            record = None if redo else store.run(folder)
+        except StoreError as error:
+            todo.notes.append(f"Made again: {error}")
+            record = None
+        if record is None:
+            todo.runs.append(planned)
+            continue
+        _same_data(folder, record, benchmark)
+        changed = made_by_other_code(record, planned.method)
+        if record.status != "valid" and changed:
+            todo.runs.append(planned)
+        elif needs_metrics(folder, record, store, metrics, benchmark.scored_on, todo.notes):
+            todo.checkpoints.append(planned)
+        else:
+            todo.finished += 1
+            todo.failed += record.status != "valid"
+            older += changed
+    for role in ROLES:
+        folder = store.reference(benchmark.name, role)
+        if lacks_metrics(folder, benchmark.model_hash(role), store, metrics, benchmark.scored_on, todo.notes):
+            todo.references.append(role)
+    if older:
+        todo.notes.append(older_note(older))
+    return todo
+
+
+def made_by_other_code(record: RunRecord, method: Declared[MethodSpec]) -> bool:
+    """Whether a method's code is another one than when it made a run."""
+    return record.plugin.code_hash != code_hash(method.module)
+
+
+def older_note(runs: int) -> str:
+    """What to say of finished runs that another version of a method's code made."""
+    were = "run was" if runs == 1 else "runs were"
+    return f"{runs} finished {were} made by another version of the method's code; `salmu run --redo` makes them again."
+
+
+def needs_metrics(
+    folder: Path,
+    record: RunRecord,
+    store: Store,
+    metrics: Sequence[Declared[MetricSpec]],
+    scored_on: ScoredOn,
+    notes: list[str],
+) -> bool:
+    """Whether a run has a valid checkpoint that some metric has not been computed for."""
+    if record.status != "valid" or record.checkpoint_hash is None:
+        return False
+    return lacks_metrics(folder, record.checkpoint_hash, store, metrics, scored_on, notes)
+
+
+def lacks_metrics(
+    folder: Path,
+    checkpoint_hash: str,
+    store: Store,
+    metrics: Sequence[Declared[MetricSpec]],
+    scored_on: ScoredOn,
+    notes: list[str],
+) -> bool:
+    """Whether some metric, as it is now, has not been computed for the checkpoint whose results lie in a folder."""
+    try:
+        record = store.metrics(folder, checkpoint_hash, scored_on)
+    except StoreError as error:
+        notes.append(f"Scored again: {error}")
+        return True
+    if record is None:
+        return True
+    return any(
+        m.spec.name not in record.metrics or record.metrics[m.spec.name].code_hash != code_hash(m.module)
+        for m in metrics
+    )
+
+
+def _same_data(folder: Path, record: RunRecord, benchmark: Benchmark) -> None:
+    made_of = (record.benchmark.data_hash, record.benchmark.start_model_hash)
+    if made_of != (benchmark.data_hash, benchmark.model_hash("compromised")):
+        raise StoreError(
+            f"{folder} was made on other data, or from another model, than {benchmark.folder} holds now: "
+            "choose another --output, or delete that folder"
+        )

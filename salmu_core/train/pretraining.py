@@ -1,0 +1,160 @@
+"""One step of contrastive pre-training, and many of them in a row."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from salmu_core.references.recipe import Optimisation
+from salmu_core.train.objective import contrastive
+from salmu_core.train.place import Alone, Place
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A process's part of one global batch.
+
+    Attributes:
+        inputs: What the towers are called with.
+        sizes: Pairs that each process holds of the batch, in order of ranks.
+        replaced: Pairs of this part that stand in for unreadable ones.
+    """
+
+    inputs: tuple[Any, ...]
+    sizes: tuple[int, ...]
+    replaced: int = 0
+
+
+class Towers(nn.Module):
+    """Both encoders as one module, so that one call goes through whatever shares gradients and sets the precision.
+
+    Called with images (uint8, ``[n, 3, h, w]``) and token ids (``[n, context]``), it returns normalised features of
+    the images and of the captions, ``[n, d]``, and the inverse temperature.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, clip: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.clip: Any = clip
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        pixels = images.float().div(255).sub(self.mean).div(self.std)
+        return (
+            self.clip.encode_image(pixels, normalize=True),
+            self.clip.encode_text(tokens, normalize=True),
+            self.clip.logit_scale.exp(),
+        )
+
+
+def schedule(step: int, steps: int, warmup: int) -> float:
+    """Share of the peak learning rate: linear warm-up, then half a cosine; a pure function of the step."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+def parameter_groups(model: nn.Module, settings: Optimisation) -> list[dict[str, Any]]:
+    """What decays (matrices) and what does not: gains, biases, the temperature, and embeddings where so set."""
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
+    for name, parameter in model.named_parameters():
+        plain = parameter.ndim < 2 or ("embedding" in name and not settings.decay_embeddings)
+        (free if plain else decayed).append(parameter)
+    return [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": free, "weight_decay": 0.0}]
+
+
+class Trainer:
+    """A model in training.
+
+    Args:
+        towers: Has the model as ``clip``; called with a batch's inputs it returns image features, caption features
+            and the inverse temperature.
+        settings: The loss, AdamW and its schedule.
+        steps: Steps of the whole training.
+        place: Where it runs.
+        piece: Pairs a process encodes at a time; 0 for all of its part of a batch.
+    """
+
+    def __init__(
+        self, towers: Any, settings: Optimisation, steps: int, place: Place | None = None, piece: int = 0
+    ) -> None:
+        self.place = place or Alone()
+        self.settings, self.steps, self._piece = settings, steps, piece
+        self.model: Any = towers.clip
+        self._call = self.place.ready(towers)
+        self._parameters = list(self.model.parameters())
+        optimizer = torch.optim.AdamW(
+            parameter_groups(self.model, settings),
+            lr=0.0,
+            betas=(settings.beta1, settings.beta2),
+            eps=settings.eps,
+            fused=True if self.place.device.type == "cuda" else None,
+        )
+        self.optimizer = self.place.optimizer(optimizer)
+
+    def run(self, batches: Iterable[Batch], start: int = 0) -> Iterator[tuple[int, Tensor, Batch]]:
+        """One step for each batch, yielding the number of steps done, the loss of this process, and the batch.
+
+        Args:
+            batches: Those from step ``start`` on; no more than the training has steps.
+            start: Steps done before.
+        """
+        self._call.train()
+        for step, batch in enumerate(batches, start):
+            yield step + 1, self._step(step, batch), batch
+
+    def _step(self, step: int, batch: Batch) -> Tensor:
+        settings = self.settings
+        for group in self.optimizer.param_groups:
+            group["lr"] = settings.lr * schedule(step, self.steps, settings.warmup)
+        # All processes in the same way, or they would wait for each other at different places.
+        loss = self._in_pieces(batch) if 0 < self._piece < max(batch.sizes) else self._whole(batch)
+        if settings.max_grad_norm:
+            self.place.clip(self._parameters, settings.max_grad_norm)
+        self.optimizer.step()
+        with torch.no_grad():
+            self.model.logit_scale.clamp_(0, math.log(settings.max_logit_scale))
+        return loss.detach()
+
+    def _loss(self, images: Tensor, texts: Tensor, scale: Tensor, batch: Batch) -> Tensor:
+        return contrastive(images.float(), texts.float(), scale, self.settings.centring, batch.sizes, self.place.rank)
+
+    def _whole(self, batch: Batch) -> Tensor:
+        images, texts, scale = self._call(*batch.inputs)
+        loss = self._loss(images, texts, scale, batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.place.backward(loss)
+        return loss
+
+    def _in_pieces(self, batch: Batch) -> Tensor:
+        """The same gradients with one piece's activations in memory at a time (GradCache, Gao et al. 2021).
+
+        The loss needs the features of all pairs, but no activations; with its gradients at the features, each piece is
+        encoded a second time and differentiated by itself.
+        """
+        pieces = list(zip(*(torch.split(each, self._piece) for each in batch.inputs), strict=True))
+        with torch.no_grad():
+            found = [self._call(*piece) for piece in pieces]
+        images, texts = (torch.cat([each[tower] for each in found]).requires_grad_() for tower in (0, 1))
+        scale = found[0][2].requires_grad_()
+        loss = self._loss(images, texts, scale, batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        at_images, at_texts, at_scale = torch.autograd.grad(loss, (images, texts, scale))
+        slopes = zip(torch.split(at_images, self._piece), torch.split(at_texts, self._piece), strict=True)
+        for number, (piece, (at_image, at_text)) in enumerate(zip(pieces, slopes, strict=True), 1):
+            last = number == len(pieces)
+            with nullcontext() if last else self.place.apart(self._call):
+                image, text, scale = self._call(*piece)
+                part = (image * at_image).sum() + (text * at_text).sum()
+                self.place.backward(part + scale * at_scale if last else part)
+        return loss

@@ -1,0 +1,139 @@
+"""Checkpoints to go on from: weights and moments as safetensors, the rest as JSON, whole or not at all.
+
+Order, crops and schedule are functions of the step, so nothing else has to be kept.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from salmu_core.errors import CheckpointError, UsageError
+from salmu_core.references.record import differences
+from salmu_core.store.folders import new_folder
+from salmu_core.store.hashing import hash_file
+from salmu_core.train.pretraining import Trainer
+
+MODEL, MOMENTS, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint.
+
+    Attributes:
+        folder: Where it lies.
+        step: Steps done.
+        notes: What the training noted for itself.
+    """
+
+    folder: Path
+    step: int
+    notes: dict[str, Any]
+
+
+class Keeper:
+    """The checkpoints of one model's training.
+
+    Args:
+        folder: Where they lie.
+        identity: What a checkpoint must agree with: recipe, architecture and data.
+        keep: How many to keep.
+    """
+
+    def __init__(self, folder: Path, identity: dict[str, Any], keep: int) -> None:
+        self._folder, self._identity, self._keep = folder, identity, keep
+
+    def latest(self) -> Saved | None:
+        """The newest checkpoint, or None if there is none.
+
+        Raises:
+            UsageError: It is of another recipe or of other data.
+            CheckpointError: It is damaged.
+        """
+        for folder in self._folders()[:1]:
+            try:
+                state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+                if state["format"] != _FORMAT:
+                    raise CheckpointError(f"{folder} was written by another release of salmu: go on with that one.")
+                if changed := differences(state["identity"], self._identity):
+                    raise UsageError(
+                        f"{folder} is of another training ({changed}). Give another --out, or delete {self._folder}."
+                    )
+                if any(hash_file(folder / name) != state["files"][name] for name in (MODEL, MOMENTS)):
+                    raise ValueError("a hash is not the recorded one")
+                return Saved(folder, int(state["step"]), dict(state["notes"]))
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise CheckpointError(
+                    f"{folder} is damaged ({error}): delete it; the same command goes on from the one before."
+                ) from error
+        return None
+
+    def save(self, step: int, trainer: Trainer, notes: dict[str, Any]) -> None:
+        """Write a checkpoint and drop those that are too old."""
+        with new_folder(self._folder / f"step-{step:09d}") as folder:
+            weights = {name: value.detach().cpu().clone() for name, value in trainer.model.state_dict().items()}
+            save_file(weights, folder / MODEL)
+            save_file(_moments(trainer), folder / MOMENTS)
+            files = {name: hash_file(folder / name) for name in (MODEL, MOMENTS)}
+            state = {"format": _FORMAT, "step": step, "identity": self._identity, "files": files, "notes": notes}
+            state["place"] = trainer.place.state()
+            (folder / STATE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
+            for name in (MODEL, MOMENTS, STATE):  # a machine that loses power must not leave a name without content
+                with (folder / name).open("rb") as file:
+                    os.fsync(file.fileno())
+        for old in self._folders()[self._keep :]:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def restore(self, saved: Saved, trainer: Trainer) -> None:
+        """Put a trainer where it was."""
+        trainer.model.load_state_dict(load_file(saved.folder / MODEL))
+        moments = load_file(saved.folder / MOMENTS)
+        names = _names(trainer)
+        told = trainer.optimizer.state_dict()
+        told["state"] = {
+            place: {key: moments[f"{name}/{key}"] for key in ("step", "exp_avg", "exp_avg_sq")}
+            for place, name in enumerate(names)
+            if f"{name}/step" in moments
+        }
+        trainer.optimizer.load_state_dict(told)
+        trainer.place.restore(json.loads((saved.folder / STATE).read_text(encoding="utf-8"))["place"])
+
+    def sweep(self) -> None:
+        """Delete what a process that was killed while it saved has left; nobody else may be saving."""
+        for leftover in self._folder.glob(".step-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+    def clear(self) -> None:
+        """Delete all of them: the model is done."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        with suppress(OSError):  # the other model's may be there
+            self._folder.parent.rmdir()
+
+    def _folders(self) -> list[Path]:
+        return sorted(self._folder.glob("step-*"), reverse=True)
+
+
+def _names(trainer: Trainer) -> list[str]:
+    """Name of each parameter in the optimizer's order."""
+    names = {parameter: name for name, parameter in trainer.model.named_parameters()}
+    return [names[parameter] for group in trainer.optimizer.param_groups for parameter in group["params"]]
+
+
+def _moments(trainer: Trainer) -> dict[str, torch.Tensor]:
+    names = _names(trainer)
+    told = trainer.optimizer.state_dict()["state"]
+    return {
+        f"{names[place]}/{key}": value.detach().cpu().clone()
+        for place, values in told.items()
+        for key, value in values.items()
+    }

@@ -1,0 +1,148 @@
+"""Benchmark folders: found, built once, checked each time."""
+
+import shutil
+
+import pytest
+
+from salmu_core.benchmark.folder import open_benchmark
+from salmu_core.clip.load import load_clip
+from salmu_core.errors import BenchmarkError, CheckpointError, UnknownNameError, UsageError
+from salmu_core.plugins import discover
+
+PLUGIN = """
+from salmu_core import BenchmarkSpec, hookimpl
+
+def build(folder, world, progress):
+    from salmu_core.testing import write_tiny_benchmark
+    progress("writing", 0.5)
+    write_tiny_benchmark(folder, seed=world)
+
+@hookimpl
+def salmu_benchmarks():
+    return [BenchmarkSpec(name="toy", version="1", summary="A toy.", notice="A toy.", build=build)]
+"""
+
+
+@pytest.fixture
+def toy(install, tmp_path, monkeypatch):
+    install("toy", PLUGIN)
+    monkeypatch.setenv("SALMU_CACHE", str(tmp_path / "cache"))
+    zoo, told = discover(), []
+
+    def open_it(name="toy"):
+        told.clear()
+        return open_benchmark(name, zoo, lambda stage, fraction: told.append(stage)), told
+
+    return open_it
+
+
+def files(folder):
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_it_is_built_once_and_the_same_each_time(toy):
+    first, told = toy()
+    assert "writing" in told and first.name == "toy" and first.notice == "A toy."
+    content = files(first.folder)
+    second, told = toy()
+    assert told == [] and second == first
+    shutil.rmtree(first.folder)
+    third, _ = toy()
+    assert files(third.folder) == content and third.data_hash == first.data_hash
+
+
+def test_worlds_are_benchmarks_of_their_own(toy):
+    zero, one = toy("toy")[0], toy("toy@1")[0]
+    assert one.name == "toy@1" and one.folder != zero.folder
+    assert one.data_hash != zero.data_hash and one.model_hash("clean") != zero.model_hash("clean")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda f: next((f / "data").glob("*")).write_bytes(b"cut"),
+        lambda f: (f / "clean" / "open_clip_model.safetensors").unlink(),
+        lambda f: (f / "data" / "extra.parquet").write_bytes(b"more"),
+        lambda f: (f / "manifest.json").write_text("{"),
+        lambda f: (f / "manifest.json").unlink(),
+    ],
+)
+def test_damage_is_named_and_mended(toy, damage):
+    benchmark, _ = toy()
+    content = files(benchmark.folder)
+    damage(benchmark.folder)
+    again, told = toy()
+    assert "building it again" in told[0] and str(benchmark.folder) in told[0]
+    assert files(again.folder) == content
+
+
+def test_a_build_that_fails_leaves_nothing(install, tmp_path, monkeypatch):
+    install("toy", PLUGIN.replace("write_tiny_benchmark(folder, seed=world)", "(folder / 'x').touch(); 1 / 0"))
+    monkeypatch.setenv("SALMU_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(BenchmarkError, match="toy could not build toy: ZeroDivisionError"):
+        open_benchmark("toy", discover(), lambda *_: None)
+    assert not [p for p in (tmp_path / "cache").rglob("*") if p.is_dir() and "world" in p.name]
+
+
+def test_a_folder_is_a_benchmark_too(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("SALMU_CACHE", str(tmp_path / "cache"))
+    copy = shutil.copytree(tiny, tmp_path / "my data")
+    before = files(copy)
+    one = open_benchmark(str(copy), discover(()), lambda *_: None)
+    assert one.name.startswith("my-data-") and files(copy) == before
+    assert one == open_benchmark(str(copy), discover(()), lambda *_: None)
+    next((copy / "data").glob("forget*")).write_bytes(b"other")
+    assert open_benchmark(str(copy), discover(()), lambda *_: None).data_hash != one.data_hash
+
+
+def test_results_beside_the_data_are_no_part_of_them(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("SALMU_CACHE", str(tmp_path / "cache"))
+    copy = shutil.copytree(tiny, tmp_path / "copy")
+    before = open_benchmark(str(copy), discover(()), lambda *_: None)
+    (copy / "runs").mkdir()
+    (copy / "runs" / "run.json").write_text("{}")
+    assert open_benchmark(str(copy), discover(()), lambda *_: None) == before
+
+
+def test_other_sources_can_be_named(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("SALMU_CACHE", str(tmp_path / "cache"))
+    copy = shutil.copytree(tiny, tmp_path / "copy")
+    (copy / "clean").rename(tmp_path / "elsewhere")
+    with pytest.raises(BenchmarkError, match="clean"):
+        open_benchmark(str(copy), discover(()), lambda *_: None)
+    (copy / "benchmark.toml").write_text('name = "mine"\nclean = "../elsewhere"\ncompromised = "hf-hub:a/b"\n')
+    found = open_benchmark(str(copy), discover(()), lambda *_: None)
+    assert found.name == "mine" and found.model("compromised") == "hf-hub:a/b"
+    load_clip(found.model("clean"))
+    weights = tmp_path / "elsewhere" / "open_clip_model.safetensors"
+    weights.write_bytes(weights.read_bytes() + b" ")
+    again = open_benchmark(str(copy), discover(()), lambda *_: None)
+    assert again.model_hash("clean") != found.model_hash("clean") and again.data_hash == found.data_hash
+    (copy / "benchmark.toml").write_text('colour = "red"\n')
+    with pytest.raises(BenchmarkError, match="colour"):
+        open_benchmark(str(copy), discover(()), lambda *_: None)
+
+
+def test_unknown_benchmarks(toy, tmp_path):
+    with pytest.raises(UnknownNameError, match="'toy'"):
+        toy("toi")
+    with pytest.raises(UsageError, match="no folder"):
+        toy("./absent")
+    with pytest.raises(UsageError, match="whole number"):
+        toy("toy@one")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BenchmarkError, match="parquet"):
+        toy(str(tmp_path / "empty"))
+
+
+def test_models_that_cannot_be_loaded(tiny, tmp_path):
+    copy = shutil.copytree(tiny / "clean", tmp_path / "clean")
+    (copy / "open_clip_model.safetensors").write_bytes(b"no weights")
+    with pytest.raises(CheckpointError, match="can't be loaded"):
+        load_clip(copy)
+    (copy / "open_clip_model.safetensors").unlink()  # open_clip alone would go on with random weights
+    with pytest.raises(CheckpointError, match="can't be loaded"):
+        load_clip(copy)
+    (copy / "open_clip_config.json").unlink()
+    with pytest.raises(CheckpointError, match="no open_clip model folder"):
+        load_clip(copy)

@@ -1,0 +1,51 @@
+"""The API version's promise: nothing that was recorded for it is ever taken away or changed."""
+
+import json
+
+import pytest
+from public_api import broken, interface, parameters, record
+from sources import method
+
+from salmu_core.contract.version import SalmuDeprecationWarning
+from salmu_core.testing.conformance import examine
+
+
+def test_the_interface_is_what_this_api_version_promised():
+    promised, current = json.loads(record().read_text()), interface()
+    assert broken(promised, current) == [], "only another API version may break plugins; see docs/versions.md"
+    new = current.keys() - promised.keys()
+    assert not new, f"added on purpose? then: uv run python tests/public_api.py ({sorted(new)[:5]})"
+
+
+def f(a, b=1): ...
+
+
+@pytest.mark.parametrize(
+    ("now", "words"),
+    [
+        (lambda b=1, a=0: ..., "took a, b, now b, a"),
+        (lambda a: ..., "took a, b, now a"),
+        (lambda a, b: ..., "now needs b"),
+        (lambda a, c, b=1: ..., "now needs c"),
+        (lambda a, *, b=1: ..., "takes b by keyword only"),
+        (lambda a, b=2: ..., "another default for b"),
+    ],
+)
+def test_a_broken_promise_is_seen(now, words):
+    (problem,) = broken({"f": parameters(f)}, {"f": parameters(now)})[-1:]
+    assert words in problem
+    assert broken({"f": parameters(f)}, {}) == ["f is gone"]
+
+
+def test_growth_breaks_nothing():
+    assert broken({"f": parameters(f)}, {"f": parameters(lambda a=0, b=1, *, c=2: ...), "g": None}) == []
+
+
+def test_the_use_of_what_is_deprecated_is_advice(isolated_plugins):
+    body = "import warnings\nfrom salmu_core.contract.version import SalmuDeprecationWarning\n"
+    body += "warnings.warn('x() goes in API 0.3; use y()', SalmuDeprecationWarning)\n"
+    body += 'with ctx.edit() as weights:\n    weights["visual.proj"].mul_(2)'
+    isolated_plugins.install("dated", method("dated", body))
+    report = examine("method", "dated")
+    assert report.sound and report["current"].verdict == "advice" and "use y()" in report["current"].sentence
+    assert issubclass(SalmuDeprecationWarning, DeprecationWarning)

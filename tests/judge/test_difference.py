@@ -1,0 +1,320 @@
+"""``salmu diff``: paired row by row, with people as the unit; what can't be paired is refused."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from rich.console import Console
+from scipy import stats
+from stores import ENVIRONMENT, PEOPLE, around, leak, write_reference, write_run
+from typer.testing import CliRunner
+
+from salmu_core.cli import app
+from salmu_core.cli.diff import render, show_difference
+from salmu_core.errors import SalmuError, StoreError, UsageError
+from salmu_core.judge.lines import columns
+from salmu_core.judge.pair import difference, read_two
+from salmu_core.plugins import discover
+from salmu_core.store.folders import METRICS, ROWS, RUN, WEIGHTS
+
+SHOWN = columns(discover().metrics)
+RNG = np.random.default_rng(7)
+RANKS = RNG.integers(1, 30, size=80)
+#: The second model finds the captions of the first ten people less easily, and those of the last five more.
+LATER = np.concatenate([RANKS[:40] * 3, RANKS[40:60], np.maximum(1, RANKS[60:] // 5)])
+A = {**leak(RANKS), "AssocStr": around(0.30, 1), "GenKnow": around(0.80, 2), "InterIdSim": around(0.50, 3)}
+B = {
+    **leak(LATER),
+    "AssocStr": A["AssocStr"] - around(0.45, 4, 0.02),
+    "GenKnow": A["GenKnow"] + around(0, 5, 0.02),
+    "InterIdSim": A["InterIdSim"] - around(0.02, 6, 0.01),
+}
+CLEAN = {
+    **leak(np.full(80, 500)),
+    "AssocStr": around(0.02, 8),
+    "GenKnow": around(0.8, 9),
+    "InterIdSim": around(0.1, 10),
+}
+COMPROMISED = {**A, "GenKnow": around(0.81, 11), "InterIdSim": A["InterIdSim"] + around(0.01, 12, 0.01)}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Two runs beside both reference models."""
+    root = tmp_path_factory.mktemp("store") / "runs"
+    a = write_run(root, "one", A, config={"lr": 0.1, "k": 3})
+    b = write_run(root, "two", B, config={"lr": 0.2, "k": 3}, seed=4, environment={**ENVIRONMENT, "torch": "2.16.0"})
+    return a, b, write_reference(root, "clean", CLEAN), write_reference(root, "compromised", COMPROMISED)
+
+
+@pytest.fixture(scope="module")
+def found(store):
+    return difference(*read_two(*store[:2]), SHOWN)
+
+
+def changes(found):
+    return {change.name: change for change in found.changes}
+
+
+def by_person(values):
+    return np.asarray(values).reshape(20, 4).mean(axis=1)
+
+
+def adjusted(p):
+    """Holm's adjustment, by its definition."""
+    order, result = sorted(p, key=p.get), {}
+    for place, name in enumerate(order):
+        result[name] = min(1, max([p[n] * (len(p) - k) for k, n in enumerate(order[: place + 1])]))
+    return result
+
+
+def text(found, width):
+    console = Console(width=width, color_system=None, force_terminal=False)
+    with console.capture() as captured:
+        console.print(render(found, width))
+    return captured.get()
+
+
+FIGURES = [name for name in A if name != "rank"]
+
+
+def test_differences_and_p_are_those_of_a_paired_t_test_over_people(found):
+    # Where all people have as many rows, the jackknife's error is that of the mean of their means.
+    raw = {name: stats.ttest_rel(by_person(B[name]), by_person(A[name])).pvalue for name in FIGURES}
+    expected = adjusted(raw)
+    assert set(changes(found)) == set(FIGURES)
+    for name, change in changes(found).items():
+        assert change.a == pytest.approx(np.mean(A[name])) and change.b == pytest.approx(np.mean(B[name]))
+        assert change.difference.value == pytest.approx(np.mean(B[name] - A[name]))
+        assert change.p == pytest.approx(expected[name]), name
+        assert change.shown == (expected[name] < 0.05)
+    assert changes(found)["AssocStr"].shown and not changes(found)["GenKnow"].shown
+
+
+@pytest.mark.parametrize("name", ["AssocStr", "GenKnow", "InterIdSim"])
+def test_the_interval_is_that_of_a_bootstrap_over_people(found, name):
+    gaps = by_person(B[name] - A[name])
+    means = gaps[np.random.default_rng(0).integers(0, 20, size=(20_000, 20))].mean(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    interval, width = changes(found)[name].difference, high - low
+    # Ours is widened for twenty people, as Student's t would be: 2.09 for 1.96, and the jackknife's error.
+    assert low - 0.15 * width < interval.low < low + 0.05 * width
+    assert high - 0.05 * width < interval.high < high + 0.15 * width
+
+
+def test_pairing_is_what_makes_small_differences_show(found):
+    change = changes(found)["InterIdSim"]
+    alone = stats.ttest_ind(by_person(A["InterIdSim"]), by_person(B["InterIdSim"])).pvalue
+    assert change.shown and alone > 0.05
+
+
+def test_nearer_is_nearer_to_the_target_on_whichever_side(found):
+    reference = {"AssocStr": CLEAN, "InterIdSim": COMPROMISED, "GenKnow": COMPROMISED, "RetFail_MRR": CLEAN}
+    raw = {}
+    for name in FIGURES:
+        goal = reference.get(name, CLEAN)[name]
+        far_a, far_b = (values[name] - goal for values in (A, B))
+        closer = np.sign(far_a.mean()) * far_a - np.sign(far_b.mean()) * far_b
+        raw[name] = 1.0 if not np.any(closer) else stats.ttest_1samp(by_person(closer), 0).pvalue
+        change = changes(found)[name]
+        assert change.reference == pytest.approx(goal.mean())
+        assert change.nearer == ("b" if abs(far_b.mean()) < abs(far_a.mean()) else "a"), name
+    for name, p in adjusted(raw).items():
+        assert changes(found)[name].p_closer == pytest.approx(p), name
+    # A lies 0.28 above Clean and B 0.17 below it: they differ by more than either is off.
+    assert np.mean(B["AssocStr"]) < np.mean(CLEAN["AssocStr"]) < np.mean(A["AssocStr"])
+    assert changes(found)["AssocStr"].nearer == "b" and changes(found)["AssocStr"].nearer_shown
+
+
+def test_differing_is_not_being_nearer(tmp_path):
+    """On both sides of the target, equally far: the two differ, and neither is nearer."""
+    goal, noise = around(0.3, 1), around(0, 2, 0.02)
+    a = write_run(tmp_path, "one", {"AssocStr": goal + 0.1 + noise})
+    b = write_run(tmp_path, "two", {"AssocStr": goal - 0.1 + noise[::-1]})
+    write_reference(tmp_path, "clean", {"AssocStr": goal})
+    (change,) = difference(*read_two(a, b), SHOWN).changes
+    assert change.shown and not change.nearer_shown
+    assert change.nearer in ("a", "b")
+
+
+def test_people_are_those_the_rows_say(found):
+    gaps = by_person(1 / LATER) - by_person(1 / RANKS)
+    order = np.argsort(gaps, kind="stable")
+    assert [moved.identity_id for moved in found.people] == [f"{who:08d}" for who in order]
+    assert [moved.change for moved in found.people] == pytest.approx(list(gaps[order]))
+    assert {moved.rows for moved in found.people} == {4}
+    assert np.mean([moved.b for moved in found.people]) == pytest.approx(changes(found)["RetFail_MRR"].b)
+
+
+def test_ranks_are_counted(found):
+    told = found.ranks.as_json()
+    assert told["rows"] == 80
+    assert told["nearer_first"] == (LATER < RANKS).sum() > 0
+    assert told["further_back"] == (LATER > RANKS).sum() == 40
+    assert told["same"] == (LATER == RANKS).sum()
+    assert told["first"] == {"a": np.mean(RANKS == 1), "b": np.mean(LATER == 1)}
+    assert told["median"] == {"a": np.median(RANKS), "b": np.median(LATER)}
+
+
+def test_only_what_differs_between_the_runs_is_said(found):
+    facts = {(kind, name): (a, b) for kind, name, a, b in found.facts}
+    assert facts == {
+        ("run", "method"): ("one", "two"),
+        ("run", "seed"): (0, 4),
+        ("setting", "lr"): (0.1, 0.2),
+        ("code", "plugin"): ("salmu-one 1.0", "salmu-two 1.0"),
+        ("code", "torch"): ("2.15.0", "2.16.0"),
+    }
+
+
+def test_a_reference_model_is_compared_as_well(store):
+    a, _, clean, _ = store
+    found = difference(*read_two(clean, a), SHOWN)
+    assert found.a.name == "Clean" and not found.facts
+    change = changes(found)["AssocStr"]
+    assert change.reference == change.a and change.nearer == "a" and change.nearer_shown
+
+
+def test_what_is_the_same_is_neither_shown_nor_nearer(tmp_path):
+    a = write_run(tmp_path, "one", {"AssocStr": A["AssocStr"]})
+    b = write_run(tmp_path, "two", {"AssocStr": A["AssocStr"]})
+    write_reference(tmp_path, "clean", CLEAN)
+    (change,) = difference(*read_two(a, b), SHOWN).changes
+    assert (change.p, change.shown, change.nearer, change.nearer_shown) == (1.0, False, None, False)
+    assert change.difference.low == change.difference.high == 0
+
+
+def test_without_references_nothing_is_nearer(tmp_path):
+    a, b = write_run(tmp_path, "one", A), write_run(tmp_path, "two", B)
+    found = difference(*read_two(a, b), SHOWN)
+    assert {change.nearer for change in found.changes} == {change.reference for change in found.changes} == {None}
+    assert changes(found)["AssocStr"].shown
+
+
+def test_a_reference_of_other_data_or_a_damaged_one_is_no_target(tmp_path):
+    a, b = write_run(tmp_path, "one", A), write_run(tmp_path, "two", B)
+    write_reference(tmp_path, "clean", CLEAN, data="other")
+    (write_reference(tmp_path, "compromised", COMPROMISED) / ROWS).write_bytes(b"")
+    found = difference(*read_two(a, b), SHOWN)
+    assert {change.reference for change in found.changes} == {None}
+    assert any("Compromised is left out" in note for note in found.notes)
+
+
+def test_figures_without_rows_have_a_difference_and_no_interval(tmp_path):
+    a = write_run(tmp_path, "one", A, alone={"Strange": 0.25})
+    b = write_run(tmp_path, "two", B, alone={"Strange": 0.75}, errors={"ACS": "no probe"})
+    change = changes(found := difference(*read_two(a, b), SHOWN))["Strange"]
+    assert change.as_json()["difference"] == {"value": 0.5, "low": None, "high": None}
+    assert change.target is None and not change.shown and "B has no ACS: no probe" in found.notes
+    assert "no target" in text(found, 100)
+
+
+def test_a_figure_that_one_lacks_is_named(tmp_path):
+    a, b = write_run(tmp_path, "one", A), write_run(tmp_path, "two", {"AssocStr": B["AssocStr"]})
+    found = difference(*read_two(a, b), SHOWN)
+    assert list(changes(found)) == ["AssocStr"] and found.ranks is None and not found.people
+    assert any(note.startswith("Only A has") and "GenKnow" in note for note in found.notes)
+
+
+def refused(root, case):
+    """A pair that can't be compared."""
+    a = write_run(root, "one", A)
+    other = {
+        "other data": lambda: write_run(root, "two", B, data="other"),
+        "zero-shot": lambda: write_run(root, "two", B, zeroshot="other"),
+        "crashed": lambda: write_run(root, "two", None, status="crashed", reason="it fell", checkpoint_hash=None),
+        "no metrics": lambda: write_run(root, "two", None),
+        "in common": lambda: write_run(root, "two", {"Strange": B["AssocStr"]}),
+        "same folder": lambda: a.parent / "." / a.name,
+        "same weights": lambda: copied(a, root),
+        "neither a run folder": lambda: root,
+    }
+    return a, other[case]()
+
+
+def copied(folder, root):
+    return shutil.copytree(folder, root / "mini" / "one" / "again" / "b5-s0")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "other data",
+        "zero-shot",
+        "crashed",
+        "no metrics",
+        "in common",
+        "same folder",
+        "same weights",
+        "neither a run folder",
+    ],
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_what_cannot_be_compared_is_a_sentence(tmp_path, case, turned):
+    a, b = refused(tmp_path, case)
+    with pytest.raises(UsageError, match=case):
+        read_two(*((b, a) if turned else (a, b)))
+
+
+@pytest.mark.parametrize("file", [RUN, METRICS, ROWS, WEIGHTS])
+def test_what_is_damaged_is_refused(tmp_path, file):
+    a, b = write_run(tmp_path, "one", A), write_run(tmp_path, "two", B)
+    (b / file).write_bytes(b"{")
+    with pytest.raises(StoreError, match=file):
+        read_two(a, b)
+
+
+def test_what_was_published_has_no_rows_and_is_told_so(tmp_path):
+    a, b = write_run(tmp_path, "one", A), write_run(tmp_path, "two", B)
+    (b / ROWS).unlink()
+    with pytest.raises(UsageError, match="What was published holds none"):
+        read_two(a, b)
+
+
+def test_metrics_of_other_weights_are_no_metrics(tmp_path):
+    a, b = write_run(tmp_path, "one", A), write_run(tmp_path, "two", B)
+    (b / METRICS).write_bytes((a / METRICS).read_bytes())
+    with pytest.raises(SalmuError, match="no metrics of its checkpoint"):
+        read_two(a, b)
+
+
+@pytest.mark.parametrize("width", [60, 100])
+def test_it_reads_at_any_width(found, width):
+    shown = text(found, width)
+    assert max(map(len, shown.splitlines())) <= width and "…" not in shown
+    for name in FIGURES:
+        (row,) = [line for line in shown.splitlines() if line.startswith(name)]
+        change = changes(found)[name]
+        assert f"{change.difference.value:+.3f}{'*' if change.shown else ''}" in row.split()
+        assert f"{change.nearer.upper()}{'' if change.nearer_shown else '?'}" == row.split()[-1]
+    interval = changes(found)["AssocStr"].difference
+    half = max(interval.high - interval.value, interval.value - interval.low)
+    assert (f"±{half:.3f}" if width < 86 else f"{interval.low:+.3f} to {interval.high:+.3f}") in shown
+    assert "40 further back" in " ".join(shown.split()) and "2.16.0" in shown
+    less, _, more = shown.partition("leaks more in B")
+    assert f"{found.people[0].identity_id} " in less and f"{found.people[-1].identity_id} " in more
+
+
+def test_what_data_say_is_shown_as_it_is(tmp_path):
+    people = [f"[red]{person}[/red]" for person in PEOPLE]
+    a = write_run(tmp_path, "one", A, config={"prompt": "[bold]a[/bold]"}, people=people, alone={"[i]M[/i]": 1})
+    b = write_run(tmp_path, "two", B, config={"prompt": "[link=x]b[/link]"}, people=people, alone={"[i]M[/i]": 2})
+    shown = text(difference(*read_two(a, b), SHOWN), 100)
+    assert "[i]M[/i]" in shown and "[bold]a[/bold]" in shown and "[link=x]b[/link]" in shown
+    assert f"[red]{PEOPLE[0]}[/red]" in shown or f"[red]{PEOPLE[-1]}[/red]" in shown
+
+
+def test_json_has_everything_and_is_json(store, found, capsys):
+    show_difference(store[0], store[1], True)
+    printed = capsys.readouterr().out
+    told = json.loads(printed, parse_constant=lambda name: pytest.fail(name))
+    assert told == json.loads(json.dumps(found.as_json()))
+    assert set(told["figures"]) == set(FIGURES) and len(told["people"]) == 20
+    assert told["a"]["folder"] == str(store[0]) and told["tails"]["worst_5%"]["a"] == found.tails["worst_5%"][0]
+
+
+def test_the_command_is_there(store):
+    runner = CliRunner()
+    done = runner.invoke(app, ["diff", str(store[2]), str(store[1])], env={"COLUMNS": "100"})
+    assert done.exit_code == 0 and "Clean" in done.output and "AssocStr" in done.output

@@ -1,0 +1,339 @@
+"""Intervals cover what they should, and agree with scipy, scikit-learn and a few lines of numpy."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from salmu_core.judge.repeats import Repeats, noise, ranks
+from salmu_core.judge.statistics import (
+    NOBODY,
+    Clusters,
+    Interval,
+    holm,
+    interval,
+    tpr_at_fpr,
+    worst,
+)
+
+
+def alone(rows):
+    """A study of one world and one seed."""
+    return Repeats({"w": {0: rows}})
+
+
+def world(rng, people, kind):
+    """Rows of some people that share an effect each, as captions of one person do."""
+    sizes = rng.integers(4, 40, people)
+    who = np.repeat(np.arange(people), sizes)
+    effect = rng.normal(0, 0.7, people)[who]
+    if kind == "cosine":
+        values = 0.3 + 0.1 * (effect + rng.normal(size=len(who)))
+    elif kind == "hit":
+        values = (rng.random(len(who)) < 1 / (1 + np.exp(1 - effect))).astype(float)
+    else:
+        values = 1 / np.floor(1 + np.exp(2 + effect + rng.normal(size=len(who))))
+    return values, [str(person) for person in who]
+
+
+@pytest.mark.parametrize(
+    ("worlds", "bounds"), [(500, (0.92, 0.98)), pytest.param(2500, (0.93, 0.97), marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize("kind", ["cosine", "hit", "reciprocal rank"])
+def test_95_percent_intervals_cover_95_percent(kind, worlds, bounds):
+    rng = np.random.default_rng(7)
+    truth = np.mean([world(rng, 3000, kind)[0].mean() for _ in range(40)])
+    samples = [Clusters.of(*world(rng, 72, kind)) for _ in range(worlds)]
+    found = [interval(rows) for rows in samples]
+    covered = np.mean([i.low <= truth <= i.high for i in found])
+    assert bounds[0] <= covered <= bounds[1]
+    if kind == "hit":  # rows taken for independent would be sure of themselves, and wrong
+        naive = [1.96 * np.sqrt(r.mean * (1 - r.mean) / r.counts.sum()) for r in samples]
+        assert np.mean([abs(r.mean - truth) <= n for r, n in zip(samples, naive, strict=True)]) < 0.85
+    null = [Clusters(r.names, r.sums - truth * r.counts, r.counts) for r in samples]
+    assert 0.02 <= np.mean([alone(rows).p_value() < 0.05 for rows in null]) <= 0.09
+
+
+def test_without_clusters_it_is_scipys_bca():
+    values = np.random.default_rng(1).exponential(size=400)
+    found = interval(Clusters.of(values, [str(i) for i in range(400)]))
+    theirs = stats.bootstrap((values,), np.mean, n_resamples=9999, method="BCa", rng=np.random.default_rng(5))
+    width = theirs.confidence_interval.high - theirs.confidence_interval.low
+    assert found.value == pytest.approx(values.mean())
+    assert found.low == pytest.approx(theirs.confidence_interval.low, abs=0.06 * width)
+    assert found.high == pytest.approx(theirs.confidence_interval.high, abs=0.06 * width)
+
+
+def test_the_unit_is_the_person():
+    """Resampling people by a loop gives the same interval; one that draws rows would be far narrower."""
+    rng = np.random.default_rng(3)
+    values, people = world(rng, 300, "cosine")
+    found, names = interval(Clusters.of(values, people)), np.array(people)
+    groups = [values[names == person] for person in np.unique(names)]
+    draws = [np.concatenate([groups[i] for i in rng.integers(0, 300, 300)]).mean() for _ in range(2500)]
+    low, high = np.percentile(draws, [2.5, 97.5])
+    assert (found.low, found.high) == (pytest.approx(low, abs=0.002), pytest.approx(high, abs=0.002))
+    rows = interval(Clusters.of(values, [f"{i}" for i in range(len(values))]))
+    assert rows.high - rows.low < 0.5 * (high - low)
+
+
+def test_same_rows_same_bits_in_any_order():
+    values, people = world(np.random.default_rng(4), 50, "reciprocal rank")
+    order = np.random.default_rng(5).permutation(len(values))
+    shuffled = Clusters.of(values[order], [people[i] for i in order])
+    first = interval(Clusters.of(values, people))
+    assert first == interval(Clusters.of(values, people))
+    assert shuffled.names == Clusters.of(values, people).names
+    assert interval(shuffled).low == pytest.approx(first.low, abs=1e-12)
+
+
+def test_what_nobody_is_shown_in_is_many_clusters():
+    values = np.random.default_rng(6).normal(size=5000)
+    rows = Clusters.of(values, [None] * 5000)
+    assert len(rows) == NOBODY and rows.mean == pytest.approx(values.mean())
+    assert rows.standard_error == pytest.approx(values.std(ddof=1) / np.sqrt(5000), rel=0.1)
+
+
+def test_degenerate_rows():
+    assert interval(Clusters.of([0.5, 0.5, 0.5], ["a", "b", "c"])) == Interval(0.5, 0.5, 0.5)
+    alone = interval(Clusters.of([0.1, 0.2], ["a", "a"]))
+    assert (alone.low, alone.high) == (-np.inf, np.inf)
+    with pytest.raises(ValueError, match="0 values"):
+        Clusters.of([], [])
+
+
+def test_pairing_removes_what_two_models_share():
+    rng = np.random.default_rng(8)
+    values, people = world(rng, 60, "cosine")
+    before, after = Clusters.of(values, people), Clusters.of(values - 0.01 + rng.normal(0, 0.005, len(values)), people)
+    paired = interval(after - before)
+    assert paired.high < 0 and paired.value == pytest.approx(-0.01, abs=0.001)
+    apart = interval(before)
+    assert paired.high - paired.low < 0.2 * (apart.high - apart.low)
+    assert alone(after - before).p_value() < 1e-6 < alone(before - before).p_value() == 1
+    with pytest.raises(ValueError, match="same rows"):
+        before - Clusters.of(values[:-1], people[:-1])
+
+
+def test_p_is_students_where_every_person_has_one_row():
+    values = np.random.default_rng(9).normal(0.2, 1, 40)
+    rows = Clusters.of(values, [str(i) for i in range(40)])
+    assert alone(rows).p_value() == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
+
+
+def test_holm_is_the_step_down_procedure():
+    assert holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005}) == pytest.approx(
+        {"a": 0.03, "b": 0.06, "c": 0.06, "d": 0.02}
+    )
+    assert holm({"x": 0.9, "y": 0.8}) == {"x": 1.0, "y": 1.0} and holm({}) == {}
+
+
+@pytest.mark.parametrize(("shift", "expected"), [(0.0, True), (0.09, False), (-0.09, False), (0.3, False)])
+def test_equivalence_fails_on_both_sides(shift, expected):
+    values = np.random.default_rng(10).normal(0, 0.2, 200)
+    values += shift - values.mean()
+    rows = Clusters.of(values, [str(i) for i in range(200)])
+    assert alone(rows).within(0.1) == expected
+    lower = stats.ttest_1samp(values, -0.1, alternative="greater").pvalue
+    upper = stats.ttest_1samp(values, 0.1, alternative="less").pvalue
+    assert (max(lower, upper) < 0.05) == expected
+
+
+def test_a_noisy_figure_is_not_equivalent_however_close():
+    values = np.random.default_rng(11).normal(0, 2.0, 30)
+    values -= values.mean()
+    assert not alone(Clusters.of(values, [str(i) for i in range(30)])).within(0.1)
+
+
+def test_worlds_are_the_unit_of_what_they_vary():
+    means = [0.30, 0.34, 0.29]
+    found = Repeats({str(w): {0: Clusters.alone(m)} for w, m in enumerate(means)})
+    low, high = stats.t.interval(0.95, 2, np.mean(means), stats.sem(means))
+    assert (found.value, found.interval().low, found.interval().high) == pytest.approx((np.mean(means), low, high))
+    assert found.p_value() == pytest.approx(stats.ttest_1samp(means, 0).pvalue)
+
+
+def test_worlds_that_happen_to_agree_are_no_more_certain_than_their_people_allow():
+    values = np.random.default_rng(20).normal(0.3, 0.1, 50)
+    rows = Clusters.of(values, [str(i) for i in range(50)])
+    found = Repeats({str(w): {0: rows} for w in range(3)}).interval()
+    error = values.std(ddof=1) / np.sqrt(50)
+    assert found.high - found.low == pytest.approx(2 * stats.t.ppf(0.975, 2) * error / np.sqrt(3), rel=1e-6)
+
+
+def test_seeds_and_people_are_joined_by_their_ends():
+    rng = np.random.default_rng(21)
+    people = [str(i) for i in range(80)]
+    base = rng.exponential(1, 80)
+    runs = {seed: Clusters.of(base + shift, people) for seed, shift in enumerate((-0.2, 0.0, 0.3))}
+    found, mean = Repeats({"w": runs}).interval(), interval(Clusters.average([*runs.values()]))
+    means = [run.mean for run in runs.values()]
+    seeds = stats.t.ppf(0.975, 2) * np.std(means, ddof=1) / np.sqrt(3)
+    assert found.value == pytest.approx(np.mean(means))
+    assert found.low == pytest.approx(found.value - np.hypot(mean.value - mean.low, seeds))
+    assert found.high == pytest.approx(found.value + np.hypot(mean.high - mean.value, seeds))
+    alike = Repeats({"w": {seed: runs[0] for seed in range(3)}}).interval()
+    assert (alike.low, alike.high) == pytest.approx((interval(runs[0]).low, interval(runs[0]).high))
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_intervals_over_people_and_seeds_cover(seeds):
+    """Both are drawn anew each time, as another study would draw them."""
+    rng, covered, rejected, times = np.random.default_rng(22), 0, 0, 300
+    for _ in range(times):
+        person = rng.normal(0, 0.3, 60)
+        runs = {
+            seed: Clusters.of(person + shift + rng.normal(0, 0.1, 60), [str(i) for i in range(60)])
+            for seed, shift in enumerate(rng.normal(0, 0.05, seeds))
+        }
+        study = Repeats({"w": runs})
+        found = study.interval()
+        covered += found.low <= 0 <= found.high
+        rejected += study.p_value() < 0.05
+    assert 0.92 <= covered / times <= 1 and rejected / times <= 0.08
+
+
+def test_differences_are_paired_by_world_seed_and_row():
+    rng = np.random.default_rng(23)
+    people = [str(i) for i in range(40)]
+
+    def study(shift, worlds, seeds):
+        return Repeats(
+            {
+                str(w): {s: Clusters.of(rng.normal(size=40) * 0.01 + 5 * w + shift, people) for s in range(seeds)}
+                for w in worlds
+            }
+        )
+
+    high, low = study(0.5, (0, 1, 2), 3), study(0.0, (1, 2, 3), 2)
+    gap = high.minus(low)
+    assert set(gap.worlds) == {"1", "2"} and all(set(runs) == {0, 1} for runs in gap.worlds.values())
+    assert gap.value == pytest.approx(0.5, abs=0.01) and gap.p_value() < 0.05
+    with pytest.raises(ValueError, match="in common"):
+        high.minus(study(0.0, (7,), 1))
+
+
+def test_ratios_are_those_of_the_means():
+    rng = np.random.default_rng(24)
+    people = np.repeat([str(i) for i in range(50)], rng.integers(1, 9, 50)).tolist()
+    before, after = rng.random(len(people)), rng.random(len(people)) / 3
+    ratio = Clusters.of(after, people).per(Clusters.of(before, people))
+    assert ratio.mean == pytest.approx(after.mean() / before.mean())
+    found, names = interval(ratio), np.array(people)
+    rows = [names == person for person in np.unique(names)]
+    draws = []
+    for _ in range(2000):
+        chosen = [rows[i] for i in rng.integers(0, 50, 50)]
+        draws.append(sum(after[r].sum() for r in chosen) / sum(before[r].sum() for r in chosen))
+    low, high = np.percentile(draws, [2.5, 97.5])
+    assert (found.low, found.high) == (pytest.approx(low, abs=0.02), pytest.approx(high, abs=0.02))
+    with pytest.raises(ValueError, match="0 is no figure"):
+        Clusters.of(after, people).per(Clusters.of([0.0] * len(people), people))
+
+
+def test_a_ratio_to_nearly_nothing_is_wide_and_no_error():
+    """As on a benchmark of a few people: one holds all of the lower part, or it is 0 without her."""
+    people = [str(i) for i in range(5)]
+    upper = Clusters.of([0.1, 0.2, 0.1, 0.3, 0.2], people)
+    for lower in ([0, 0, 0, 0, 1.0], [0.5, -0.4, 0.3, -0.3, 0.2], [0, 0, 1, 0, 1.0]):
+        found = interval(upper.per(Clusters.of(lower, people)))
+        assert found.low <= found.value <= found.high and not np.isnan([found.low, found.high]).any()
+
+
+def test_places_are_shared_by_what_is_not_told_apart():
+    rng = np.random.default_rng(25)
+    people = [str(i) for i in range(60)]
+    person = rng.normal(size=60)
+    levels = (3.0, 1.0, 1.0, 0.0)
+    studies = [alone(Clusters.of(person + level + rng.normal(0, 0.2, 60), people)) for level in levels]
+    assert ranks(studies) == [(1, 1), (2, 3), (2, 3), (4, 4)]
+    noisy = [alone(Clusters.of(level * 0.01 + rng.normal(0, 2, 60), people)) for level in levels]
+    assert ranks(noisy) == [(1, 4)] * 4
+
+
+def test_the_places_of_equals_hold_all_together():
+    """Of four that are equal, some place is wrongly denied in at most 5% of studies."""
+    rng, wrong = np.random.default_rng(26), 0
+    for _ in range(300):
+        person = rng.normal(size=40)
+        studies = [alone(Clusters.of(person + rng.normal(0, 0.5, 40), [str(i) for i in range(40)])) for _ in range(4)]
+        wrong += ranks(studies) != [(1, 4)] * 4
+    assert wrong / 300 <= 0.08
+
+
+def test_the_margin_is_what_95_percent_of_differences_between_models_that_never_saw_stay_below():
+    rng = np.random.default_rng(12)
+    models = rng.normal(0.1, 0.02, 3000)
+    differences = np.abs(models[:1500] - models[1500:])
+    assert np.mean(differences <= noise(models)) == pytest.approx(0.95, abs=0.015)
+    with pytest.raises(ValueError, match="2 of them"):
+        noise([0.3, 0.31])
+
+
+@pytest.mark.parametrize("worlds", [3, 5, 10])
+def test_fewer_worlds_do_not_make_equivalence_easier(worlds):
+    """A model twice as far from Clean as Clean models are from each other is hardly ever called equivalent."""
+    rng, far, called = np.random.default_rng(30), 2 * 1.96 * np.sqrt(2), 0
+    for _ in range(1500):
+        margin = noise(rng.normal(0, 1, worlds))
+        gaps = rng.normal(far, 0.3, worlds)
+        called += Repeats({str(w): {0: Clusters.alone(gap)} for w, gap in enumerate(gaps)}).within(margin)
+    assert called / 1500 <= 0.05
+
+
+@pytest.mark.parametrize("people", [2, 3, 4, 6, 10, 14])
+def test_intervals_over_few_people_cover(people):
+    rng, names = np.random.default_rng(31), [str(i) for i in range(people)]
+    found = [interval(Clusters.of(rng.normal(size=people), names)) for _ in range(400)]
+    assert np.mean([each.low <= 0 <= each.high for each in found]) >= 0.91
+
+
+def test_nothing_is_certain_because_nothing_varied():
+    agreed = Repeats({"a": {0: Clusters.alone(0.1)}, "b": {0: Clusters.alone(0.1)}})
+    assert agreed.p_value() == 1 and agreed.interval().high == np.inf
+    seven = [str(i) for i in range(7)]
+    assert alone(Clusters.of([0.1] * 7, seven)).p_value() == pytest.approx(2 * 0.5**7)
+    assert alone(Clusters.of([0.3] * 10, [str(i) for i in range(10)])).p_value() == pytest.approx(2 * 0.5**10)
+    assert alone(Clusters.of([0.0] * 7, seven)).p_value() == 1
+
+
+def test_a_ratio_that_one_person_holds_is_known_by_nobody():
+    ratio = Clusters.of([1, 0, 0, 0, 0], "abcde").per(Clusters.of([1, 0, 0, 0, 0], "abcde"))
+    for study in (alone(ratio), Repeats({"w": {0: ratio, 1: ratio}}), Repeats({"a": {0: ratio}, "b": {0: ratio}})):
+        assert study.p_value() == 1 and study.interval().high == np.inf
+
+
+def test_seeds_of_other_rows_are_taken_by_their_means():
+    rows, more = Clusters.of([0.1, 0.3], ["a", "b"]), Clusters.of([0.2, 0.4, 0.6], ["a", "b", "c"])
+    found = Repeats.of({"w": {0: rows, 1: more, 2: Clusters.alone(0.3)}})
+    assert found.value == pytest.approx(0.3) and found.interval().high == np.inf
+    assert Repeats.of({"w": {0: rows, 1: rows}}).worlds["w"][0] is rows
+
+
+def test_one_world_tells_nothing_where_there_are_several():
+    people, rng = [str(i) for i in range(60)], np.random.default_rng(32)
+
+    def study(level, worlds):
+        return Repeats({str(w): {0: Clusters.of(level + 0.01 * rng.normal(size=60), people)} for w in range(worlds)})
+
+    assert ranks([study(1.0, 3), study(0.0, 3)]) == [(1, 1), (2, 2)]
+    assert ranks([study(1.0, 1), study(0.0, 1)]) == [(1, 1), (2, 2)]
+    assert ranks([study(1.0, 3), study(0.0, 3), study(0.5, 1)]) == [(1, 2), (2, 3), (1, 3)]
+    apart = Repeats({"other": {0: Clusters.of([0.1, 0.2], ["a", "b"])}})
+    assert ranks([study(1.0, 3), study(0.0, 3), apart]) == [(1, 2), (2, 3), (1, 3)]
+
+
+def test_tails():
+    rows = Clusters.of(np.repeat(np.arange(100) / 100, 3), np.repeat([f"p{i:02d}" for i in range(100)], 3).tolist())
+    assert worst(rows, 0.05) == pytest.approx(np.mean([0.95, 0.96, 0.97, 0.98, 0.99]))
+    assert worst(rows, 0.001) == pytest.approx(0.99)
+
+
+def test_the_strict_end_of_the_roc_is_scikit_learns():
+    from sklearn.metrics import roc_curve
+
+    rng = np.random.default_rng(13)
+    members, others = rng.normal(1, 1, 3000), rng.normal(0, 1, 5000)
+    labels = np.r_[np.ones(3000), np.zeros(5000)]
+    fpr, tpr, _ = roc_curve(labels, np.r_[members, others], drop_intermediate=False)
+    assert tpr_at_fpr(members, others, 0.001) == pytest.approx(tpr[fpr <= 0.001].max())
+    assert tpr_at_fpr(members, others[:100], 0.001) == pytest.approx(np.mean(members > others[:100].max()))

@@ -1,0 +1,302 @@
+"""What a method is given: data, budget, gradients, edits, estimates."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from salmu_core import MethodConfig, MethodSpec, TrainingConfig
+from salmu_core.clip.weights import fingerprint
+from salmu_core.contract.steps import Batch
+from salmu_core.losses import contrastive_loss, features
+from salmu_core.testing import run_method
+
+FACTS = {"name": "a-method", "summary": "A test.", "paper": "https://example.org"}
+SMALL = {"batch_size": 8, "lr": 1e-3}
+
+
+def run(tiny, unlearn, *, budget=2, seed=0, config=TrainingConfig, **settings):
+    """Run a method given by its function; its exceptions are the test's."""
+    spec = MethodSpec(**FACTS, unlearn=unlearn, config=config)
+    settings = {**SMALL, **settings} if config is TrainingConfig else settings
+    outcome, session = run_method(spec, tiny, budget=budget, seed=seed, **settings)
+    assert outcome.traceback is None, outcome.traceback
+    return outcome, session
+
+
+def loss(ctx, step):
+    return contrastive_loss(ctx.model, step.forget) + contrastive_loss(ctx.model, step.retain)
+
+
+def test_fit_ends_with_the_budget(tiny):
+    outcome, session = run(tiny, lambda ctx: ctx.fit(loss), budget=3)
+    n = len(session.pools["forget"])
+    assert outcome.ledger.steps == 3 * n // 8
+    assert outcome.ledger.forget_samples == outcome.ledger.retain_samples == 3 * n // 8 * 8
+    assert outcome.ledger.backward_passes == outcome.ledger.steps
+    assert outcome.ledger.forward_passes == 2 * outcome.ledger.steps
+
+
+def test_what_is_not_looked_at_is_not_charged(tiny):
+    outcome, _ = run(tiny, lambda ctx: ctx.fit(lambda c, s: contrastive_loss(c.model, s.retain)))
+    assert outcome.ledger.forget_samples == 0 < outcome.ledger.retain_samples
+
+
+def test_two_fits_share_one_budget_and_go_on_in_the_data(tiny):
+    seen = []
+
+    def watch(ctx, step):
+        seen.append(tuple(step.forget.index))
+        return loss(ctx, step)
+
+    def twice(ctx):
+        ctx.fit(watch, steps=2)
+        ctx.fit(watch)
+        assert ctx.budget.forget < 8
+
+    run(tiny, twice)
+    once = []
+    run(tiny, lambda ctx: ctx.fit(lambda c, s: once.append(tuple(s.forget.index)) or loss(c, s)))
+    assert seen == once and len(set(seen)) == len(seen)
+
+
+def test_drawing_past_the_budget_is_over_budget(tiny):
+    def greedy(ctx):
+        while True:
+            for batch in ctx.batches("forget"):
+                assert len(batch) <= 8
+
+    spec = MethodSpec(**FACTS, unlearn=greedy)
+    outcome, session = run_method(spec, tiny, budget=2, **SMALL)
+    assert outcome.status == "over-budget"
+    assert outcome.ledger.forget_samples <= 2 * len(session.pools["forget"])
+
+
+@pytest.mark.parametrize("name", ["forget", "retain"])
+def test_batches_are_one_pass_over_the_set_but_for_what_the_probe_keeps(tiny, name):
+    found = []
+
+    def read(ctx):
+        found.extend(ctx.batches(name))
+        assert getattr(ctx.budget, name) == 2 * len(ctx.forget) - sum(map(len, found))
+
+    run(tiny, read, budget=2)
+    pool = found[0]._pool
+    kept = set(pool.probed) if name == "retain" else set()
+    assert sorted(np.concatenate([b.index for b in found])) == sorted(set(range(len(pool))) - kept)
+    assert len(kept) == (len(pool) // 10 if name == "retain" else 0)
+
+
+def test_the_retain_rows_of_the_probe_are_never_drawn(tiny):
+    drawn, pools = set(), []
+
+    def watch(ctx, step):
+        drawn.update(step.retain.index)
+        pools.append(step.retain._pool)
+        return loss(ctx, step)
+
+    def unlearn(ctx):
+        ctx.fit(watch, steps=20)
+        ctx.gradients(watch, on="retain")
+
+    run(tiny, unlearn, budget=30)
+    assert len(drawn) == len(pools[0].rows) and not drawn & set(pools[0].probed)
+
+
+def test_batches_hold_the_rows_they_name(tiny):
+    facts = {}
+
+    def read(ctx):
+        facts["captions"] = ctx.forget.captions
+        facts["generic"] = ctx.forget.generic_captions
+        facts["batch"] = next(ctx.batches("forget"))
+        facts["tokens"] = ctx.tokenize(facts["batch"].captions)
+
+    run(tiny, read)
+    batch = facts["batch"]
+    assert batch.captions == tuple(facts["captions"][i] for i in batch.index)
+    assert torch.equal(batch.text, facts["tokens"]) and batch.image.shape == (8, 3, 16, 16)
+    generic = json.loads((tiny / "sensitive_set_generic_captions.json").read_text())
+    assert set(facts["generic"]) <= set(generic.values()) and len(facts["generic"]) == len(facts["captions"])
+
+
+def test_replaced_captions_reach_the_loss_and_only_there(tiny):
+    captions = {}
+
+    def unlearn(ctx):
+        new = [f"caption {i}" for i in range(len(ctx.forget))]
+
+        def watch(c, step):
+            captions.update(zip(step.forget.index.tolist(), step.forget.captions, strict=True))
+            captions["retain"] = step.retain.captions
+            assert torch.equal(step.forget.text, c.tokenize(step.forget.captions))
+            with pytest.raises(Exception, match="own captions"):
+                c.reference_features(step.forget)
+            return loss(c, step)
+
+        ctx.fit(watch, captions=new)
+
+    run(tiny, unlearn)
+    assert all(c.startswith("A picture") for c in captions.pop("retain"))
+    assert captions and all(caption == f"caption {i}" for i, caption in captions.items())
+
+
+def test_reference_features_are_the_originals_whatever_the_model_became(tiny):
+    found = {}
+
+    def unlearn(ctx):
+        ctx.fit(loss, steps=2)
+        batch = next(ctx.batches("forget"))
+        found["cached"] = ctx.reference_features(batch)
+        with torch.no_grad():
+            found["direct"] = features(ctx.reference, batch)
+            found["moved"] = features(ctx.model, batch)
+
+    outcome, _ = run(tiny, unlearn)
+    assert (found["cached"].similarity - found["direct"].similarity).abs().max() < 1e-5
+    assert (found["cached"].similarity - found["moved"].similarity).abs().max() > 1e-3
+    assert not found["cached"].image.requires_grad
+    assert outcome.ledger.reference_samples > 0
+
+
+@pytest.mark.parametrize("power", [1, 2])
+def test_gradients_are_the_mean_over_batches(tiny, power):
+    found = {}
+
+    def unlearn(ctx):
+        batches = []
+
+        def watch(c, step):
+            batches.append(step.forget)
+            return contrastive_loss(c.model, step.forget)
+
+        found["ours"] = ctx.gradients(watch, on="forget", power=power)
+        sums = {}
+        for batch in batches:
+            ctx.model.zero_grad()
+            contrastive_loss(ctx.model, batch).backward()
+            for name, p in ctx.model.named_parameters():
+                if p.grad is not None:
+                    sums[name] = sums.get(name, 0) + p.grad.clone() ** power / len(batches)
+        found["bare"] = sums
+        ctx.model.zero_grad(set_to_none=True)
+
+    outcome, session = run(tiny, unlearn)
+    assert len(found["bare"]) > 10 and outcome.ledger.steps == 0
+    assert outcome.ledger.forget_samples == len(session.pools["forget"]) // 8 * 8
+    for name, value in found["bare"].items():
+        assert torch.allclose(found["ours"][name], value, rtol=1e-4, atol=1e-8), name
+
+
+def test_edits_are_in_place_and_need_no_gradients(tiny):
+    def unlearn(ctx):
+        with ctx.edit() as weights:
+            weights["visual.proj"] += ctx.randn_like(weights["visual.proj"])
+
+    outcome, session = run(tiny, unlearn, config=MethodConfig)
+    before = dict(session.clip.model.named_parameters())
+    moved = [n for n, p in outcome.model.named_parameters() if not torch.equal(p, before[n])]
+    assert outcome.status == "valid" and moved == ["visual.proj"]
+    total = sum(p.numel() for p in before.values())
+    assert outcome.ledger.weights_changed == pytest.approx(before["visual.proj"].numel() / total, rel=0.01)
+    again, _ = run(tiny, unlearn, config=MethodConfig)
+    other, _ = run(tiny, unlearn, config=MethodConfig, seed=1)
+    assert fingerprint(again.model) == fingerprint(outcome.model) != fingerprint(other.model)
+
+
+def test_the_probe_agrees_with_numpy(tiny):
+    found = {}
+
+    def unlearn(ctx):
+        found["probe"] = ctx.probe()
+        with torch.no_grad():
+            pools = [next(ctx.batches(name))._pool for name in ("forget", "retain")]
+            batches = [Batch(pool, pool.probed) for pool in pools]
+            image = torch.cat([ctx.model.encode_image(b.image, normalize=True) for b in batches]).numpy()
+            text = torch.cat([ctx.model.encode_text(b.text, normalize=True) for b in batches]).numpy()
+        similarity = image @ text.T
+        own = similarity.diagonal()
+        reciprocal = 1 / (1 + (similarity > own[:, None] + 1e-7).sum(1))
+        n = len(pools[0].probed)
+        found["numpy"] = (reciprocal[:n].mean(), own[:n].mean(), reciprocal[n:].mean(), own[n:].mean(), 1.0)
+        with ctx.edit() as weights:
+            weights["text_projection"][:] = ctx.randn_like(weights["text_projection"])
+        found["agreement"] = ctx.probe().retain_agreement
+        with torch.no_grad():
+            text = torch.cat([ctx.model.encode_text(b.text, normalize=True) for b in batches]).numpy()
+        now = (image[n:] @ text[n:].T).argmax(1) == similarity[n:, n:].argmax(1)
+        found["numpy agreement"] = now.mean()
+
+    outcome, _ = run(tiny, unlearn)
+    assert dataclasses.astuple(found["probe"]) == pytest.approx(found["numpy"], abs=1e-6)
+    assert found["agreement"] == pytest.approx(found["numpy agreement"])
+    assert found["agreement"] < 1
+    assert outcome.ledger.probes == 2
+
+
+def test_permutations_belong_to_the_step(tiny):
+    drawn = []
+
+    def watch(ctx, step):
+        drawn.append(step.permutation(8).tolist())
+        assert drawn[-1] == step.permutation(8).tolist()
+        return loss(ctx, step)
+
+    run(tiny, lambda ctx: ctx.fit(watch, steps=4))
+    assert all(sorted(p) == list(range(8)) for p in drawn) and len({tuple(p) for p in drawn}) > 1
+
+
+def test_a_fit_without_settings_is_explained(tiny):
+    spec = MethodSpec(**FACTS, unlearn=lambda ctx: ctx.fit(loss), config=MethodConfig)
+    outcome, _ = run_method(spec, tiny)
+    assert outcome.status == "crashed" and "TrainingConfig" in outcome.reason
+
+
+def test_a_forget_set_smaller_than_a_batch(tiny):
+    outcome, session = run(tiny, lambda ctx: ctx.fit(loss), budget=2, batch_size=10_000)
+    assert outcome.status == "valid" and outcome.ledger.steps == 2
+    assert outcome.ledger.forget_samples == 2 * len(session.pools["forget"])
+
+
+def test_logged_scalars_are_kept(tiny):
+    def unlearn(ctx):
+        ctx.fit(loss, steps=2)
+        ctx.log("mine", 0.5)
+
+    outcome, _ = run(tiny, unlearn)
+    assert outcome.scalars["mine"] == [(2, 0.5)]
+    assert [step for step, _ in outcome.scalars["loss"]] == [1, 2]
+
+
+def test_a_replaced_entry_of_edit_is_told(tiny):
+    def unlearn(ctx):
+        with ctx.edit() as weights:
+            weights["visual.proj"] = weights["visual.proj"] * 2
+
+    outcome, _ = run_method(MethodSpec(**FACTS, unlearn=unlearn), tiny)
+    assert outcome.status == "crashed" and "visual.proj was replaced" in outcome.reason
+
+
+def test_a_pass_of_batches_ends_with_the_room_and_the_next_one_says_so(tiny):
+    drawn = []
+
+    def unlearn(ctx):
+        for _ in range(3):
+            drawn.append([len(batch) for batch in ctx.batches("forget")])
+
+    outcome, session = run_method(MethodSpec(**FACTS, unlearn=unlearn), tiny, budget=1.5)
+    n = len(session.pools["forget"])
+    assert [sum(found) for found in drawn] == [n, n // 2]
+    assert outcome.status == "over-budget" and outcome.ledger.forget_samples == n + n // 2
+
+
+def test_both_towers_passes_are_counted(tiny):
+    def unlearn(ctx):
+        ctx.model.encode_text(ctx.tokenize(ctx.forget.captions[:3]))
+        ctx.model.encode_image(next(ctx.batches("forget")).image[:2])
+        ctx.model.logit_scale.data.mul_(0.9)
+
+    outcome, _ = run_method(MethodSpec(**FACTS, unlearn=unlearn), tiny)
+    assert (outcome.ledger.forward_captions, outcome.ledger.forward_images) == (3, 2)

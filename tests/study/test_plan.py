@@ -1,0 +1,129 @@
+import pytest
+
+from salmu_core.errors import UnknownNameError, UsageError
+from salmu_core.plugins import discover
+from salmu_core.study.plan import (
+    Study,
+    config_hash,
+    make_config,
+    make_plan,
+    parse_budgets,
+    parse_numbers,
+    parse_settings,
+    read_study,
+)
+
+ZOO = discover()
+
+
+def test_a_plan_is_the_product_of_its_axes():
+    study = Study(methods=("cliperase", "delete"), budgets=(1, 5), seeds=(0, 1, 2))
+    plan = make_plan(study, "mini", ZOO, {})
+    assert len({p.key for p in plan}) == len(plan) == 2 * 2 * 3
+    path = str(plan[0].key.path)
+    assert path.startswith("mini/cliperase/") and path.endswith("/b1-s0")
+
+
+def test_worlds_are_benchmarks_of_their_own():
+    study = Study(worlds=(0, 3, 3, 1), methods=("delete",))
+    assert study.benchmarks == ["mini", "mini@3", "mini@1"]
+    (planned,) = make_plan(study, "mini@3", ZOO, {})
+    assert "--benchmark mini@3" in planned.command and str(planned.key.path).startswith("mini@3/delete/")
+    assert Study(benchmark="mini@3").benchmarks == ["mini@3"] and Study(benchmark="./here").benchmarks == ["./here"]
+
+
+@pytest.mark.parametrize("benchmark", ["mini@3", "./here"])
+def test_worlds_of_what_is_one_world_are_refused(benchmark):
+    with pytest.raises(UsageError, match="is one"):
+        _ = Study(benchmark=benchmark, worlds=(0, 1)).benchmarks
+
+
+def test_all_means_every_installed_method():
+    assert {p.key.method for p in make_plan(Study(), "mini", ZOO, {})} == set(ZOO.methods)
+
+
+def test_a_list_of_settings_is_one_run_each():
+    study = Study(methods=("cliperase",), config={"cliperase": [{"lr": 1e-4}, {"lr": 1e-3}]})
+    plan = make_plan(study, "mini", ZOO, {"cliperase": {"batch_size": 8}})
+    assert [(p.config.lr, p.config.batch_size) for p in plan] == [(1e-4, 8), (1e-3, 8)]
+    assert len({p.key.config_hash for p in plan}) == 2
+
+
+def test_settings_are_json_or_text():
+    assert parse_settings(["a.x=1e-4", "a.y=text", "b.z=[1, 2]"]) == {"a": {"x": 1e-4, "y": "text"}, "b": {"z": [1, 2]}}
+    with pytest.raises(UsageError, match=r"METHOD\.FIELD=VALUE"):
+        parse_settings(["lr=1"])
+
+
+def test_mistakes_name_what_comes_near():
+    with pytest.raises(UnknownNameError, match="cliperase"):
+        make_plan(Study(methods=("clip-erase",)), "mini", ZOO, {})
+    with pytest.raises(UnknownNameError, match="'batch_size'"):
+        make_config(ZOO.methods["cliperase"].spec, {"batchsize": 8})
+    with pytest.raises(UsageError, match="lr = -1"):
+        make_config(ZOO.methods["cliperase"].spec, {"lr": -1})
+    with pytest.raises(UsageError, match="delete"):
+        make_plan(Study(methods=("cliperase",)), "mini", ZOO, {"delete": {"lr": 1e-3}})
+
+
+def test_the_hash_is_of_the_resolved_config():
+    spec = ZOO.methods["cliperase"].spec
+    default = spec.config().lr
+    assert config_hash(make_config(spec, {"lr": default})) == config_hash(make_config(spec, {}))
+    assert config_hash(make_config(spec, {"lr": default * 2})) != config_hash(make_config(spec, {}))
+
+
+def test_the_command_makes_the_run_again():
+    study = Study(methods=("delete",), benchmark="mini@3", budgets=(2,), seeds=(7,))
+    (planned,) = make_plan(study, "mini@3", ZOO, {"delete": {"variant": "paper", "lr": 0.25}})
+    words = planned.command.split()
+    assert words[:3] == ["salmu", "run", "delete"]
+    settings = parse_settings([words[i + 1] for i, word in enumerate(words) if word == "--set"])
+    assert make_config(planned.method.spec, settings["delete"]) == planned.config
+    assert "--benchmark mini@3" in planned.command and "--seed 7" in planned.command
+
+
+def test_study_files(tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_text(
+        'methods = ["delete"]\nbudgets = [1, 5]\n[[config.delete]]\nlr = 1e-4\n[[config.delete]]\nlr = 1e-3\n'
+    )
+    assert len(make_plan(read_study(path), "mini", ZOO, {})) == 4
+    path.write_text("bugdets = [1]\n")
+    with pytest.raises(UsageError, match="did you mean 'budgets'"):
+        read_study(path)
+    path.write_text("budgets = [-1]\n")
+    with pytest.raises(UsageError, match="greater than 0"):
+        read_study(path)
+    path.write_text("= nonsense")
+    with pytest.raises(UsageError, match="not valid TOML"):
+        read_study(path)
+    with pytest.raises(UsageError, match="can't be read"):
+        read_study(tmp_path / "absent.toml")
+
+
+@pytest.mark.parametrize(
+    ("texts", "seeds"),
+    [
+        (["3"], [3]),
+        (["0-2"], [0, 1, 2]),
+        (["0,2", "5-6"], [0, 2, 5, 6]),
+        (["1-2", "2,1"], [1, 2]),
+        ([], []),
+        (["4-4"], [4]),
+    ],
+)
+def test_seeds_are_numbers_ranges_and_lists(texts, seeds):
+    assert parse_numbers(texts, "--seed", "seeds") == seeds
+
+
+@pytest.mark.parametrize("text", ["-1", "2-1", "a", "", "1,", "0-", "1.5", "²", "0--3", "0-1-2", "0-99999999"])
+def test_other_seeds_are_refused(text):
+    with pytest.raises(UsageError, match="0-4"):
+        parse_numbers([text], "--seed", "seeds")
+
+
+def test_budgets_are_numbers_and_lists():
+    assert parse_budgets(["1,5", "0.5", "5"]) == [1, 5, 0.5]
+    with pytest.raises(UsageError, match="above 0"):
+        parse_budgets(["1;5"])

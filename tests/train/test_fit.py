@@ -1,0 +1,133 @@
+"""The loop, held against the same loop in a few lines of bare PyTorch."""
+
+import math
+
+import pytest
+import torch
+from accelerate import Accelerator
+
+from salmu_core.contract.config import TrainingConfig
+from salmu_core.errors import MethodError
+from salmu_core.testing.tiny import tiny_model
+from salmu_core.train.loop import MAX_LOG_SCALE, NonFiniteLossError, fit, learning_rate
+
+CONFIG = TrainingConfig(lr=1e-2, warmup=0.25, weight_decay=0.1, max_grad_norm=0.5)
+STEPS = 8
+
+
+def data(step):
+    generator = torch.Generator().manual_seed(step)
+    image = torch.randn(4, 3, 16, 16, generator=generator)
+    return image, torch.randint(1, 400, (4, 20), generator=generator)
+
+
+def loss_of(model, step):
+    image, text = data(step)
+    a, b = model.encode_image(image, normalize=True), model.encode_text(text, normalize=True)
+    return torch.nn.functional.cross_entropy(model.logit_scale.exp() * a @ b.T, torch.arange(4))
+
+
+def test_it_is_the_textbook_loop():
+    ours, bare = tiny_model(), tiny_model()
+    fit(ours, lambda step: loss_of(ours, step), STEPS, CONFIG, Accelerator(cpu=True))
+
+    optimizer = torch.optim.AdamW(bare.parameters(), betas=(0.9, 0.98), eps=1e-6, weight_decay=0.1, fused=True)
+    bare.train()
+    for step in range(STEPS):
+        rate = (step + 1) / 2 if step < 2 else 0.5 * (1 + math.cos(math.pi * (step - 2) / 6))
+        for group in optimizer.param_groups:
+            group["lr"] = 1e-2 * rate
+        optimizer.zero_grad()
+        loss_of(bare, step).backward()
+        torch.nn.utils.clip_grad_norm_(bare.parameters(), 0.5)
+        optimizer.step()
+        bare.logit_scale.data.clamp_(0, math.log(100))
+    for (name, a), b in zip(ours.named_parameters(), bare.parameters(), strict=True):
+        assert torch.equal(a, b), name
+    assert not ours.training and all(p.grad is None for p in ours.parameters())
+
+
+def test_only_chosen_parameters_move_and_flags_are_restored():
+    model, before = tiny_model(), tiny_model()
+    model.visual.proj.requires_grad_(False)
+    fit(
+        model,
+        lambda step: loss_of(model, step),
+        3,
+        CONFIG,
+        Accelerator(cpu=True),
+        params=lambda name: name.startswith("visual."),
+    )
+    moved = {
+        n for (n, p), q in zip(model.named_parameters(), before.parameters(), strict=True) if not torch.equal(p, q)
+    }
+    assert moved and all(name.startswith("visual.") for name in moved) and "visual.proj" not in moved
+    assert [n for n, p in model.named_parameters() if not p.requires_grad] == ["visual.proj"]
+
+
+def test_a_gradient_mask_holds_back_what_it_covers():
+    model, before = tiny_model(), tiny_model()
+    mask = torch.zeros_like(before.text_projection)
+    mask[:3] = 1
+    config = CONFIG.model_copy(update={"weight_decay": 0.0})
+    fit(model, lambda s: loss_of(model, s), 3, config, Accelerator(cpu=True), grad_mask={"text_projection": mask})
+    same = model.text_projection == before.text_projection
+    assert same[3:].all() and not same[:3].any()
+
+
+def test_the_temperature_is_clamped():
+    model = tiny_model()
+    with torch.no_grad():
+        model.logit_scale.fill_(MAX_LOG_SCALE)
+    fit(model, lambda s: -model.logit_scale, 3, CONFIG, Accelerator(cpu=True))
+    assert model.logit_scale.item() == pytest.approx(MAX_LOG_SCALE)
+
+
+def test_terms_are_summed_and_reported():
+    model, told = tiny_model(), []
+
+    def objective(step):
+        return {"one": loss_of(model, step), "two": 2 * loss_of(model, step)}
+
+    fit(model, objective, 2, CONFIG, Accelerator(cpu=True), on_step=lambda *a: told.append(a))
+    assert [(done, of) for done, of, _ in told] == [(1, 2), (2, 2)]
+    for _, _, values in told:
+        assert values["loss"] == pytest.approx(values["one"] + values["two"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("objective", "error", "words"),
+    [
+        (lambda m: m.logit_scale * float("nan"), NonFiniteLossError, "not finite at step 0"),
+        (lambda m: m.visual.proj, MethodError, "scalar"),
+        (lambda m: m.logit_scale.detach(), MethodError, "no gradient"),
+        (lambda m: {}, MethodError, "empty"),
+        (lambda m: 3.0, MethodError, "float"),
+    ],
+)
+def test_bad_losses_are_explained_and_leave_the_model_in_order(objective, error, words):
+    model = tiny_model()
+    with pytest.raises(error, match=words):
+        fit(model, lambda s: objective(model), 3, CONFIG, Accelerator(cpu=True))
+    assert not model.training and all(p.requires_grad and p.grad is None for p in model.parameters())
+
+
+def test_a_mask_for_what_is_not_trained_is_an_error():
+    model = tiny_model()
+    with pytest.raises(MethodError, match="nowhere"):
+        fit(model, lambda s: loss_of(model, s), 1, CONFIG, Accelerator(cpu=True), grad_mask={"nowhere": torch.ones(1)})
+
+
+def test_no_parameter_is_an_error():
+    model = tiny_model()
+    with pytest.raises(MethodError, match="no parameter"):
+        fit(model, lambda s: loss_of(model, s), 1, CONFIG, Accelerator(cpu=True), params=lambda n: False)
+
+
+def test_the_schedule():
+    config = TrainingConfig(lr=1.0, warmup=0.1)
+    rates = [learning_rate(step, 100, config) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1) and max(rates) == rates[10] == 1.0
+    assert rates[55] == pytest.approx(0.5) and rates[-1] < 0.001
+    assert [learning_rate(s, 1, config) for s in range(1)] == [1.0]
+    assert rates == sorted(rates[:10]) + sorted(rates[10:], reverse=True)

@@ -22,13 +22,14 @@ from salmu_mini.build import build_variants
 from scipy import stats
 
 from salmu_core.benchmark.folder import open_benchmark
-from salmu_core.folders import cache_folder
-from salmu_core.judge.lines import columns, interval_json
+from salmu_core.judge.columns import columns
+from salmu_core.judge.lines import interval_json
 from salmu_core.judge.repeats import Repeats
 from salmu_core.judge.statistics import Clusters, holm
+from salmu_core.machine import cache_folder
 from salmu_core.plugins import discover
-from salmu_core.store.folders import new_folder
-from salmu_core.study.execution import Scorer
+from salmu_core.score.scorer import Scorer
+from salmu_core.store.files import new_folder
 from salmu_core.study.plan import Study, parse_numbers
 
 PERCENTS = (25, 50, 75)

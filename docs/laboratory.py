@@ -14,13 +14,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from salmu_core.judge.diagnosis import CATASTROPHIC, HOLDOUTS, INEFFECTIVE, MIN_HOLDOUT_RETENTION, Verdict
-from salmu_core.judge.lines import Comparison, Line, columns, compare, interval_json
+from salmu_core.contract.layout import ROLES
+from salmu_core.judge.columns import columns
+from salmu_core.judge.compare import compare
+from salmu_core.judge.diagnosis import CATASTROPHIC, INEFFECTIVE, Verdict
+from salmu_core.judge.lines import Comparison, Line, interval_json
+from salmu_core.judge.protocol import HOLDOUTS, MIN_HOLDOUT_RETENTION
 from salmu_core.judge.results import read_results
 from salmu_core.plugins import discover
 from salmu_core.store.folders import METRICS, Store, read
 from salmu_core.store.records import MetricsRecord
-from salmu_core.study.todo import ROLES
 
 DOCS = Path(__file__).parent
 DATA = DOCS / "data" / "laboratory.json"

@@ -18,14 +18,16 @@ import numpy as np
 import pyarrow.parquet as pq
 from rich.console import Console
 
+from salmu_core.contract.layout import ROLES
+from salmu_core.judge.columns import columns
+from salmu_core.judge.compare import compare
 from salmu_core.judge.diagnosis import Diagnosis, Evidence, Verdict
-from salmu_core.judge.lines import Comparison, columns, compare
+from salmu_core.judge.lines import Comparison
 from salmu_core.judge.results import Results, Row, read_results
 from salmu_core.plugins import discover
 from salmu_core.show.terminal import show
 from salmu_core.store.folders import METRICS, ROWS, Store, read
 from salmu_core.store.records import MetricsRecord, RunRecord
-from salmu_core.study.todo import ROLES
 
 #: The metric whose per-row values are the cosines of a split.
 COSINES = {

@@ -11,7 +11,7 @@ from tables import MARK, code, link, number, prose, table
 
 from salmu_core.contract.config import MethodConfig, TrainingConfig
 from salmu_core.contract.specs import MethodSpec, MetricSpec
-from salmu_core.judge.diagnosis import HOLDOUTS, KNOWLEDGE, LEAK
+from salmu_core.judge.protocol import HOLDOUTS, KNOWLEDGE, LEAK
 from salmu_core.plugins import Declared, Zoo
 
 ROOT = Path(__file__).parent.parent

@@ -6,9 +6,9 @@ These are the names a plugin needs. Importing them costs no torch.
 from salmu_core.contract.config import LearningRate, MethodConfig, TrainingConfig, Weight
 from salmu_core.contract.context import MethodContext, MetricContext
 from salmu_core.contract.hookspecs import hookimpl
+from salmu_core.contract.results import MetricResult, PerRow, Retrieved
 from salmu_core.contract.specs import Band, BenchmarkSpec, HubRepo, MethodSpec, MetricSpec, Release
 from salmu_core.contract.steps import Batch, Step
-from salmu_core.store.records import MetricResult, PerRow, Retrieved
 
 __all__ = [
     "Band",

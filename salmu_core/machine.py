@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+
+import platformdirs
 
 
 def usable_cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cache_folder() -> Path:
+    """Where what can be made again lies: ``$SALMU_CACHE``, else the platform's cache folder for this user."""
+    override = os.environ.get("SALMU_CACHE")
+    return Path(override) if override else Path(platformdirs.user_cache_dir("salmu"))

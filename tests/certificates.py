@@ -8,20 +8,13 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from salmu_core.contract.results import MetricResult, PerRow, Retrieved
 from salmu_core.plugins import Declared
-from salmu_core.score.evaluate import Tables, compute_one, write_metrics
+from salmu_core.score.evaluate import compute_one
+from salmu_core.score.tables import Tables, write_metrics
 from salmu_core.store.folders import write_record
 from salmu_core.store.hashing import hash_file
-from salmu_core.store.records import (
-    BenchmarkRef,
-    Ledger,
-    MetricResult,
-    MetricsRecord,
-    PerRow,
-    PluginRef,
-    Retrieved,
-    RunRecord,
-)
+from salmu_core.store.records import BenchmarkRef, Ledger, MetricsRecord, PluginRef, RunRecord
 
 GALLERY, PRIVATE = 2001, 1001
 LEAKS, GONE, ONE, OTHERS, TRACE, UNKNOWN, HALFWAY, LUCKY, BETWEEN, NAMED, HIDDEN, SELDOM = (

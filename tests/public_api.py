@@ -24,7 +24,7 @@ MODULES = ("salmu_core", "salmu_core.losses", "salmu_core.benchmark.writer", "sa
 HANDED = (
     "salmu_core.contract.features.Features",
     "salmu_core.contract.features.Pairs",
-    "salmu_core.run.meter.Room",
+    "salmu_core.contract.context.Room",
     "salmu_core.contract.probe.Probe",
 )
 #: Name -> its parameters in order: name, whether it must be given, whether by keyword, default; None for what has none.

@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from salmu_core.score.evaluate import Tables, write_metrics
+from salmu_core.score.tables import Tables, write_metrics
 from salmu_core.store.folders import WEIGHTS, RunKey, Store, write_record
 from salmu_core.store.hashing import hash_file, hash_json
 from salmu_core.store.records import BenchmarkRef, Ledger, MetricEntry, MetricsRecord, PluginRef, RunRecord

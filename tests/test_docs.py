@@ -29,7 +29,7 @@ from typer.main import get_command
 
 import salmu_core
 import salmu_core.testing
-from salmu_core.benchmark.folder import Sources
+from salmu_core.benchmark.sources import Sources
 from salmu_core.cli import app
 from salmu_core.contract.config import TrainingConfig
 from salmu_core.contract.context import MethodContext, MetricContext

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from pictures import DATA as MINI
 from pictures import INKS, Ink, canvas
 
-from salmu_core.judge.diagnosis import MAX_KNOWLEDGE_DROP, MIN_LEAKAGE_REDUCTION
+from salmu_core.judge.protocol import MAX_KNOWLEDGE_DROP, MIN_LEAKAGE_REDUCTION
 
 DATA = (MINI.parent / "laboratory.json", MINI.parent / "metrics.json")
 SHARES = (0, 25, 50, 75, 100)

@@ -14,7 +14,7 @@ import pictures
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from salmu_core.judge.diagnosis import HOLDOUTS, RETRIEVALS
+from salmu_core.judge.protocol import HOLDOUTS, RETRIEVALS
 
 if TYPE_CHECKING:
     from docutils.nodes import Node, system_message

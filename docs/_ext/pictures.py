@@ -23,8 +23,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 
-from salmu_core.judge.diagnosis import HOLDOUTS, KNOWLEDGE, LEAK, MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
-from salmu_core.judge.diagnosis import MIN_LEAKAGE_REDUCTION as MIN_REDUCTION
+from salmu_core.judge.protocol import HOLDOUTS, KNOWLEDGE, LEAK, MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
+from salmu_core.judge.protocol import MIN_LEAKAGE_REDUCTION as MIN_REDUCTION
 
 DATA = Path(__file__).parent.parent / "data" / "mini.json"
 SHADES = ("light", "dark")

@@ -6,55 +6,23 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from salmu_core.benchmark.counts import check_counts
-from salmu_core.clip.name import CANARY, CONFIG, find_model
-from salmu_core.contract.layout import JSON_FILES
-from salmu_core.contract.specs import BenchmarkSpec, Progress, check_count_names
+from salmu_core.benchmark.manifest import file_hashes, find_damage, part_files, read_manifest, write_manifest
+from salmu_core.benchmark.sources import MANIFEST, SOURCES, Sources, check_parts, part_path, read_sources
+from salmu_core.clip.name import find_model
+from salmu_core.contract.progress import Progress
+from salmu_core.contract.specs import BenchmarkSpec
 from salmu_core.errors import BenchmarkError, SalmuError, UnknownNameError, UsageError
-from salmu_core.folders import cache_folder
+from salmu_core.machine import cache_folder
 from salmu_core.plugins import Declared, Zoo
-from salmu_core.store.folders import new_folder, write_text
-from salmu_core.store.hashing import hash_file, hash_json, hash_text
+from salmu_core.store.files import new_folder
+from salmu_core.store.hashing import hash_json, hash_text
 from salmu_core.store.records import ScoredOn
-
-MANIFEST = "manifest.json"
-SOURCES = "benchmark.toml"
-
-
-class Sources(BaseModel):
-    """``benchmark.toml``: where the parts of a benchmark come from, if not from beside it.
-
-    Models are names as `salmu evaluate` takes them: a folder, ``local-dir:PATH``, ``hf-hub:OWNER/NAME[@REVISION]`` or
-    ``ARCHITECTURE:WEIGHTS``. Relative paths are relative to the benchmark folder.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9-]*$", description="Its name in paths and tables.")
-    data: str = Field(default=".", description="Folder with `data/*.parquet` and the JSON files.")
-    clean: str = Field(default="clean", description="The Clean model.")
-    compromised: str = Field(default="compromised", description="The Compromised model.")
-    zeroshot: str = Field(default="zeroshot", description="Zero-shot classification set, as a webdataset folder.")
-    num_train: int | None = Field(default=None, gt=0, description="Pairs Compromised was trained on.")
-    notice: str = Field(default="", description="A sentence that stands above every table.")
-    rows: Mapping[str, int] = Field(default_factory=dict, description="Split -> the rows it must have.")
-    identities: Mapping[str, int] = Field(default_factory=dict, description="Split -> the people it must show.")
-
-    @model_validator(mode="after")
-    def _splits_exist(self) -> Sources:
-        check_count_names(self.rows, self.identities)
-        return self
 
 
 @dataclass(frozen=True)
@@ -77,12 +45,12 @@ class Benchmark:
     @property
     def data(self) -> Path:
         """Folder with the parquet shards (in ``data/``) and the JSON files."""
-        return _part(self.folder, self.sources.data)
+        return part_path(self.folder, self.sources.data)
 
     @property
     def zeroshot(self) -> Path:
         """Folder of the zero-shot classification set."""
-        return _part(self.folder, self.sources.zeroshot)
+        return part_path(self.folder, self.sources.zeroshot)
 
     def model(self, role: str) -> str:
         """The open_clip name of ``clean`` or ``compromised``."""
@@ -156,18 +124,18 @@ def open_benchmark(name: str, zoo: Zoo, progress: Progress) -> Benchmark:
         return _open_release(declared.spec, folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{folder.name}.lock")):
-        damage = _damage(folder)
+        damage = find_damage(folder)
         if damage:
             if folder.exists():
                 progress(f"{damage}: building it again", 0.0)
                 shutil.rmtree(folder)
             with new_folder(folder) as empty:
                 _build(declared, empty, world, progress)
-                _write_manifest(empty)
-    sources = _sources(folder)
-    _check_parts(folder, sources)
+                write_manifest(empty)
+    sources = read_sources(folder)
+    check_parts(folder, sources)
     label = declared.spec.name if world == 0 else f"{declared.spec.name}@{world}"
-    return Benchmark(label, folder, sources, _hashes(folder, sources), sources.notice or declared.spec.notice)
+    return Benchmark(label, folder, sources, file_hashes(folder, sources), sources.notice or declared.spec.notice)
 
 
 def _build(declared: Declared[BenchmarkSpec], folder: Path, world: int, progress: Progress) -> None:
@@ -188,12 +156,12 @@ def _open_release(spec: BenchmarkSpec, folder: Path) -> Benchmark:
     if not (folder / MANIFEST).is_file():
         raise BenchmarkError(f"{spec.name} is not on this machine. {how_to_get(spec)}")
     try:
-        expected, sources = _manifest(folder), release_sources(folder, spec)
-        _check_parts(folder, sources)
+        expected, sources = read_manifest(folder), release_sources(folder, spec)
+        check_parts(folder, sources)
     except (BenchmarkError, OSError, ValueError, KeyError, TypeError) as error:
         raise BenchmarkError(f"{spec.name} is no longer whole ({error}). {how_to_get(spec)}") from error
     hashes = release_hashes(folder, sources)
-    paths = dict(_parts(folder, sources))
+    paths = dict(part_files(folder, sources))
     for name in sorted(expected.keys() | hashes.keys()):
         if expected.get(name) != hashes.get(name):
             said = "is missing" if name not in hashes else "has changed" if name in expected else "has come"
@@ -201,22 +169,22 @@ def _open_release(spec: BenchmarkSpec, folder: Path) -> Benchmark:
                 f"{paths.get(name, folder / name)} {said} since {spec.name} was downloaded: "
                 f"`salmu download {spec.name}` checks every file and says what to do"
             )
-    check_counts(_part(folder, sources.data), hashes, sources.rows, sources.identities)
+    check_counts(part_path(folder, sources.data), hashes, sources.rows, sources.identities)
     return Benchmark(spec.name, folder, sources, hashes, sources.notice or spec.notice)
 
 
 def _open_folder(folder: Path) -> Benchmark:
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder}.")
-    sources = _sources(folder)
-    _check_parts(folder, sources)
-    if "zeroshot" in sources.model_fields_set and not _part(folder, sources.zeroshot).is_dir():
+    sources = read_sources(folder)
+    check_parts(folder, sources)
+    if "zeroshot" in sources.model_fields_set and not part_path(folder, sources.zeroshot).is_dir():
         raise BenchmarkError(
-            f"{folder / SOURCES} names a zero-shot set, {_part(folder, sources.zeroshot)}, that is not there: bring "
-            "it, or take the line out to go on without GenKnow"
+            f"{folder / SOURCES} names a zero-shot set, {part_path(folder, sources.zeroshot)}, that is not there: "
+            "bring it, or take the line out to go on without GenKnow"
         )
-    hashes = _hashes(folder, sources)
-    check_counts(_part(folder, sources.data), hashes, sources.rows, sources.identities)
+    hashes = file_hashes(folder, sources)
+    check_counts(part_path(folder, sources.data), hashes, sources.rows, sources.identities)
     label = sources.name or f"{_slug(folder.name)}-{hash_text(str(folder))[:6]}"
     return Benchmark(label, folder, sources, hashes, sources.notice)
 
@@ -243,7 +211,7 @@ def release_sources(folder: Path, spec: BenchmarkSpec) -> Sources:
     """Where the parts of a downloaded release lie; what must be in them is the declaration's to say."""
     assert spec.release is not None
     fixed = {name: getattr(spec.release, name) for name in ("rows", "identities", "num_train")}
-    return _sources(folder).model_copy(update=fixed)
+    return read_sources(folder).model_copy(update=fixed)
 
 
 def release_hashes(folder: Path, sources: Sources, known: Mapping[Path, str] | None = None) -> dict[str, str]:
@@ -254,7 +222,7 @@ def release_hashes(folder: Path, sources: Sources, known: Mapping[Path, str] | N
         sources: Where its parts lie.
         known: File, links resolved -> SHA-256, of what has just been read.
     """
-    hashes = _hashes(folder, sources, known or {})
+    hashes = file_hashes(folder, sources, known or {})
     hashes.pop(SOURCES, None)  # it holds paths of this machine, which are no part of the data
     return hashes
 
@@ -262,131 +230,3 @@ def release_hashes(folder: Path, sources: Sources, known: Mapping[Path, str] | N
 def _slug(text: str) -> str:
     slug = "".join(c if c.isalnum() and c.isascii() else "-" for c in text.lower()).strip("-")
     return slug or "folder"
-
-
-def _sources(folder: Path) -> Sources:
-    path = folder / SOURCES
-    if not path.is_file():
-        return Sources()
-    try:
-        return Sources.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except tomllib.TOMLDecodeError as error:
-        raise BenchmarkError(f"{path} is not valid TOML: {error}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise BenchmarkError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-
-
-def _part(folder: Path, source: str) -> Path:
-    """Where a part of a benchmark lies."""
-    return folder / Path(source.removeprefix("local-dir:")).expanduser()
-
-
-def _check_parts(folder: Path, sources: Sources) -> None:
-    parquet = _part(folder, sources.data) / "data"
-    missing = [] if list(parquet.glob("*.parquet")) else [str(parquet / "*.parquet")]
-    for source in (sources.clean, sources.compromised):
-        try:
-            find_model(source, folder)
-        except UsageError as error:
-            # As a folder, which is what it is by default, it is one more thing that is missing.
-            if ":" in source.removeprefix("local-dir:"):
-                raise BenchmarkError(f"{folder / SOURCES}: {error}") from error
-            missing.append(str(_part(folder, source) / CONFIG))
-    if missing:
-        raise BenchmarkError(
-            f"{folder} is not a benchmark folder: missing {', '.join(missing)}. "
-            f"It needs data/*.parquet, the JSON files, clean/, compromised/ and zeroshot/, or a {SOURCES} "
-            "that names other sources."
-        )
-
-
-def _parts(folder: Path, sources: Sources) -> Iterator[tuple[str, Path]]:
-    """Name and path of every file a benchmark consists of, wherever its parts lie."""
-    if (folder / SOURCES).is_file():
-        yield SOURCES, folder / SOURCES
-    data = _part(folder, sources.data)
-    for path in [*sorted((data / "data").glob("*.parquet")), *(data / name for name in JSON_FILES)]:
-        if path.is_file():
-            yield str(path.relative_to(data)), path
-    zeroshot = _part(folder, sources.zeroshot)
-    for path in [
-        *sorted(zeroshot.glob("*.txt")),
-        zeroshot / "test" / "nshards.txt",
-        *sorted(zeroshot.glob("test/*.tar")),
-    ]:
-        if path.is_file():
-            yield f"zeroshot/{path.relative_to(zeroshot)}", path
-    roots = {}
-    for role in ("clean", "compromised"):
-        model = find_model(getattr(sources, role), folder)
-        if model.weights is not None:
-            yield f"{role}/{model.weights.name}", model.weights
-        elif model.folder is not None:
-            roots[role] = model.folder
-    for part, root in roots.items():
-        yield from ((f"{part}/{path.relative_to(root)}", path) for path in _files(root))
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    seen: set[str] = set()
-    for root, folders, names in os.walk(folder, followlinks=True):  # a set on another disk is a link
-        real = os.path.realpath(root)
-        folders[:] = sorted(name for name in folders if not name.startswith(".")) if real not in seen else []
-        for name in sorted(names) if real not in seen else ():
-            path = Path(root, name)
-            if path.is_file() and name not in (MANIFEST, CANARY) and not name.startswith("."):
-                yield path
-        seen.add(real)
-
-
-def _entry(path: Path, sha256: str) -> dict[str, Any]:
-    stat = path.stat()
-    return {"path": str(path.resolve()), "sha256": sha256, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
-
-
-def _write_manifest(folder: Path) -> None:
-    files = {str(p.relative_to(folder)): hash_file(p) for p in _files(folder)}
-    write_text(folder / MANIFEST, json.dumps({"files": files}, indent=1) + "\n")
-
-
-def _manifest(folder: Path) -> dict[str, str]:
-    files: dict[str, str] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
-    return files
-
-
-def _damage(folder: Path) -> str | None:
-    """A sentence if a built folder is absent or not as it was written; file contents are all read."""
-    if not folder.exists():
-        return "building"
-    try:
-        expected = _manifest(folder)
-    except (OSError, ValueError, KeyError, TypeError):
-        return f"{folder} has no readable {MANIFEST}"
-    present = {str(p.relative_to(folder)): p for p in _files(folder)}
-    if missing := sorted(expected.keys() - present.keys()):
-        return f"{folder / missing[0]} is missing"
-    if extra := sorted(present.keys() - expected.keys()):
-        return f"{folder / extra[0]} does not belong there"
-    for path, sha256 in expected.items():
-        if hash_file(present[path]) != sha256:
-            return f"{folder / path} is damaged"
-    return None
-
-
-def _hashes(folder: Path, sources: Sources, fresh: Mapping[Path, str] | None = None) -> dict[str, str]:
-    """Hash every file of a benchmark, reading again only those whose size or time has changed."""
-    stamp = cache_folder() / "hashes" / f"{hash_text(str(folder))[:16]}.json"
-    try:
-        known: dict[str, dict[str, Any]] = json.loads(stamp.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        known = {}
-    entries: dict[str, dict[str, Any]] = {}
-    for name, path in _parts(folder, sources):
-        old = known.get(name, {})
-        just_read = (fresh or {}).get(path.resolve())
-        same = not just_read and bool(old) and _entry(path, str(old.get("sha256"))) == old
-        entries[name] = old if same else _entry(path, just_read or hash_file(path))
-    if entries != known:
-        write_text(stamp, json.dumps(entries, indent=1))
-    return {name: entry["sha256"] for name, entry in entries.items()}

@@ -29,12 +29,11 @@ from PIL import Image
 from torch import Tensor
 
 from salmu_core.benchmark.rows import Rows
-from salmu_core.clip.load import Clip
-from salmu_core.contract.specs import Progress
+from salmu_core.clip.model import Clip
+from salmu_core.contract.progress import Progress
 from salmu_core.errors import BenchmarkError
-from salmu_core.folders import cache_folder
-from salmu_core.machine import usable_cores
-from salmu_core.store.folders import replacing
+from salmu_core.machine import cache_folder, usable_cores
+from salmu_core.store.files import replacing
 from salmu_core.store.hashing import hash_json
 
 #: Libraries that decode and resize.

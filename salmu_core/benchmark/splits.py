@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from salmu_core.benchmark.rows import Rows, read_rows
-from salmu_core.benchmark.zeroshot import ZeroShot, read_zeroshot
+from salmu_core.benchmark.zeroshot import read_zeroshot
 from salmu_core.contract import layout
+from salmu_core.contract.zeroshot import ZeroShot
 from salmu_core.errors import BenchmarkError
 
 Index = np.ndarray

@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 from braceexpand import braceexpand
 
 from salmu_core.errors import BenchmarkError, UsageError
-from salmu_core.folders import cache_folder
-from salmu_core.store.folders import replacing
+from salmu_core.machine import cache_folder
+from salmu_core.store.files import replacing
 from salmu_core.store.hashing import hash_file, hash_text
 
 IMAGE_KEYS = ("webp", "png", "jpg", "jpeg")

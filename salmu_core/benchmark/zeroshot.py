@@ -6,36 +6,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from salmu_core.benchmark.tars import TarImages, read_shards
+from salmu_core.contract.zeroshot import ZeroShot
 from salmu_core.errors import BenchmarkError
 from salmu_core.store.hashing import hash_json
-
-
-@dataclass(frozen=True)
-class ZeroShot:
-    """The set, images still encoded and in their shards.
-
-    Attributes:
-        class_names: Name of each class.
-        templates: Prompts with ``{c}`` for the class name.
-        labels: Class number of each image ``[n]``.
-        keys: Name of each sample.
-        encoded: Encoded image bytes.
-        content: SHA-256 over the shards' contents.
-    """
-
-    class_names: tuple[str, ...]
-    templates: tuple[str, ...]
-    labels: np.ndarray
-    keys: tuple[str, ...]
-    encoded: Sequence[bytes] = field(repr=False)
-    content: str = ""
 
 
 def read_zeroshot(folder: Path) -> ZeroShot:

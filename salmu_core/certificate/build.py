@@ -23,17 +23,8 @@ from salmu_core.certificate.trials import tried
 from salmu_core.certificate.wording import DOES_NOT_SHOW, NOT_TRIED, caution, shows
 from salmu_core.contract.layout import FORGET
 from salmu_core.contract.specs import MetricSpec
-from salmu_core.judge.diagnosis import (
-    CATASTROPHIC,
-    INEFFECTIVE,
-    KNOWLEDGE,
-    LEAK,
-    MAX_KNOWLEDGE_DROP,
-    MIN_HOLDOUT_RETENTION,
-    MODES,
-    OVER_GENERALISED,
-    Verdict,
-)
+from salmu_core.judge.diagnosis import CATASTROPHIC, INEFFECTIVE, MODES, OVER_GENERALISED, Verdict
+from salmu_core.judge.protocol import KNOWLEDGE, LEAK, MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
 from salmu_core.judge.statistics import Clusters, Interval
 from salmu_core.plugins import Declared
 from salmu_core.show.words import verdict

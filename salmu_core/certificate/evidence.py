@@ -11,8 +11,9 @@ from salmu_core.benchmark.folder import Benchmark
 from salmu_core.benchmark.people import People, Person, read_people
 from salmu_core.contract.layout import FORGET
 from salmu_core.errors import BenchmarkError, StoreError, UsageError
-from salmu_core.judge.associations import SEARCHES, Associations, Found, read_associations
+from salmu_core.judge.associations import Associations, Found, read_associations
 from salmu_core.judge.onerun import OneRun, read_one_run
+from salmu_core.judge.protocol import SEARCHES
 from salmu_core.judge.results import Figures
 from salmu_core.plugins import Zoo
 from salmu_core.store.folders import METRICS, ROWS, Store, read

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from salmu_core.certificate.records import Stand, Word
-from salmu_core.judge.diagnosis import MIN_HOLDOUT_RETENTION, MIN_LEAKAGE_REDUCTION, Verdict
+from salmu_core.judge.diagnosis import Verdict
+from salmu_core.judge.protocol import MIN_HOLDOUT_RETENTION, MIN_LEAKAGE_REDUCTION
 from salmu_core.judge.statistics import Clusters, Floats, Interval, interval
 
 #: Of captions called found where a model guesses, at most this share (and, of people, anybody with such a caption).

@@ -12,7 +12,7 @@ from salmu_core.certificate import wording
 from salmu_core.certificate.records import KIND, Certificate, Ends, Pair, Stand, Word
 from salmu_core.errors import UsageError
 from salmu_core.show.page.html import assets, pages
-from salmu_core.store.folders import replacing
+from salmu_core.store.files import replacing
 from salmu_core.store.hashing import hash_text
 
 #: Longer side of a portrait, in pixels: beside each caption, and at the top.

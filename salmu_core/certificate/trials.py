@@ -11,7 +11,7 @@ from salmu_core.certificate.records import Ends, Part, Stand, Three, Trial
 from salmu_core.certificate.wording import ASKS
 from salmu_core.contract.layout import FORGET
 from salmu_core.contract.specs import MetricSpec
-from salmu_core.judge.lines import Column
+from salmu_core.judge.columns import Column
 from salmu_core.judge.statistics import Clusters, interval
 from salmu_core.plugins import Declared
 from salmu_core.store.records import MetricEntry

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from salmu_core.certificate.judge import Forgotten, Kept
 from salmu_core.certificate.records import Ends, Pair, Stand, Summary, Trial, Word
-from salmu_core.judge.diagnosis import CATASTROPHIC, INEFFECTIVE, MIN_HOLDOUT_RETENTION, OVER_GENERALISED, Verdict
+from salmu_core.judge.diagnosis import CATASTROPHIC, INEFFECTIVE, OVER_GENERALISED, Verdict
+from salmu_core.judge.protocol import MIN_HOLDOUT_RETENTION
 
 RANK, COSINE = "mean reciprocal rank", "mean cosine"
 #: The figure that asks for a value outright, the name.

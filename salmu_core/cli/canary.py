@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from salmu_core.benchmark.folder import MANIFEST
+from salmu_core.benchmark.sources import MANIFEST
 from salmu_core.cli.output import print_json, say
 from salmu_core.clip.name import find_model
 from salmu_core.errors import CheckpointError, UsageError

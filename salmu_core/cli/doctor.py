@@ -12,13 +12,13 @@ from salmu_core.benchmark.folder import locate, open_benchmark
 from salmu_core.cli.output import console, print_json, say
 from salmu_core.cli.progress import reporter
 from salmu_core.cli.run import accelerate
+from salmu_core.contract.layout import ROLES
 from salmu_core.contract.specs import BenchmarkSpec
 from salmu_core.errors import SalmuError
 from salmu_core.plugins import Zoo, discover
 from salmu_core.store.folders import Store
 from salmu_core.store.records import MetricsRecord
 from salmu_core.study.reporter import Reporter
-from salmu_core.study.todo import ROLES
 from salmu_core.testing.doctor import Finding, as_recorded, figures, installation, plugins, repeated
 
 
@@ -102,7 +102,7 @@ def _benchmark(name: str, store: Store, zoo: Zoo, threads: int, telling: Reporte
         return
     accelerator = accelerate(telling, None, threads)
     yield Finding("device", True, f"{accelerator.device}, precision {accelerator.mixed_precision}")
-    from salmu_core.study.execution import Scorer
+    from salmu_core.score.scorer import Scorer
 
     located = locate(name, zoo)
     spec = located[0].spec if located else None

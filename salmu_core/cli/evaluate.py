@@ -12,7 +12,8 @@ from salmu_core.cli.output import console, print_json, say
 from salmu_core.cli.progress import reporter
 from salmu_core.cli.run import accelerate
 from salmu_core.clip.name import find_model
-from salmu_core.judge.lines import Column, Figure, columns
+from salmu_core.judge.columns import Column, columns
+from salmu_core.judge.lines import Figure
 from salmu_core.judge.repeats import Repeats
 from salmu_core.judge.results import Figures, Reference, gather, read_results
 from salmu_core.plugins import discover

@@ -11,7 +11,7 @@ from salmu_core.cli.reading import Reading, reading
 from salmu_core.errors import UnknownNameError, UsageError
 from salmu_core.show.leaderboard import markdown, metric_errors
 from salmu_core.show.spreadsheet import spreadsheet
-from salmu_core.store.folders import replacing
+from salmu_core.store.files import replacing
 from salmu_core.study.todo import older_note
 
 FORMS = ("md", "csv")

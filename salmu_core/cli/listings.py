@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from rich.table import Table
 from rich.text import Text
 
-from salmu_core.benchmark.folder import MANIFEST, locate
+from salmu_core.benchmark.folder import locate
+from salmu_core.benchmark.sources import MANIFEST
 from salmu_core.cli.output import console, print_json, say
 from salmu_core.contract.specs import BenchmarkSpec
 from salmu_core.contract.version import API_VERSION, CORE

@@ -9,7 +9,7 @@ from salmu_core.cli.progress import reporter
 from salmu_core.cli.report import compose
 from salmu_core.errors import UsageError
 from salmu_core.show.pictures import FORMATS, draw, figures, file_name
-from salmu_core.store.folders import replacing
+from salmu_core.store.files import replacing
 
 
 def write_plots(runs: Path, out: Path, form: str, benchmark: str | None, worlds: list[str]) -> None:

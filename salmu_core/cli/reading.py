@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from salmu_core.benchmark.folder import MANIFEST, Benchmark, locate, open_benchmark
+from salmu_core.benchmark.folder import Benchmark, locate, open_benchmark
+from salmu_core.benchmark.sources import MANIFEST
 from salmu_core.errors import BenchmarkError, SalmuError, UsageError
-from salmu_core.judge.lines import Column, Comparison, columns, compare
+from salmu_core.judge.columns import Column, columns
+from salmu_core.judge.compare import compare
+from salmu_core.judge.lines import Comparison
 from salmu_core.judge.results import Results, Row, by_number, read_results
 from salmu_core.plugins import Zoo, discover
 from salmu_core.store.folders import Store

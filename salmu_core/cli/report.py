@@ -12,9 +12,10 @@ from salmu_core.cli.output import readable, say
 from salmu_core.cli.progress import reporter
 from salmu_core.cli.reading import Reading, reading
 from salmu_core.errors import SalmuError, UsageError
+from salmu_core.show.page.drawings import Report, views
 from salmu_core.show.page.gathering import gather
-from salmu_core.show.page.render import Report, render, views
-from salmu_core.store.folders import write_text
+from salmu_core.show.page.render import render
+from salmu_core.store.files import write_text
 from salmu_core.study.reporter import Reporter
 
 

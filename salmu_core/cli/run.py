@@ -18,7 +18,8 @@ from salmu_core.benchmark.retain import Stream
 from salmu_core.cli.output import console, print_json
 from salmu_core.cli.progress import reporter
 from salmu_core.errors import UsageError
-from salmu_core.judge.lines import columns, compare
+from salmu_core.judge.columns import columns
+from salmu_core.judge.compare import compare
 from salmu_core.judge.results import of_plan, read_results
 from salmu_core.machine import usable_cores
 from salmu_core.plugins import Zoo, discover

@@ -32,7 +32,7 @@ from salmu_core.store.hashing import hash_file
 from salmu_core.store.records import Record
 
 if TYPE_CHECKING:
-    from salmu_core.clip.load import Clip
+    from salmu_core.clip.model import Clip
 
 SCHEMA = 1
 #: Numbers kept of each embedding. A mismatch shows in all of them.
@@ -241,7 +241,7 @@ def _sizes(clip: Clip, weights: Path) -> dict[str, tuple[str, str, Any]]:
 
 def _preprocessing(song: Canary, clip: Clip) -> list[str] | None:
     """The fewest changes of the preprocessing, if any, that make the image agree; None if none do."""
-    from salmu_core.clip.load import assemble
+    from salmu_core.clip.model import assemble
 
     options: list[list[tuple[list[str], dict[str, Any]]]] = [
         [([], {}), *(([f"mean and std {name}"], {"mean": m, "std": s}) for name, (m, s) in _MEANS.items())],

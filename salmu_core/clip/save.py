@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from salmu_core.clip.canary import sing, write_canary
-from salmu_core.clip.load import assemble, plain_tokenizer
+from salmu_core.clip.model import assemble, plain_tokenizer
 from salmu_core.clip.name import CONFIG
 from salmu_core.store.folders import WEIGHTS
 from salmu_core.store.hashing import hash_file

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -12,17 +13,16 @@ from salmu_core.contract.features import Features
 from salmu_core.contract.layout import CAPTIONS_METADATA, IDENTITIES
 from salmu_core.errors import BenchmarkError, MethodError, MetricError
 from salmu_core.losses import features
-from salmu_core.run.meter import Room
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-    from salmu_core.benchmark.zeroshot import ZeroShot
     from salmu_core.contract.config import TrainingConfig
     from salmu_core.contract.features import Pairs, PoolName
     from salmu_core.contract.layout import Split
     from salmu_core.contract.probe import Probe
     from salmu_core.contract.steps import Batch, Step
+    from salmu_core.contract.zeroshot import ZeroShot
     from salmu_core.run.context import Engine
     from salmu_core.score.embeddings import Embedder
 
@@ -244,3 +244,16 @@ def _entry(facts: Mapping[str, Mapping[str, Any]], key: str, file: str) -> Mappi
     if key not in facts:
         raise BenchmarkError(f"{file} has no entry {key!r}")
     return MappingProxyType(facts[key])  # shared by all metrics
+
+
+@dataclass(frozen=True)
+class Room:
+    """What is left of a run's budget, in pairs.
+
+    Attributes:
+        forget: Forget pairs that may still be drawn.
+        retain: Retain pairs that may still be drawn.
+    """
+
+    forget: int
+    retain: int

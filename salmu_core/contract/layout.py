@@ -49,3 +49,6 @@ DATA_FIELDS = (
     "passport",
     "blood_type",
 )
+
+
+ROLES = ("clean", "compromised")

@@ -14,13 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 from salmu_core.contract.config import MethodConfig, TrainingConfig
 from salmu_core.contract.layout import BASE_SPLITS, Split
+from salmu_core.contract.progress import Progress
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from salmu_core.contract.context import MethodContext, MetricContext
+    from salmu_core.contract.results import MetricResult
     from salmu_core.contract.steps import Step
-    from salmu_core.store.records import MetricResult
 
     Loss = Callable[[MethodContext[Any], Step], Tensor | Mapping[str, Tensor]]
     Unlearn = Callable[[MethodContext[Any]], None]
@@ -40,9 +41,6 @@ Link = Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
 #: Splits whose rows can be announced, and those whose people can.
 ROW_SPLITS = BASE_SPLITS
 IDENTITY_SPLITS = (*BASE_SPLITS, "forget_identity", "forget_association")
-
-#: ``progress(stage, fraction)``: what is being done, and how far the whole is, from 0 to 1.
-Progress = Callable[[str, float], None]
 
 
 class Spec(BaseModel):

@@ -8,24 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from salmu_core.contract.layout import FORGET, HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY
+from salmu_core.contract.layout import FORGET
+from salmu_core.judge.protocol import COSINES, PRIVATE, RANK, SEARCHES
 from salmu_core.judge.statistics import Floats
 from salmu_core.store.folders import RETRIEVED, ROWS, Store
 from salmu_core.store.records import MetricsRecord
-
-#: Split -> the metric whose rows are the cosines of its pairs.
-COSINES = {
-    FORGET: "AssocStr",
-    HOLDOUT_ASSOCIATION: "IntraIdSim",
-    HOLDOUT_IDENTITY: "InterIdSim",
-    "retain_joint": "VisIdInt",
-    "fragile_set": "FragSim",
-}
-#: Split -> the metric that looks for its captions.
-SEARCHES = {FORGET: "RetFail", HOLDOUT_ASSOCIATION: "IntraIdRet", HOLDOUT_IDENTITY: "InterIdRet"}
-RANK = "rank"
-#: The rank among the gallery's captions of the same split, without those that describe pictures.
-PRIVATE = "rank_private"
 
 
 class Found(NamedTuple):

@@ -11,20 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from salmu_core.judge.protocol import HOLDOUTS, MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
 from salmu_core.judge.statistics import Interval
-
-LEAK = "RetFail_MRR"
-KNOWLEDGE = "GenKnow"
-#: Holdouts by similarity, and by retrieval where that is measured: a mean cosine hides a reshuffled space.
-HOLDOUTS = ("InterIdSim", "IntraIdSim")
-RETRIEVALS = ("InterIdRet", "IntraIdRet")
-
-#: The paper's bar for efficacy: more than 99% of the leakage is gone.
-MIN_LEAKAGE_REDUCTION = 0.99
-#: The paper's bar for utility: GenKnow falls by less than 1%, relatively.
-MAX_KNOWLEDGE_DROP = 0.01
-#: Of what lies between never having seen a holdout and knowing it, this much must be kept.
-MIN_HOLDOUT_RETENTION = 0.9
 
 MODES = INEFFECTIVE, CATASTROPHIC, OVER_GENERALISED = "ineffective", "catastrophic", "over-generalised"
 

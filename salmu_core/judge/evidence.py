@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from statistics import mean
 
-from salmu_core.judge.diagnosis import HOLDOUTS, KNOWLEDGE, LEAK, MIN_LEAKAGE_REDUCTION, RETRIEVALS, Evidence, unlike
+from salmu_core.judge.diagnosis import Evidence, unlike
+from salmu_core.judge.protocol import HOLDOUTS, KNOWLEDGE, LEAK, MIN_LEAKAGE_REDUCTION, RETRIEVALS
 from salmu_core.judge.repeats import Repeats
 from salmu_core.judge.results import Figures, Results, Row
 from salmu_core.judge.statistics import Clusters

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from salmu_core.errors import StoreError, UsageError
-from salmu_core.judge.lines import Column, Comparison, Line, columns, compare
+from salmu_core.judge.columns import Column, columns
+from salmu_core.judge.compare import compare
+from salmu_core.judge.lines import Comparison, Line
 from salmu_core.judge.results import Results, read_results
 from salmu_core.plugins import Zoo
 from salmu_core.store.folders import RUN, Store

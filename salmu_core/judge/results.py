@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from salmu_core.contract.layout import ROLES
 from salmu_core.errors import SalmuError
 from salmu_core.judge.statistics import Clusters
 from salmu_core.judge.tails import tails
 from salmu_core.store.folders import METRICS, ROWS, Store, read
 from salmu_core.store.records import INVALID, MetricsRecord, RunRecord
-from salmu_core.study.todo import ROLES
 
 if TYPE_CHECKING:
     import pyarrow as pa

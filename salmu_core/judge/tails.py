@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from salmu_core.judge.diagnosis import HOLDOUTS, LEAK
+from salmu_core.judge.protocol import HOLDOUTS, LEAK
 from salmu_core.judge.statistics import Clusters, Floats, tpr_at_fpr, worst
 
 #: Name -> what it is.

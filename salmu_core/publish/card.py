@@ -7,16 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from salmu_core.judge.diagnosis import (
-    CATASTROPHIC,
-    INEFFECTIVE,
-    MAX_KNOWLEDGE_DROP,
-    MIN_HOLDOUT_RETENTION,
-    OVER_GENERALISED,
-    Diagnosis,
-    Verdict,
-)
+from salmu_core.judge.diagnosis import CATASTROPHIC, INEFFECTIVE, OVER_GENERALISED, Diagnosis, Verdict
 from salmu_core.judge.lines import Figure
+from salmu_core.judge.protocol import MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
 from salmu_core.judge.statistics import Interval
 from salmu_core.show.escape import Markdown, fenced, plain
 from salmu_core.show.words import verdict

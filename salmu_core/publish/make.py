@@ -13,7 +13,8 @@ from salmu_core.errors import StoreError, UsageError
 from salmu_core.judge.onerun import OneRun, read_one_run
 from salmu_core.plugins import Zoo
 from salmu_core.publish.card import render
-from salmu_core.store.folders import METRICS, RUN, WEIGHTS, new_folder
+from salmu_core.store.files import new_folder
+from salmu_core.store.folders import METRICS, RUN, WEIGHTS
 from salmu_core.store.hashing import hash_file
 
 CARD = "README.md"

@@ -15,7 +15,7 @@ import open_clip
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from salmu_core.clip.load import assemble
+from salmu_core.clip.model import assemble
 from salmu_core.clip.name import CONFIG
 from salmu_core.errors import CheckpointError, UnknownNameError, UsageError
 from salmu_core.references.recipe import Recipe
@@ -87,7 +87,7 @@ def new_model(config: dict[str, Any], recipe: Recipe) -> Any:
     Raises:
         UsageError: open_clip can't build it or has no such preprocessing, or it normalises over batches.
     """
-    with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(devices=[]), _quiet():
+    with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(devices=[]), quiet():
         (Path(folder) / CONFIG).write_text(json.dumps(config), encoding="utf-8")
         torch.default_generator.manual_seed(seed_of("start weights", recipe.seed))
         try:
@@ -110,7 +110,7 @@ def new_model(config: dict[str, Any], recipe: Recipe) -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     logger = logging.getLogger()
     level = logger.level
     logger.setLevel(logging.ERROR)  # open_clip reports each step of building to the root logger

@@ -12,6 +12,7 @@ from salmu_core.errors import UsageError
 from salmu_core.references.recipe import Recipe
 from salmu_core.store.folders import read, write_record
 from salmu_core.store.records import SCHEMA, Record
+from salmu_core.train.resume import differences
 
 if TYPE_CHECKING:
     from salmu_core.references.sources import Pairs
@@ -121,19 +122,3 @@ def write(out: Path, mine: TrainingRecord, role: Role | None = None, model: Mode
             models[role] = model
         sensitive = mine.sensitive or (there.sensitive if there else None)
         write_record(out / TRAINING, mine.model_copy(update={"models": models, "sensitive": sensitive}))
-
-
-def differences(there: dict[str, Any], here: dict[str, Any]) -> str:
-    """Which settings differ, in words; empty if none does."""
-    found = []
-    for key in sorted({*there, *here}):
-        a, b = there.get(key), here.get(key)
-        if a == b:
-            continue
-        if isinstance(a, dict) and isinstance(b, dict):
-            found.append(differences(a, b))
-        elif isinstance(a, str) and isinstance(b, str) and len(a) == len(b) == 64:
-            found.append(f"other {key} pairs")
-        else:
-            found.append(f"{key} is {a} there and {b} here")
-    return "; ".join(found)

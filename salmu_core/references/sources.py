@@ -16,8 +16,8 @@ from salmu_core.benchmark.rows import Rows, read_rows
 from salmu_core.benchmark.tars import TarImages, expand, read_shard
 from salmu_core.contract import layout
 from salmu_core.errors import BenchmarkError, UsageError
-from salmu_core.folders import cache_folder
-from salmu_core.store.folders import replacing
+from salmu_core.machine import cache_folder
+from salmu_core.store.files import replacing
 from salmu_core.store.hashing import hash_json
 
 #: A split with all sensitive pairs, for data that were never cut into forget set and holdouts.

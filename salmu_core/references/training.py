@@ -17,14 +17,14 @@ from typing import Any
 import psutil
 import torch
 
-from salmu_core.clip.load import plain_tokenizer
+from salmu_core.clip.model import plain_tokenizer
 from salmu_core.clip.save import save_checkpoint
 from salmu_core.errors import SalmuError
 from salmu_core.references.architecture import new_model
 from salmu_core.references.batches import Batches, Cut, load, train_transform
 from salmu_core.references.record import ModelRef, Role, TrainingRecord
 from salmu_core.references.sources import Pairs
-from salmu_core.store.folders import new_folder
+from salmu_core.store.files import new_folder
 from salmu_core.study.reporter import Reporter
 from salmu_core.train.place import Place
 from salmu_core.train.pretraining import Towers, Trainer

@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from salmu_core.contract.config import TrainingConfig
 from salmu_core.contract.features import Features, Pairs, PoolName
 from salmu_core.contract.probe import Probe
+from salmu_core.contract.progress import OnStep
 from salmu_core.contract.steps import Batch, Step
 from salmu_core.errors import MethodError
 from salmu_core.losses import features
 from salmu_core.run.meter import Meter
 from salmu_core.run.pool import Pool
-from salmu_core.train.loop import OnStep, checked, fit, training
+from salmu_core.train.loop import checked, fit, training
 from salmu_core.train.seeding import generator
 
 #: A loss with its context bound.

@@ -8,14 +8,10 @@ from torch import Tensor
 
 from salmu_core.benchmark.pixels import DirectPixels, Pixels
 from salmu_core.benchmark.rows import Rows
-from salmu_core.clip.load import Clip
+from salmu_core.clip.model import Clip
 from salmu_core.contract.features import Features
-from salmu_core.contract.specs import Progress
-from salmu_core.train.seeding import permutation
-
-#: Rows the original embeds at a time, and those of a stream that are drawn one after another. Fixed, because the
-#: composition of a batch shows in the last bits.
-CHUNK = 256
+from salmu_core.contract.progress import Progress
+from salmu_core.train.order import CHUNK
 
 
 class Source:
@@ -88,31 +84,3 @@ class Source:
             image = self._clip.model.encode_image(images, normalize=True)
             text = self._clip.model.encode_text(self.tokens(rows).to(self._device), normalize=True)
         return image, text
-
-
-def streamed(n: int, batch: int, step: int, *parts: object) -> np.ndarray:
-    """Row numbers ``[batch]`` of one step of a stream of ``n`` rows: chunk after chunk, both shuffled.
-
-    Neighbours in a file are drawn soon after each other, so that reading goes along the disk and the original embeds
-    what is used. A pure function of its arguments, as `seeding.rows_at`; no batch holds a row twice.
-
-    Args:
-        n: Number of rows, at least ``batch``.
-        batch: Rows in a batch.
-        step: Number of the step.
-        parts: Whatever else the order depends on.
-    """
-    per_epoch = n // batch
-    epoch, place = divmod(step, per_epoch)
-    wanted = np.arange(place * batch, (place + 1) * batch)
-    chunks = permutation(-(-n // CHUNK), *parts, "chunks", epoch)
-    # The last chunk of the file may be short, wherever in the order it comes.
-    sizes = np.minimum(CHUNK, n - chunks * CHUNK)
-    ends = np.cumsum(sizes)
-    which = np.searchsorted(ends, wanted, side="right")
-    rows = []
-    for chunk in np.unique(which):
-        within = permutation(int(sizes[chunk]), *parts, "within", epoch, int(chunks[chunk]))
-        mine = wanted[which == chunk] - (ends[chunk] - sizes[chunk])
-        rows.append(chunks[chunk] * CHUNK + within[mine])
-    return np.concatenate(rows)

@@ -5,26 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from salmu_core.contract.features import PoolName
 from salmu_core.errors import BudgetExceededError, MethodError
 
 #: Told of a scalar: name, value, step.
 OnScalar = Callable[[str, float, int], None]
-
-
-@dataclass(frozen=True)
-class Room:
-    """What is left of a run's budget, in pairs.
-
-    Attributes:
-        forget: Forget pairs that may still be drawn.
-        retain: Retain pairs that may still be drawn.
-    """
-
-    forget: int
-    retain: int
 
 
 class Meter:

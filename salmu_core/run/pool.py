@@ -10,12 +10,13 @@ from torch import Tensor
 
 from salmu_core.benchmark.retain import Stream
 from salmu_core.benchmark.rows import Rows
-from salmu_core.clip.load import Clip
+from salmu_core.clip.model import Clip
 from salmu_core.contract.features import Features, Pairs, PoolName
-from salmu_core.contract.specs import Progress
+from salmu_core.contract.progress import Progress
 from salmu_core.errors import MethodError
-from salmu_core.run.inputs import Source, streamed
-from salmu_core.train.seeding import permutation, rows_at
+from salmu_core.run.inputs import Source
+from salmu_core.train.order import rows_at, streamed
+from salmu_core.train.seeding import permutation
 
 #: Rows of each set that a probe looks at, and the most it may take of the retain set.
 PROBE_ROWS = 256

@@ -17,16 +17,18 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from salmu_core.clip.weights import fingerprint, judge, share_changed
+from salmu_core.clip.weights import fingerprint, share_changed
 from salmu_core.contract.config import MethodConfig
 from salmu_core.contract.context import MethodContext
+from salmu_core.contract.progress import OnStep
 from salmu_core.contract.specs import MethodSpec
 from salmu_core.errors import BenchmarkError, BudgetExceededError, MethodError
 from salmu_core.run.context import Engine
 from salmu_core.run.meter import Meter, OnScalar
 from salmu_core.run.session import TrainingSession, frozen_copy
+from salmu_core.run.validity import judge
 from salmu_core.store.records import Ledger, Status
-from salmu_core.train.loop import NonFiniteLossError, OnStep
+from salmu_core.train.loop import NonFiniteLossError
 from salmu_core.train.seeding import seed_of
 
 

@@ -14,9 +14,10 @@ from torch import nn
 from salmu_core.benchmark.folder import Benchmark
 from salmu_core.benchmark.retain import Stream
 from salmu_core.benchmark.splits import read_training
-from salmu_core.clip.load import Clip, load_clip
+from salmu_core.clip.load import load_clip
+from salmu_core.clip.model import Clip
 from salmu_core.contract.features import PoolName
-from salmu_core.contract.specs import Progress
+from salmu_core.contract.progress import Progress
 from salmu_core.run.pool import Pool
 
 

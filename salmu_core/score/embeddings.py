@@ -17,9 +17,9 @@ from torch import Tensor
 from salmu_core.benchmark.pixels import Pixels, preprocessing
 from salmu_core.benchmark.rows import Rows
 from salmu_core.benchmark.splits import EvaluationData
-from salmu_core.benchmark.zeroshot import ZeroShot
-from salmu_core.clip.load import Clip
-from salmu_core.contract.specs import Progress
+from salmu_core.clip.model import Clip
+from salmu_core.contract.progress import Progress
+from salmu_core.contract.zeroshot import ZeroShot
 from salmu_core.errors import NotMeasuredError
 
 #: Rows embedded at a time.

@@ -6,7 +6,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from salmu_core.judge.diagnosis import (
+from salmu_core.judge.columns import Column
+from salmu_core.judge.compare import labels
+from salmu_core.judge.lines import HOLDOUT_PLACE, Comparison, Figure, Line
+from salmu_core.judge.protocol import (
     HOLDOUTS,
     KNOWLEDGE,
     LEAK,
@@ -15,7 +18,6 @@ from salmu_core.judge.diagnosis import (
     MIN_LEAKAGE_REDUCTION,
     RETRIEVALS,
 )
-from salmu_core.judge.lines import HOLDOUT_PLACE, Column, Comparison, Figure, Line, labels
 from salmu_core.judge.results import Row
 from salmu_core.judge.statistics import Interval
 from salmu_core.judge.tails import TAILS

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from salmu_core.show import charts
-from salmu_core.show.page.render import Report, attributes, drawings, histograms
+from salmu_core.show.page.drawings import Report, attributes, drawings, histograms
 
 #: Widths in points, as pictures in one and in two columns of a paper have them.
 WIDE, NARROW = 460, 210

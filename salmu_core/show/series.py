@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
-from salmu_core.judge.diagnosis import KNOWLEDGE, LEAK, MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
 from salmu_core.judge.lines import HOLDOUT_PLACE, Comparison
+from salmu_core.judge.protocol import KNOWLEDGE, LEAK, MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
 from salmu_core.judge.results import Row
 from salmu_core.judge.statistics import Interval
 from salmu_core.show import words as text

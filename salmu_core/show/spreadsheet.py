@@ -8,8 +8,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from salmu_core.judge.diagnosis import HOLDOUTS, KNOWLEDGE, LEAK, MODES, RETRIEVALS
-from salmu_core.judge.lines import HOLDOUT_PLACE, Column, Comparison, Figure, Line, interval_json, labels
+from salmu_core.judge.columns import Column
+from salmu_core.judge.compare import labels
+from salmu_core.judge.diagnosis import MODES
+from salmu_core.judge.lines import HOLDOUT_PLACE, Comparison, Figure, Line, interval_json
+from salmu_core.judge.protocol import HOLDOUTS, KNOWLEDGE, LEAK, RETRIEVALS
 from salmu_core.judge.results import Row
 from salmu_core.judge.statistics import Interval
 from salmu_core.judge.tails import TAILS

@@ -9,7 +9,11 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from salmu_core.judge.diagnosis import (
+from salmu_core.judge.columns import Column
+from salmu_core.judge.compare import labels
+from salmu_core.judge.diagnosis import Diagnosis, Verdict
+from salmu_core.judge.lines import HOLDOUT_PLACE, Comparison, Figure, Line
+from salmu_core.judge.protocol import (
     HOLDOUTS,
     KNOWLEDGE,
     LEAK,
@@ -17,10 +21,7 @@ from salmu_core.judge.diagnosis import (
     MIN_HOLDOUT_RETENTION,
     MIN_LEAKAGE_REDUCTION,
     RETRIEVALS,
-    Diagnosis,
-    Verdict,
 )
-from salmu_core.judge.lines import HOLDOUT_PLACE, Column, Comparison, Figure, Line, labels
 from salmu_core.judge.results import Row
 from salmu_core.judge.statistics import Interval
 from salmu_core.judge.tails import TAILS

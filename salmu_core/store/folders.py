@@ -7,10 +7,6 @@ of the two reference models.
 
 from __future__ import annotations
 
-import os
-import secrets
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +15,8 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from salmu_core.errors import SchemaError, StoreError, UsageError
+from salmu_core.errors import SchemaError, StoreError
+from salmu_core.store.files import write_text
 from salmu_core.store.hashing import hash_file
 from salmu_core.store.records import SCHEMA, MetricsRecord, Record, RunRecord, ScoredOn
 
@@ -166,60 +163,6 @@ def read(path: Path, kind: type[R]) -> R | None:
     return record
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that takes its place when the block ends well.
-
-    Raises:
-        UsageError: At ``path`` is something that no file may replace, such as a device or a pipe.
-    """
-    if path.exists() and not path.is_file():
-        raise UsageError(f"{path} is there already and is no file: choose another name.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    temporary.touch(exist_ok=False)
-    mode = temporary.stat().st_mode & 0o777  # as the user's umask has it; what writes it may make it anew
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(mode)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
 def write_record(path: Path, record: Record) -> None:
     """Write a record as indented JSON, whole or not at all."""
     write_text(path, record.model_dump_json(indent=2) + "\n")
-
-
-@contextmanager
-def new_folder(final: Path) -> Iterator[Path]:
-    """Yield an empty folder that becomes ``final`` when the block ends well, and vanishes otherwise.
-
-    What stood at ``final`` is replaced.
-    """
-    final.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}."))
-    temporary.chmod(0o755)
-    old = final.with_name(f".{final.name}.old-{os.getpid()}")
-    try:
-        yield temporary
-        if final.exists():
-            final.replace(old)
-        temporary.replace(final)
-    except BaseException:
-        if old.exists() and not final.exists():
-            old.replace(final)
-        raise
-    finally:
-        for leftover in (temporary, old):
-            shutil.rmtree(leftover, ignore_errors=True)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,7 +10,7 @@ from salmu_core.contract.layout import FORGET, RETAIN_SYNTH
 from salmu_core.store.hashing import hash_json
 
 if TYPE_CHECKING:
-    import numpy as np
+    pass
 
 #: Raised whenever a field of a record changes its meaning.
 SCHEMA = 1
@@ -169,57 +166,6 @@ class RunRecord(Record):
         return " + ".join(drawn) or "weights only"
 
 
-@dataclass(frozen=True)
-class PerRow:
-    """One value per row of a split, for intervals and for finding out who leaks.
-
-    Where a column carries a figure's name, the figure is the column's mean.
-
-    Args:
-        split: The split whose rows are meant.
-        values: Column name -> array ``[n]``.
-        index: Row numbers ``[n]`` within the split; by default all rows in order.
-    """
-
-    split: str
-    values: Mapping[str, np.ndarray]
-    index: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
-class Retrieved:
-    """The captions a model puts first for each image of a split, for people to look at.
-
-    Args:
-        split: The split whose rows are meant, all of them in order.
-        captions: Texts that were found, each once.
-        found: Numbers in ``captions`` ``[n, k]``, the best first; -1 where there were fewer than ``k``.
-        cosines: Of each image with these captions ``[n, k]``.
-    """
-
-    split: str
-    captions: Sequence[str]
-    found: np.ndarray
-    cosines: np.ndarray
-
-
-@dataclass(frozen=True)
-class MetricResult:
-    """What a metric returns.
-
-    Args:
-        value: The figure; or, for a metric that declares ``figures``, one value for each.
-        per_row: Values per row of a split, if the metric has them.
-        details: Facts about how it was computed (a gallery's size, say) that belong to the record.
-        retrieved: What the model finds for each image, if the metric retrieves.
-    """
-
-    value: float | Mapping[str, float]
-    per_row: PerRow | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)
-    retrieved: Retrieved | None = None
-
-
 class MetricEntry(Record):
     """A metric as it stands in ``metrics.json``: values, or an error, never nothing."""
 
@@ -279,14 +225,3 @@ class MetricsRecord(Record):
     def not_measured(self) -> dict[str, str]:
         """Metric name -> what the benchmark lacks for it."""
         return {name: entry.not_measured for name, entry in self.metrics.items() if entry.not_measured}
-
-
-def finite(value: float) -> float:
-    """Return ``value`` as a plain float.
-
-    Raises:
-        ValueError: It is NaN or infinite; such a figure is an error, not a result.
-    """
-    if not math.isfinite(value):
-        raise ValueError(f"the value is {value}")
-    return float(value)

@@ -23,23 +23,21 @@ from accelerate import Accelerator
 
 from salmu_core.benchmark.folder import Benchmark
 from salmu_core.benchmark.retain import Stream
-from salmu_core.benchmark.splits import EvaluationData, read_evaluation
-from salmu_core.clip.load import Clip, load_clip
+from salmu_core.clip.model import Clip
 from salmu_core.clip.save import save_checkpoint
-from salmu_core.contract.specs import MetricSpec, Progress
+from salmu_core.contract.specs import MetricSpec
 from salmu_core.errors import CheckpointError, StoreError
 from salmu_core.plugins import Declared, code_hash
 from salmu_core.run.runner import Outcome, run_one
 from salmu_core.run.session import TrainingSession
-from salmu_core.score.embeddings import Catalogue, Images
-from salmu_core.score.evaluate import Tables, evaluate, write_metrics
-from salmu_core.store.folders import METRICS, RUN, TRACEBACK, Store, new_folder, read, write_record
+from salmu_core.score.scorer import Scorer
+from salmu_core.store.files import new_folder
+from salmu_core.store.folders import METRICS, RUN, TRACEBACK, Store, read, write_record
 from salmu_core.store.records import BenchmarkRef, MetricsRecord, PluginRef, RetainRef, RunRecord
 from salmu_core.study.plan import Planned
 from salmu_core.study.reporter import Reporter
 from salmu_core.study.todo import lacks_metrics, needs_metrics
 from salmu_core.study.tracking import Trackers
-from salmu_core.train.loop import OnStep
 
 #: Libraries whose versions can change a figure.
 LIBRARIES = ("salmu-core", "torch", "open-clip-torch", "accelerate", "numpy", "pillow", "safetensors")
@@ -208,74 +206,6 @@ class Execution:
 
 def _given(found: tuple[str, str]) -> tuple[str, str]:
     return found
-
-
-class Scorer:
-    """Scores checkpoints of one benchmark; its data are read when the first one comes.
-
-    Args:
-        benchmark: The benchmark.
-        metrics: What to compute.
-        device: Where to embed.
-        progress: Told how far decoding is, the first time.
-    """
-
-    def __init__(
-        self,
-        benchmark: Benchmark,
-        metrics: Sequence[Declared[MetricSpec]],
-        device: torch.device,
-        progress: Progress | None = None,
-    ) -> None:
-        self._benchmark = benchmark
-        self._metrics = metrics
-        self._device = device
-        self._progress = progress
-        self._data: EvaluationData | None = None
-        self._images: Images | None = None
-        self._catalogue: Catalogue | None = None
-
-    def score(
-        self,
-        source: str,
-        checkpoint_hash: str,
-        folder: Path,
-        on_step: OnStep,
-    ) -> tuple[float, dict[str, str]]:
-        """Compute all metrics of a model and write them into a folder; returns seconds and errors."""
-        record, tables = self.compute(source, checkpoint_hash, on_step)
-        write_metrics(folder, record, tables)
-        return record.seconds, record.errors
-
-    def compute(self, source: str, checkpoint_hash: str, on_step: OnStep) -> tuple[MetricsRecord, Tables]:
-        """Compute all metrics of a model: the record, and the tables beside it."""
-        clip = load_clip(source)
-        clip.model.to(self._device)
-        if self._data is None:
-            self._data = read_evaluation(self._benchmark.data, self._benchmark.zeroshot, self._benchmark.hashes)
-        if self._images is None or not self._images.fits(clip):
-            self._images = Images(self._data, clip, self._progress)
-        if self._catalogue is None or not self._catalogue.fits(clip):
-            self._catalogue = Catalogue(self._data, clip)
-        done = 0
-
-        def on_batch(items: int) -> None:
-            nonlocal done
-            done += items
-            on_step(done, 0, {})
-
-        return evaluate(
-            clip,
-            checkpoint_hash,
-            self._data,
-            self._images,
-            self._metrics,
-            benchmark=self._benchmark.name,
-            scored_on=self._benchmark.scored_on,
-            device=self._device,
-            on_batch=on_batch,
-            catalogue=self._catalogue,
-        )
 
 
 def environment(accelerator: Accelerator) -> dict[str, str]:

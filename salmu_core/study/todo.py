@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from salmu_core.benchmark.folder import Benchmark
+from salmu_core.contract.layout import ROLES
 from salmu_core.contract.specs import MethodSpec, MetricSpec
 from salmu_core.errors import StoreError
 from salmu_core.plugins import Declared, code_hash
 from salmu_core.store.folders import Store
 from salmu_core.store.records import RunRecord, ScoredOn
 from salmu_core.study.plan import Planned
-
-ROLES = ("clean", "compromised")
 
 
 @dataclass

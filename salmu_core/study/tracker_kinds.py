@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from salmu_core.errors import UnknownNameError, UsageError
-from salmu_core.folders import cache_folder
+from salmu_core.machine import cache_folder
 
 #: Settings of a run, as all of them take them.
 Config = dict[str, str | int | float | bool]

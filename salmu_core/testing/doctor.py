@@ -21,8 +21,8 @@ from salmu_core.benchmark.folder import Benchmark
 from salmu_core.contract.specs import Band
 from salmu_core.contract.version import CORE
 from salmu_core.errors import SalmuError
-from salmu_core.folders import cache_folder
-from salmu_core.judge.diagnosis import KNOWLEDGE
+from salmu_core.judge.protocol import KNOWLEDGE
+from salmu_core.machine import cache_folder
 from salmu_core.plugins import Zoo
 from salmu_core.store.folders import METRICS, Store, read
 from salmu_core.store.records import MetricsRecord

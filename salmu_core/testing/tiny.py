@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from salmu_core.benchmark.writer import Pair, write_json, write_split, write_zeroshot
-from salmu_core.clip.load import plain_tokenizer
+from salmu_core.clip.model import plain_tokenizer
 from salmu_core.clip.save import save_checkpoint
 from salmu_core.contract import layout
 

@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from salmu_core.contract.config import TrainingConfig
+from salmu_core.contract.progress import OnStep
 from salmu_core.errors import MethodError
 from salmu_core.losses import total
 
@@ -18,7 +19,6 @@ from salmu_core.losses import total
 MAX_LOG_SCALE = math.log(100)
 
 Objective = Callable[[int], "Tensor | Mapping[str, Tensor]"]
-OnStep = Callable[[int, int, Mapping[str, float]], None]
 
 
 class NonFiniteLossError(MethodError):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from salmu_core.train.seeding import seed_of
+from salmu_core.train.seeding import permutation, seed_of
 
 
 class Order:
@@ -81,3 +81,52 @@ def sensitive_until(step: int, steps: int, draws: int) -> int:
 def share(total: int, rank: int, world: int) -> tuple[int, int]:
     """Where one process's part of ``total`` pairs begins and ends; parts differ by one pair at most."""
     return rank * total // world, (rank + 1) * total // world
+
+
+def rows_at(n: int, batch_size: int, step: int, *parts: object) -> np.ndarray:
+    """Row numbers ``[batch_size]`` of one step: reshuffled epochs of ``range(n)``, cut into whole batches.
+
+    What is left of an epoch after its last whole batch is dropped, so no batch holds a row twice. A pure function of
+    its arguments: any step can be drawn without those before it.
+
+    Args:
+        n: Number of rows, at least ``batch_size``.
+        batch_size: Rows in a batch.
+        step: Number of the step.
+        parts: Whatever else the order depends on.
+    """
+    epoch, batch = divmod(step, n // batch_size)
+    return permutation(n, *parts, epoch)[batch * batch_size : (batch + 1) * batch_size].copy()
+
+
+#: Rows the original embeds at a time, and those of a stream that are drawn one after another. Fixed, because the
+#: composition of a batch shows in the last bits.
+CHUNK = 256
+
+
+def streamed(n: int, batch: int, step: int, *parts: object) -> np.ndarray:
+    """Row numbers ``[batch]`` of one step of a stream of ``n`` rows: chunk after chunk, both shuffled.
+
+    Neighbours in a file are drawn soon after each other, so that reading goes along the disk and the original embeds
+    what is used. A pure function of its arguments, as `seeding.rows_at`; no batch holds a row twice.
+
+    Args:
+        n: Number of rows, at least ``batch``.
+        batch: Rows in a batch.
+        step: Number of the step.
+        parts: Whatever else the order depends on.
+    """
+    per_epoch = n // batch
+    epoch, place = divmod(step, per_epoch)
+    wanted = np.arange(place * batch, (place + 1) * batch)
+    chunks = permutation(-(-n // CHUNK), *parts, "chunks", epoch)
+    # The last chunk of the file may be short, wherever in the order it comes.
+    sizes = np.minimum(CHUNK, n - chunks * CHUNK)
+    ends = np.cumsum(sizes)
+    which = np.searchsorted(ends, wanted, side="right")
+    rows = []
+    for chunk in np.unique(which):
+        within = permutation(int(sizes[chunk]), *parts, "within", epoch, int(chunks[chunk]))
+        mine = wanted[which == chunk] - (ends[chunk] - sizes[chunk])
+        rows.append(chunks[chunk] * CHUNK + within[mine])
+    return np.concatenate(rows)

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from salmu_core.references.recipe import Optimisation
 from salmu_core.train.objective import contrastive
 from salmu_core.train.place import Alone, Place
+from salmu_core.train.settings import Optimisation
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from salmu_core.errors import CheckpointError, UsageError
-from salmu_core.references.record import differences
-from salmu_core.store.folders import new_folder
+from salmu_core.store.files import new_folder
 from salmu_core.store.hashing import hash_file
 from salmu_core.train.pretraining import Trainer
 
@@ -137,3 +136,19 @@ def _moments(trainer: Trainer) -> dict[str, torch.Tensor]:
         for place, values in told.items()
         for key, value in values.items()
     }
+
+
+def differences(there: dict[str, Any], here: dict[str, Any]) -> str:
+    """Which settings differ, in words; empty if none does."""
+    found = []
+    for key in sorted({*there, *here}):
+        a, b = there.get(key), here.get(key)
+        if a == b:
+            continue
+        if isinstance(a, dict) and isinstance(b, dict):
+            found.append(differences(a, b))
+        elif isinstance(a, str) and isinstance(b, str) and len(a) == len(b) == 64:
+            found.append(f"other {key} pairs")
+        else:
+            found.append(f"{key} is {a} there and {b} here")
+    return "; ".join(found)

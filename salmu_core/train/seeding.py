@@ -26,19 +26,3 @@ def permutation(n: int, *parts: object) -> np.ndarray:
     order = torch.randperm(n, generator=generator(*parts)).numpy()
     order.setflags(write=False)
     return order
-
-
-def rows_at(n: int, batch_size: int, step: int, *parts: object) -> np.ndarray:
-    """Row numbers ``[batch_size]`` of one step: reshuffled epochs of ``range(n)``, cut into whole batches.
-
-    What is left of an epoch after its last whole batch is dropped, so no batch holds a row twice. A pure function of
-    its arguments: any step can be drawn without those before it.
-
-    Args:
-        n: Number of rows, at least ``batch_size``.
-        batch_size: Rows in a batch.
-        step: Number of the step.
-        parts: Whatever else the order depends on.
-    """
-    epoch, batch = divmod(step, n // batch_size)
-    return permutation(n, *parts, epoch)[batch * batch_size : (batch + 1) * batch_size].copy()

@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from salmu_core.cli.canary import listen
-from salmu_core.clip.load import assemble, canary, load_clip, plain_tokenizer
+from salmu_core.clip.load import canary, load_clip
+from salmu_core.clip.model import assemble, plain_tokenizer
 from salmu_core.clip.save import save_checkpoint
 from salmu_core.errors import CheckpointError, UsageError
 from salmu_core.store.hashing import hash_file

@@ -17,7 +17,8 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from salmu_core.clip.load import assemble, load_clip, plain_tokenizer
+from salmu_core.clip.load import load_clip
+from salmu_core.clip.model import assemble, plain_tokenizer
 from salmu_core.clip.name import find_model
 from salmu_core.clip.save import save_checkpoint
 from salmu_core.errors import CheckpointError, UsageError

@@ -8,8 +8,10 @@ import pytest
 from scipy import stats
 from studies import Maker
 
-from salmu_core.judge.diagnosis import INEFFECTIVE, LEAK, Verdict
-from salmu_core.judge.lines import columns, compare, labels
+from salmu_core.judge.columns import columns
+from salmu_core.judge.compare import compare, labels
+from salmu_core.judge.diagnosis import INEFFECTIVE, Verdict
+from salmu_core.judge.protocol import LEAK
 from salmu_core.judge.repeats import noise
 from salmu_core.judge.statistics import holm
 from salmu_core.plugins import discover

@@ -11,11 +11,12 @@ from stores import ENVIRONMENT, PEOPLE, around, leak, write_reference, write_run
 from typer.testing import CliRunner
 
 from salmu_core.cli import app
-from salmu_core.cli.diff import render, show_difference
+from salmu_core.cli.diff import show_difference
 from salmu_core.errors import SalmuError, StoreError, UsageError
-from salmu_core.judge.lines import columns
-from salmu_core.judge.pair import difference, read_two
+from salmu_core.judge.columns import columns
+from salmu_core.judge.diff import difference, read_two
 from salmu_core.plugins import discover
+from salmu_core.show.diff import render
 from salmu_core.store.folders import METRICS, ROWS, RUN, WEIGHTS
 
 SHOWN = columns(discover().metrics)

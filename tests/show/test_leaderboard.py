@@ -18,8 +18,9 @@ from typer.testing import CliRunner
 from salmu_core.cli import app
 from salmu_core.cli.leaderboard import print_leaderboard
 from salmu_core.errors import UsageError
+from salmu_core.judge.columns import columns
+from salmu_core.judge.compare import compare
 from salmu_core.judge.diagnosis import MODES, Diagnosis, Evidence, Verdict
-from salmu_core.judge.lines import columns, compare
 from salmu_core.judge.results import Row
 from salmu_core.judge.statistics import Interval
 from salmu_core.judge.tails import TAILS

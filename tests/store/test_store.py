@@ -3,9 +3,11 @@ from pathlib import Path
 
 import pytest
 
+from salmu_core.contract.results import MetricResult, finite
 from salmu_core.errors import SchemaError, StoreError, UsageError
-from salmu_core.store.folders import RunKey, Store, new_folder, read, replacing, write_record, write_text
-from salmu_core.store.records import Ledger, MetricResult, MetricsRecord, finite
+from salmu_core.store.files import new_folder, replacing, write_text
+from salmu_core.store.folders import RunKey, Store, read, write_record
+from salmu_core.store.records import Ledger, MetricsRecord
 
 KEY = RunKey("mini", "cliperase", "0123456789abcdef", 5.0, 0)
 

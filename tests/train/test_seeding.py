@@ -1,7 +1,8 @@
 import numpy as np
 import torch
 
-from salmu_core.train.seeding import generator, permutation, rows_at, seed_of
+from salmu_core.train.order import rows_at
+from salmu_core.train.seeding import generator, permutation, seed_of
 
 
 def test_no_epoch_draws_a_row_twice_and_every_row_has_its_turn():

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from salmu_core.references.recipe import Optimisation
+    from salmu_core.train.settings import Optimisation
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Recipe:
 
     def optimisation(self) -> Optimisation:
         """The training as `salmu_core.references` takes it."""
-        from salmu_core.references.recipe import Optimisation
+        from salmu_core.train.settings import Optimisation
 
         return Optimisation(
             lr=self.learning_rate,

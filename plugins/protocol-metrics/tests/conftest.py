@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from salmu_core.score.embeddings import Embedder
 
 from salmu_core import MetricContext, MetricResult, MetricSpec
-from salmu_core.benchmark.zeroshot import ZeroShot
+from salmu_core.contract.zeroshot import ZeroShot
 
 
 def unit(array: Any) -> np.ndarray:

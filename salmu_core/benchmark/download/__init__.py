@@ -18,11 +18,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from salmu_core.benchmark.counts import check_counts
 from salmu_core.benchmark.download.hub import HubFile, Snapshot, UnreachableError, fetch, offline, resolve
 from salmu_core.benchmark.download.verify import check_parts, check_zeroshot, verify
-from salmu_core.benchmark.folder import MANIFEST, SOURCES, how_to_get, locate, release_hashes, release_sources
-from salmu_core.contract.specs import BenchmarkSpec, HubRepo, Progress
+from salmu_core.benchmark.folder import how_to_get, locate, release_hashes, release_sources
+from salmu_core.benchmark.sources import MANIFEST, SOURCES
+from salmu_core.contract.progress import Progress
+from salmu_core.contract.specs import BenchmarkSpec, HubRepo
 from salmu_core.errors import BenchmarkError, UsageError
 from salmu_core.plugins import Zoo
-from salmu_core.store.folders import new_folder, write_text
+from salmu_core.store.files import new_folder, write_text
 
 
 class Pinned(BaseModel):

@@ -18,7 +18,8 @@ from pathlib import Path
 from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
-from salmu_core.contract.specs import HubRepo, Progress
+from salmu_core.contract.progress import Progress
+from salmu_core.contract.specs import HubRepo
 from salmu_core.errors import BenchmarkError, UsageError
 
 COMMIT = re.compile(r"[0-9a-f]{40}")

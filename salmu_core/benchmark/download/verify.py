@@ -10,7 +10,7 @@ from typing import Any
 
 from salmu_core.benchmark.download.hub import Snapshot
 from salmu_core.contract import layout
-from salmu_core.contract.specs import Progress
+from salmu_core.contract.progress import Progress
 from salmu_core.errors import BenchmarkError
 from salmu_core.store.hashing import hash_file
 

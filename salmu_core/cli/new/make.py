@@ -20,7 +20,7 @@ from salmu_core.contract.specs import MetricName, Name
 from salmu_core.contract.version import REQUIREMENT
 from salmu_core.errors import UsageError
 from salmu_core.plugins import Declared, Zoo
-from salmu_core.store.folders import new_folder
+from salmu_core.store.files import new_folder
 
 Kind = Literal["method", "metric", "benchmark"]
 _GIVEN: dict[Kind, Any] = {"method": Name, "metric": MetricName, "benchmark": Name}

@@ -12,7 +12,7 @@ import numpy as np
 from salmu_core.benchmark.people import Association, Group, People, Person
 from salmu_core.contract.layout import FORGET
 from salmu_core.judge.associations import Associations
-from salmu_core.judge.diagnosis import LEAK
+from salmu_core.judge.protocol import LEAK
 from salmu_core.judge.results import Reference, Row
 from salmu_core.judge.statistics import Clusters
 

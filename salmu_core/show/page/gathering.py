@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from salmu_core.benchmark.people import People
+from salmu_core.contract.layout import ROLES
 from salmu_core.errors import SalmuError, UnknownNameError
-from salmu_core.judge.associations import COSINES, Associations, read_associations
+from salmu_core.judge.associations import Associations, read_associations
+from salmu_core.judge.protocol import COSINES
 from salmu_core.judge.results import Results
 from salmu_core.show.page.attributes import Attributes, by_attribute
 from salmu_core.show.page.explorer import Album, cast
 from salmu_core.show.page.histograms import Counts, count
 from salmu_core.store.folders import METRICS, Store, read
 from salmu_core.store.records import MetricsRecord
-from salmu_core.study.todo import ROLES
 
 #: Told what is being read, and which part of all is done, from 0 to 1.
 Progress = Callable[[str, float], None]

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from salmu_core.benchmark.splits import EvaluationData, read_evaluation
-from salmu_core.clip.load import Clip, load_clip
+from salmu_core.clip.load import load_clip
+from salmu_core.clip.model import Clip
 from salmu_core.contract.context import MetricContext
 from salmu_core.contract.specs import MetricSpec
 from salmu_core.plugins import Declared

@@ -12,9 +12,9 @@ from scipy.special import ndtr, ndtri
 
 from salmu_core.benchmark.splits import EvaluationData
 from salmu_core.contract.layout import FORGET, HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY, ZEROSHOT
-from salmu_core.judge.associations import COSINES, PRIVATE, RANK, SEARCHES
+from salmu_core.contract.results import MetricResult, PerRow, Retrieved
+from salmu_core.judge.protocol import COSINES, PRIVATE, RANK, SEARCHES
 from salmu_core.judge.statistics import Floats
-from salmu_core.store.records import MetricResult, PerRow, Retrieved
 
 #: Split -> mean cosine of its pairs in Clean and in Compromised.
 COSINE = {

@@ -18,15 +18,18 @@ from zlib import crc32
 import pyarrow.parquet as pq
 from show.page.drawn import CLEAN, COMPROMISED, Answers, Knows, curves
 
-from salmu_core.benchmark.folder import SOURCES, Benchmark, open_benchmark
+from salmu_core.benchmark.folder import Benchmark, open_benchmark
+from salmu_core.benchmark.sources import SOURCES
 from salmu_core.benchmark.splits import EvaluationData, read_evaluation, read_json
 from salmu_core.benchmark.writer import Pair, write_json, write_split, write_zeroshot
 from salmu_core.cli.reading import Reading, reading
 from salmu_core.contract import layout
 from salmu_core.contract.features import PoolName
 from salmu_core.plugins import Zoo, code_hash, discover
-from salmu_core.score.evaluate import Tables, compute_one, write_metrics
-from salmu_core.store.folders import RUN, TRACEBACK, WEIGHTS, RunKey, Store, new_folder, write_record
+from salmu_core.score.evaluate import compute_one
+from salmu_core.score.tables import Tables, write_metrics
+from salmu_core.store.files import new_folder
+from salmu_core.store.folders import RUN, TRACEBACK, WEIGHTS, RunKey, Store, write_record
 from salmu_core.store.hashing import hash_file, hash_json, hash_text
 from salmu_core.store.records import BenchmarkRef, Ledger, MetricsRecord, PluginRef, RunRecord, ScoredOn, Status
 from salmu_core.study.plan import make_config

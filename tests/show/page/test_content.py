@@ -21,6 +21,7 @@ from salmu_core.benchmark.people import Group, read_people, thumbnail
 from salmu_core.cli.reading import reading
 from salmu_core.cli.report import write_report
 from salmu_core.contract import layout
+from salmu_core.contract.layout import ROLES
 from salmu_core.errors import BenchmarkError, UnknownNameError
 from salmu_core.judge.associations import read_associations
 from salmu_core.judge.results import Row
@@ -29,12 +30,12 @@ from salmu_core.plugins import discover
 from salmu_core.show import charts, series
 from salmu_core.show import words as text
 from salmu_core.show.page.attributes import Attributes, by_attribute, cells
+from salmu_core.show.page.drawings import Report, histograms, views
 from salmu_core.show.page.explorer import Album, cast
 from salmu_core.show.page.gathering import gather
 from salmu_core.show.page.histograms import count, panel
-from salmu_core.show.page.render import Report, histograms, render, views
+from salmu_core.show.page.render import render
 from salmu_core.show.pictures import draw, figures, file_name
-from salmu_core.study.todo import ROLES
 
 
 @pytest.fixture(scope="module")

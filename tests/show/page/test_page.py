@@ -15,7 +15,7 @@ from show.page.stores import HOSTILE, HOSTILE_PERSON, KINDS, write_store
 
 from salmu_core.cli.report import write_report
 from salmu_core.contract.layout import CAPTIONS_METADATA, IDENTITIES
-from salmu_core.judge.diagnosis import LEAK
+from salmu_core.judge.protocol import LEAK
 from salmu_core.judge.results import Row
 
 pytestmark = BROWSER

@@ -20,10 +20,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from salmu_core.references.architecture import new_model, read_architecture
-from salmu_core.references.recipe import Optimisation, Recipe
+from salmu_core.references.recipe import Recipe
 from salmu_core.train.objective import contrastive, off_centre
 from salmu_core.train.place import Accelerated
 from salmu_core.train.pretraining import Batch, Towers, Trainer, schedule
+from salmu_core.train.settings import Optimisation
 
 SETTINGS = Optimisation(lr=1e-3, warmup=3, weight_decay=0.2)
 

@@ -1,0 +1,80 @@
+"""``benchmark.toml``: where the parts of a benchmark come from, if not from beside it."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from salmu_core.clip.name import CONFIG, find_model
+from salmu_core.contract.specs import check_count_names
+from salmu_core.errors import BenchmarkError, UsageError
+
+MANIFEST = "manifest.json"
+
+
+SOURCES = "benchmark.toml"
+
+
+class Sources(BaseModel):
+    """``benchmark.toml``: where the parts of a benchmark come from, if not from beside it.
+
+    Models are names as `salmu evaluate` takes them: a folder, ``local-dir:PATH``, ``hf-hub:OWNER/NAME[@REVISION]`` or
+    ``ARCHITECTURE:WEIGHTS``. Relative paths are relative to the benchmark folder.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9-]*$", description="Its name in paths and tables.")
+    data: str = Field(default=".", description="Folder with `data/*.parquet` and the JSON files.")
+    clean: str = Field(default="clean", description="The Clean model.")
+    compromised: str = Field(default="compromised", description="The Compromised model.")
+    zeroshot: str = Field(default="zeroshot", description="Zero-shot classification set, as a webdataset folder.")
+    num_train: int | None = Field(default=None, gt=0, description="Pairs Compromised was trained on.")
+    notice: str = Field(default="", description="A sentence that stands above every table.")
+    rows: Mapping[str, int] = Field(default_factory=dict, description="Split -> the rows it must have.")
+    identities: Mapping[str, int] = Field(default_factory=dict, description="Split -> the people it must show.")
+
+    @model_validator(mode="after")
+    def _splits_exist(self) -> Sources:
+        check_count_names(self.rows, self.identities)
+        return self
+
+
+def read_sources(folder: Path) -> Sources:
+    path = folder / SOURCES
+    if not path.is_file():
+        return Sources()
+    try:
+        return Sources.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except tomllib.TOMLDecodeError as error:
+        raise BenchmarkError(f"{path} is not valid TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BenchmarkError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def part_path(folder: Path, source: str) -> Path:
+    """Where a part of a benchmark lies."""
+    return folder / Path(source.removeprefix("local-dir:")).expanduser()
+
+
+def check_parts(folder: Path, sources: Sources) -> None:
+    parquet = part_path(folder, sources.data) / "data"
+    missing = [] if list(parquet.glob("*.parquet")) else [str(parquet / "*.parquet")]
+    for source in (sources.clean, sources.compromised):
+        try:
+            find_model(source, folder)
+        except UsageError as error:
+            # As a folder, which is what it is by default, it is one more thing that is missing.
+            if ":" in source.removeprefix("local-dir:"):
+                raise BenchmarkError(f"{folder / SOURCES}: {error}") from error
+            missing.append(str(part_path(folder, source) / CONFIG))
+    if missing:
+        raise BenchmarkError(
+            f"{folder} is not a benchmark folder: missing {', '.join(missing)}. "
+            f"It needs data/*.parquet, the JSON files, clean/, compromised/ and zeroshot/, or a {SOURCES} "
+            "that names other sources."
+        )

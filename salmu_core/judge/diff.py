@@ -1,0 +1,176 @@
+"""Two models row by row: every figure's difference, and the people it moved most."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from salmu_core.contract.layout import FORGET
+from salmu_core.errors import SalmuError, UsageError
+from salmu_core.judge.columns import Column
+from salmu_core.judge.pair import KINDS, Change, Difference, Fact, Moved, Ranks
+from salmu_core.judge.protocol import LEAK, RANK, SEARCHES
+from salmu_core.judge.repeats import Repeats
+from salmu_core.judge.single import Scored, read_scored
+from salmu_core.judge.statistics import Clusters, holm
+from salmu_core.store.folders import METRICS
+from salmu_core.store.records import RunRecord
+
+
+def read_two(a: Path, b: Path) -> tuple[Scored, Scored]:
+    """Read two models that can be held against each other.
+
+    Raises:
+        UsageError: They are the same, of other data, or one of them can't be compared with anything.
+        StoreError: One is damaged.
+    """
+    if a.expanduser().resolve() == b.expanduser().resolve():
+        raise UsageError(f"A and B are the same folder, {a}: give two.")
+    one, other = read_scored(a), read_scored(b)
+    if one.metrics.data_hash != other.metrics.data_hash:
+        raise UsageError(
+            f"A is of other data ({_data(one)}) than B ({_data(other)}): only models of the same data can be paired "
+            "row by row. `salmu results` compares methods over several worlds."
+        )
+    if one.metrics.zeroshot_hash != other.metrics.zeroshot_hash:
+        raise UsageError(
+            "A was scored with another zero-shot set than B: `salmu run` again scores both with the one there is now."
+        )
+    if one.metrics.checkpoint_hash == other.metrics.checkpoint_hash:
+        raise UsageError(f"A and B have the same weights ({one.metrics.checkpoint_hash[:12]}): nothing differs.")
+    if not one.metrics.values.keys() & other.metrics.values.keys():
+        raise UsageError("A and B have no figure in common: `salmu run` again scores both.")
+    return one, other
+
+
+def _data(model: Scored) -> str:
+    return f"{model.metrics.benchmark} {model.metrics.data_hash[:12]}"
+
+
+def difference(a: Scored, b: Scored, shown: Sequence[Column]) -> Difference:
+    """Hold two models of the same data against each other.
+
+    Args:
+        a: The one.
+        b: The other.
+        shown: Columns with their targets.
+    """
+    beside, notes = _beside(a, b)
+    changes = _changes(a, b, shown, beside)
+    tails = {name: (value, b.tails[name]) for name, value in a.tails.items() if name in b.tails}
+    notes += [f"{c.name} is not of the same rows in A and B, and so not paired." for c in changes if c.gap is None]
+    for side, one, other in (("A", a, b), ("B", b, a)):
+        if only := [name for name in one.metrics.values if name not in other.metrics.values]:
+            notes.append(f"Only {side} has {', '.join(only)}.")
+        lacking = {**one.metrics.errors, **one.metrics.not_measured}
+        notes += [f"{side} has no {metric}: {why}" for metric, why in lacking.items()]
+    return Difference(a, b, changes, tails, _facts(a, b), _ranks(a, b), _people(a, b), notes)
+
+
+def _beside(a: Scored, b: Scored) -> tuple[dict[str, Scored], list[str]]:
+    """The reference models that lie beside one of two models, and why others can't be used."""
+    found: dict[str, Scored] = {}
+    notes = []
+    for role in ("clean", "compromised"):
+        for folder in dict.fromkeys(model.references / role for model in (a, b)):
+            if role in found or not (folder / METRICS).is_file():
+                continue
+            try:
+                model = read_scored(folder)
+            except SalmuError as error:
+                notes.append(f"{role.capitalize()} is left out: {error}")
+                continue
+            if model.metrics.scored_on == a.metrics.scored_on:
+                found[role] = model
+    return found, notes
+
+
+def _changes(a: Scored, b: Scored, shown: Sequence[Column], beside: Mapping[str, Scored]) -> list[Change]:
+    targets = {column.name: column.target for column in shown}
+    names = [name for name in (*targets, *(n for n in a.figures if n not in targets)) if name in a.figures]
+    found = []
+    for name in (name for name in names if name in b.figures):
+        one, other = a.figures[name], b.figures[name]
+        goal = beside[targets[name]].figures.get(name) if targets.get(name) in beside else None
+        found.append(
+            Change(
+                name,
+                targets.get(name),
+                one.mean,
+                other.mean,
+                _paired(other, one),
+                reference=goal.mean if goal else None,
+                closer=_paired(_distance(one, goal), _distance(other, goal)) if goal else None,
+            )
+        )
+    differ = holm({c.name: c.gap.p_value() for c in found if c.gap})
+    nearer = holm({c.name: c.closer.p_value() for c in found if c.closer})
+    return [replace(c, p=differ.get(c.name), p_closer=nearer.get(c.name)) for c in found]
+
+
+def _distance(rows: Clusters, goal: Clusters) -> Clusters | None:
+    """Rows whose mean is how far a figure lies from its target, on whichever side; None where they don't match."""
+    if not rows.same_rows(goal):
+        return None
+    return rows - goal if rows.mean >= goal.mean else goal - rows
+
+
+def _paired(one: Clusters | None, other: Clusters | None) -> Repeats | None:
+    if one is None or other is None or not one.same_rows(other):
+        return None
+    return Repeats({"": {0: one - other}})
+
+
+def _facts(a: Scored, b: Scored) -> list[Fact]:
+    """How two runs differ; beside a reference model, only how they were scored."""
+    one, other = _scored(a), _scored(b)
+    if a.record and b.record:
+        one, other = _made(a.record) | one, _made(b.record) | other
+    found = [Fact(*key, one.get(key), other.get(key)) for key in {**one, **other} if one.get(key) != other.get(key)]
+    return sorted(found, key=lambda fact: KINDS.index(fact.kind))
+
+
+def _made(record: RunRecord) -> dict[tuple[str, str], Any]:
+    """Kind and name -> everything that made a run what it is."""
+    return {
+        ("run", "method"): record.method,
+        ("run", "budget"): record.budget,
+        ("run", "seed"): record.seed,
+        ("run", "data drawn"): record.needs,
+        ("run", "start model"): record.benchmark.start_model_hash,
+        **{("setting", name): value for name, value in record.settings.items()},
+        ("code", "plugin"): f"{record.plugin.distribution} {record.plugin.version}",
+        ("code", "plugin's code"): record.plugin.code_hash,
+        **{("code", name): version for name, version in record.environment.items()},
+        **{("cost", name.replace("_", " ")): spent for name, spent in record.ledger.model_dump().items()},
+    }
+
+
+def _scored(model: Scored) -> dict[tuple[str, str], Any]:
+    return {("code", f"metric {name}"): entry.code_hash for name, entry in model.metrics.metrics.items()}
+
+
+def _ranks(a: Scored, b: Scored) -> Ranks | None:
+    one, other = (model.rows(RANK, SEARCHES[FORGET]) for model in (a, b))
+    if one is None or other is None:
+        return None
+    theirs = other.by_name
+    pairs = [(rank, theirs[name]) for name, rank in one.by_name.items() if name in theirs]
+    return Ranks(*np.array(pairs).T) if pairs else None
+
+
+def _people(a: Scored, b: Scored) -> list[Moved]:
+    one, other = (model.rows(LEAK, SEARCHES[FORGET]) for model in (a, b))
+    if one is None or other is None:
+        return []
+    theirs, pairs = other.by_name, defaultdict(list)
+    for name, who, value in zip(one.file_names, one.people, one.values, strict=True):
+        if who is not None and name in theirs:
+            pairs[who].append((float(value), theirs[name]))
+    found = [Moved(who, len(rows), *np.mean(rows, axis=0).tolist()) for who, rows in pairs.items()]
+    return sorted(found, key=lambda moved: (moved.change, moved.identity_id))

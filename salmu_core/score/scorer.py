@@ -1,0 +1,87 @@
+"""Scores checkpoints of one benchmark, whose data are read once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from salmu_core.benchmark.folder import Benchmark
+from salmu_core.benchmark.splits import EvaluationData, read_evaluation
+from salmu_core.clip.load import load_clip
+from salmu_core.contract.progress import OnStep, Progress
+from salmu_core.contract.specs import MetricSpec
+from salmu_core.plugins import Declared
+from salmu_core.score.embeddings import Catalogue, Images
+from salmu_core.score.evaluate import evaluate
+from salmu_core.score.tables import Tables, write_metrics
+from salmu_core.store.records import MetricsRecord
+
+
+class Scorer:
+    """Scores checkpoints of one benchmark; its data are read when the first one comes.
+
+    Args:
+        benchmark: The benchmark.
+        metrics: What to compute.
+        device: Where to embed.
+        progress: Told how far decoding is, the first time.
+    """
+
+    def __init__(
+        self,
+        benchmark: Benchmark,
+        metrics: Sequence[Declared[MetricSpec]],
+        device: torch.device,
+        progress: Progress | None = None,
+    ) -> None:
+        self._benchmark = benchmark
+        self._metrics = metrics
+        self._device = device
+        self._progress = progress
+        self._data: EvaluationData | None = None
+        self._images: Images | None = None
+        self._catalogue: Catalogue | None = None
+
+    def score(
+        self,
+        source: str,
+        checkpoint_hash: str,
+        folder: Path,
+        on_step: OnStep,
+    ) -> tuple[float, dict[str, str]]:
+        """Compute all metrics of a model and write them into a folder; returns seconds and errors."""
+        record, tables = self.compute(source, checkpoint_hash, on_step)
+        write_metrics(folder, record, tables)
+        return record.seconds, record.errors
+
+    def compute(self, source: str, checkpoint_hash: str, on_step: OnStep) -> tuple[MetricsRecord, Tables]:
+        """Compute all metrics of a model: the record, and the tables beside it."""
+        clip = load_clip(source)
+        clip.model.to(self._device)
+        if self._data is None:
+            self._data = read_evaluation(self._benchmark.data, self._benchmark.zeroshot, self._benchmark.hashes)
+        if self._images is None or not self._images.fits(clip):
+            self._images = Images(self._data, clip, self._progress)
+        if self._catalogue is None or not self._catalogue.fits(clip):
+            self._catalogue = Catalogue(self._data, clip)
+        done = 0
+
+        def on_batch(items: int) -> None:
+            nonlocal done
+            done += items
+            on_step(done, 0, {})
+
+        return evaluate(
+            clip,
+            checkpoint_hash,
+            self._data,
+            self._images,
+            self._metrics,
+            benchmark=self._benchmark.name,
+            scored_on=self._benchmark.scored_on,
+            device=self._device,
+            on_batch=on_batch,
+            catalogue=self._catalogue,
+        )

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from salmu_core.cli import catalogue, hub, references, showing, workshop
+from salmu_core.cli import catalogue, hub, showing, workshop
 from salmu_core.cli.commands import Plugged
 from salmu_core.cli.options import MODEL, BenchmarkName, Json, Output, Precision, Threads, Worlds
 from salmu_core.errors import SalmuError
@@ -200,19 +200,16 @@ for command in (
     showing.leaderboard,
     showing.diff,
     showing.plot,
-    showing.certify,
     catalogue.plugins,
     catalogue.methods,
     catalogue.metrics,
     catalogue.benchmarks,
     hub.download,
     hub.canary,
-    hub.publish,
     workshop.check,
     workshop.new,
 ):
     app.command()(command)
-app.add_typer(references.app, name="references")
 
 
 def main() -> None:

@@ -57,31 +57,3 @@ def canary(
     from salmu_core.cli.canary import listen
 
     raise typer.Exit(listen(model, write, as_json))
-
-
-def publish(
-    run: Annotated[Path, typer.Argument(help="A run folder: runs/BENCHMARK/METHOD/CONFIG/b5-s0.", show_default=False)],
-    out: Annotated[
-        Path | None,
-        typer.Option(help="The folder to make.  [default: one in published/, named after the run]", show_default=False),
-    ] = None,
-    push: Annotated[
-        str | None, typer.Option(metavar="OWNER/NAME", help="Upload the folder to the hub.", show_default=False)
-    ] = None,
-    private: Annotated[
-        bool, typer.Option("--private/--public", help="Who may see the repository that --push makes.")
-    ] = True,
-    licence: Annotated[
-        str | None,
-        typer.Option(metavar="ID", help="Licence of the weights, as in apache-2.0 or cc-by-4.0.", show_default=False),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what was published into the folder before.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Make a folder of a run that is ready for a hub: checkpoint, records, and a model card with the figures.
-
-    Nothing leaves this machine without --push.
-    """
-    from salmu_core.cli.publish import publish as make
-
-    raise typer.Exit(make(run, out, push, private, licence, force, as_json))

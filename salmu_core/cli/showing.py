@@ -91,23 +91,3 @@ def plot(
     from salmu_core.cli.plot import write_plots
 
     write_plots(runs, out, form, benchmark, world or [])
-
-
-def certify(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)],
-    identity: Annotated[
-        str,
-        typer.Option(metavar="ID", help="Whose associations: the number file names begin with.", show_default=False),
-    ],
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="The page to write; the JSON goes beside it.  [default: certificate-ID.html]", show_default=False
-        ),
-    ] = None,
-    benchmark: Which = None,
-) -> None:
-    """Write a page, and JSON, on one person: what was known of them before and after, and what that proves."""
-    from salmu_core.cli.certify import write_certificate
-
-    write_certificate(run, identity, out, benchmark)

@@ -57,7 +57,7 @@ class Recipe:
     centring: float = 20.0
 
     def optimisation(self) -> Optimisation:
-        """The training as `salmu_core.references` takes it."""
+        """The training as `salmu_core.train` takes it."""
         from salmu_core.train.settings import Optimisation
 
         return Optimisation(

@@ -1,6 +1,6 @@
 """Trains the two reference models: one recipe, one seed, the same start and the same retain batches.
 
-The loop, the loss and the optimizer are `salmu_core.references`'; what is here feeds them from memory: pictures that
+The loop, the loss and the optimizer are `salmu_core.train`'s; what is here feeds them from memory: pictures that
 are small enough to be moved and mirrored as arrays, and only the words that occur.
 """
 

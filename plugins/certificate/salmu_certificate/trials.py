@@ -1,0 +1,143 @@
+"""What was tried against one person's associations: every metric that looked at their rows. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from salmu_certificate.evidence import Evidence
+from salmu_certificate.judge import Rows, beside_before, beside_clean, guessing, never_seen_people
+from salmu_certificate.records import Ends, Part, Stand, Three, Trial
+from salmu_certificate.wording import ASKS
+from salmu_core.benchmark.people import Group
+from salmu_core.contract.layout import FORGET
+from salmu_core.contract.specs import MetricSpec
+from salmu_core.judge.columns import Column
+from salmu_core.judge.statistics import Clusters, interval
+from salmu_core.plugins import Declared
+from salmu_core.store.records import MetricEntry
+
+#: Figures that are shares, or as good as: their ranges end at 0 and 1.
+_SHARES = ("RetFail_MRR", "RetFail_R@1", "ACS", "IdZSC")
+
+
+def part_of(split: str) -> Part:
+    """What was to become of a split's rows."""
+    return "forget" if split.startswith(FORGET) else "keep" if split.startswith("holdout") else "ordinary"
+
+
+def by_attribute(evidence: Evidence, split: str, values: Mapping[str, float]) -> Clusters:
+    """Rows gathered by attribute; captions that tell nothing private stand each for itself.
+
+    Args:
+        evidence: Knows which file name tells what.
+        split: The rows' split.
+        values: File name -> value.
+    """
+    fields = evidence.people.fields if part_of(split) != "ordinary" else {}
+    return Clusters.of(list(values.values()), [fields.get(name, name) for name in values])
+
+
+def tried(evidence: Evidence, metrics: Mapping[str, Declared[MetricSpec]]) -> tuple[list[Trial], dict[str, str]]:
+    """What each figure says of the person; and, metric by metric, why others say nothing.
+
+    Args:
+        evidence: What there is.
+        metrics: Those installed, by name.
+    """
+    silent = {
+        name: "it looked at this person's rows, but is not installed here, so what it should reach is not known"
+        for name, entry in evidence.after.record.metrics.items()
+        if name not in metrics and any(column in evidence.after.rows for column in entry.values)
+    }
+    measured = {column.name: column for column in evidence.run.shown if _measured(evidence, column.name)}
+    ranges: dict[str, tuple[float, float]] = {}
+    people: dict[str, int] = {}
+    for part in ("forget", "keep", "ordinary"):
+        aims = [n for n, c in measured.items() if c.target == "clean" and part_of(evidence.after.rows[n].split) == part]
+        found, count = never_seen_people({name: _people(evidence.clean.figures[name]) for name in aims})
+        ranges |= found
+        people |= dict.fromkeys(aims, count)
+    ranges |= {name: (max(0.0, ranges[name][0]), min(1.0, ranges[name][1])) for name in _SHARES if name in ranges}
+    trials = [
+        _trial(evidence, declared.spec, column, ranges.get(column.name), people.get(column.name, 0))
+        for column in measured.values()
+        for declared in metrics.values()
+        if column.name in declared.spec.columns
+    ]
+    for name, declared in metrics.items():
+        if _concerns(declared.spec, evidence) and not set(declared.spec.columns) & set(measured):
+            silent[name] = _silent(evidence, name)
+    return trials, {name: why for name, why in silent.items() if why}
+
+
+def _measured(evidence: Evidence, column: str) -> bool:
+    """Whether all three models have the figure of rows of this person."""
+    return all(column in model.rows for model in evidence.models)
+
+
+def _concerns(spec: MetricSpec, evidence: Evidence) -> bool:
+    """Whether a metric looks at a split that the person is in."""
+    splits = {association.split for association in evidence.person.associations}
+    if FORGET in splits:
+        splits |= {"forget_identity" if evidence.person.group is Group.FORGOTTEN else "forget_association"}
+        splits |= {"retain_joint"}
+    return bool(splits & set(spec.reads))
+
+
+def _silent(evidence: Evidence, name: str) -> str:
+    if not all(name in model.record.metrics for model in evidence.models):
+        return "not measured of this run, or not of both models it is held against"
+    for role, model in zip(("Compromised", "the run", "Clean"), evidence.models, strict=True):
+        entry = model.record.metrics[name]
+        if not entry.values:
+            return f"no value of {role}: {entry.error or entry.not_measured}"
+    return "" if name == "VisIdInt" else "it kept no value for a row of this person"
+
+
+def _trial(
+    evidence: Evidence, spec: MetricSpec, column: Column, around: tuple[float, float] | None, people: int
+) -> Trial:
+    rows = [model.rows[column.name] for model in evidence.models]
+    split, names = rows[1].split, list(rows[1].values)
+    own = Rows(*(by_attribute(evidence, split, {name: each.values[name] for name in names}) for each in rows))
+    to_clean = column.target == "clean"
+    difference = interval(own.after - (own.clean if to_clean else own.before))
+    return Trial(
+        metric=spec.name,
+        column=column.name,
+        what=ASKS.get(spec.name, spec.summary),
+        part=part_of(split),
+        target="clean" if to_clean else "compromised",
+        rows=len(names),
+        units=len(own.after),
+        values=Three(before=own.before.mean, after=own.after.mean, clean=own.clean.mean),
+        difference=Ends.of(difference),
+        never_seen=around,
+        people=people,
+        guessing=_guessing(column.name, evidence.after.record.metrics[spec.name]),
+        stand=beside_clean(own.after.mean, difference, around) if to_clean else beside_before(difference),
+    )
+
+
+def _people(figure: Clusters) -> dict[str, float]:
+    """A figure of each person."""
+    return dict(zip(figure.names, (figure.sums / figure.counts).tolist(), strict=True))
+
+
+def _guessing(column: str, entry: MetricEntry) -> float | None:
+    """What guessing gives, of the figures of which that is known."""
+    told = entry.details.get("chance")
+    if isinstance(told, Mapping) and column in told:
+        return float(told[column])
+    if column == "ACS":
+        return 0.5
+    if column == "IdZSC" and entry.details.get("classes"):
+        return 1 / int(entry.details["classes"])
+    if column in ("InterIdRet", "IntraIdRet") and entry.details.get("gallery"):
+        return guessing(int(entry.details["gallery"]))
+    return None
+
+
+def unlike(trials: list[Trial]) -> list[str]:
+    """Figures of what was to be forgotten that are shown to be unlike Clean's."""
+    return [t.column for t in trials if t.part == "forget" and t.stand in (Stand.ABOVE, Stand.BELOW)]

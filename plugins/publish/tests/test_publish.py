@@ -1,0 +1,412 @@
+"""``salmu publish``: a folder for a hub, whole, true to the run, and safe to render."""
+
+import inspect
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import huggingface_hub
+import open_clip
+import pytest
+import torch
+from huggingface_hub import ModelCard
+from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
+from markdown_it import MarkdownIt
+from PIL import Image
+from salmu_publish.cli import publish
+from salmu_publish.make import Wanted, make_folder, read_run
+
+from salmu_core.errors import CheckpointError, SalmuError, StoreError, UsageError
+from salmu_core.plugins import discover
+from salmu_core.show.escape import fenced, plain
+
+FILES = {
+    "README.md",
+    "metrics.json",
+    "open_clip_config.json",
+    "open_clip_model.safetensors",
+    "run.json",
+    "salmu_canary.json",
+}
+
+
+@pytest.fixture(scope="module")
+def made(tiny_benchmark, tmp_path_factory):
+    """A results folder with one run."""
+    folder = tmp_path_factory.mktemp("published") / "runs"
+    words = ["run", "finetuning", "--benchmark", tiny_benchmark, "--set", "finetuning.batch_size=8", "--output", folder]
+    done = subprocess.run([sys.executable, "-m", "salmu_core", *map(str, words)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def run(made, tmp_path):
+    """A run that may be changed."""
+    (found,) = shutil.copytree(made, tmp_path / "runs").glob("*/finetuning/*/b5-s0")
+    return found
+
+
+@pytest.fixture(scope="module")
+def zoo():
+    return discover()
+
+
+def edit(path, **changes):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def card(folder):
+    return (folder / "README.md").read_text()
+
+
+@torch.no_grad()
+def embeddings(source):
+    model, preprocess = open_clip.create_model_from_pretrained(source)
+    model.eval()
+    tokens = open_clip.get_tokenizer(source)(["A photo of somebody", "Person Number3"])
+    picture = Image.linear_gradient("L").convert("RGB").resize((40, 30))
+    return model.encode_image(preprocess(picture)[None]), model.encode_text(tokens)
+
+
+def test_the_folder_is_whole_and_its_weights_are_the_runs(run, zoo, tmp_path):
+    before = {path: path.read_bytes() for path in run.iterdir()}
+    found = make_folder(read_run(run, zoo), Wanted(run, tmp_path / "out", "apache-2.0", "owner/name"))
+    assert {path.name for path in found.folder.iterdir()} == FILES == set(found.files)
+    assert {path: path.read_bytes() for path in run.iterdir()} == before  # copied, never moved
+    for file in FILES - {"README.md"}:
+        assert (found.folder / file).read_bytes() == (run / file).read_bytes()
+    for ours, theirs in zip(embeddings(f"local-dir:{found.folder}"), embeddings(f"local-dir:{run}"), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_the_cards_front_matter_is_what_a_hub_reads(run, zoo, tmp_path):
+    sound = read_run(run, zoo)
+    found = make_folder(sound, Wanted(run, tmp_path / "out", "cc-by-4.0"))
+    data = ModelCard.load(found.folder / "README.md").data
+    assert (data.library_name, data.pipeline_tag, data.license) == (
+        "open_clip",
+        "zero-shot-image-classification",
+        "cc-by-4.0",
+    )
+    assert {"salmu", "machine-unlearning", "finetuning"} <= set(data.tags)
+    recorded = {
+        column: value
+        for entry in json.loads((run / "metrics.json").read_text())["metrics"].values()
+        for column, value in entry["values"].items()
+    }
+    assert {result.metric_type: result.metric_value for result in data.eval_results} == pytest.approx(
+        recorded, abs=1e-6
+    )
+    assert all(
+        result.metric_args["low"] <= result.metric_value <= result.metric_args["high"] for result in data.eval_results
+    )
+
+
+def test_the_card_says_where_it_comes_from_what_it_shows_and_what_it_does_not(run, zoo, tmp_path):
+    sound = read_run(run, zoo, notice="All people in it are invented.")
+    text = card(make_folder(sound, Wanted(run, tmp_path / "out", None, "owner/name")).folder)
+    record = json.loads((run / "run.json").read_text())
+    assert text.split("---\n\n")[1].startswith("> **All people in it are invented.**")
+    for fact in (
+        record["benchmark"]["data_hash"],
+        record["benchmark"]["start_model_hash"],
+        record["checkpoint_hash"],
+        record["plugin"]["code_hash"],
+        record["plugin"]["version"],
+        record["config_hash"],
+        record["command"],
+        record["started"],
+    ):
+        assert fact in text, fact
+    assert f"{record['ledger']['retain_samples']} retain pairs" in text and "batch\\_size = 8" in text
+    assert "no privacy guarantee" in text and "no proof" in text and "One world" in text and "One seed" in text
+    assert "did not say under which licence" in text and "Clean" in text and "Compromised" in text
+    line = sound.line
+    for name, figure in line.figures.items():
+        (row,) = [r for r in text.splitlines() if r.startswith(f"| {plain(name)} |")]
+        assert f"{figure.value.value:.4f}" in row and f"{figure.value.low:.4f} to {figure.value.high:.4f}" in row
+    for mode in line.diagnosis.verdicts:
+        assert f"| {mode} |" in text
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    assert '"hf-hub:owner/name"' in code
+
+
+def test_the_cards_example_works(run, zoo, tmp_path, monkeypatch):
+    found = make_folder(read_run(run, zoo), Wanted(run, tmp_path / "out"))
+    (code,) = re.findall(r"```python\n(.*?)```", card(found.folder), re.S)
+    monkeypatch.chdir(found.folder)
+    names: dict = {}
+    exec(code, names)
+    assert len(names["tokenizer"](["a"])) == 1 and callable(names["preprocess"]) and not names["model"].training
+
+
+HOSTILE = (
+    "x](https://evil.example) <script>alert(1)</script> | a | ![i](https://e.example/i.png) `c` **b** &lt; $x$\n\n# H"
+)
+
+
+def test_texts_from_data_are_shown_and_never_rendered(run, zoo, tmp_path):
+    path = run / "run.json"
+    record = json.loads(path.read_text())
+    record["plugin"]["distribution"] = record["command"] = record["started"] = record["environment"]["torch"] = HOSTILE
+    record["config"]["note"] = HOSTILE
+    record["command"] += "\n```\n# Out\n```````\n"
+    path.write_text(json.dumps(record))
+    text = card(make_folder(read_run(run, zoo, notice=HOSTILE), Wanted(run, tmp_path / "out")).folder)
+    body = text.split("---\n\n", 1)[1]
+    tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(body)
+    flat = [*tokens, *(child for token in tokens for child in token.children or ())]
+    assert {token.type for token in flat}.isdisjoint({"html_block", "html_inline", "image"})
+    links = [token.attrGet("href") for token in flat if token.type == "link_open"]
+    assert links == ["https://arxiv.org/abs/2603.26316"]
+    headings = [tokens[i + 1].content for i, token in enumerate(tokens) if token.type == "heading_open"]
+    assert [h for h in headings if h.startswith(("H", "Out"))] == [] and len(headings) == 7
+    assert all(row.count(" | ") < 9 for row in body.splitlines() if row.startswith("| ") and "evil" not in row)
+    html = MarkdownIt("commonmark", {"html": True}).enable("table").render(body)
+    assert "<script" not in html and "&lt;script&gt;" in html and "<strong>b</strong>" not in html
+    assert ModelCard(text).data.library_name == "open_clip"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        HOSTILE,
+        "# x",
+        "- x",
+        "+ x",
+        "1. x",
+        "1) x",
+        "---",
+        "===",
+        "> x",
+        "    code",
+        "*a*",
+        "_a_",
+        "~~~",
+        "[a]: b",
+        "<b>",
+        "a\\",
+        "12",
+    ],
+)
+def test_any_text_comes_out_of_markdown_as_it_went_in(text):
+    tokens = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).parse(plain(text))
+    assert [token.type for token in tokens] == ["paragraph_open", "inline", "paragraph_close"]
+    shown = "".join(child.content for child in tokens[1].children)
+    assert {child.type for child in tokens[1].children} <= {"text", "text_special"} and shown == " ".join(text.split())
+    assert plain("-0.25") == "-0.25" and plain(1.5) == "1.5"
+    (block,) = MarkdownIt().parse(fenced(f"a ``` {text} ````` b\n```", "python"))
+    assert block.type == "fence" and text in block.content
+
+
+@pytest.mark.parametrize(
+    ("damage", "error", "words"),
+    [
+        (lambda f: (f / "run.json").unlink(), UsageError, "is no run folder"),
+        (lambda f: edit(f / "run.json", status="crashed", reason="it fell"), UsageError, "crashed: it fell"),
+        (lambda f: (f / "metrics.json").unlink(), UsageError, "not scored"),
+        (lambda f: edit(f / "metrics.json", checkpoint_hash="0"), UsageError, "not scored"),
+        (lambda f: edit(f / "run.json", method="other"), UsageError, "is not where"),
+        (lambda f: (f / "run.json").write_text("{"), StoreError, "damaged"),
+        (lambda f: (f / "open_clip_model.safetensors").write_bytes(b"x"), StoreError, "damaged"),
+        (lambda f: (f / "per_row.parquet").unlink(), StoreError, "missing or damaged"),
+        (
+            lambda f: edit(f / "open_clip_config.json", preprocess_cfg={"mean": [0, 0, 0], "std": [1, 1, 1]}),
+            CheckpointError,
+            "does not give the embeddings",
+        ),
+    ],
+)
+def test_a_run_that_is_no_result_is_refused_and_nothing_is_written(run, zoo, tmp_path, damage, error, words):
+    damage(run)
+    with pytest.raises(error, match=words):
+        make_folder(read_run(run, zoo), Wanted(run, tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_there_is_replaced_only_if_it_was_published_and_force_is_given(run, zoo, tmp_path):
+    sound, out = read_run(run, zoo), tmp_path / "out"
+    make_folder(sound, Wanted(run, out))
+    with pytest.raises(UsageError, match="--force"):
+        make_folder(sound, Wanted(run, out))
+    (out / ".git").mkdir()
+    with pytest.raises(UsageError, match=r"\.git was never published"):
+        make_folder(sound, Wanted(run, out, replace=True))
+    (out / ".git").rmdir()
+    make_folder(sound, Wanted(run, out, replace=True))
+    assert {path.name for path in out.iterdir()} == FILES
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "thesis.tex").write_text("years")
+    for place in (home, home / "thesis.tex", run, run.parent / "b6-s0", tmp_path):
+        with pytest.raises(UsageError, match="Give another folder"):
+            make_folder(sound, Wanted(run, place, replace=True))
+    assert (home / "thesis.tex").read_text() == "years" and (run / "per_row.parquet").is_file()
+    with pytest.raises(UsageError, match="no licence"):
+        make_folder(sound, Wanted(run, tmp_path / "new", "Apache 2.0\nx: y"))
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_failure_in_the_middle_leaves_nothing(run, zoo, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    sound = read_run(run, zoo)
+    monkeypatch.setattr("salmu_publish.make.shutil.copyfile", full)
+    with pytest.raises(UsageError, match="No space left"):
+        make_folder(sound, Wanted(run, tmp_path / "out"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["runs"]
+
+
+def test_a_checkpoint_that_changes_while_it_is_copied_is_not_published(run, zoo, tmp_path, monkeypatch):
+    def other(_, target):
+        target.write_bytes(b"other")
+
+    sound = read_run(run, zoo)
+    monkeypatch.setattr("salmu_publish.make.shutil.copyfile", other)
+    with pytest.raises(StoreError, match="changed while it was copied"):
+        make_folder(sound, Wanted(run, tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_without_a_canary_gets_one(run, zoo, tmp_path):
+    theirs = json.loads((run / "salmu_canary.json").read_text())
+    (run / "salmu_canary.json").unlink()
+    (run / "tokenizer.json").write_text("{}")  # what a tokenizer of Hugging Face needs goes along
+    found = make_folder(read_run(run, zoo), Wanted(run, tmp_path / "out"))
+    assert json.loads((found.folder / "salmu_canary.json").read_text()) == theirs
+    assert set(found.files) == {*FILES, "tokenizer.json"} and not (run / "salmu_canary.json").exists()
+
+
+class Hub:
+    """Stands in for the hub: notes what it is asked, or fails."""
+
+    def __init__(self, monkeypatch, private=True, fails=None):
+        self.calls, hub, real = [], self, huggingface_hub.HfApi
+
+        class Api:
+            def __init__(self, token=None):
+                hub.calls.append(("token", token))
+
+            def create_repo(self, repository, **named):
+                if fails:
+                    raise fails
+                inspect.signature(real.create_repo).bind(self, repository, **named)
+                hub.calls.append(("create", repository, named))
+                return f"https://hub.example/{repository}"
+
+            def repo_info(self, repository, repo_type):
+                return SimpleNamespace(private=private)
+
+            def upload_folder(self, **named):
+                inspect.signature(real.upload_folder).bind(self, **named)
+                files = {path.name for path in named.pop("folder_path").iterdir()}
+                hub.calls.append(("upload", files, named))
+
+        monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+        monkeypatch.setattr(huggingface_hub, "get_token", lambda: "hf_secret")
+
+
+def refused(status, kind=HfHubHTTPError):
+    response = SimpleNamespace(status_code=status, headers={}, request=None)
+    return kind("no\nmore", response=response)
+
+
+@pytest.mark.parametrize("private", [True, False])
+def test_push_uploads_the_folder(run, tmp_path, monkeypatch, capsys, private):
+    hub = Hub(monkeypatch, private)
+    publish(run, tmp_path / "out", "owner/name", private, "mit", False, True)
+    token, create, upload = hub.calls
+    assert token == ("token", "hf_secret")
+    assert create == ("create", "owner/name", {"private": private, "exist_ok": True, "repo_type": "model"})
+    assert upload[1] == FILES
+    world = run.parents[2].name
+    message = f"finetuning on {world}, budget 5, seed 0"
+    assert upload[2] == {"repo_id": "owner/name", "repo_type": "model", "commit_message": message}
+    said = capsys.readouterr().out
+    told = json.loads(said)
+    assert told["address"] == "https://hub.example/owner/name" and "hf_secret" not in said + card(tmp_path / "out")
+    assert "hf-hub:owner/name" in card(tmp_path / "out") and told["line"]["figures"]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (refused(401), "does not let this token write"),
+        (refused(403), "does not let this token write"),
+        (refused(500), "Nothing was uploaded: HfHubHTTPError: no"),
+        (refused(404, RepositoryNotFoundError), "Nothing was uploaded"),
+        (OfflineModeIsEnabled("off"), "HF_HUB_OFFLINE"),
+        (ConnectionError("no route\nto host"), "can't be reached"),
+        (OSError("disk"), "can't be reached"),
+    ],
+)
+def test_an_upload_that_fails_is_a_sentence_and_the_folder_stays(run, tmp_path, monkeypatch, error, words):
+    Hub(monkeypatch, fails=error)
+    with pytest.raises(SalmuError, match=words) as raised:
+        publish(run, tmp_path / "out", "owner/name", True, None, False, False)
+    assert "same command tries again" in str(raised.value) and "\n" not in str(raised.value)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
+
+
+def test_push_uploads_what_was_made_and_edited_before(run, tmp_path, monkeypatch):
+    out, hub = tmp_path / "out", Hub(monkeypatch)
+
+    def push(licence=None):
+        publish(run, out, "owner/name", True, licence, False, True)
+
+    publish(run, out, None, True, "mit", False, True)
+    edit(out / "run.json", command="salmu run")
+    (out / "README.md").write_text(card(out).replace(str(tmp_path), "..."))
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    push("mit")
+    assert hub.calls[-1][:2] == ("upload", FILES)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    uploads, notes = len(hub.calls), out / "notes.txt"
+    with pytest.raises(UsageError, match=r"does not say 'license: apache-2\.0'"):
+        push("apache-2.0")
+    notes.write_text("mine")
+    with pytest.raises(UsageError, match=r"notes\.txt was never published"):
+        push()
+    notes.unlink()
+    (out / "metrics.json").unlink()
+    with pytest.raises(UsageError, match=r"has no metrics\.json.*--force"):
+        push()
+    (out / "metrics.json").write_bytes(before["metrics.json"])
+    weights = before["open_clip_model.safetensors"]
+    (out / "open_clip_model.safetensors").write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
+    with pytest.raises(UsageError, match="weights of another run"):
+        push()
+    assert not [call for call in hub.calls[uploads:] if call[0] == "upload"]
+
+
+def test_what_can_be_refused_before_anything_is_written_is(run, tmp_path, monkeypatch):
+    hub = Hub(monkeypatch, private=False)
+    with pytest.raises(UsageError, match="already and public"):  # a private upload must not end up in public
+        publish(run, tmp_path / "out", "owner/name", True, None, False, False)
+    assert [call[0] for call in hub.calls] == ["token", "create"]
+    for repository, private, licence, words in (
+        ("name", True, None, "OWNER/NAME"),
+        ("../x/y", True, None, "OWNER/NAME"),
+        ("owner/name", False, None, "--licence"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            publish(run, tmp_path / "new", repository, private, licence, False, False)
+    monkeypatch.setattr(huggingface_hub, "get_token", lambda: None)
+    with pytest.raises(UsageError, match="no token"):
+        publish(run, tmp_path / "new", "owner/name", True, None, False, False)
+    assert not (tmp_path / "new").exists()
+
+
+def test_salmu_publish_is_a_command(run, tmp_path):
+    command = [sys.executable, "-m", "salmu_core", "publish", str(run), "--licence", "mit"]
+    offline = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=offline)
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "published").iterdir()
+    assert {path.name for path in folder.iterdir()} == FILES and "Nothing was uploaded" in done.stdout

@@ -66,7 +66,7 @@ def main():
         raise SystemExit(f"{given.runs} has no results of {given.benchmark}")
     found = compare(read_results(store, worlds), columns(discover().metrics))
     ours = {
-        line.label: {name: figure.study.value for name, figure in line.figures.items()}
+        line.label: {name: figure.repeats.value for name, figure in line.figures.items()}
         for line in found.lines
         if line.budget == BUDGET
     }

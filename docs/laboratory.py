@@ -22,7 +22,7 @@ from salmu_core.judge.lines import Comparison, Line, interval_json
 from salmu_core.judge.protocol import HOLDOUTS, MIN_HOLDOUT_RETENTION
 from salmu_core.judge.results import read_results
 from salmu_core.plugins import discover
-from salmu_core.store.folders import METRICS, Store, read
+from salmu_core.store.folders import METRICS, Store, read_record
 from salmu_core.store.records import MetricsRecord
 
 DOCS = Path(__file__).parent
@@ -133,7 +133,7 @@ def measure(runs: Path) -> dict[str, Any]:
         raise SystemExit(f"{runs} holds runs without a result: {results.invalid[0].folder}")
     records = [row.record for row in results.rows if row.record]
     at = {budget: {line.label: line for line in found.lines if line.budget == budget} for budget in (1.0, BUDGET)}
-    ours = {label: {name: f.study.value for name, f in line.figures.items()} for label, line in at[BUDGET].items()}
+    ours = {label: {name: f.repeats.value for name, f in line.figures.items()} for label, line in at[BUDGET].items()}
     pairs, rho = paper_table().beside(ours)
     table = {
         "command": "salmu run --all --world 0-4 --seed 0-2 --budget 1,5",
@@ -159,7 +159,7 @@ def scoring(store: Store, found: Comparison) -> float:
     """Seconds spent on all metrics of all models."""
     folders = [row.folder for row in found.results.rows]
     folders += [store.reference(world, role) for world in found.results.worlds for role in ROLES]
-    records = [read(folder / METRICS, MetricsRecord) for folder in folders]
+    records = [read_record(folder / METRICS, MetricsRecord) for folder in folders]
     return sum(record.seconds for record in records if record)
 
 

@@ -26,7 +26,7 @@ from salmu_core.judge.lines import Comparison
 from salmu_core.judge.results import Results, Row, read_results
 from salmu_core.plugins import discover
 from salmu_core.show.terminal import show
-from salmu_core.store.folders import METRICS, ROWS, Store, read
+from salmu_core.store.folders import METRICS, ROWS, Store, read_record
 from salmu_core.store.records import MetricsRecord, RunRecord
 
 #: The metric whose per-row values are the cosines of a split.
@@ -78,7 +78,7 @@ def histograms(folder: Path) -> dict[str, list[int]]:
 
 def gallery(folder: Path) -> dict[str, Any]:
     """How large the gallery of RetFail was."""
-    record = read(folder / METRICS, MetricsRecord)
+    record = read_record(folder / METRICS, MetricsRecord)
     return dict(record.metrics["RetFail"].details) if record else {}
 
 

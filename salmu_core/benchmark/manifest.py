@@ -6,14 +6,13 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from salmu_core.benchmark.sources import MANIFEST, SOURCES, Sources, part_path
 from salmu_core.clip.name import CANARY, find_model
 from salmu_core.contract.layout import JSON_FILES
-from salmu_core.machine import cache_folder
 from salmu_core.store.files import write_text
-from salmu_core.store.hashing import hash_file, hash_text
+from salmu_core.store.hashing import hash_file
+from salmu_core.store.stamps import Stamps
 
 
 def part_files(folder: Path, sources: Sources) -> Iterator[tuple[str, Path]]:
@@ -55,11 +54,6 @@ def _files(folder: Path) -> Iterator[Path]:
         seen.add(real)
 
 
-def _entry(path: Path, sha256: str) -> dict[str, Any]:
-    stat = path.stat()
-    return {"path": str(path.resolve()), "sha256": sha256, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
-
-
 def write_manifest(folder: Path) -> None:
     files = {str(p.relative_to(folder)): hash_file(p) for p in _files(folder)}
     write_text(folder / MANIFEST, json.dumps({"files": files}, indent=1) + "\n")
@@ -90,18 +84,15 @@ def find_damage(folder: Path) -> str | None:
 
 
 def file_hashes(folder: Path, sources: Sources, fresh: Mapping[Path, str] | None = None) -> dict[str, str]:
-    """Hash every file of a benchmark, reading again only those whose size or time has changed."""
-    stamp = cache_folder() / "hashes" / f"{hash_text(str(folder))[:16]}.json"
-    try:
-        known: dict[str, dict[str, Any]] = json.loads(stamp.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        known = {}
-    entries: dict[str, dict[str, Any]] = {}
-    for name, path in part_files(folder, sources):
-        old = known.get(name, {})
-        just_read = (fresh or {}).get(path.resolve())
-        same = not just_read and bool(old) and _entry(path, str(old.get("sha256"))) == old
-        entries[name] = old if same else _entry(path, just_read or hash_file(path))
-    if entries != known:
-        write_text(stamp, json.dumps(entries, indent=1))
-    return {name: entry["sha256"] for name, entry in entries.items()}
+    """Hash every file of a benchmark, reading again only those that may have changed.
+
+    Args:
+        folder: The benchmark's.
+        sources: Where its parts come from.
+        fresh: Path -> hash, of files that have just been read.
+    """
+    just_read = fresh or {}
+    with Stamps(folder) as stamps:
+        return {
+            name: stamps.hash_file(path, just_read.get(path.resolve())) for name, path in part_files(folder, sources)
+        }

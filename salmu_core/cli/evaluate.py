@@ -15,7 +15,7 @@ from salmu_core.clip.name import find_model
 from salmu_core.judge.columns import Column, columns
 from salmu_core.judge.lines import Figure
 from salmu_core.judge.repeats import Repeats
-from salmu_core.judge.results import Figures, Reference, gather, read_results
+from salmu_core.judge.results import Figures, Reference, figures_of, read_results
 from salmu_core.plugins import discover
 from salmu_core.store.folders import Store
 from salmu_core.study.todo import outstanding
@@ -44,7 +44,7 @@ def evaluate_checkpoint(checkpoint: str, name: str, output: Path, threads: int, 
         record, tables = execution.scorer.compute(checkpoint, "", telling.step)
         telling.end(f"{checkpoint}: scored, {record.seconds:.1f} s")
     references = read_results(store, [benchmark.name]).references[benchmark.name]
-    figures = _figures(gather(record, tables.rows)[0], references, columns(zoo.metrics))
+    figures = _figures(figures_of(record, tables.rows)[0], references, columns(zoo.metrics))
     if as_json:
         shown = {"benchmark": benchmark.name, "checkpoint": checkpoint, "metrics": record.values}
         shown |= {"metric_errors": record.errors, "not_measured": record.not_measured}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -11,11 +11,12 @@ from typing import NamedTuple
 from salmu_core.contract.layout import FORGET
 from salmu_core.judge.protocol import COSINES, PRIVATE, RANK, SEARCHES
 from salmu_core.judge.statistics import Floats
-from salmu_core.store.folders import RETRIEVED, ROWS, Store
+from salmu_core.store.folders import RETRIEVED, ROWS, check_tables
+from salmu_core.store.hashing import hash_file
 from salmu_core.store.records import MetricsRecord
 
 
-class Found(NamedTuple):
+class RetrievedCaption(NamedTuple):
     """A caption a model found for an image."""
 
     caption: str
@@ -23,7 +24,7 @@ class Found(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Rows:
+class RowValues:
     """A value of each row of a split.
 
     Attributes:
@@ -56,14 +57,14 @@ class Associations:
         searched: Whether there is a list of the captions found.
     """
 
-    cosines: Mapping[str, Rows] = field(default_factory=dict)
-    ranks: Mapping[str, Rows] = field(default_factory=dict)
+    cosines: Mapping[str, RowValues] = field(default_factory=dict)
+    ranks: Mapping[str, RowValues] = field(default_factory=dict)
     galleries: Mapping[str, int] = field(default_factory=dict)
-    private: tuple[Rows, int] | None = None
+    private: tuple[RowValues, int] | None = None
     folder: Path = Path()
     searched: bool = False
 
-    def found(self, file_names: Collection[str]) -> dict[str, list[Found]]:
+    def retrieved(self, file_names: Collection[str]) -> dict[str, list[RetrievedCaption]]:
         """File name -> the captions that come first for this image, the best first."""
         import pyarrow.compute as pc
         import pyarrow.parquet as pq
@@ -72,31 +73,31 @@ class Associations:
             return {}
         columns = ["metric", "split", "file_name", "place", "caption", "cosine"]
         table = pq.read_table(self.folder / RETRIEVED, columns=columns, filters=pc.field("file_name").isin(file_names))
-        lists: dict[str, list[Found]] = defaultdict(list)
+        lists: dict[str, list[RetrievedCaption]] = defaultdict(list)
         for line in table.sort_by([("file_name", "ascending"), ("place", "ascending")]).to_pylist():
             if SEARCHES.get(line["split"]) == line["metric"]:  # other metrics may look for captions, too
-                lists[line["file_name"]].append(Found(line["caption"], line["cosine"]))
+                lists[line["file_name"]].append(RetrievedCaption(line["caption"], line["cosine"]))
         return dict(lists)
 
 
-def read_associations(store: Store, folder: Path, record: MetricsRecord) -> Associations:
+def read_associations(folder: Path, record: MetricsRecord, hashed: Callable[[Path], str] = hash_file) -> Associations:
     """The rows beside a model's metrics; splits that no metric has rows of are left out.
 
     Args:
-        store: The results folder.
         folder: Where the model's metrics lie: a run's folder, or a reference's.
         record: The metrics.
+        hashed: What hashes the tables: by default all of them is read.
 
     Raises:
         StoreError: The tables are not those the metrics were written with.
     """
     import pyarrow.parquet as pq
 
-    store.check_rows(folder, record)
+    check_tables(folder, record, hashed)
     wanted = {(metric, metric): split for split, metric in COSINES.items()}
     wanted |= {(metric, RANK): split for split, metric in SEARCHES.items()}
     wanted[SEARCHES[FORGET], PRIVATE] = FORGET
-    found: dict[str, dict[str, Rows]] = {"cosine": {}, RANK: {}, PRIVATE: {}}
+    found: dict[str, dict[str, RowValues]] = {"cosine": {}, RANK: {}, PRIVATE: {}}
     if record.rows_hash:
         columns = ["metric", "column", "file_name", "identity_id", "value"]
         filters = [("metric", "in", sorted({metric for metric, _ in wanted}))]
@@ -112,7 +113,7 @@ def read_associations(store: Store, folder: Path, record: MetricsRecord) -> Asso
             rows = table.filter(place == number)
             if len(rows):
                 names, people = (tuple(rows[name].to_pylist()) for name in ("file_name", "identity_id"))
-                found[c if c in found else "cosine"][split] = Rows(names, people, rows["value"].to_numpy())
+                found[c if c in found else "cosine"][split] = RowValues(names, people, rows["value"].to_numpy())
     told = {split: _detail(record, metric, "gallery") for split, metric in SEARCHES.items()}
     galleries = {split: size for split, size in told.items() if size is not None}
     private, size = found[PRIVATE].get(FORGET), _detail(record, SEARCHES[FORGET], "gallery_private")

@@ -80,7 +80,7 @@ class Diagnosis:
         """Failure modes whose figures are missing."""
         return [mode for mode in MODES if mode not in self.verdicts]
 
-    def told(self) -> list[tuple[str, Verdict | None, str]]:
+    def remarks(self) -> list[tuple[str, Verdict | None, str]]:
         """What is to be said: modes that are not clear, their verdicts (None: not measured) and notes.
 
         The notes: ``≠Clean``, only because what is left of the leak is unlike Clean's; ``<0``, worse than never seen.

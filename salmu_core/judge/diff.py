@@ -52,7 +52,7 @@ def _data(model: Scored) -> str:
     return f"{model.metrics.benchmark} {model.metrics.data_hash[:12]}"
 
 
-def difference(a: Scored, b: Scored, shown: Sequence[Column]) -> Difference:
+def compare_two(a: Scored, b: Scored, shown: Sequence[Column]) -> Difference:
     """Hold two models of the same data against each other.
 
     Args:

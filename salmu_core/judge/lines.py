@@ -27,13 +27,13 @@ class Figure:
     """One figure of one line.
 
     Attributes:
-        study: Its rows, over worlds and seeds.
+        repeats: Its rows, over worlds and seeds.
         gap: What it lies above its target, row by row; None where the target is not known.
         p: Of the gap being 0, adjusted by Holm over all figures of its pillar.
         margin: How far two models of the target's kind lie apart; None with fewer than three worlds.
     """
 
-    study: Repeats
+    repeats: Repeats
     gap: Repeats | None = None
     p: float | None = None
     margin: float | None = None
@@ -41,7 +41,7 @@ class Figure:
     @cached_property
     def value(self) -> Interval:
         """The figure with its interval."""
-        return self.study.interval()
+        return self.repeats.interval()
 
     @cached_property
     def difference(self) -> Interval | None:

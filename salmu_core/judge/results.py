@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +11,10 @@ from salmu_core.contract.layout import ROLES
 from salmu_core.errors import SalmuError
 from salmu_core.judge.statistics import Clusters
 from salmu_core.judge.tails import tails
-from salmu_core.store.folders import METRICS, ROWS, Store, read
+from salmu_core.store.folders import METRICS, ROWS, Store, check_tables, read_metrics, read_record, read_run
+from salmu_core.store.hashing import hash_file
 from salmu_core.store.records import INVALID, MetricsRecord, RunRecord
+from salmu_core.store.stamps import Stamps
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -135,16 +137,25 @@ def by_number(world: str) -> tuple[str, int]:
     return base, int(number) if number.isdecimal() else 0
 
 
-def read_results(store: Store, worlds: Collection[str]) -> Results:
+def read_results(store: Store, worlds: Collection[str], only: Path | None = None) -> Results:
     """Read all runs of some worlds of one benchmark; damaged ones become rows that say so.
 
     Args:
         store: The results folder.
         worlds: Names in paths, e.g. ``mini`` and ``mini@1``.
+        only: The one run to read, all of its files and its reference models'; by default every run, of which files
+            that have not changed since they were last read are not read again.
     """
-    ordered = sorted(worlds, key=by_number)
-    references = {world: {role: _reference(store, world, role) for role in ROLES} for world in ordered}
-    rows = [_row(store, world, folder, references[world]) for world in ordered for folder in store.runs(world)]
+    if only is not None:
+        return _read_runs(store, {world: [only] for world in worlds}, hash_file)
+    with Stamps(store.root) as stamps:
+        return _read_runs(store, {world: store.runs(world) for world in worlds}, stamps.hash_file)
+
+
+def _read_runs(store: Store, folders: Mapping[str, Iterable[Path]], hashed: Callable[[Path], str]) -> Results:
+    ordered = sorted(folders, key=by_number)
+    references = {world: {role: _reference(store, world, role, hashed) for role in ROLES} for world in ordered}
+    rows = [_row(world, folder, references[world], hashed) for world in ordered for folder in folders[world]]
     problems = [model.problem for models in references.values() for model in models.values() if model.problem]
     return Results(ordered[0].partition("@")[0], references, sorted(rows, key=_order), problems)
 
@@ -163,14 +174,14 @@ def of_plan(found: Results, planned: Mapping[Path, tuple[str, str]]) -> Results:
     return Results(found.benchmark, found.references, rows, found.problems)
 
 
-def _reference(store: Store, world: str, role: str) -> Reference:
+def _reference(store: Store, world: str, role: str, hashed: Callable[[Path], str]) -> Reference:
     folder = store.reference(world, role)
     try:
-        record = read(folder / METRICS, MetricsRecord)
+        record = read_record(folder / METRICS, MetricsRecord)
         if record is None:
             return Reference()
-        store.check_rows(folder, record)
-        figures, found = read_rows(folder, record)
+        check_tables(folder, record, hashed)
+        figures, found = read_figures(folder, record)
     except SalmuError as error:
         return Reference(problem=f"{role.capitalize()} of {world} is left out: {error}")
     chance: dict[str, float] = {}
@@ -180,16 +191,16 @@ def _reference(store: Store, world: str, role: str) -> Reference:
     return Reference(record.values, figures, found, chance, *record.scored_on, record.checkpoint_hash)
 
 
-def read_rows(folder: Path, record: MetricsRecord) -> tuple[dict[str, Clusters], dict[str, float]]:
+def read_figures(folder: Path, record: MetricsRecord) -> tuple[dict[str, Clusters], dict[str, float]]:
     """The rows behind a record's figures, gathered by person, and their tails."""
     import pyarrow.parquet as pq
 
     columns = ["column", "identity_id", "value"]
-    return gather(record, pq.read_table(folder / ROWS, columns=columns) if record.rows_hash else None)
+    return figures_of(record, pq.read_table(folder / ROWS, columns=columns) if record.rows_hash else None)
 
 
-def gather(record: MetricsRecord, table: pa.Table | None) -> tuple[dict[str, Clusters], dict[str, float]]:
-    """As `read_rows`, of a table that is not written: a figure without rows is its value alone."""
+def figures_of(record: MetricsRecord, table: pa.Table | None) -> tuple[dict[str, Clusters], dict[str, float]]:
+    """As `read_figures`, of a table that is not written: a figure without rows is its value alone."""
     figures = {column: Clusters.alone(value) for column, value in record.values.items()}
     if table is None:
         return figures, {}
@@ -203,22 +214,22 @@ def gather(record: MetricsRecord, table: pa.Table | None) -> tuple[dict[str, Clu
     return figures, tails(figures, values)
 
 
-def _row(store: Store, world: str, folder: Path, references: Mapping[str, Reference]) -> Row:
+def _row(world: str, folder: Path, references: Mapping[str, Reference], hashed: Callable[[Path], str]) -> Row:
     method = folder.parts[-3]
     try:
-        record = store.run(folder)
+        record = read_run(folder, hashed)
         assert record is not None  # the folder was found by this very file
         if record.status != "valid":
             return Row(folder, world, method, record, record.status, record.reason or INVALID[record.status])
         if foreign := _foreign(record, references):
             return Row(folder, world, method, record, "other data", foreign)
-        metrics = store.metrics(folder, record.checkpoint_hash or "")
+        metrics = read_metrics(folder, record.checkpoint_hash or "", hashed=hashed)
         if metrics is None or metrics.data_hash != record.benchmark.data_hash:
             return Row(folder, world, method, record, "not scored", "it has no metrics yet: run `salmu run` again")
         if {m.zeroshot_hash for m in references.values() if m.data_hash} - {metrics.zeroshot_hash}:
             reason = "it was scored with another zero-shot set than the reference models: run `salmu run` again"
             return Row(folder, world, method, record, "not scored", reason)
-        figures, found = read_rows(folder, metrics)
+        figures, found = read_figures(folder, metrics)
     except SalmuError as error:
         return Row(folder, world, method, None, "damaged", str(error))
     measured = (metrics.values, metrics.errors, figures, found, metrics.not_measured)

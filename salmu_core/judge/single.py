@@ -1,4 +1,7 @@
-"""A scored model, a run's or a reference's: its metrics, and the rows behind them. Needs no torch."""
+"""One run, or one model, by itself: read whole, and refused where nothing can be said of it. Needs no torch.
+
+A run is read beside its reference models, as one line of a table; a model, a run's or a reference's, with its rows.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,49 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from salmu_core.errors import UsageError
-from salmu_core.judge.associations import Rows
-from salmu_core.judge.results import Figures, read_rows
-from salmu_core.store.folders import METRICS, REFERENCES, ROWS, RUN, Store, read
+from salmu_core.errors import StoreError, UsageError
+from salmu_core.judge.associations import RowValues
+from salmu_core.judge.columns import Column, columns
+from salmu_core.judge.compare import compare
+from salmu_core.judge.lines import Comparison, Line
+from salmu_core.judge.results import Figures, Results, read_figures, read_results
+from salmu_core.plugins import Zoo
+from salmu_core.store.folders import METRICS, REFERENCES, ROWS, RUN, Store, check_tables, read_record, read_run
 from salmu_core.store.records import INVALID, MetricsRecord, RunRecord
+
+#: Where a run lies, for sentences.
+_PLACE = "runs/BENCHMARK/METHOD/CONFIG/b5-s0"
+
+
+@dataclass(frozen=True)
+class OneRun:
+    """A valid run.
+
+    Attributes:
+        folder: Where it lies.
+        world: The benchmark's name in paths.
+        store: The results folder it lies in.
+        record: Its record; its checkpoint has just been held against it.
+        comparison: A table of this run alone, beside both reference models.
+        columns: The figures with their targets.
+    """
+
+    folder: Path
+    world: str
+    store: Store
+    record: RunRecord
+    comparison: Comparison
+    columns: tuple[Column, ...]
+
+    @property
+    def results(self) -> Results:
+        """This run alone, and the reference models."""
+        return self.comparison.results
+
+    @property
+    def line(self) -> Line:
+        """The run's line of the table."""
+        return self.comparison.lines[0]
 
 
 @dataclass(frozen=True)
@@ -45,7 +86,7 @@ class Scored:
         above = ".." if self.record is None else f"../../../{REFERENCES}"
         return (self.folder.resolve() / above).resolve()
 
-    def rows(self, column: str, metric: str) -> Rows | None:
+    def rows(self, column: str, metric: str) -> RowValues | None:
         """The rows of a column, if there are any."""
         import pyarrow.parquet as pq
 
@@ -54,7 +95,7 @@ class Scored:
         columns, wanted = ["file_name", "identity_id", "value"], [("metric", "=", metric), ("column", "=", column)]
         table = pq.read_table(self.folder / ROWS, columns=columns, filters=wanted)
         names, people, values = (table[name] for name in columns)
-        return Rows(tuple(names.to_pylist()), tuple(people.to_pylist()), values.to_numpy()) if len(table) else None
+        return RowValues(tuple(names.to_pylist()), tuple(people.to_pylist()), values.to_numpy()) if len(table) else None
 
     def as_json(self) -> dict[str, Any]:
         """As ``salmu diff --json`` prints it."""
@@ -73,6 +114,36 @@ class Scored:
         }
 
 
+def read_one_run(folder: Path, zoo: Zoo, aim: str) -> OneRun:
+    """Read a run and its reference models, and refuse one that is no result.
+
+    Args:
+        folder: The run's.
+        zoo: What is installed.
+        aim: What is to be done with it, for the refusal: ``published``.
+
+    Raises:
+        UsageError: The folder is no run's, or the run is invalid, of other data than its references, or not scored.
+        StoreError: It is damaged.
+    """
+    folder = folder.expanduser().resolve()
+    if not (folder / RUN).is_file():
+        raise UsageError(f"{folder} is no run folder: it has no {RUN}. They are {_PLACE}.")
+    if len(folder.parents) < 4:
+        raise UsageError(f"{folder} does not lie where runs do: {_PLACE}.")
+    world, store = folder.parents[2].name, Store(folder.parents[3])
+    results = read_results(store, [world], only=folder)
+    (row,) = results.rows
+    if row.status == "damaged":
+        raise StoreError(f"{folder} can't be {aim}: {row.reason}")
+    if row.status != "valid" or row.record is None:
+        raise UsageError(f"{folder} can't be {aim}: it is {row.status}: {row.reason}.")
+    if row.record.benchmark.name != world or row.record.method != row.method:
+        raise UsageError(f"{folder} is not where its {RUN} says: {row.record.benchmark.name}/{row.record.method}.")
+    figures = tuple(columns(zoo.metrics))
+    return OneRun(folder, world, store, row.record, compare(results, figures), figures)
+
+
 def read_scored(folder: Path) -> Scored:
     """Read a run folder, or a reference model's.
 
@@ -84,14 +155,13 @@ def read_scored(folder: Path) -> Scored:
     reference = folder.resolve().parent.name == REFERENCES and (folder / METRICS).is_file()
     if not (folder / RUN).is_file() and not reference:
         raise UsageError(
-            f"{folder} is neither a run folder, runs/BENCHMARK/METHOD/CONFIG/b5-s0, nor a reference model's, "
+            f"{folder} is neither a run folder, {_PLACE}, nor a reference model's, "
             f"runs/BENCHMARK/{REFERENCES}/clean: it has no {RUN}."
         )
-    store = Store(folder)
-    record = store.run(folder)
+    record = read_run(folder)
     if record and record.status != "valid":
         raise UsageError(f"{folder} has no figures: it is {record.status}: {record.reason or INVALID[record.status]}.")
-    metrics = read(folder / METRICS, MetricsRecord)
+    metrics = read_record(folder / METRICS, MetricsRecord)
     if metrics is None or not metrics.values or (record and not _of(metrics, record)):
         raise UsageError(f"{folder} has no metrics of its checkpoint and data: `salmu run` again computes them.")
     if metrics.rows_hash and not (folder / ROWS).is_file():
@@ -99,8 +169,8 @@ def read_scored(folder: Path) -> Scored:
             f"{folder} has no {ROWS}, without which nothing can be compared row by row. What was published holds none: "
             "give the run's own folder, below `runs`."
         )
-    store.check_rows(folder, metrics)
-    return Scored(folder, record, metrics, *read_rows(folder, metrics))
+    check_tables(folder, metrics)
+    return Scored(folder, record, metrics, *read_figures(folder, metrics))
 
 
 def _of(metrics: MetricsRecord, record: RunRecord) -> bool:

@@ -194,7 +194,7 @@ def _modes(found: Diagnosis) -> Text:
         Text(mode + text.MARKS[verdict], style=_MODE_STYLE[mode] if verdict is Verdict.HOLDS else "dim").append(
             f" {note}" if note else ""
         )
-        for mode, verdict, note in found.told()
+        for mode, verdict, note in found.remarks()
     ]
     return Text("\n").join(shown) if shown else Text("none", style="bold green")
 

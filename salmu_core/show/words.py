@@ -103,7 +103,7 @@ def modes(found: Diagnosis) -> str:
     """Failure modes on one line, with the marks of the tables."""
     if not found.judged:
         return "not judged"
-    shown = [f"{mode}{MARKS[told]} {note}".strip() for mode, told, note in found.told()]
+    shown = [f"{mode}{MARKS[told]} {note}".strip() for mode, told, note in found.remarks()]
     return ", ".join(shown) or "none"
 
 
@@ -111,7 +111,9 @@ def verdict(found: Diagnosis) -> str:
     """A verdict in words, as in a sentence."""
     if not found.judged:
         return "not judged: a figure or a reference model is missing"
-    said = [f"{mode} ({_NOTES[note]})" if note else mode for mode, told, note in found.told() if told is Verdict.HOLDS]
+    said = [
+        f"{mode} ({_NOTES[note]})" if note else mode for mode, told, note in found.remarks() if told is Verdict.HOLDS
+    ]
     said += [f"perhaps {mode}" for mode in found.modes(Verdict.OPEN)]
     absent = [f"{mode} not measured" for mode in found.not_measured]
     nothing = "no failure mode is shown" if absent else "none of the three failure modes"

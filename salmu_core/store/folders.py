@@ -7,7 +7,7 @@ of the two reference models.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,45 +77,6 @@ class Store:
         """Names of the benchmarks with results here."""
         return sorted({p.relative_to(self.root).parts[0] for p in self.root.glob(f"*/*/*/*/{RUN}")})
 
-    def run(self, folder: Path) -> RunRecord | None:
-        """The record of a run, or None if there is none; its checkpoint is checked against it.
-
-        Raises:
-            StoreError: The record can't be read, or the checkpoint is not the one it describes.
-        """
-        record = read(folder / RUN, RunRecord)
-        if record is not None and record.checkpoint_hash is not None:
-            weights = folder / WEIGHTS
-            if not weights.is_file():
-                raise StoreError(f"{weights} is missing though {RUN} describes it: {_remedy(folder)}")
-            if hash_file(weights) != record.checkpoint_hash:
-                raise StoreError(f"{weights} is damaged (its hash is not the recorded one): {_remedy(folder)}")
-        return record
-
-    def metrics(self, folder: Path, checkpoint_hash: str, scored_on: ScoredOn | None = None) -> MetricsRecord | None:
-        """The metrics that lie in a folder, or None if there are none for this checkpoint and these data.
-
-        Raises:
-            StoreError: A file can't be read or isn't the one that was written.
-        """
-        record = read(folder / METRICS, MetricsRecord)
-        if record is None or record.checkpoint_hash != checkpoint_hash:
-            return None
-        if scored_on is not None and record.scored_on != scored_on:
-            return None
-        self.check_rows(folder, record)
-        return record
-
-    def check_rows(self, folder: Path, record: MetricsRecord) -> None:
-        """Check that the tables beside a record are those it was written with.
-
-        Raises:
-            StoreError: They are not.
-        """
-        for table, written in ((folder / ROWS, record.rows_hash), (folder / RETRIEVED, record.retrieved_hash)):
-            if written is not None and (not table.is_file() or hash_file(table) != written):
-                raise StoreError(f"{table} is missing or damaged: {_remedy(folder, METRICS)}")
-
     @contextmanager
     def claim(self, folder: Path) -> Iterator[bool]:
         """Hold a folder against other processes; yields False if another one holds it."""
@@ -134,11 +95,68 @@ class Store:
             lock.release()
 
 
+def read_run(folder: Path, hashed: Callable[[Path], str] = hash_file) -> RunRecord | None:
+    """The record of a run, or None if there is none; its checkpoint is checked against it.
+
+    Args:
+        folder: The run's.
+        hashed: What hashes the checkpoint: by default all of it is read, see `salmu_core.store.stamps`.
+
+    Raises:
+        StoreError: The record can't be read, or the checkpoint is not the one it describes.
+    """
+    record = read_record(folder / RUN, RunRecord)
+    if record is not None and record.checkpoint_hash is not None:
+        weights = folder / WEIGHTS
+        if not weights.is_file():
+            raise StoreError(f"{weights} is missing though {RUN} describes it: {_remedy(folder)}")
+        if hashed(weights) != record.checkpoint_hash:
+            raise StoreError(f"{weights} is damaged (its hash is not the recorded one): {_remedy(folder)}")
+    return record
+
+
+def read_metrics(
+    folder: Path,
+    checkpoint_hash: str,
+    scored_on: ScoredOn | None = None,
+    hashed: Callable[[Path], str] = hash_file,
+) -> MetricsRecord | None:
+    """The metrics that lie in a folder, or None if there are none for this checkpoint and these data.
+
+    Args:
+        folder: A run's, or a reference model's.
+        checkpoint_hash: Of which model.
+        scored_on: On which data; by default on any.
+        hashed: What hashes the tables beside it.
+
+    Raises:
+        StoreError: A file can't be read or isn't the one that was written.
+    """
+    record = read_record(folder / METRICS, MetricsRecord)
+    if record is None or record.checkpoint_hash != checkpoint_hash:
+        return None
+    if scored_on is not None and record.scored_on != scored_on:
+        return None
+    check_tables(folder, record, hashed)
+    return record
+
+
+def check_tables(folder: Path, record: MetricsRecord, hashed: Callable[[Path], str] = hash_file) -> None:
+    """Check that the tables beside a record are those it was written with.
+
+    Raises:
+        StoreError: They are not.
+    """
+    for table, written in ((folder / ROWS, record.rows_hash), (folder / RETRIEVED, record.retrieved_hash)):
+        if written is not None and (not table.is_file() or hashed(table) != written):
+            raise StoreError(f"{table} is missing or damaged: {_remedy(folder, METRICS)}")
+
+
 def _remedy(folder: Path, what: str = "") -> str:
     return f"delete {folder / what} and run again"
 
 
-def read(path: Path, kind: type[R]) -> R | None:
+def read_record(path: Path, kind: type[R]) -> R | None:
     """A JSON record, or None if there is no such file.
 
     Raises:
@@ -157,9 +175,9 @@ def read(path: Path, kind: type[R]) -> R | None:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise StoreError(f"{path} is damaged ({where}: {first['msg']}): delete it and run again") from error
-    found = getattr(record, "schema_version", SCHEMA)
-    if found != SCHEMA:
-        raise SchemaError(f"{path} has schema version {found}, this release reads {SCHEMA}")
+    version = getattr(record, "schema_version", SCHEMA)
+    if version != SCHEMA:
+        raise SchemaError(f"{path} has schema version {version}, this release reads {SCHEMA}")
     return record
 
 

@@ -32,7 +32,7 @@ from salmu_core.run.runner import Outcome, run_one
 from salmu_core.run.session import TrainingSession
 from salmu_core.score.scorer import Scorer
 from salmu_core.store.files import new_folder
-from salmu_core.store.folders import METRICS, RUN, TRACEBACK, Store, read, write_record
+from salmu_core.store.folders import METRICS, RUN, TRACEBACK, Store, read_record, read_run, write_record
 from salmu_core.store.records import BenchmarkRef, MetricsRecord, PluginRef, RetainRef, RunRecord
 from salmu_core.study.plan import Planned
 from salmu_core.study.reporter import Reporter
@@ -117,7 +117,7 @@ class Execution:
         if self.redo:
             return False
         try:
-            record = self.store.run(folder)
+            record = read_run(folder)
         except StoreError:
             return False
         return record is not None and record.status == "valid"
@@ -171,14 +171,14 @@ class Execution:
                 self.reporter.end(f"{planned.key}: not scored: {error}")
 
     def _checkpoint(self, folder: Path) -> tuple[str, str] | None:
-        record = self.store.run(folder)
-        if record is None or not needs_metrics(folder, record, self.store, self.metrics, self.benchmark.scored_on, []):
+        record = read_run(folder)
+        if record is None or not needs_metrics(folder, record, self.metrics, self.benchmark.scored_on, []):
             return None
         assert record.checkpoint_hash is not None
         return str(folder), record.checkpoint_hash
 
     def _track_metrics(self, folder: Path, planned: Planned) -> None:
-        run, metrics = read(folder / RUN, RunRecord), read(folder / METRICS, MetricsRecord)
+        run, metrics = read_record(folder / RUN, RunRecord), read_record(folder / METRICS, MetricsRecord)
         if run is not None and metrics is not None:
             with self.trackers.run_again(planned, run) as tracked:
                 tracked.metrics(metrics.values)
@@ -191,9 +191,7 @@ class Execution:
             except StoreError as error:
                 self.reporter.end(f"{label}: not scored: {error}")
                 return False
-            if found is None or not lacks_metrics(
-                folder, found[1], self.store, self.metrics, self.benchmark.scored_on, []
-            ):
+            if found is None or not lacks_metrics(folder, found[1], self.metrics, self.benchmark.scored_on, []):
                 self.reporter.end(f"{label}: nothing to score here")
                 return False
             self.reporter.begin(label, "scoring")

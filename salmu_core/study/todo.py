@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,8 +11,10 @@ from salmu_core.contract.layout import ROLES
 from salmu_core.contract.specs import MethodSpec, MetricSpec
 from salmu_core.errors import StoreError
 from salmu_core.plugins import Declared, code_hash
-from salmu_core.store.folders import Store
+from salmu_core.store.folders import Store, read_metrics, read_run
+from salmu_core.store.hashing import hash_file
 from salmu_core.store.records import RunRecord, ScoredOn
+from salmu_core.store.stamps import Stamps
 from salmu_core.study.plan import Planned
 
 
@@ -74,12 +76,24 @@ def outstanding(
     Raises:
         StoreError: A result there was made on other data than the benchmark's.
     """
+    with Stamps(store.root) as stamps:
+        return _outstanding(plan, benchmark, store, metrics, redo, stamps)
+
+
+def _outstanding(
+    plan: Sequence[Planned],
+    benchmark: Benchmark,
+    store: Store,
+    metrics: Sequence[Declared[MetricSpec]],
+    redo: bool,
+    stamps: Stamps,
+) -> Outstanding:
     todo = Outstanding()
     older = 0
     for planned in plan:
         folder = store.folder(planned.key)
         try:
-            record = None if redo else store.run(folder)
+            record = None if redo else read_run(folder, stamps.hash_file)
         except StoreError as error:
             todo.notes.append(f"Made again: {error}")
             record = None
@@ -90,7 +104,7 @@ def outstanding(
         changed = made_by_other_code(record, planned.method)
         if record.status != "valid" and changed:
             todo.runs.append(planned)
-        elif needs_metrics(folder, record, store, metrics, benchmark.scored_on, todo.notes):
+        elif needs_metrics(folder, record, metrics, benchmark.scored_on, todo.notes, stamps.hash_file):
             todo.checkpoints.append(planned)
         else:
             todo.finished += 1
@@ -98,7 +112,9 @@ def outstanding(
             older += changed
     for role in ROLES:
         folder = store.reference(benchmark.name, role)
-        if lacks_metrics(folder, benchmark.model_hash(role), store, metrics, benchmark.scored_on, todo.notes):
+        if lacks_metrics(
+            folder, benchmark.model_hash(role), metrics, benchmark.scored_on, todo.notes, stamps.hash_file
+        ):
             todo.references.append(role)
     if older:
         todo.notes.append(older_note(older))
@@ -119,28 +135,28 @@ def older_note(runs: int) -> str:
 def needs_metrics(
     folder: Path,
     record: RunRecord,
-    store: Store,
     metrics: Sequence[Declared[MetricSpec]],
     scored_on: ScoredOn,
     notes: list[str],
+    hashed: Callable[[Path], str] = hash_file,
 ) -> bool:
     """Whether a run has a valid checkpoint that some metric has not been computed for."""
     if record.status != "valid" or record.checkpoint_hash is None:
         return False
-    return lacks_metrics(folder, record.checkpoint_hash, store, metrics, scored_on, notes)
+    return lacks_metrics(folder, record.checkpoint_hash, metrics, scored_on, notes, hashed)
 
 
 def lacks_metrics(
     folder: Path,
     checkpoint_hash: str,
-    store: Store,
     metrics: Sequence[Declared[MetricSpec]],
     scored_on: ScoredOn,
     notes: list[str],
+    hashed: Callable[[Path], str] = hash_file,
 ) -> bool:
     """Whether some metric, as it is now, has not been computed for the checkpoint whose results lie in a folder."""
     try:
-        record = store.metrics(folder, checkpoint_hash, scored_on)
+        record = read_metrics(folder, checkpoint_hash, scored_on, hashed)
     except StoreError as error:
         notes.append(f"Scored again: {error}")
         return True

@@ -24,7 +24,7 @@ from salmu_core.errors import SalmuError
 from salmu_core.judge.protocol import KNOWLEDGE
 from salmu_core.machine import cache_folder
 from salmu_core.plugins import Zoo
-from salmu_core.store.folders import METRICS, Store, read
+from salmu_core.store.folders import METRICS, Store, read_record
 from salmu_core.store.records import MetricsRecord
 
 #: What a study wants beside its results: memory for each process, and room for a world and some checkpoints.
@@ -188,7 +188,7 @@ def as_recorded(benchmark: Benchmark, store: Store, found: Mapping[str, MetricsR
     """Whether the reference models still score what stands in a results folder; nothing if nothing stands there."""
     for role, record in found.items():
         try:
-            before = read(store.reference(benchmark.name, role) / METRICS, MetricsRecord)
+            before = read_record(store.reference(benchmark.name, role) / METRICS, MetricsRecord)
         except SalmuError as error:
             yield Finding("references reproduce", False, str(error))
             continue

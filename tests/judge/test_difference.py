@@ -14,7 +14,7 @@ from salmu_core.cli import app
 from salmu_core.cli.diff import show_difference
 from salmu_core.errors import SalmuError, StoreError, UsageError
 from salmu_core.judge.columns import columns
-from salmu_core.judge.diff import difference, read_two
+from salmu_core.judge.diff import compare_two, read_two
 from salmu_core.plugins import discover
 from salmu_core.show.diff import render
 from salmu_core.store.folders import METRICS, ROWS, RUN, WEIGHTS
@@ -51,7 +51,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def found(store):
-    return difference(*read_two(*store[:2]), SHOWN)
+    return compare_two(*read_two(*store[:2]), SHOWN)
 
 
 def changes(found):
@@ -134,7 +134,7 @@ def test_differing_is_not_being_nearer(tmp_path):
     a = write_run(tmp_path, "one", {"AssocStr": goal + 0.1 + noise})
     b = write_run(tmp_path, "two", {"AssocStr": goal - 0.1 + noise[::-1]})
     write_reference(tmp_path, "clean", {"AssocStr": goal})
-    (change,) = difference(*read_two(a, b), SHOWN).changes
+    (change,) = compare_two(*read_two(a, b), SHOWN).changes
     assert change.shown and not change.nearer_shown
     assert change.nearer in ("a", "b")
 
@@ -171,7 +171,7 @@ def test_only_what_differs_between_the_runs_is_said(found):
 
 def test_a_reference_model_is_compared_as_well(store):
     a, _, clean, _ = store
-    found = difference(*read_two(clean, a), SHOWN)
+    found = compare_two(*read_two(clean, a), SHOWN)
     assert found.a.name == "Clean" and not found.facts
     change = changes(found)["AssocStr"]
     assert change.reference == change.a and change.nearer == "a" and change.nearer_shown
@@ -181,14 +181,14 @@ def test_what_is_the_same_is_neither_shown_nor_nearer(tmp_path):
     a = write_run(tmp_path, "one", {"AssocStr": A["AssocStr"]})
     b = write_run(tmp_path, "two", {"AssocStr": A["AssocStr"]})
     write_reference(tmp_path, "clean", CLEAN)
-    (change,) = difference(*read_two(a, b), SHOWN).changes
+    (change,) = compare_two(*read_two(a, b), SHOWN).changes
     assert (change.p, change.shown, change.nearer, change.nearer_shown) == (1.0, False, None, False)
     assert change.difference.low == change.difference.high == 0
 
 
 def test_without_references_nothing_is_nearer(tmp_path):
     a, b = write_run(tmp_path, "one", A), write_run(tmp_path, "two", B)
-    found = difference(*read_two(a, b), SHOWN)
+    found = compare_two(*read_two(a, b), SHOWN)
     assert {change.nearer for change in found.changes} == {change.reference for change in found.changes} == {None}
     assert changes(found)["AssocStr"].shown
 
@@ -197,7 +197,7 @@ def test_a_reference_of_other_data_or_a_damaged_one_is_no_target(tmp_path):
     a, b = write_run(tmp_path, "one", A), write_run(tmp_path, "two", B)
     write_reference(tmp_path, "clean", CLEAN, data="other")
     (write_reference(tmp_path, "compromised", COMPROMISED) / ROWS).write_bytes(b"")
-    found = difference(*read_two(a, b), SHOWN)
+    found = compare_two(*read_two(a, b), SHOWN)
     assert {change.reference for change in found.changes} == {None}
     assert any("Compromised is left out" in note for note in found.notes)
 
@@ -205,7 +205,7 @@ def test_a_reference_of_other_data_or_a_damaged_one_is_no_target(tmp_path):
 def test_figures_without_rows_have_a_difference_and_no_interval(tmp_path):
     a = write_run(tmp_path, "one", A, alone={"Strange": 0.25})
     b = write_run(tmp_path, "two", B, alone={"Strange": 0.75}, errors={"ACS": "no probe"})
-    change = changes(found := difference(*read_two(a, b), SHOWN))["Strange"]
+    change = changes(found := compare_two(*read_two(a, b), SHOWN))["Strange"]
     assert change.as_json()["difference"] == {"value": 0.5, "low": None, "high": None}
     assert change.target is None and not change.shown and "B has no ACS: no probe" in found.notes
     assert "no target" in text(found, 100)
@@ -213,7 +213,7 @@ def test_figures_without_rows_have_a_difference_and_no_interval(tmp_path):
 
 def test_a_figure_that_one_lacks_is_named(tmp_path):
     a, b = write_run(tmp_path, "one", A), write_run(tmp_path, "two", {"AssocStr": B["AssocStr"]})
-    found = difference(*read_two(a, b), SHOWN)
+    found = compare_two(*read_two(a, b), SHOWN)
     assert list(changes(found)) == ["AssocStr"] and found.ranks is None and not found.people
     assert any(note.startswith("Only A has") and "GenKnow" in note for note in found.notes)
 
@@ -301,7 +301,7 @@ def test_what_data_say_is_shown_as_it_is(tmp_path):
     people = [f"[red]{person}[/red]" for person in PEOPLE]
     a = write_run(tmp_path, "one", A, config={"prompt": "[bold]a[/bold]"}, people=people, alone={"[i]M[/i]": 1})
     b = write_run(tmp_path, "two", B, config={"prompt": "[link=x]b[/link]"}, people=people, alone={"[i]M[/i]": 2})
-    shown = text(difference(*read_two(a, b), SHOWN), 100)
+    shown = text(compare_two(*read_two(a, b), SHOWN), 100)
     assert "[i]M[/i]" in shown and "[bold]a[/bold]" in shown and "[link=x]b[/link]" in shown
     assert f"[red]{PEOPLE[0]}[/red]" in shown or f"[red]{PEOPLE[-1]}[/red]" in shown
 

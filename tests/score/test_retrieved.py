@@ -16,7 +16,7 @@ from salmu_core.judge.associations import read_associations
 from salmu_core.plugins import Declared
 from salmu_core.score.evaluate import compute_one
 from salmu_core.score.tables import Tables, write_metrics
-from salmu_core.store.folders import RETRIEVED, Store, read
+from salmu_core.store.folders import RETRIEVED, read_metrics, read_record
 from salmu_core.store.records import MetricsRecord
 
 CAPTIONS = ("one", "two", "never found")
@@ -70,7 +70,7 @@ def test_it_is_read_back_as_it_was_found(data, tmp_path):
     other = scored(data, Retrieved("forget", ("somebody else's",), np.zeros_like(found), cosines), name="Another")[1]
     write_metrics(tmp_path, record, Tables.joined([tables, other]))
     names = data.base["forget"].file_names
-    back = read_associations(Store(tmp_path), tmp_path, read(tmp_path / "metrics.json", MetricsRecord)).found(names)
+    back = read_associations(tmp_path, read_record(tmp_path / "metrics.json", MetricsRecord)).retrieved(names)
     for row, name in enumerate(names):
         kept = [(CAPTIONS[i], c) for i, c in zip(found[row], cosines[row], strict=True) if i >= 0]
         assert [tuple(each) for each in back[name]] == kept
@@ -82,11 +82,10 @@ def test_a_table_that_was_touched_is_refused(data, tmp_path):
     entry, tables = scored(data, Retrieved("forget", CAPTIONS, *arrays(data)))
     record = record_of(entry)
     write_metrics(tmp_path, record, Tables.joined([tables]))
-    store = Store(tmp_path)
-    assert store.metrics(tmp_path, "h") is not None
+    assert read_metrics(tmp_path, "h") is not None
     (tmp_path / RETRIEVED).write_bytes((tmp_path / RETRIEVED).read_bytes()[:-9])
     with pytest.raises(StoreError, match=r"retrieved\.parquet is missing or damaged"):
-        store.metrics(tmp_path, "h")
+        read_metrics(tmp_path, "h")
 
 
 @pytest.mark.parametrize(

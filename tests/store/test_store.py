@@ -6,7 +6,7 @@ import pytest
 from salmu_core.contract.results import MetricResult, finite
 from salmu_core.errors import SchemaError, StoreError, UsageError
 from salmu_core.store.files import new_folder, replacing, write_text
-from salmu_core.store.folders import RunKey, Store, read, write_record
+from salmu_core.store.folders import RunKey, Store, read_record, write_record
 from salmu_core.store.records import Ledger, MetricsRecord
 
 KEY = RunKey("mini", "cliperase", "0123456789abcdef", 5.0, 0)
@@ -79,16 +79,16 @@ def test_what_is_no_file_is_not_replaced_and_rights_are_the_users(tmp_path):
 
 def test_records_round_trip_and_damage_is_named(tmp_path):
     path = tmp_path / "ledger.json"
-    assert read(path, Ledger) is None
+    assert read_record(path, Ledger) is None
     ledger = Ledger(steps=3, seconds=1.5)
     write_record(path, ledger)
-    assert read(path, Ledger) == ledger
+    assert read_record(path, Ledger) == ledger
     path.write_text(path.read_text()[:-10])
     with pytest.raises(StoreError, match=r"ledger\.json is damaged"):
-        read(path, Ledger)
+        read_record(path, Ledger)
     path.write_text('{"steps": 3, "colour": "red"}')
     with pytest.raises(StoreError, match="colour"):
-        read(path, Ledger)
+        read_record(path, Ledger)
 
 
 def test_records_of_another_schema_are_refused(tmp_path):
@@ -104,7 +104,7 @@ def test_records_of_another_schema_are_refused(tmp_path):
     )
     write_record(tmp_path / "metrics.json", record)
     with pytest.raises(SchemaError, match="schema version 99"):
-        read(tmp_path / "metrics.json", MetricsRecord)
+        read_record(tmp_path / "metrics.json", MetricsRecord)
 
 
 def test_a_claim_excludes_others(tmp_path):

@@ -9,7 +9,7 @@ from filelock import FileLock
 from pydantic import Field
 
 from salmu_core.errors import UsageError
-from salmu_core.store.folders import read, write_record
+from salmu_core.store.folders import read_record, write_record
 from salmu_core.store.records import SCHEMA, Record
 from salmu_core.train.resume import differences
 from salmu_references.recipe import Recipe
@@ -101,7 +101,7 @@ def begin(out: Path, mine: TrainingRecord) -> TrainingRecord:
         UsageError: The folder holds something else.
         StoreError: The record in it can't be read.
     """
-    there = read(out / TRAINING, TrainingRecord)
+    there = read_record(out / TRAINING, TrainingRecord)
     if there is None:
         if out.is_dir() and any(not each.name.startswith(".") for each in out.iterdir()):
             raise UsageError(f"{out} holds something, and no {TRAINING}: give a new folder to --out.")
@@ -116,7 +116,7 @@ def begin(out: Path, mine: TrainingRecord) -> TrainingRecord:
 def write(out: Path, mine: TrainingRecord, role: Role | None = None, model: ModelRef | None = None) -> None:
     """Write the record, keeping what another process that trains the other model has written meanwhile."""
     with FileLock(out / ".training.lock"):
-        there = read(out / TRAINING, TrainingRecord)
+        there = read_record(out / TRAINING, TrainingRecord)
         models = {**mine.models, **(there.models if there else {})}
         if role and model:
             models[role] = model

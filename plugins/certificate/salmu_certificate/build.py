@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
-from salmu_certificate.evidence import Evidence
-from salmu_certificate.parts import Split, ordinary, splits
+from salmu_certificate.evidence import Dossier
+from salmu_certificate.parts import PersonSplit, ordinary, splits
 from salmu_certificate.records import (
     Certificate,
     Ends,
@@ -21,10 +21,10 @@ from salmu_certificate.records import (
 )
 from salmu_certificate.trials import tried
 from salmu_certificate.wording import DOES_NOT_SHOW, NOT_TRIED, caution, shows
-from salmu_core.contract.layout import FORGET
+from salmu_core.contract.layout import FORGET, HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY
 from salmu_core.contract.specs import MetricSpec
 from salmu_core.judge.diagnosis import CATASTROPHIC, INEFFECTIVE, MODES, OVER_GENERALISED, Verdict
-from salmu_core.judge.protocol import KNOWLEDGE, LEAK, MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
+from salmu_core.judge.protocol import COSINES, KNOWLEDGE, LEAK, MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
 from salmu_core.judge.statistics import Clusters, Interval
 from salmu_core.plugins import Declared
 from salmu_core.show.words import verdict
@@ -33,10 +33,10 @@ from salmu_core.store.hashing import hash_json
 _ISSUED_WITH = ("salmu-core", "numpy", "scipy", "pyarrow")
 _SAYS = {Verdict.HOLDS: "shown", Verdict.OPEN: "can't be told", Verdict.CLEAR: "not shown"}
 #: Split of what is to be kept -> the figure by which people are compared.
-_KEPT = {"holdout_association": "IntraIdSim", "holdout_identity": "InterIdSim"}
+_KEPT = {split: COSINES[split] for split in (HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY)}
 
 
-def build(evidence: Evidence, metrics: Mapping[str, Declared[MetricSpec]], notice: str, issued: str) -> Certificate:
+def build(evidence: Dossier, metrics: Mapping[str, Declared[MetricSpec]], notice: str, issued: str) -> Certificate:
     """Judge one person's associations and put down everything the verdict rests on.
 
     Args:
@@ -87,7 +87,7 @@ def build(evidence: Evidence, metrics: Mapping[str, Declared[MetricSpec]], notic
     )
 
 
-def _standing(evidence: Evidence, part: Split) -> Standing | None:
+def _standing(evidence: Dossier, part: PersonSplit) -> Standing | None:
     """Where the person stands among all others of the same split."""
     column = LEAK if part.name == FORGET else _KEPT[part.name]
     figures = [model.figures.get(column) for model in evidence.models]
@@ -110,7 +110,7 @@ def _standing(evidence: Evidence, part: Split) -> Standing | None:
     )
 
 
-def _worst(part: Split) -> Worst | None:
+def _worst(part: PersonSplit) -> Worst | None:
     if part.ranks is None:
         return None
     after = part.rows(1 / part.ranks).after
@@ -128,7 +128,7 @@ def _worst(part: Split) -> Worst | None:
     )
 
 
-def _population(evidence: Evidence, verdicts: Sequence[Judgement]) -> Population:
+def _population(evidence: Dossier, verdicts: Sequence[Judgement]) -> Population:
     """What became of everybody else, as the table of this run alone has it."""
     found = evidence.run.comparison.lines[0].diagnosis
     known = found.evidence
@@ -165,7 +165,7 @@ def _population(evidence: Evidence, verdicts: Sequence[Judgement]) -> Population
     )
 
 
-def _hashes(evidence: Evidence) -> Hashes:
+def _hashes(evidence: Dossier) -> Hashes:
     record = evidence.run.record
     assert record.checkpoint_hash is not None  # a valid run has one
     roles = dict(zip(("before", "after", "clean"), evidence.models, strict=True))

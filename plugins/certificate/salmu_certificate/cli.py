@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from salmu_core.cli.reading import Reading
-    from salmu_core.judge.onerun import OneRun
+    from salmu_core.judge.single import OneRun
     from salmu_core.plugins import Zoo
 
 app = typer.Typer()

@@ -11,12 +11,12 @@ from salmu_core.benchmark.folder import Benchmark
 from salmu_core.benchmark.people import People, Person, read_people
 from salmu_core.contract.layout import FORGET
 from salmu_core.errors import BenchmarkError, StoreError, UsageError
-from salmu_core.judge.associations import Associations, Found, read_associations
-from salmu_core.judge.onerun import OneRun, read_one_run
+from salmu_core.judge.associations import Associations, RetrievedCaption, read_associations
 from salmu_core.judge.protocol import SEARCHES
 from salmu_core.judge.results import Figures
+from salmu_core.judge.single import OneRun, read_one_run
 from salmu_core.plugins import Zoo
-from salmu_core.store.folders import METRICS, ROWS, Store, read
+from salmu_core.store.folders import METRICS, ROWS, read_record
 from salmu_core.store.records import MetricsRecord
 
 _AGAIN = "`salmu run` again: it scores what is missing"
@@ -51,11 +51,11 @@ class Model:
     associations: Associations
     figures: Figures
     rows: Mapping[str, Measured]
-    found: Mapping[str, list[Found]]
+    found: Mapping[str, list[RetrievedCaption]]
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Dossier:
     """All there is to say about one person.
 
     Attributes:
@@ -100,7 +100,7 @@ def open_run(folder: Path, zoo: Zoo) -> OneRun:
     return run
 
 
-def gather(run: OneRun, benchmark: Benchmark, identity: str) -> Evidence:
+def gather(run: OneRun, benchmark: Benchmark, identity: str) -> Dossier:
     """Read what the three models know of one person.
 
     Args:
@@ -129,7 +129,7 @@ def gather(run: OneRun, benchmark: Benchmark, identity: str) -> Evidence:
     folders = [run.store.reference(run.world, "compromised"), run.folder, run.store.reference(run.world, "clean")]
     references = run.results.references[run.world]
     figures = [references["compromised"].figures, run.results.rows[0].figures, references["clean"].figures]
-    models = [_model(run.store, *each, person) for each in zip(folders, figures, strict=True)]
+    models = [_model(*each, person) for each in zip(folders, figures, strict=True)]
     _comparable(run.folder, *(model.record for model in models))
     for role, model in (("compromised", models[0]), ("clean", models[2])):
         if model.record.checkpoint_hash != benchmark.model_hash(role):
@@ -137,17 +137,17 @@ def gather(run: OneRun, benchmark: Benchmark, identity: str) -> Evidence:
                 f"The figures of {role.capitalize()} in {run.store.root} are of another model than {benchmark.folder} "
                 f"holds: {_AGAIN}, or give the folder with that model as --benchmark PATH."
             )
-    found = Evidence(run, benchmark, people, person, *models)
+    found = Dossier(run, benchmark, people, person, *models)
     _complete(found)
     return found
 
 
-def _model(store: Store, folder: Path, figures: Figures, person: Person) -> Model:
-    record = read(folder / METRICS, MetricsRecord)
+def _model(folder: Path, figures: Figures, person: Person) -> Model:
+    record = read_record(folder / METRICS, MetricsRecord)
     assert record is not None  # `open_run` has read it
-    associations = read_associations(store, folder, record)
+    associations = read_associations(folder, record)
     names = {association.file_name for association in person.associations}
-    return Model(record, associations, figures, _rows(folder, record, person), associations.found(names))
+    return Model(record, associations, figures, _rows(folder, record, person), associations.retrieved(names))
 
 
 def _rows(folder: Path, record: MetricsRecord, person: Person) -> dict[str, Measured]:
@@ -173,7 +173,7 @@ def _comparable(folder: Path, before: MetricsRecord, after: MetricsRecord, clean
                 raise UsageError(f"{name} of {folder} and of {role} were computed by different code: {_AGAIN}.")
 
 
-def _complete(found: Evidence) -> None:
+def _complete(found: Dossier) -> None:
     """A certificate without ranks of what was to be forgotten, or without any figure, would show nothing."""
     for name, model in zip(("Compromised", str(found.run.folder), "Clean"), found.models, strict=True):
         for split in sorted({association.split for association in found.person.associations}):

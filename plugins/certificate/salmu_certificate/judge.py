@@ -27,7 +27,7 @@ BEYOND_ANY = 0.05
 LEFT = 1 - MIN_LEAKAGE_REDUCTION
 
 
-class Rows(NamedTuple):
+class ThreeClusters(NamedTuple):
     """A figure of the same rows in three models, gathered by attribute."""
 
     before: Clusters
@@ -96,7 +96,7 @@ def guessing(gallery: int) -> float:
     return float((1 / np.arange(1, gallery + 1)).mean())
 
 
-def allowed(leak: Rows, gallery: int) -> Allowed:
+def allowed(leak: ThreeClusters, gallery: int) -> Allowed:
     """What may be left, and how far the run lies above it.
 
     Args:
@@ -133,11 +133,11 @@ def found(*searches: tuple[Floats, int]) -> np.ndarray:
 
 
 def forgotten(
-    leak: Rows,
+    leak: ThreeClusters,
     gallery: int,
     hits: int,
     hits_before: int,
-    others: Rows | None,
+    others: ThreeClusters | None,
     named: Verdict | None,
     unlike: Sequence[str],
     unasked: Sequence[str] = (),
@@ -171,7 +171,7 @@ def forgotten(
     return Forgotten(word, known, bar, more)
 
 
-def kept(measures: Mapping[str, Rows], gallery: int | None, rank: str) -> Kept:
+def kept(measures: Mapping[str, ThreeClusters], gallery: int | None, rank: str) -> Kept:
     """The verdict on what was to be kept.
 
     Args:

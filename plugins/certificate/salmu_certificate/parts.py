@@ -8,25 +8,25 @@ from functools import cached_property
 
 import numpy as np
 
-from salmu_certificate.evidence import Evidence
-from salmu_certificate.judge import Rows, beside_clean, forgotten, found, guessing, kept, never_seen
+from salmu_certificate.evidence import Dossier
+from salmu_certificate.judge import ThreeClusters, beside_clean, forgotten, found, guessing, kept, never_seen
 from salmu_certificate.records import Ends, Judgement, Level, Pair, Part, Stand, Summary, Three, Trial
 from salmu_certificate.trials import by_attribute, part_of, unlike
-from salmu_certificate.wording import COSINE, NAMING, RANK, said_forgotten, said_kept, why_forgotten, why_kept
+from salmu_certificate.wording import COSINE, RANK, said_forgotten, said_kept, why_forgotten, why_kept
 from salmu_core.benchmark.people import Association, Group
 from salmu_core.contract.layout import DATA_FIELDS, FORGET, HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY
-from salmu_core.judge.associations import Associations
-from salmu_core.judge.associations import Rows as Column
+from salmu_core.judge.associations import Associations, RowValues
 from salmu_core.judge.diagnosis import Verdict
+from salmu_core.judge.protocol import COSINES, NAMING
 from salmu_core.judge.statistics import Clusters, Floats, interval
 
 ORDER = (FORGET, HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY)
 #: The figure that has cosines of a person's generic captions.
-ORDINARY = "VisIdInt"
+ORDINARY = COSINES["retain_joint"]
 
 
 @dataclass(frozen=True)
-class Split:
+class PersonSplit:
     """A person's associations of one split.
 
     Attributes:
@@ -35,7 +35,7 @@ class Split:
         associations: By attribute, in the paper's order ``[n]``.
     """
 
-    evidence: Evidence
+    evidence: Dossier
     name: str
     associations: tuple[Association, ...]
 
@@ -65,11 +65,11 @@ class Split:
         alone = [model.associations.private for model in self.evidence.models]
         return self._values([each and each[0] for each in alone]) if self.name == FORGET else None
 
-    def rows(self, values: Floats) -> Rows:
+    def rows(self, values: Floats) -> ThreeClusters:
         """Values ``[3, n]`` by attribute."""
         names = [association.file_name for association in self.associations]
         made = [by_attribute(self.evidence, self.name, dict(zip(names, each, strict=True))) for each in values.tolist()]
-        return Rows(*made)
+        return ThreeClusters(*made)
 
     @cached_property
     def found(self) -> np.ndarray:
@@ -190,10 +190,10 @@ class Split:
             retention={name: Ends.of(share) for name, share in verdict.retention.items()},
         )
 
-    def _ranks(self, model: Associations) -> Column | None:
+    def _ranks(self, model: Associations) -> RowValues | None:
         return model.ranks.get(self.name) if self.name in model.galleries else None
 
-    def _values(self, models: Sequence[Column | None]) -> Floats | None:
+    def _values(self, models: Sequence[RowValues | None]) -> Floats | None:
         rows = [model.by_name for model in models if model is not None]
         if len(rows) < len(models):
             return None
@@ -209,7 +209,7 @@ def _named(asked: Trial) -> Verdict:
     return Verdict.OPEN if more else Verdict.CLEAR
 
 
-def splits(evidence: Evidence) -> list[Split]:
+def splits(evidence: Dossier) -> list[PersonSplit]:
     """The person's associations, split by split."""
     place = {field: number for number, field in enumerate(DATA_FIELDS)}
 
@@ -220,11 +220,11 @@ def splits(evidence: Evidence) -> list[Split]:
     for name in ORDER:
         mine = [association for association in evidence.person.associations if association.split == name]
         if mine:
-            found.append(Split(evidence, name, tuple(sorted(mine, key=order))))
+            found.append(PersonSplit(evidence, name, tuple(sorted(mine, key=order))))
     return found
 
 
-def ordinary(evidence: Evidence) -> list[Summary]:
+def ordinary(evidence: Dossier) -> list[Summary]:
     """The mean cosine of the person's pictures with captions that tell nothing private, where there are any."""
     columns = [model.rows.get(ORDINARY) for model in evidence.models]
     rows = [each for each in columns if each is not None]
@@ -232,13 +232,13 @@ def ordinary(evidence: Evidence) -> list[Summary]:
         return []
     names = list(rows[0].values)
     made = (Clusters.of([each.values[name] for name in names], list(names)) for each in rows)
-    return [_summary("ordinary", COSINE, Rows(*made), (-1.0, 1.0))]
+    return [_summary("ordinary", COSINE, ThreeClusters(*made), (-1.0, 1.0))]
 
 
 def _summary(
     part: Part,
     measure: str,
-    rows: Rows,
+    rows: ThreeClusters,
     limits: tuple[float, float],
     gallery: int | None = None,
     chance: float | None = None,

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from salmu_certificate.evidence import Evidence
-from salmu_certificate.judge import Rows, beside_before, beside_clean, guessing, never_seen_people
+from salmu_certificate.evidence import Dossier
+from salmu_certificate.judge import ThreeClusters, beside_before, beside_clean, guessing, never_seen_people
 from salmu_certificate.records import Ends, Part, Stand, Three, Trial
 from salmu_certificate.wording import ASKS
 from salmu_core.benchmark.people import Group
 from salmu_core.contract.layout import FORGET
 from salmu_core.contract.specs import MetricSpec
 from salmu_core.judge.columns import Column
+from salmu_core.judge.protocol import COSINES, LEAK, NAMING, PROBING, RETRIEVALS, RETRIEVED_FIRST
 from salmu_core.judge.statistics import Clusters, interval
 from salmu_core.plugins import Declared
 from salmu_core.store.records import MetricEntry
 
 #: Figures that are shares, or as good as: their ranges end at 0 and 1.
-_SHARES = ("RetFail_MRR", "RetFail_R@1", "ACS", "IdZSC")
+_SHARES = (LEAK, RETRIEVED_FIRST, PROBING, NAMING)
 
 
 def part_of(split: str) -> Part:
@@ -25,7 +26,7 @@ def part_of(split: str) -> Part:
     return "forget" if split.startswith(FORGET) else "keep" if split.startswith("holdout") else "ordinary"
 
 
-def by_attribute(evidence: Evidence, split: str, values: Mapping[str, float]) -> Clusters:
+def by_attribute(evidence: Dossier, split: str, values: Mapping[str, float]) -> Clusters:
     """Rows gathered by attribute; captions that tell nothing private stand each for itself.
 
     Args:
@@ -37,7 +38,7 @@ def by_attribute(evidence: Evidence, split: str, values: Mapping[str, float]) ->
     return Clusters.of(list(values.values()), [fields.get(name, name) for name in values])
 
 
-def tried(evidence: Evidence, metrics: Mapping[str, Declared[MetricSpec]]) -> tuple[list[Trial], dict[str, str]]:
+def tried(evidence: Dossier, metrics: Mapping[str, Declared[MetricSpec]]) -> tuple[list[Trial], dict[str, str]]:
     """What each figure says of the person; and, metric by metric, why others say nothing.
 
     Args:
@@ -49,7 +50,7 @@ def tried(evidence: Evidence, metrics: Mapping[str, Declared[MetricSpec]]) -> tu
         for name, entry in evidence.after.record.metrics.items()
         if name not in metrics and any(column in evidence.after.rows for column in entry.values)
     }
-    measured = {column.name: column for column in evidence.run.shown if _measured(evidence, column.name)}
+    measured = {column.name: column for column in evidence.run.columns if _measured(evidence, column.name)}
     ranges: dict[str, tuple[float, float]] = {}
     people: dict[str, int] = {}
     for part in ("forget", "keep", "ordinary"):
@@ -70,12 +71,12 @@ def tried(evidence: Evidence, metrics: Mapping[str, Declared[MetricSpec]]) -> tu
     return trials, {name: why for name, why in silent.items() if why}
 
 
-def _measured(evidence: Evidence, column: str) -> bool:
+def _measured(evidence: Dossier, column: str) -> bool:
     """Whether all three models have the figure of rows of this person."""
     return all(column in model.rows for model in evidence.models)
 
 
-def _concerns(spec: MetricSpec, evidence: Evidence) -> bool:
+def _concerns(spec: MetricSpec, evidence: Dossier) -> bool:
     """Whether a metric looks at a split that the person is in."""
     splits = {association.split for association in evidence.person.associations}
     if FORGET in splits:
@@ -84,22 +85,22 @@ def _concerns(spec: MetricSpec, evidence: Evidence) -> bool:
     return bool(splits & set(spec.reads))
 
 
-def _silent(evidence: Evidence, name: str) -> str:
+def _silent(evidence: Dossier, name: str) -> str:
     if not all(name in model.record.metrics for model in evidence.models):
         return "not measured of this run, or not of both models it is held against"
     for role, model in zip(("Compromised", "the run", "Clean"), evidence.models, strict=True):
         entry = model.record.metrics[name]
         if not entry.values:
             return f"no value of {role}: {entry.error or entry.not_measured}"
-    return "" if name == "VisIdInt" else "it kept no value for a row of this person"
+    return "" if name == COSINES["retain_joint"] else "it kept no value for a row of this person"
 
 
 def _trial(
-    evidence: Evidence, spec: MetricSpec, column: Column, around: tuple[float, float] | None, people: int
+    evidence: Dossier, spec: MetricSpec, column: Column, around: tuple[float, float] | None, people: int
 ) -> Trial:
     rows = [model.rows[column.name] for model in evidence.models]
     split, names = rows[1].split, list(rows[1].values)
-    own = Rows(*(by_attribute(evidence, split, {name: each.values[name] for name in names}) for each in rows))
+    own = ThreeClusters(*(by_attribute(evidence, split, {name: each.values[name] for name in names}) for each in rows))
     to_clean = column.target == "clean"
     difference = interval(own.after - (own.clean if to_clean else own.before))
     return Trial(
@@ -129,11 +130,11 @@ def _guessing(column: str, entry: MetricEntry) -> float | None:
     told = entry.details.get("chance")
     if isinstance(told, Mapping) and column in told:
         return float(told[column])
-    if column == "ACS":
+    if column == PROBING:
         return 0.5
-    if column == "IdZSC" and entry.details.get("classes"):
+    if column == NAMING and entry.details.get("classes"):
         return 1 / int(entry.details["classes"])
-    if column in ("InterIdRet", "IntraIdRet") and entry.details.get("gallery"):
+    if column in RETRIEVALS and entry.details.get("gallery"):
         return guessing(int(entry.details["gallery"]))
     return None
 

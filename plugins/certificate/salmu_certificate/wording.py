@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from salmu_certificate.judge import Forgotten, Kept
 from salmu_certificate.records import Ends, Pair, Stand, Summary, Trial, Word
 from salmu_core.judge.diagnosis import CATASTROPHIC, INEFFECTIVE, OVER_GENERALISED, Verdict
-from salmu_core.judge.protocol import MIN_HOLDOUT_RETENTION
+from salmu_core.judge.protocol import MIN_HOLDOUT_RETENTION, NAMING
 
 RANK, COSINE = "mean reciprocal rank", "mean cosine"
-#: The figure that asks for a value outright, the name.
-NAMING = "IdZSC"
 
 #: Part -> what it is.
 PARTS = {

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from certificates import GALLERY, PRIVATE
-from salmu_certificate.judge import Rows, found, kept, never_seen, never_seen_people
+from salmu_certificate.judge import ThreeClusters, found, kept, never_seen, never_seen_people
 from scipy import stats
 
 from salmu_core.judge.statistics import Clusters
@@ -54,6 +54,8 @@ def test_without_ranks_what_was_to_be_kept_is_judged_by_cosine():
         return Clusters.of([m + d for m in means for d in (-0.01, 0.01)], [str(i) for i in range(2 * len(means))])
 
     before, clean = rows(0.6, 0.6, 0.6), rows(0.1, 0.1, 0.1)
-    words = [kept({"mean cosine": Rows(before, rows(m, m, m), clean)}, None, "rank").word for m in (0.6, 0.3, 0.0)]
+    words = [
+        kept({"mean cosine": ThreeClusters(before, rows(m, m, m), clean)}, None, "rank").word for m in (0.6, 0.3, 0.0)
+    ]
     assert words == ["kept", "kept only in part", "erased by mistake"]
-    assert kept({"mean cosine": Rows(clean, before, clean)}, None, "rank").word == "never shown to be known"
+    assert kept({"mean cosine": ThreeClusters(clean, before, clean)}, None, "rank").word == "never shown to be known"

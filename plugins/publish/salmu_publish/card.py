@@ -92,7 +92,7 @@ def _share(found: Interval | None, form: str) -> str:
 def _rows(sound: Sound) -> list[dict[str, str]]:
     """The protocol's figures, one a row."""
     found = []
-    for column in sound.shown:
+    for column in sound.columns:
         figure = sound.line.figures.get(column.name)
         if figure is None:
             continue
@@ -167,7 +167,7 @@ def _front_matter(sound: Sound, title: str, licence: str | None) -> str:
             source_name="SALMUBench",
             source_url=PAPER,
         )
-        for name, figure in ((column.name, sound.line.figures.get(column.name)) for column in sound.shown)
+        for name, figure in ((column.name, sound.line.figures.get(column.name)) for column in sound.columns)
         if figure is not None
     ]
     data = ModelCardData(

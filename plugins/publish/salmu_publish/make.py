@@ -10,7 +10,7 @@ from pathlib import Path
 
 from salmu_core.clip.name import CANARY, CONFIG
 from salmu_core.errors import StoreError, UsageError
-from salmu_core.judge.onerun import OneRun, read_one_run
+from salmu_core.judge.single import OneRun, read_one_run
 from salmu_core.plugins import Zoo
 from salmu_core.store.files import new_folder
 from salmu_core.store.folders import METRICS, RUN, WEIGHTS

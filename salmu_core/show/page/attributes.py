@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from salmu_core.contract.layout import DATA_FIELDS, FORGET, HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY
-from salmu_core.judge.associations import Associations, Rows
+from salmu_core.judge.associations import Associations, RowValues
 from salmu_core.judge.repeats import Repeats
 from salmu_core.judge.statistics import Clusters, Interval
 
@@ -73,7 +73,7 @@ def by_attribute(found: Associations, fields: Mapping[str, str]) -> Attributes:
     return Attributes(_split(ranks, fields, reciprocal=True), _split(holdouts, fields))
 
 
-def _split(sets: Sequence[Rows], fields: Mapping[str, str], reciprocal: bool = False) -> dict[str, Clusters]:
+def _split(sets: Sequence[RowValues], fields: Mapping[str, str], reciprocal: bool = False) -> dict[str, Clusters]:
     values: dict[str, list[float]] = defaultdict(list)
     people: dict[str, list[str | None]] = defaultdict(list)
     for rows in sets:

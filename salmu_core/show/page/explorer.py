@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from salmu_core.benchmark.people import Association, Group, People, Person
-from salmu_core.contract.layout import FORGET
+from salmu_core.contract.layout import FORGET, HOLDOUT_IDENTITY
 from salmu_core.judge.associations import Associations
-from salmu_core.judge.protocol import LEAK
+from salmu_core.judge.protocol import COSINES, LEAK
 from salmu_core.judge.results import Reference, Row
 from salmu_core.judge.statistics import Clusters
 
@@ -75,7 +75,7 @@ def _worst(members: Sequence[str], group: Group, rows: Sequence[Row], models: Ma
     A run that erases everything is no news of a held-out person, so what counts is how far a run's worst lies from
     its own mean.
     """
-    column, sign = (LEAK, 1.0) if group is not Group.HELD_OUT else ("InterIdSim", -1.0)
+    column, sign = (LEAK, 1.0) if group is not Group.HELD_OUT else (COSINES[HOLDOUT_IDENTITY], -1.0)
     start = models["compromised"].figures.get(column)
     votes: dict[str, float] = defaultdict(float)
     for row in rows:
@@ -144,7 +144,7 @@ class Album:
 
     def add(self, model: str, found: Associations) -> None:
         """Take from a model's rows what is shown of them."""
-        retrieved = found.found([portrait.file_name for portrait in self._portraits])
+        retrieved = found.retrieved([portrait.file_name for portrait in self._portraits])
         alone = found.private[0].by_name if found.private is not None else {}
         cosines, ranks = ({split: rows.by_name for split, rows in of.items()} for of in (found.cosines, found.ranks))
         self.models[model] = [

@@ -16,8 +16,9 @@ from salmu_core.judge.results import Results
 from salmu_core.show.page.attributes import Attributes, by_attribute
 from salmu_core.show.page.explorer import Album, cast
 from salmu_core.show.page.histograms import Counts, count
-from salmu_core.store.folders import METRICS, Store, read
+from salmu_core.store.folders import METRICS, Store, read_record
 from salmu_core.store.records import MetricsRecord
+from salmu_core.store.stamps import Stamps
 
 #: Told what is being read, and which part of all is done, from 0 to 1.
 Progress = Callable[[str, float], None]
@@ -81,17 +82,18 @@ def gather(
             raise UnknownNameError("identity", identity, sorted({who for p in people.values() for who in p.by_id}))
     models = [(world, place(world, role), store.reference(world, role)) for world in results.worlds for role in ROLES]
     models += [(row.world, str(row.folder), row.folder) for row in results.rows if row.status == "valid"]
-    for number, (world, name, folder) in enumerate(models):
-        progress("reading the rows", number / len(models))
-        if (found := _associations(store, folder)) is not None:
-            _keep(gathered, world, name, found, people.get(world))
+    with Stamps(store.root) as stamps:
+        for number, (world, name, folder) in enumerate(models):
+            progress("reading the rows", number / len(models))
+            if (found := _associations(folder, stamps)) is not None:
+                _keep(gathered, world, name, found, people.get(world))
     return gathered
 
 
-def _associations(store: Store, folder: Path) -> Associations | None:
+def _associations(folder: Path, stamps: Stamps) -> Associations | None:
     try:
-        record = read(folder / METRICS, MetricsRecord)
-        return None if record is None else read_associations(store, folder, record)
+        record = read_record(folder / METRICS, MetricsRecord)
+        return None if record is None else read_associations(folder, record, stamps.hash_file)
     except SalmuError:  # a damaged reference: the table says so
         return None
 

@@ -117,7 +117,9 @@ def finding(lines: Sequence[Line]) -> str:
         return ""
     counts = Counter(mode for each in judged for mode in each.modes(Verdict.HOLDS))
     failing = ", ".join(f"{count} {mode}" for mode, count in counts.most_common())
-    free = [f"{line.label}, b {line.budget:g}" for line in lines if line.diagnosis.judged and not line.diagnosis.told()]
+    free = [
+        f"{line.label}, b {line.budget:g}" for line in lines if line.diagnosis.judged and not line.diagnosis.remarks()
+    ]
     told = f"{len(free)} shown to avoid all three failures" if free else "none is shown to avoid all three failures"
     some = f" ({'; '.join(free)})" if 0 < len(free) <= 3 else ""
     return f"Of {len(judged)} lines that could be judged, {told}{some}{f': {failing}' if failing else ''}."

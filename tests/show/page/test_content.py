@@ -85,7 +85,7 @@ def test_attributes_are_means_over_the_rows_that_tell_them(found, people):
         "kept": [("IntraIdSim", "IntraIdSim", float), ("InterIdSim", "InterIdSim", float)],
     }
     models = {
-        name: by_attribute(read_associations(store, folder, store_metrics(folder)), people.fields)
+        name: by_attribute(read_associations(folder, store_metrics(folder)), people.fields)
         for name, folder in folders.items()
     }
     for what, sources in splits.items():
@@ -115,7 +115,7 @@ def store_metrics(folder):
 
 def test_what_nobody_knew_has_no_share(found, people):
     folder = found.store.reference("ground", "clean")
-    clean = by_attribute(read_associations(found.store, folder, store_metrics(folder)), people.fields)
+    clean = by_attribute(read_associations(folder, store_metrics(folder)), people.fields)
     made = cells({"ground": {0: clean}}, {"ground": clean}, {"ground": clean}, "leak")
     assert made and all(cell.share is None for cell in made.values())
 
@@ -157,7 +157,7 @@ def test_somebody_unknown_is_an_error(found, people):
 def test_the_explorer_shows_what_was_found(found, people):
     row = next(row for row in found.results.rows if row.method == "vlunlearn" and row.status == "valid")
     album = Album(cast(people, 6, [HOSTILE_PERSON], [row], found.results.references["ground"]))
-    album.add("run", read_associations(found.store, row.folder, store_metrics(row.folder)))
+    album.add("run", read_associations(row.folder, store_metrics(row.folder)))
     made = album.as_json({})
     table = pq.read_table(row.folder / "retrieved.parquet").to_pylist()
     ranks = {m: rows_of(row.folder, m, "rank") for m in ("RetFail", "IntraIdRet", "InterIdRet")}

@@ -12,7 +12,7 @@ from salmu_core.benchmark.people import read_people
 from salmu_core.errors import BenchmarkError
 from salmu_core.judge.associations import read_associations
 from salmu_core.judge.diagnosis import MODES
-from salmu_core.store.folders import METRICS, read
+from salmu_core.store.folders import METRICS, read_record
 from salmu_core.store.records import MetricsRecord
 
 
@@ -46,8 +46,8 @@ def test_what_is_retrieved_agrees_with_the_ranks_and_the_cosines(store):
     found = store.read()
     people, places = read_people(found.data("ground")), Counter()
     for row in [row for row in found.results.rows if row.status == "valid"]:
-        known = read_associations(found.store, row.folder, read(row.folder / METRICS, MetricsRecord))
-        lists = known.found([name for rows in known.ranks.values() for name in rows.file_names])
+        known = read_associations(row.folder, read_record(row.folder / METRICS, MetricsRecord))
+        lists = known.retrieved([name for rows in known.ranks.values() for name in rows.file_names])
         for own in [own for person in people.by_id.values() for own in person.associations]:
             rank, listed = known.ranks[own.split].by_name[own.file_name], lists[own.file_name]
             cosines, captions = [each.cosine for each in listed], [each.caption for each in listed]
@@ -68,8 +68,8 @@ def test_hostile_text_stands_wherever_text_may_stand(store):
     person = people.find(HOSTILE_PERSON)
     assert HOSTILE in person.name and all(HOSTILE in own.caption for own in person.associations)
     folder = next(row.folder for row in rows if row.status == "valid")
-    known = read_associations(found.store, folder, read(folder / METRICS, MetricsRecord))
-    listed = known.found([own.file_name for own in person.associations])
+    known = read_associations(folder, read_record(folder / METRICS, MetricsRecord))
+    listed = known.retrieved([own.file_name for own in person.associations])
     assert any(HOSTILE in each.caption for found in listed.values() for each in found)
 
 

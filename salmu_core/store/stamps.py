@@ -1,0 +1,98 @@
+"""Hashes of files that are read again only where they may have changed."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from salmu_core.machine import cache_folder
+from salmu_core.store.files import write_text
+from salmu_core.store.hashing import hash_file
+
+#: What the coarsest file system takes for one moment (FAT: two seconds). What was written within it may be written
+#: once more and look the same.
+GRANULARITY_NS = 2_000_000_000
+
+
+class Stamp(NamedTuple):
+    """What tells that a file has changed, as git's index has it."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+    @classmethod
+    def of(cls, path: Path) -> Stamp:
+        """A file's, as it is now."""
+        stat = path.stat()
+        return cls(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
+
+    def settled(self, now_ns: int) -> bool:
+        """Whether any later change would show."""
+        return max(self.mtime_ns, self.ctime_ns) + GRANULARITY_NS < now_ns
+
+
+class Stamps:
+    """The hashes of a folder's files, and of files elsewhere that belong to it; a context, which remembers them.
+
+    They lie in the cache: beside the files they would be one more thing to trust in results that come from others, and
+    could not be written where those may only be read. Their file is named after the folder's inode and not its path,
+    and has paths relative to it, so that a folder that was moved need not be read again. What shares an inode with
+    another, on another disk, is only read more often than it had to be: everything else is compared as well.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._entries: dict[str, list[int | str]] = {}
+        self._kept: dict[str, list[int | str]] = {}
+
+    def __enter__(self) -> Self:
+        self._kept = self._read()
+        self._entries = dict(self._kept)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._entries == self._kept:
+            return
+        entries = {name: entry for name, entry in self._entries.items() if (self._folder / name).exists()}
+        with suppress(OSError):  # what can't be remembered is read again next time
+            write_text(self._file(), json.dumps(entries, indent=0))
+
+    def hash_file(self, path: Path, just_read: str | None = None) -> str:
+        """SHA-256 of a file's content, as hex.
+
+        Args:
+            path: The file.
+            just_read: Its hash, where somebody has just read all of it.
+        """
+        now, stamp = time.time_ns(), Stamp.of(path)
+        name = str(path.relative_to(self._folder) if path.is_relative_to(self._folder) else path.absolute())
+        *known, content = self._entries.get(name, [""])
+        if just_read is None and known == [*stamp]:
+            return str(content)
+        sha256 = just_read or hash_file(path)
+        self._entries.pop(name, None)
+        if stamp.settled(now) and Stamp.of(path) == stamp:  # neither just before it was read nor meanwhile
+            self._entries[name] = [*stamp, sha256]
+        return sha256
+
+    def _file(self) -> Path:
+        return cache_folder() / "stamps" / f"{self._folder.stat().st_ino}.json"
+
+    def _read(self) -> dict[str, list[int | str]]:
+        try:
+            entries = json.loads(self._file().read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return entries if isinstance(entries, dict) and all(map(_whole, entries.values())) else {}
+
+
+def _whole(entry: object) -> bool:
+    return isinstance(entry, list) and len(entry) == len(Stamp._fields) + 1 and isinstance(entry[-1], str)

@@ -4,177 +4,235 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from salmu_core.contract.layout import ROLES
 from salmu_core.judge.columns import PILLARS, Column
 from salmu_core.judge.diagnosis import Verdict, diagnose
-from salmu_core.judge.evidence import all_kept, derived, evidence, knowledge, reduction
+from salmu_core.judge.evidence import Derive, all_kept, derived, evidence, knowledge, reduction
 from salmu_core.judge.front import Front, front
 from salmu_core.judge.lines import HOLDOUT_PLACE, Comparison, Figure, Line
 from salmu_core.judge.protocol import HOLDOUTS, KNOWLEDGE, LEAK
 from salmu_core.judge.repeats import MIN_WORLDS, Repeats, noise, places, shown_higher
 from salmu_core.judge.results import Figures, Results, Row
-from salmu_core.judge.statistics import Clusters, Interval, holm
+from salmu_core.judge.statistics import Clusters, holm
+
+#: Method, `RunRecord.variant` and budget: what the runs of one line share.
+LineKey = tuple[str, str, float]
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What lines are placed by: one aim against each failure mode.
+
+    Attributes:
+        name: As in `Line.places`.
+        figure: Of a run, more is better.
+        needs: Holdout figures of which Compromised must be shown to know more than Clean does: else there is nothing
+            that could be kept.
+    """
+
+    name: str
+    figure: Derive
+    needs: frozenset[str] = frozenset()
+
+
+AIMS = (Aim(LEAK, reduction), Aim(KNOWLEDGE, knowledge), Aim(HOLDOUT_PLACE, all_kept, frozenset(HOLDOUTS)))
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The lines of one budget by one aim.
+
+    Attributes:
+        figures: Number of a line -> its figure; those that lack it are not there.
+        higher: Pairs of places in `figures` of which the first is shown to be better.
+    """
+
+    figures: Mapping[int, Repeats]
+    higher: frozenset[tuple[int, int]]
+
+    @property
+    def places(self) -> dict[int, tuple[int, int]]:
+        """Number of a line -> first and last place it may have."""
+        return dict(zip(self.figures, places(self.higher, len(self.figures)), strict=True))
 
 
 def compare(
-    results: Results, shown: Sequence[Column], told_apart: Mapping[tuple[str, str], str] | None = None
+    results: Results, columns: Sequence[Column], line_labels: Mapping[tuple[str, str], str] | None = None
 ) -> Comparison:
     """Gather runs into lines and judge them.
 
     Args:
         results: The runs.
-        shown: Columns with their targets; a figure that is none of them has no target.
-        told_apart: How lines are called, where these runs are some of others; by default as `labels` has it.
+        columns: Figures with their targets; one that is none of them has no target.
+        line_labels: How lines are called, where these runs are some of others; by default as `labels` has it.
     """
-    groups: dict[tuple[str, str, float], list[Row]] = defaultdict(list)
+    groups: dict[LineKey, list[Row]] = defaultdict(list)
     for row in results.rows:
         if row.status == "valid" and row.record:
             groups[row.method, row.record.variant, row.record.budget].append(row)
-    told_apart = labels(results.rows) if told_apart is None else told_apart
-    references = {role: _reference_studies(results, role) for role in ("clean", "compromised")}
-    margins = {role: _margins(studies) for role, studies in references.items()}
-    gaps = {key: _gaps(rows, results, shown) for key, rows in groups.items()}
-    adjusted = _adjusted(gaps, shown, len(results.worlds))
+    line_labels = labels(results.rows) if line_labels is None else line_labels
+    references = {role: _reference_repeats(results, role) for role in ROLES}
+    margins = {role: _margins(figures) for role, figures in references.items()}
+    gaps = {key: _gaps(rows, results, columns) for key, rows in groups.items()}
+    adjusted = _adjusted(gaps, columns, len(results.worlds))
+    targets = {column.name: column.target for column in columns}
     lines = []
     for key, rows in groups.items():
         method, config, budget = key
-        targets = {column.name: column.target for column in shown}
         figures = {
             name: Figure(
-                study,
+                repeats,
                 gaps[key].get(name),
                 adjusted.get((key, name)),
                 margins[targets[name]].get(name) if name in targets else None,
             )
-            for name, study in _studies(rows, "figures").items()
+            for name, repeats in _repeats(rows, "figures").items()
         }
-        ends = {name: Figure(study) for name, study in _studies(rows, "tails").items()}
-        verdict = diagnose(evidence(rows, results, margins["clean"].get(LEAK)))
-        line = Line(method, told_apart[method, config], config, budget, tuple(rows), figures, ends, verdict)
-        lines.append(replace(line, in_sample=_in_sample(rows, shown)))
-    lines = [line for budget in sorted({line.budget for line in lines}) for line in _placed(lines, budget, results)]
+        tails = {name: Figure(repeats) for name, repeats in _repeats(rows, "tails").items()}
+        diagnosis = diagnose(evidence(rows, results, margins["clean"].get(LEAK)))
+        label, in_sample = line_labels[method, config], _in_sample(rows, columns)
+        lines.append(Line(method, label, config, budget, tuple(rows), figures, tails, diagnosis, in_sample=in_sample))
+    placed = [
+        line
+        for budget in sorted({line.budget for line in lines})
+        for line in _placed([line for line in lines if line.budget == budget], results)
+    ]
     return Comparison(
         results,
-        {role: {name: Figure(study) for name, study in studies.items()} for role, studies in references.items()},
-        sorted(lines, key=_order),
+        {role: {name: Figure(repeats) for name, repeats in figures.items()} for role, figures in references.items()},
+        sorted(placed, key=_order),
     )
 
 
-def _in_sample(rows: Sequence[Row], shown: Sequence[Column]) -> frozenset[str]:
+def _in_sample(rows: Sequence[Row], columns: Sequence[Column]) -> frozenset[str]:
     """Columns that should show what a method did to other pairs, and look at none but those it trained on."""
     trained = frozenset().union(*(row.record.trained_on for row in rows if row.record))
-    return frozenset(c.name for c in shown if c.pillar == "utility" and c.reads and c.reads <= trained)
+    return frozenset(c.name for c in columns if c.pillar == "utility" and c.reads and c.reads <= trained)
 
 
 def labels(rows: Iterable[Row]) -> dict[tuple[str, str], str]:
     """Method and `RunRecord.variant` -> the method, with the settings that tell its runs apart, if it has several."""
-    configs: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
+    variants: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
     for row in rows:
         if row.record:
-            configs[row.method][row.record.variant] = row.record.settings
+            variants[row.method][row.record.variant] = row.record.settings
     return {
-        (method, digest): " ".join(
-            [method, *(f"{name}={mine[name]}" for name in mine if any(o.get(name) != mine[name] for o in of.values()))]
-        )
-        for method, of in configs.items()
-        for digest, mine in of.items()
+        (method, variant): " ".join([method, *_distinct(settings, [*others.values()])])
+        for method, others in variants.items()
+        for variant, settings in others.items()
     }
 
 
-def _studies(rows: Sequence[Row], what: str) -> dict[str, Repeats]:
-    """Figure or tail -> its rows by world and seed, of the runs that have it."""
-    found: dict[str, dict[str, dict[int, Clusters]]] = defaultdict(lambda: defaultdict(dict))
+def _distinct(settings: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The settings in which some other differs, as ``name=value``."""
+    return [f"{name}={value}" for name, value in settings.items() if any(o.get(name) != value for o in others)]
+
+
+def _repeats(rows: Sequence[Row], kind: str) -> dict[str, Repeats]:
+    """Figure or tail -> its rows by world and seed, of the runs that have it.
+
+    Args:
+        rows: The runs.
+        kind: ``figures`` or ``tails``.
+    """
+    worlds: dict[str, dict[str, dict[int, Clusters]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
-        for name, value in getattr(row, what).items():
-            found[name][row.world][row.seed] = value if isinstance(value, Clusters) else Clusters.alone(value)
-    return {name: Repeats.of(worlds) for name, worlds in found.items()}
+        for name, value in getattr(row, kind).items():
+            worlds[name][row.world][row.seed] = value if isinstance(value, Clusters) else Clusters.alone(value)
+    return {name: Repeats.of(runs) for name, runs in worlds.items()}
 
 
-def _reference_studies(results: Results, role: str) -> dict[str, Repeats]:
-    found: dict[str, dict[str, dict[int, Clusters]]] = defaultdict(dict)
+def _reference_repeats(results: Results, role: str) -> dict[str, Repeats]:
+    worlds: dict[str, dict[str, dict[int, Clusters]]] = defaultdict(dict)
     for world in results.worlds:
         model = results.references[world][role]
         for name, clusters in model.figures.items():
-            found[name][world] = {0: clusters}
+            worlds[name][world] = {0: clusters}
         for name, value in model.tails.items():
-            found[name][world] = {0: Clusters.alone(value)}
-    return {name: Repeats(worlds) for name, worlds in found.items()}
+            worlds[name][world] = {0: Clusters.alone(value)}
+    return {name: Repeats(runs) for name, runs in worlds.items()}
 
 
-def _margins(studies: Mapping[str, Repeats]) -> dict[str, float]:
+def _margins(figures: Mapping[str, Repeats]) -> dict[str, float]:
     """Column -> how far two models of one kind lie apart, where several worlds tell."""
-    means = {name: [runs[0].mean for runs in study.worlds.values()] for name, study in studies.items()}
+    means = {name: [runs[0].mean for runs in repeats.worlds.values()] for name, repeats in figures.items()}
     return {name: noise(values) for name, values in means.items() if len(values) >= MIN_WORLDS}
 
 
-def _gaps(rows: Sequence[Row], results: Results, shown: Sequence[Column]) -> dict[str, Repeats]:
-    found = {}
-    for column in shown:
+def _gaps(rows: Sequence[Row], results: Results, columns: Sequence[Column]) -> dict[str, Repeats]:
+    """Column -> what its runs lie above its target, row by row."""
+    gaps = {}
+    for column in columns:
 
         def gap(run: Figures, clean: Figures, compromised: Figures, column: Column = column) -> Clusters:
             return run[column.name] - (clean if column.target == "clean" else compromised)[column.name]
 
-        if study := derived(rows, results, gap):
-            found[column.name] = study
-    return found
+        if repeats := derived(rows, results, gap):
+            gaps[column.name] = repeats
+    return gaps
 
 
 def _adjusted(
-    gaps: Mapping[Any, Mapping[str, Repeats]], shown: Sequence[Column], worlds: int
-) -> dict[tuple[Any, str], float]:
+    gaps: Mapping[LineKey, Mapping[str, Repeats]], columns: Sequence[Column], worlds: int
+) -> dict[tuple[LineKey, str], float]:
     """p of every gap, adjusted by Holm over all lines and columns of one pillar: what one table shows.
 
     Where there are several worlds, a line that has only one is not shown to differ from anything.
     """
-    found: dict[tuple[Any, str], float] = {}
+    adjusted: dict[tuple[LineKey, str], float] = {}
     for pillar in PILLARS:
         family = {
-            (key, column.name): studies[column.name].p_value()
-            if worlds == 1 or len(studies[column.name].worlds) > 1
+            (key, column.name): figures[column.name].p_value()
+            if worlds == 1 or len(figures[column.name].worlds) > 1
             else 1.0
-            for key, studies in gaps.items()
-            for column in shown
-            if column.pillar == pillar and column.name in studies
+            for key, figures in gaps.items()
+            for column in columns
+            if column.pillar == pillar and column.name in figures
         }
-        found |= holm(family)
-    return found
+        adjusted |= holm(family)
+    return adjusted
 
 
-def _placed(lines: Sequence[Line], budget: float, results: Results) -> list[Line]:
+def _placed(lines: Sequence[Line], results: Results) -> list[Line]:
     """The lines of one budget, with the places they may have among each other."""
-    mine = [line for line in lines if line.budget == budget]
-    ranked: list[dict[str, tuple[int, int]]] = [{} for _ in mine]
-    kept: list[Interval | None] = [None for _ in mine]
-    values, shown = {}, {}
-    for aim, make in ((LEAK, reduction), (KNOWLEDGE, knowledge), (HOLDOUT_PLACE, all_kept)):
-        found = [
-            (n, study)
-            for n, line in enumerate(mine)
-            # Where Compromised knows no more of the holdouts than Clean, there is nothing that could be kept.
-            if (aim != HOLDOUT_PLACE or set(HOLDOUTS) <= line.diagnosis.evidence.retention.keys())
-            and (study := derived(line.rows, results, make))
-        ]
-        better = shown_higher([study for _, study in found])
-        for (n, study), place in zip(found, places(better, len(found)), strict=True):
-            ranked[n][aim] = place
-            kept[n] = study.interval() if aim == HOLDOUT_PLACE else None
-        if len(found) == len(mine):  # what one line lacks, nobody can be held against
-            values[aim], shown[aim] = [study.value for _, study in found], better
-    fronts: list[dict[str, Front]] = [{} for _ in mine]
-    for aim in (KNOWLEDGE, HOLDOUT_PLACE):
-        both = (LEAK, aim)
-        if values.keys() >= set(both):
-            for n, where in enumerate(front([values[each] for each in both], [shown[each] for each in both])):
-                fronts[n][aim] = where
-    told = zip(mine, ranked, fronts, kept, strict=True)
-    return [replace(line, places=p, fronts=f, all_kept=k) for line, p, f, k in told]
+    rankings = {aim.name: _ranking(aim, lines, results) for aim in AIMS}
+    fronts = {aim: _fronts(rankings[LEAK], rankings[aim], len(lines)) for aim in (KNOWLEDGE, HOLDOUT_PLACE)}
+    kept = rankings[HOLDOUT_PLACE].figures
+    place = {name: ranking.places for name, ranking in rankings.items()}
+    return [
+        replace(
+            line,
+            places={name: of_line[n] for name, of_line in place.items() if n in of_line},
+            fronts={aim: of_lines[n] for aim, of_lines in fronts.items() if of_lines},
+            all_kept=kept[n].interval() if n in kept else None,
+        )
+        for n, line in enumerate(lines)
+    ]
+
+
+def _ranking(aim: Aim, lines: Sequence[Line], results: Results) -> Ranking:
+    figures = {
+        n: figure
+        for n, line in enumerate(lines)
+        if aim.needs <= line.diagnosis.evidence.retention.keys() and (figure := derived(line.rows, results, aim.figure))
+    }
+    return Ranking(figures, frozenset(shown_higher([*figures.values()])))
+
+
+def _fronts(leak: Ranking, other: Ranking, lines: int) -> list[Front]:
+    """Where each line stands to the front of two aims; nowhere if one lacks a figure: what it is, none can tell."""
+    if min(len(leak.figures), len(other.figures)) < lines:
+        return []
+    both = (leak, other)
+    return front([[figure.value for figure in r.figures.values()] for r in both], [r.higher for r in both])
 
 
 def _order(line: Line) -> tuple[Any, ...]:
-    found = line.diagnosis
-    if not found.judged or found.evidence.reduction is None:
+    diagnosis = line.diagnosis
+    if not diagnosis.judged or diagnosis.evidence.reduction is None:
         return (line.budget, 1, 0, 0, 0.0, line.label)
-    failed, unsure = len(found.modes(Verdict.HOLDS)), len(found.modes(Verdict.OPEN))
-    return (line.budget, 0, failed, unsure, -found.evidence.reduction.value, line.label)
+    failed, unsure = len(diagnosis.modes(Verdict.HOLDS)), len(diagnosis.modes(Verdict.OPEN))
+    return (line.budget, 0, failed, unsure, -diagnosis.evidence.reduction.value, line.label)

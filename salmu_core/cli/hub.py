@@ -54,6 +54,6 @@ def canary(
     Runs have a canary, which is checked whenever their checkpoint is loaded. A model that QuickGELU, preprocessing or
     tokenizer of another config would feed wrongly is refused.
     """
-    from salmu_core.cli.canary import listen
+    from salmu_core.cli.canary import check
 
-    raise typer.Exit(listen(model, write, as_json))
+    raise typer.Exit(check(model, write, as_json))

@@ -20,14 +20,15 @@ from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 from safetensors import SafetensorError
 from torch import nn
 
-from salmu_core.clip import canary
+from salmu_core.clip.canary import Canary, check_canary, read_canary
 from salmu_core.clip.model import Clip, assemble, quiet
 from salmu_core.clip.name import CANARY, CONFIG, ModelName, find_model
 from salmu_core.errors import CheckpointError, UsageError
+from salmu_core.store.folders import WEIGHTS
 from salmu_core.store.hashing import hash_file
 
 #: What a model on a hub may consist of, beside its config. The first weights there are, are taken.
-_HUB_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
+_HUB_WEIGHTS = (WEIGHTS, "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
 
 
 @dataclass(frozen=True)
@@ -46,21 +47,8 @@ class Parts:
     weights: Path
     folder: Path | None
 
-    def variant(self, config: dict[str, Any]) -> Clip:
-        """The same weights under another config, for finding out which one they were trained with.
 
-        Raises:
-            CheckpointError: They don't fit it.
-        """
-        with quiet():
-            model = _build(str(self.name), config).eval()
-            _load_weights(model, self)
-            tokenizer = _tokenizer(self)
-            tokenizer.context_length = config["model_cfg"]["text_cfg"].get("context_length", tokenizer.context_length)
-            return assemble(str(self.name), model, config, tokenizer)
-
-
-def load_clip(name: str | Path, *, listen: bool = True) -> Clip:
+def load_clip(name: str | Path, *, check: bool = True) -> Clip:
     """Load a model: a folder, ``local-dir:PATH``, ``hf-hub:OWNER/NAME[@REVISION]`` or ``ARCHITECTURE:WEIGHTS``.
 
     Tokenizer and preprocessing are those of the model's config; for an architecture, of open_clip's config of that
@@ -69,24 +57,27 @@ def load_clip(name: str | Path, *, listen: bool = True) -> Clip:
 
     Args:
         name: The model. A `Path` is a folder.
-        listen: Whether to compare its embeddings with its canary (see `salmu_core.clip.canary`), if it has one.
+        check: Whether to compare its embeddings with its canary (see `salmu_core.clip.canary`), if it has one.
 
     Raises:
         CheckpointError: There is no such model, its files can't be read, its weights are another architecture's, or it
             does not give the embeddings its canary says.
     """
     try:
-        found = find_model(name)
+        model_name = find_model(name)
     except UsageError as error:
         raise CheckpointError(str(error)) from error
     with quiet():
-        parts = locate(found)
-        clip = _load(parts)
-    song = song_of(parts) if listen else None
-    if song is None:
+        parts = locate(model_name)
+        model = _build(str(model_name), parts.config)
+        _load_weights(model, parts)
+        clip = assemble(str(model_name), model, parts.config, _tokenizer(parts))
+        model.eval().requires_grad_(True)
+    canary = canary_of(parts) if check else None
+    if canary is None:
         return clip
     try:
-        canary.check(song, clip, parts.weights, parts.variant)
+        check_canary(canary, clip, parts.weights)
     except CheckpointError as error:
         if parts.folder is None and (parts.weights.parent / CONFIG).is_file():
             raise CheckpointError(
@@ -96,24 +87,16 @@ def load_clip(name: str | Path, *, listen: bool = True) -> Clip:
     return clip
 
 
-def song_of(parts: Parts) -> canary.Canary | None:
+def canary_of(parts: Parts) -> Canary | None:
     """The canary of a model: in its folder, or beside a file of weights, if it was written for that very file.
 
     Raises:
         CheckpointError: It is damaged, or of another release.
     """
     if parts.folder is not None:
-        return canary.read_canary(parts.folder)
-    song = canary.read_canary(parts.weights.parent)
-    return song if song is not None and song.weights == hash_file(parts.weights) else None
-
-
-def _load(parts: Parts) -> Clip:
-    model = _build(str(parts.name), parts.config)
-    _load_weights(model, parts)
-    clip = assemble(str(parts.name), model, parts.config, _tokenizer(parts))
-    model.eval().requires_grad_(True)
-    return clip
+        return read_canary(parts.folder)
+    canary = read_canary(parts.weights.parent)
+    return canary if canary is not None and canary.weights == hash_file(parts.weights) else None
 
 
 def locate(name: ModelName) -> Parts:
@@ -129,15 +112,16 @@ def locate(name: ModelName) -> Parts:
     folder = name.folder if name.folder is not None else _download(name)
     weights = _find_checkpoint_in_dir(folder)  # open_clip's own choice among several
     if weights is None:
-        raise CheckpointError(f"{folder} can't be loaded: it has no weights, such as open_clip_model.safetensors.")
+        raise CheckpointError(f"{folder} can't be loaded: it has no weights, such as {WEIGHTS}.")
     return Parts(name, _read_config(folder), Path(weights), folder)
 
 
 def _usual(architecture: str) -> dict[str, Any]:
     """The preprocessing all published weights of an architecture share; where they differ, open_clip's default."""
     tags = open_clip.list_pretrained_tags_by_model(architecture)
-    told = [merge_preprocess_dict(PreprocessCfg(), open_clip.get_pretrained_cfg(architecture, tag)) for tag in tags]
-    shared = told[0] if told and all(each == told[0] for each in told) else merge_preprocess_dict(PreprocessCfg(), {})
+    configs = [merge_preprocess_dict(PreprocessCfg(), open_clip.get_pretrained_cfg(architecture, tag)) for tag in tags]
+    agree = bool(configs) and all(config == configs[0] for config in configs)
+    shared = configs[0] if agree else merge_preprocess_dict(PreprocessCfg(), {})
     del shared["size"]  # the architecture's
     return {key: list(value) if isinstance(value, tuple) else value for key, value in shared.items()}
 
@@ -258,17 +242,17 @@ def _load_weights(model: nn.Module, parts: Parts) -> None:
 
 def _misfit(error: Exception) -> str:
     """PyTorch's list of every tensor that differs, as a sentence."""
-    text, told = str(error), []
+    text, differences = str(error), []
     for kind, meaning in (("Missing", "are missing"), ("Unexpected", "are none of it")):
-        found = re.search(rf"{kind} key\(s\) in state_dict: (.*?)\.\s*(?:\n|$)", text, re.S)
-        if found:
-            names = re.findall(r'"([^"]+)"', found[1])
-            told.append(f"{len(names)} tensors {meaning} ({names[0]}{', ...' if len(names) > 1 else ''})")
+        listed = re.search(rf"{kind} key\(s\) in state_dict: (.*?)\.\s*(?:\n|$)", text, re.S)
+        if listed:
+            names = re.findall(r'"([^"]+)"', listed[1])
+            differences.append(f"{len(names)} tensors {meaning} ({names[0]}{', ...' if len(names) > 1 else ''})")
     shapes = re.findall(r"size mismatch for (\S+): copying a param with shape \S*?\(?(\[.*?\])\)? .*?(\[.*?\])", text)
     if shapes:
-        name, mine, needed = shapes[0]
-        told.append(f"{len(shapes)} have another shape ({name} is {mine}, {needed} is needed)")
-    return ", ".join(told) or f"{type(error).__name__}: {_first_line(error)}"
+        name, shape, needed = shapes[0]
+        differences.append(f"{len(shapes)} have another shape ({name} is {shape}, {needed} is needed)")
+    return ", ".join(differences) or f"{type(error).__name__}: {_first_line(error)}"
 
 
 def _first_line(error: Exception) -> str:

@@ -84,12 +84,13 @@ def assemble(name: str, model: Any, config: dict[str, Any], tokenizer: Any) -> C
         CheckpointError: open_clip has no such preprocessing.
     """
     # As open_clip does it: what the config leaves out is by default, and the model knows the size.
-    told = merge_preprocess_dict(PreprocessCfg(), config.get("preprocess_cfg") or {})
+    preprocessing = merge_preprocess_dict(PreprocessCfg(), config.get("preprocess_cfg") or {})
     try:
-        preprocess = image_transform_v2(PreprocessCfg(**{**told, "size": model.visual.image_size}), is_train=False)
+        cfg = PreprocessCfg(**{**preprocessing, "size": model.visual.image_size})
+        *spatial, _to_tensor, normalize = image_transform_v2(cfg, is_train=False).transforms
     except (AssertionError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{name}: open_clip has no such preprocessing as its config says: {told}") from error
-    *spatial, _to_tensor, normalize = preprocess.transforms
+        what = f"open_clip has no such preprocessing as its config says: {preprocessing}"
+        raise CheckpointError(f"{name}: {what}") from error
     assert isinstance(normalize, Normalize)
     return Clip(name, model, config, tuple(normalize.mean), tuple(normalize.std), tokenizer, Compose(spatial))
 

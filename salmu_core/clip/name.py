@@ -67,12 +67,12 @@ def find_model(name: str | Path, base: Path | None = None) -> ModelName:
     if scheme == "local-dir":
         return _folder(Path(rest), base)
     if scheme == "hf-hub":
-        found = _HUB.fullmatch(rest)
-        if found is None:
+        match = _HUB.fullmatch(rest)
+        if match is None:
             raise UsageError(
                 f"{text!r} is no model on the hub: write hf-hub:OWNER/NAME, or hf-hub:OWNER/NAME@REVISION."
             )
-        return ModelName(repository=found["repository"], revision=found["revision"])
+        return ModelName(repository=match["repository"], revision=match["revision"])
     if rest and len(scheme) > 1 and not _path(Path(text), base).exists():  # C:\... is a path
         return _architecture(scheme, Path(rest), base)
     return _folder(Path(text), base)
@@ -82,10 +82,10 @@ def architectures() -> tuple[str, ...]:
     """Names of open_clip's architectures; it is not imported for that."""
     if (loaded := sys.modules.get("open_clip")) is not None:
         return tuple(loaded.list_models())  # some may have been added
-    found = find_spec("open_clip")
-    if found is None or found.origin is None:
+    package = find_spec("open_clip")
+    if package is None or package.origin is None:
         return ()
-    return tuple(sorted(path.stem for path in (Path(found.origin).parent / "model_configs").glob("*.json")))
+    return tuple(sorted(path.stem for path in (Path(package.origin).parent / "model_configs").glob("*.json")))
 
 
 def _path(path: Path, base: Path | None) -> Path:
@@ -114,8 +114,8 @@ def _architecture(name: str, given: Path, base: Path | None) -> ModelName:
         raise UsageError(f"{name}:{given}: there is no such folder, and open_clip has no architecture {name!r}.{meant}")
     weights = _path(given, base)
     if weights.suffix not in SUFFIXES:
-        told = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
-        raise UsageError(f"{name}:{given}: after an architecture comes a file of weights, {told}.")
+        suffixes = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
+        raise UsageError(f"{name}:{given}: after an architecture comes a file of weights, {suffixes}.")
     if not weights.is_file():
         raise UsageError(f"{name}:{given}: there is no file {weights}.")
     return ModelName(architecture=tag, weights=weights)

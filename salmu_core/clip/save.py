@@ -9,7 +9,7 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import nn
 
-from salmu_core.clip.canary import sing, write_canary
+from salmu_core.clip.canary import make_canary, write_canary
 from salmu_core.clip.model import assemble, plain_tokenizer
 from salmu_core.clip.name import CONFIG
 from salmu_core.store.folders import WEIGHTS
@@ -41,6 +41,6 @@ def save_checkpoint(folder: Path, model: nn.Module, config: dict[str, Any], toke
     if config["model_cfg"].get("text_cfg", {}).get("hf_tokenizer_name") and hasattr(tokenizer, "save_pretrained"):
         tokenizer.save_pretrained(str(folder))  # open_clip's local-dir: looks for its files here
     written = hash_file(folder / WEIGHTS)
-    song = sing(assemble(str(folder), model, config, tokenizer))
-    write_canary(folder, song.model_copy(update={"weights": written}))
+    canary = make_canary(assemble(str(folder), model, config, tokenizer))
+    write_canary(folder, canary.model_copy(update={"weights": written}))
     return written

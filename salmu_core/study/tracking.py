@@ -11,7 +11,6 @@ added to the same run of the tracker when the checkpoint has been scored, maybe 
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from salmu_core.contract.layout import RETAIN_SYNTH
+from salmu_core.machine import random_state_kept
 from salmu_core.store.hashing import hash_json
 from salmu_core.store.records import Ledger, RetainRef, RunRecord
 from salmu_core.study.plan import Planned
@@ -93,7 +93,7 @@ class Trackers:
     def attempt(self, name: str, run: str, act: Callable[[], None]) -> bool:
         """Let a tracker do something; once it fails, this is said, and it is not asked again."""
         try:
-            with _undisturbed():
+            with random_state_kept():
                 act()
         except (Exception, SystemExit) as error:
             del self._manners[name]
@@ -179,23 +179,8 @@ class Tracked:
         for name, (manner, tracker) in tuple(self._open.items()):
             if not self._trackers.attempt(name, self._facts.name, partial(act, manner, tracker)):
                 del self._open[name]
-                with suppress(Exception, SystemExit), _undisturbed():
+                with suppress(Exception, SystemExit), random_state_kept():
                     manner.close(tracker, "stopped")
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Undo what the block does to the global generators."""
-    import numpy as np
-    import torch
-
-    python, numpy = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=[]):
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy)
 
 
 def facts_of(planned: Planned, started: str, plugin: str, retain: RetainRef) -> Facts:

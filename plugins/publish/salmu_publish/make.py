@@ -90,7 +90,7 @@ def make_folder(sound: Sound, wanted: Wanted) -> Published:
         CheckpointError: The checkpoint can't be loaded, or does not give what its canary says.
         StoreError: A file changed while it was copied.
     """
-    from salmu_core.clip.canary import sing, write_canary
+    from salmu_core.clip.canary import make_canary, write_canary
     from salmu_core.clip.load import load_clip
 
     record = sound.record
@@ -114,7 +114,7 @@ def make_folder(sound: Sound, wanted: Wanted) -> Published:
             if (sound.folder / CANARY).is_file():
                 shutil.copyfile(sound.folder / CANARY, new / CANARY)
             else:
-                write_canary(new, sing(clip, new / WEIGHTS))
+                write_canary(new, make_canary(clip, new / WEIGHTS))
             (new / CARD).write_text(render(sound, title, wanted.licence, wanted.repository), encoding="utf-8")
             files = tuple(sorted(path.name for path in new.iterdir()))
     except OSError as error:

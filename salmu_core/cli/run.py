@@ -29,7 +29,7 @@ from salmu_core.study.plan import Planned, Study, make_plan, parse_budgets, pars
 from salmu_core.study.processes import share, workers
 from salmu_core.study.reporter import Reporter
 from salmu_core.study.todo import Outstanding, outstanding
-from salmu_core.study.tracker_kinds import parse_trackers
+from salmu_core.study.trackers import parse_trackers
 from salmu_core.study.tracking import Trackers
 
 if TYPE_CHECKING:

@@ -1,8 +1,5 @@
 """Experiment tracking: every run of a study is one run of each tracker that was asked for.
 
-An `Accelerator` opens one run, in its main process; here every process makes many runs, so accelerate's tracker classes
-are used one by one.
-
 A tracker is a guest. What it raises costs its own record and nothing else, what it draws from global generators is
 undone, and its time is not the run's. While a method runs it is told training scalars and nothing else. Metrics are
 added to the same run of the tracker when the checkpoint has been scored, maybe by another process, maybe days later.
@@ -15,14 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from salmu_core.contract.layout import RETAIN_SYNTH
+from salmu_core.contract.tracker import End, Facts, Journal, Settings, Tracker
 from salmu_core.machine import random_state_kept
 from salmu_core.store.hashing import hash_json
 from salmu_core.store.records import Ledger, RetainRef, RunRecord
 from salmu_core.study.plan import Planned
-from salmu_core.study.tracker_kinds import TRACKERS, Config, End, Facts, Manner, sentence
+from salmu_core.study.trackers import load_tracker, sentence
 
 #: In a results folder: what trackers keep in files there.
 FOLDER = "_trackers"
@@ -37,12 +34,15 @@ class Trackers:
         names: Which; by default none.
         results: The results folder.
         say: Told when one fails; it is not used any more then, in this process.
+
+    Raises:
+        UsageError: One can't be loaded.
     """
 
     def __init__(
         self, names: Iterable[str] = (), results: Path = Path("runs"), say: Callable[[str], None] = print
     ) -> None:
-        self._manners = {name: TRACKERS.get(name, Manner()) for name in names}
+        self._trackers = {name: load_tracker(name) for name in names}
         self._folder = results / FOLDER
         self._say = say
 
@@ -69,18 +69,17 @@ class Trackers:
     def hints(self, benchmark: str) -> list[str]:
         """How people get to see what is tracked, a sentence for each tracker."""
         project = project_of(benchmark)
-        places = {name: manner.shown.format(folder=self._folder / name, project=project) for name, manner in self}
-        return [f"Tracked by {name}: {place}" for name, place in places.items()]
+        return [f"Tracked by {name}: {tracker.hint(self._folder / name, project)}" for name, tracker in self]
 
-    def __iter__(self) -> Iterator[tuple[str, Manner]]:
-        return iter(tuple(self._manners.items()))
+    def __iter__(self) -> Iterator[tuple[str, Tracker]]:
+        return iter(tuple(self._trackers.items()))
 
     @contextmanager
     def _opened(self, facts: Facts, again: bool) -> Iterator[Tracked]:
         tracked = Tracked(self, facts)
         try:
-            for name, manner in self:
-                tracked.open(name, manner, self._folder / name, again)
+            for name, tracker in self:
+                tracked.open(name, tracker, self._folder / name, again)
             yield tracked
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
@@ -96,7 +95,7 @@ class Trackers:
             with random_state_kept():
                 act()
         except (Exception, SystemExit) as error:
-            del self._manners[name]
+            del self._trackers[name]
             why = f"{type(error).__name__}: {sentence(error)}"
             self._say(f"{run}: the tracker {name} failed and is left out from here on. {why}")
             return False
@@ -114,19 +113,16 @@ class Tracked:
     def __init__(self, trackers: Trackers, facts: Facts) -> None:
         self._trackers = trackers
         self._facts = facts
-        self._open: dict[str, tuple[Manner, Any]] = {}
+        self._journals: dict[str, Journal] = {}
         self._scalars: dict[str, float] = {}
         self._step = 0
         self._end: End = "finished"
 
-    def open(self, name: str, manner: Manner, folder: Path, again: bool) -> None:
+    def open(self, name: str, tracker: Tracker, folder: Path, again: bool) -> None:
         """Open the run in one more tracker."""
 
         def start() -> None:
-            from accelerate.tracking import LOGGER_TYPE_TO_CLASS
-
-            manner.settle()
-            self._open[name] = manner, manner.open(LOGGER_TYPE_TO_CLASS[name], self._facts, folder, again)
+            self._journals[name] = tracker.open(self._facts, folder, again)
 
         self._trackers.attempt(name, self._facts.name, start)
 
@@ -158,9 +154,9 @@ class Tracked:
         self._flush()
         if end:
             self._explain(end, reason)
-        opened, self._open = self._open, {}
-        for name, (manner, tracker) in opened.items():
-            self._trackers.attempt(name, self._facts.name, partial(manner.close, tracker, end or self._end))
+        journals, self._journals = self._journals, {}
+        for name, journal in journals.items():
+            self._trackers.attempt(name, self._facts.name, partial(journal.close, end or self._end))
 
     def _flush(self) -> None:
         values = {f"train/{name}": value for name, value in self._scalars.items()}
@@ -169,18 +165,18 @@ class Tracked:
 
     def _tell(self, values: Mapping[str, float], step: int | None = None) -> None:
         if values:
-            self._each(lambda manner, tracker: manner.log(tracker, values, step))
+            self._write(lambda journal: journal.log(values, step))
 
     def _explain(self, status: str, reason: str) -> None:
         texts = {"status": status} | ({"reason": reason[:MAX_TEXT]} if reason else {})
-        self._each(lambda manner, tracker: manner.explain(tracker, texts))
+        self._write(lambda journal: journal.explain(texts))
 
-    def _each(self, act: Callable[[Manner, Any], None]) -> None:
-        for name, (manner, tracker) in tuple(self._open.items()):
-            if not self._trackers.attempt(name, self._facts.name, partial(act, manner, tracker)):
-                del self._open[name]
+    def _write(self, act: Callable[[Journal], None]) -> None:
+        for name, journal in tuple(self._journals.items()):
+            if not self._trackers.attempt(name, self._facts.name, partial(act, journal)):
+                del self._journals[name]
                 with suppress(Exception, SystemExit), random_state_kept():
-                    manner.close(tracker, "stopped")
+                    journal.close("stopped")
 
 
 def facts_of(planned: Planned, started: str, plugin: str, retain: RetainRef) -> Facts:
@@ -196,7 +192,7 @@ def facts_of(planned: Planned, started: str, plugin: str, retain: RetainRef) -> 
     base, _, number = key.benchmark.partition("@")
     world = int(number) if number.isdecimal() else 0
     name = f"{key.method}-b{key.budget:.15g}-s{key.seed}" + (f"-w{world}" if world else "")
-    config: Config = {
+    config: Settings = {
         "benchmark": base,
         "world": world,
         "method": key.method,

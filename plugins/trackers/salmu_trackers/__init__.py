@@ -1,0 +1,1 @@
+"""TensorBoard, Weights & Biases, MLflow and Trackio follow the runs of a study: `salmu run --tracker NAME`."""

@@ -1,0 +1,343 @@
+"""Experiment tracking: what trackers are told is what the results say, and they change nothing."""
+
+import json
+import random
+from importlib.metadata import EntryPoint
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from sources import method
+
+from salmu_core.benchmark.folder import open_benchmark
+from salmu_core.contract.tracker import Journal, Tracker
+from salmu_core.errors import UnknownNameError, UsageError
+from salmu_core.plugins import discover
+from salmu_core.run import meter as meter_module
+from salmu_core.run.meter import Meter
+from salmu_core.store.folders import Store
+from salmu_core.store.records import RetainRef
+from salmu_core.study import trackers as by_name
+from salmu_core.study.execution import Execution
+from salmu_core.study.plan import Study, make_plan
+from salmu_core.study.reporter import Silent
+from salmu_core.study.trackers import parse_trackers
+from salmu_core.study.tracking import Trackers, facts_of
+
+#: Draws from every global generator, so that whoever else does shows in its weights.
+GAMBLER = """
+import random, numpy as np, torch
+for i in range(3):
+    drawn = random.random() + np.random.rand() + float(torch.rand(()))
+    ctx.log("R@1 (drawn)", drawn, step=i)
+    ctx.log("half", drawn / 2, step=i)
+    with ctx.edit() as w: w["visual.proj"].mul_(1 + drawn)
+"""
+WEIGHTS = "open_clip_model.safetensors"
+
+
+class Listener(Tracker):
+    """Keeps what it is told, as (what, content, step), and draws from every global generator."""
+
+    heard: list  # of the test
+
+    def open(self, facts, folder, again):
+        _draw()
+        self.heard.append(("open", (facts, folder, again), None))
+        return Notes(self.heard)
+
+    def hint(self, folder, project):
+        return f"look into {folder} for {project}"
+
+
+class Notes(Journal):
+    def __init__(self, heard):
+        self.heard = heard
+
+    def log(self, values, step):
+        _draw()
+        self.heard.append(("log", values, step))
+
+    def explain(self, texts):
+        _draw()
+        self.heard.append(("explain", texts, None))
+
+    def close(self, end):
+        _draw()
+        self.heard.append(("close", end, None))
+
+
+def _draw():
+    random.random(), np.random.rand(), torch.rand(())
+
+
+@pytest.fixture
+def bring(monkeypatch):
+    """Install classes of trackers as entry points, by name, and nothing else."""
+    points = []
+
+    class Point(EntryPoint):
+        def load(self):
+            return BROUGHT[self.value]
+
+    monkeypatch.setattr(by_name, "entry_points", lambda group: points)
+
+    def add(name, kind):
+        value = f"module{len(BROUGHT)}:{name}"
+        BROUGHT[value] = kind
+        points.append(Point(name, value, by_name.GROUP))
+
+    yield add
+    BROUGHT.clear()
+
+
+BROUGHT = {}
+
+
+@pytest.fixture
+def heard(bring, monkeypatch):
+    """What the tracker `listener` is told."""
+    monkeypatch.setattr(Listener, "heard", [], raising=False)
+    bring("listener", Listener)
+    return Listener.heard
+
+
+@pytest.fixture
+def carry_out(tiny, tmp_path):
+    """Carry out a study in this process; returns its store and plan."""
+    accelerator, zoo = Accelerator(cpu=True), None
+
+    def run(*methods, trackers=(), out="runs", unlearn=True, score=True, say=print, config=None):
+        nonlocal zoo
+        zoo = zoo or discover()
+        benchmark = open_benchmark(str(tiny), zoo, lambda stage, fraction: None)
+        plan = make_plan(Study(methods=methods, config=config or {}), benchmark.name, zoo, {})
+        store = Store(tmp_path / out)
+        execution = Execution(
+            benchmark,
+            store,
+            list(zoo.metrics.values()),
+            accelerator,
+            Silent(),
+            redo=True,
+            trackers=Trackers(trackers, store.root, say),
+        )
+        if unlearn:
+            execution.unlearn(plan)
+        if score:
+            execution.score(plan, [])
+        return store, plan
+
+    return run
+
+
+def records(store, plan):
+    """Folder, ``run.json`` and, if there are any, the values of ``metrics.json`` of each run."""
+    for planned in plan:
+        folder = store.folder(planned.key)
+        run, metrics = store.run(folder), folder / "metrics.json"
+        values = {}
+        if metrics.is_file():
+            values = {k: v for e in json.loads(metrics.read_text())["metrics"].values() for k, v in e["values"].items()}
+        yield folder, run, values
+
+
+def about(heard, planned):
+    """All that was told of a run, in order: its openings with what followed each."""
+    journals = []
+    for what, content, step in heard:
+        if what == "open":
+            journals.append((content, []))
+        else:
+            journals[-1][1].append((what, content, step))
+    return [(opening, entries) for opening, entries in journals if opening[0].path == planned.key.path]
+
+
+def ledger(run):
+    return {f"ledger/{name}": value for name, value in run.ledger.model_dump().items()}
+
+
+def test_trackers_are_told_what_the_records_say_and_change_no_bit(carry_out, install, heard):
+    install("gambler", method("gambler", GAMBLER))
+    config = {"finetuning": {"batch_size": 4}}
+    plain, plan = carry_out("finetuning", "gambler", out="plain", config=config)
+    store, plan = carry_out("finetuning", "gambler", trackers=["listener"], config=config)
+    for planned, (folder, run, metrics), (other, *_) in zip(
+        plan, records(store, plan), records(plain, plan), strict=True
+    ):
+        (opening, unlearning), (again, scoring) = about(heard, planned)
+        assert opening[0] == again[0] and (opening[2], again[2]) == (False, True)
+        assert opening[1] == store.root / "_trackers" / "listener"
+        points = {}
+        for _, values, step in unlearning[:-3]:
+            for name, value in values.items():
+                points.setdefault(name.removeprefix("train/"), []).append((step, value))
+        assert run.scalars and points == run.scalars
+        end = [("log", ledger(run), None), ("explain", {"status": "valid"}, None), ("close", "finished", None)]
+        assert unlearning[-3:] == end
+        figures = {f"metrics/{name}": value for name, value in metrics.items()}
+        assert metrics and scoring == [("log", figures, None), ("close", "finished", None)]
+        assert planned.config.model_dump().keys() <= {
+            name.removeprefix("config.") for name in opening[0].config if name.startswith("config.")
+        }
+        for file in (WEIGHTS, "per_row.parquet"):
+            assert (folder / file).read_bytes() == (other / file).read_bytes(), file
+    assert store.benchmarks() == plain.benchmarks() == [plan[0].key.benchmark]
+    assert len(list(store.runs(plan[0].key.benchmark))) == 2 and not list(store.runs("_trackers"))
+
+
+def test_metrics_come_into_the_same_run_later_and_by_somebody_else(carry_out, install, heard):
+    install("gambler", method("gambler", GAMBLER))
+    carry_out("gambler", trackers=["listener"], score=False)
+    _, (planned,) = carry_out("gambler", trackers=["listener"], unlearn=False)
+    (first, _), (second, entries) = about(heard, planned)
+    assert first[0] == second[0] and second[2] and "metrics/GenKnow" in entries[0][1]
+
+
+def test_while_methods_run_nothing_but_training_scalars_is_told(carry_out, install, heard):
+    install("gambler", method("gambler", GAMBLER))
+    install("other", method("other", GAMBLER))
+    plain, _ = carry_out("gambler", "other", out="plain", score=False)
+    store, plan = carry_out("gambler", "other", trackers=["listener"])
+    kinds = [next(iter(content)).partition("/")[0] if what == "log" else what for what, content, _ in heard]
+    run = ["open", "train", "train", "train", "ledger", "explain", "close"]
+    assert kinds == [*run, *run, *["open", "metrics", "close"] * 2]
+    # What the listener drew in between shows nowhere.
+    for planned in plan:
+        one, two = (each.folder(planned.key) / WEIGHTS for each in (plain, store))
+        assert one.read_bytes() == two.read_bytes()
+    # The values of one step are told together.
+    assert [(set(content), step) for what, content, step in heard if what == "log"][:3] == [
+        ({"train/R@1 (drawn)", "train/half"}, step) for step in range(3)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "reason"),
+    [("raise RuntimeError('[bold]inside[/]')", "crashed", "RuntimeError: [bold]inside[/]"), ("pass", "unchanged", "")],
+)
+def test_a_run_that_is_no_result_says_why(carry_out, install, heard, body, status, reason):
+    install("bad", method("bad", body))
+    store, plan = carry_out("bad", trackers=["listener"])
+    ((_, run, _),) = records(store, plan)
+    assert heard[-2:] == [("explain", {"status": status, "reason": run.reason}, None), ("close", "failed", None)]
+    assert reason in run.reason and not any(
+        name.startswith("metrics/") for what, content, _ in heard if what == "log" for name in content
+    )
+
+
+def test_an_interrupt_closes_the_run_everywhere(carry_out, install, heard):
+    install("stopped", method("stopped", "ctx.log('x', 1.0)\nraise KeyboardInterrupt"))
+    with pytest.raises(KeyboardInterrupt):
+        carry_out("stopped", trackers=["listener"])
+    assert heard[-3:] == [
+        ("log", {"train/x": 1.0}, 0),
+        ("explain", {"status": "stopped", "reason": "interrupted"}, None),
+        ("close", "stopped", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("where", "error"),
+    [
+        ("open", RuntimeError("no network")),
+        ("log", RuntimeError("no network")),
+        ("log", SystemExit("no network")),
+        ("explain", RuntimeError("no network")),
+        ("close", RuntimeError("no network")),
+    ],
+)
+def test_a_tracker_that_fails_is_said_once_and_harms_nobody(carry_out, install, bring, heard, where, error):
+    install("gambler", method("gambler", GAMBLER))
+    install("other", method("other", GAMBLER))
+    calls, said = [], []
+
+    def fail(self, *args):
+        _draw()
+        calls.append(where)
+        raise error
+
+    notes = type("BrokenNotes", (Notes,), {where: fail})
+    opens = {"open": fail} if where == "open" else {"open": lambda self, *facts: notes([])}
+    bring("broken", type("Broken", (Listener,), opens))
+    plain, _ = carry_out("gambler", "other", out="plain", score=False)
+    store, plan = carry_out("gambler", "other", trackers=["broken", "listener"], say=said.append)
+    (sentence,) = said
+    assert all(word in sentence for word in ("gambler", "broken", type(error).__name__, "no network"))
+    assert calls == [where]
+    assert [what for what, *_ in heard].count("open") == [what for what, *_ in heard].count("close") == 4
+    for (folder, run, metrics), (other, same, _) in zip(records(store, plan), records(plain, plan), strict=True):
+        assert run.status == "valid" and run.scalars == same.scalars and metrics
+        assert (folder / WEIGHTS).read_bytes() == (other / WEIGHTS).read_bytes()
+
+
+def test_time_spent_on_trackers_is_not_the_methods(monkeypatch):
+    clock = iter(range(100))
+    monkeypatch.setattr(meter_module.time, "perf_counter", lambda: next(clock))
+    scalars = []
+    meter = Meter(1, 10, lambda *scalar: scalars.append(scalar))
+    meter.log("x", 0.5, 1)
+    meter.log("x", 0.25, 2)
+    assert scalars == [("x", 0.5, 1), ("x", 0.25, 2)] and meter.telling == 2
+
+
+def test_every_run_has_a_name_and_an_identity_of_its_own(tiny):
+    zoo = discover()
+
+    def facts(benchmark="mini", started="2026-01-01T00:00:00+00:00", seed=0, **settings):
+        study = Study(methods=("cliperase",), seeds=(seed,), config={"cliperase": settings} if settings else {})
+        (planned,) = make_plan(study, benchmark, zoo, {})
+        return facts_of(planned, started, "salmu-cliperase 1.0", RetainRef())
+
+    first, second = facts(), facts("mini@3")
+    assert first.project == second.project == "salmu-mini" and first.group == "cliperase"
+    assert (first.config["world"], second.config["world"]) == (0, 3) and second.config["benchmark"] == "mini"
+    assert first == facts()
+    others = [first, second, facts(started="2026-01-01T00:00:01+00:00"), facts(seed=1), facts(lr=0.5)]
+    assert len({each.id for each in others}) == 5
+    assert len({each.name for each in others}) == 4  # made again, it is the same to people
+    assert facts(lr=0.5).config["config.lr"] == 0.5
+
+
+# Which there are
+
+
+def test_names_are_parsed_and_each_is_checked_before_anything_begins(bring, heard, tmp_path):
+    class Refuses(Listener):
+        def check(self):
+            raise UsageError("no key")
+
+    bring("refuses", Refuses)
+    assert parse_trackers(["listener,listener", " listener"]) == ("listener",) and parse_trackers([]) == ()
+    with pytest.raises(UsageError, match="no key"):
+        parse_trackers(["listener", "refuses"])
+    (hint,) = Trackers(["listener"], tmp_path).hints("mini@3")
+    assert hint == f"Tracked by listener: look into {tmp_path / '_trackers' / 'listener'} for salmu-mini"
+
+
+def test_one_that_is_not_installed_is_a_sentence_with_what_brings_it(bring):
+    with pytest.raises(UnknownNameError, match=r"'wandb'\. None is installed\. .*pip install salmu-trackers"):
+        parse_trackers(["wandb"])
+    bring("listener", Listener)
+    with pytest.raises(UnknownNameError, match="Did you mean 'listener'"):
+        parse_trackers(["listner"])
+
+
+def _raises():
+    raise SystemExit("no licence")
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [(dict, "is no class of"), (_raises, "can't be used: SystemExit: no licence"), (3, "TypeError")]
+)
+def test_one_that_cannot_be_loaded_says_why(bring, kind, words):
+    bring("odd", kind)
+    with pytest.raises(UsageError, match=words):
+        parse_trackers(["odd"])
+
+
+def test_two_of_one_name_are_refused(bring, heard):
+    bring("listener", Listener)
+    with pytest.raises(UsageError, match="both want to be it"):
+        parse_trackers(["listener"])

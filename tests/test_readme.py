@@ -47,19 +47,26 @@ def test_every_command_and_hook_is_documented():
     assert all(f"`{hook}`" in changelog for hook in HOOKS)
 
 
-def test_every_plugin_of_the_workspace_is_installed_by_default():
-    root = tomllib.loads((ROOT / "pyproject.toml").read_text())
+def facts(folder):
+    return tomllib.loads((folder / "pyproject.toml").read_text())
+
+
+def test_the_distribution_salmu_names_every_other():
+    root = facts(ROOT)
     members = {
-        tomllib.loads(p.read_text())["project"]["name"]
+        facts(path.parent)["project"]["name"]
         for pattern in root["tool"]["uv"]["workspace"]["members"]
-        for p in ROOT.glob(f"{pattern}/pyproject.toml")
+        for path in ROOT.glob(f"{pattern}/pyproject.toml")
     }
-    assert members == set(root["dependency-groups"]["zoo"]) == set(root["tool"]["uv"]["sources"]) - {"salmu-core"}
+    listed = {re.match(r"[\w-]+", need)[0] for need in facts(ROOT / "plugins" / "salmu")["project"]["dependencies"]}
+    assert listed | {"salmu"} == members | {"salmu-core"} and root["dependency-groups"]["zoo"] == ["salmu"]
 
 
 def test_every_plugin_is_complete():
-    for folder in [*(ROOT / "plugins").iterdir(), *(ROOT / "benchmarks" / name for name in ("mini", "references"))]:
-        facts = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
-        assert facts["name"] == f"salmu-{folder.name}" and len(facts["entry-points"]) == 1
+    plugins = [folder for folder in (ROOT / "plugins").iterdir() if folder.name != "salmu"]
+    for folder in [*plugins, *(ROOT / "benchmarks" / name for name in ("mini", "references"))]:
+        project = facts(folder)["project"]
+        assert project["name"] == f"salmu-{folder.name}" and len(project["entry-points"]) == 1
+        assert folder.name in project["entry-points"].get("salmu", [folder.name])
         assert len((folder / "README.md").read_text().splitlines()) > 5, folder
         assert list((folder / "tests").glob("test_*.py")), folder

@@ -18,6 +18,13 @@ from typer.main import get_command
 from salmu_core.errors import UsageError
 
 GROUP = "salmu.commands"
+#: Commands that people look for, and the distributions that bring them.
+BROUGHT_BY = {
+    "certify": "salmu-certificate",
+    "dataset": "salmu-dataset",
+    "publish": "salmu-publish",
+    "references": "salmu-references",
+}
 
 
 class Plugged(TyperGroup):
@@ -31,8 +38,10 @@ class Plugged(TyperGroup):
         """A command by name, or None."""
         if cmd_name in self.commands:
             return self.commands[cmd_name]
-        found = [point for point in self._points() if point.name == cmd_name]
-        return _load(found) if found else None
+        points = [point for point in self._points() if point.name == cmd_name]
+        if not points and cmd_name in BROUGHT_BY:
+            return _broken(cmd_name, f"it comes with {BROUGHT_BY[cmd_name]}: pip install {BROUGHT_BY[cmd_name]}")
+        return _load(points) if points else None
 
     def _points(self) -> Iterator[EntryPoint]:
         known = {(point.name, point.value): point for point in entry_points(group=GROUP)}

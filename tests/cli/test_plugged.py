@@ -1,6 +1,12 @@
 """Commands of other distributions: found, run, and never in each other's way."""
 
+from importlib.metadata import entry_points
+
 import pytest
+from typer.main import get_command
+
+from salmu_core.cli import app, commands
+from salmu_core.errors import UsageError
 
 APP = """
 import typer
@@ -58,3 +64,15 @@ def test_two_of_one_name_and_names_of_the_core(salmu, command):
     command("results", APP)
     assert "both want to be" in salmu("weigh").stderr
     assert "42" not in salmu("results").stdout
+
+
+def test_a_command_whose_distribution_is_missing_says_which_that_is(monkeypatch):
+    monkeypatch.setattr(commands, "entry_points", lambda group: [])
+    missing = get_command(app).get_command(None, "certify")
+    with pytest.raises(UsageError, match=r"it comes with salmu-certificate: pip install salmu-certificate\.$"):
+        missing.main(["run", "--identity", "3"], standalone_mode=False)
+    assert "certify" not in get_command(app).list_commands(None)
+    assert get_command(app).get_command(None, "certfy") is None
+    for command, distribution in commands.BROUGHT_BY.items():  # where it is installed, it is true
+        (point,) = entry_points(group=commands.GROUP, name=command)
+        assert point.dist.name == distribution

@@ -16,7 +16,7 @@ from salmu_core.errors import UnknownNameError, UsageError
 from salmu_core.plugins import discover
 from salmu_core.run import meter as meter_module
 from salmu_core.run.meter import Meter
-from salmu_core.store.folders import Store
+from salmu_core.store.folders import Store, read_run
 from salmu_core.store.records import RetainRef
 from salmu_core.study import trackers as by_name
 from salmu_core.study.execution import Execution
@@ -136,7 +136,7 @@ def records(store, plan):
     """Folder, ``run.json`` and, if there are any, the values of ``metrics.json`` of each run."""
     for planned in plan:
         folder = store.folder(planned.key)
-        run, metrics = store.run(folder), folder / "metrics.json"
+        run, metrics = read_run(folder), folder / "metrics.json"
         values = {}
         if metrics.is_file():
             values = {k: v for e in json.loads(metrics.read_text())["metrics"].values() for k, v in e["values"].items()}

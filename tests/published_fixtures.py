@@ -8,7 +8,7 @@ import pytest
 from fake_hub import Repository
 from huggingface_hub import constants
 
-from salmu_core.benchmark.download import download
+from salmu_core.benchmark.download.fetch import download
 from salmu_core.benchmark.folder import open_benchmark
 from salmu_core.plugins import discover
 

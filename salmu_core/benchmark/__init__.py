@@ -1,0 +1,1 @@
+"""A benchmark folder in the released layout: found, built or downloaded, checked, and read row by row."""

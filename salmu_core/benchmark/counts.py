@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from salmu_core.benchmark.shards import check_shards, person_ids
 from salmu_core.contract.layout import FORGET, HOLDOUT_ASSOCIATION
 from salmu_core.errors import BenchmarkError
 from salmu_core.machine import cache_folder
@@ -32,7 +33,7 @@ def check_counts(data: Path, hashes: Mapping[str, str], rows: Mapping[str, int],
     derived = [name for name in splits if name.startswith(f"{FORGET}_")]
     wanted = [name for name in splits if name not in derived] + [FORGET, HOLDOUT_ASSOCIATION] * bool(derived)
     counted = {split: _count(data, split, hashes) for split in dict.fromkeys(wanted)}
-    people = {split: found for split, (_, found) in counted.items()}
+    people = {split: ids for split, (_, ids) in counted.items()}
     if derived:
         half = people[HOLDOUT_ASSOCIATION]
         people |= {"forget_identity": people[FORGET] - half, "forget_association": people[FORGET] & half}
@@ -50,15 +51,10 @@ def _not(number: int) -> str:
 
 def _count(data: Path, split: str, hashes: Mapping[str, str]) -> tuple[int, set[str]]:
     """Rows and people of a split."""
-    shards = sorted(name for name in hashes if name.startswith(f"data/{split}-") and name.endswith(".parquet"))
-    if not shards:
-        raise BenchmarkError(f"{data / 'data'} has no {split}-*.parquet")
-    announced = {Path(shard).stem.rpartition("-of-")[2] for shard in shards if "-of-" in shard}
-    if announced and announced != {f"{len(shards):05d}"}:
-        number = ", ".join(sorted(announced))
-        raise BenchmarkError(f"{data / 'data'} has {len(shards)} shards of {split}, their names speak of {number}")
-    found = [_count_shard(data / shard, hashes[shard]) for shard in shards]
-    return sum(rows for rows, _ in found), {person for _, people in found for person in people}
+    names = [name.removeprefix("data/") for name in hashes if name.startswith("data/")]
+    shards = [f"data/{name}" for name in check_shards(data / "data", split, names)]
+    counts = [_count_shard(data / shard, hashes[shard]) for shard in shards]
+    return sum(rows for rows, _ in counts), {person for _, people in counts for person in people}
 
 
 def _count_shard(path: Path, sha256: str) -> tuple[int, list[str]]:
@@ -70,8 +66,6 @@ def _count_shard(path: Path, sha256: str) -> tuple[int, list[str]]:
         pass
     import pyarrow as pa
     import pyarrow.parquet as pq
-
-    from salmu_core.benchmark.rows import person_ids
 
     try:
         with pq.ParquetFile(path) as file:

@@ -7,12 +7,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from salmu_core.benchmark.counts import check_counts
-from salmu_core.benchmark.manifest import file_hashes, find_damage, part_files, read_manifest, write_manifest
+from salmu_core.benchmark.manifest import (
+    Manifest,
+    file_hashes,
+    find_damage,
+    hash_files,
+    part_files,
+    read_manifest,
+    write_manifest,
+)
+from salmu_core.benchmark.release import how_to_get, release_sources
 from salmu_core.benchmark.sources import MANIFEST, SOURCES, Sources, check_parts, part_path, read_sources
 from salmu_core.clip.name import find_model
 from salmu_core.contract.progress import Progress
@@ -131,7 +139,7 @@ def open_benchmark(name: str, zoo: Zoo, progress: Progress) -> Benchmark:
                 shutil.rmtree(folder)
             with new_folder(folder) as empty:
                 _build(declared, empty, world, progress)
-                write_manifest(empty)
+                write_manifest(empty, Manifest(files=hash_files(empty)))
     sources = read_sources(folder)
     check_parts(folder, sources)
     label = declared.spec.name if world == 0 else f"{declared.spec.name}@{world}"
@@ -156,21 +164,22 @@ def _open_release(spec: BenchmarkSpec, folder: Path) -> Benchmark:
     if not (folder / MANIFEST).is_file():
         raise BenchmarkError(f"{spec.name} is not on this machine. {how_to_get(spec)}")
     try:
-        expected, sources = read_manifest(folder), release_sources(folder, spec)
+        manifest = read_manifest(folder)
+        sources = release_sources(spec, manifest)
         check_parts(folder, sources)
-    except (BenchmarkError, OSError, ValueError, KeyError, TypeError) as error:
+    except (BenchmarkError, KeyError) as error:
         raise BenchmarkError(f"{spec.name} is no longer whole ({error}). {how_to_get(spec)}") from error
-    hashes = release_hashes(folder, sources)
+    expected, hashes = manifest.files, file_hashes(folder, sources)
     paths = dict(part_files(folder, sources))
     for name in sorted(expected.keys() | hashes.keys()):
         if expected.get(name) != hashes.get(name):
-            said = "is missing" if name not in hashes else "has changed" if name in expected else "has come"
+            change = "is missing" if name not in hashes else "has changed" if name in expected else "has come"
             raise BenchmarkError(
-                f"{paths.get(name, folder / name)} {said} since {spec.name} was downloaded: "
+                f"{paths.get(name, folder / name)} {change} since {spec.name} was downloaded: "
                 f"`salmu download {spec.name}` checks every file and says what to do"
             )
     check_counts(part_path(folder, sources.data), hashes, sources.rows, sources.identities)
-    return Benchmark(spec.name, folder, sources, hashes, sources.notice or spec.notice)
+    return Benchmark(spec.name, folder, sources, hashes, sources.notice)
 
 
 def _open_folder(folder: Path) -> Benchmark:
@@ -187,44 +196,6 @@ def _open_folder(folder: Path) -> Benchmark:
     check_counts(part_path(folder, sources.data), hashes, sources.rows, sources.identities)
     label = sources.name or f"{_slug(folder.name)}-{hash_text(str(folder))[:6]}"
     return Benchmark(label, folder, sources, hashes, sources.notice)
-
-
-def how_to_get(spec: BenchmarkSpec, tried: bool = False) -> str:
-    """Sentences for whoever lacks a release, or a part of it.
-
-    Args:
-        spec: The benchmark.
-        tried: Whether `salmu download` is what lacks it.
-    """
-    assert spec.release is not None
-    repositories = ", ".join(repo.repo_id for repo in spec.release.repositories.values())
-    fetch = f"`salmu download {spec.name}` fetches and checks it ({repositories}). "
-    return (
-        f"{'' if tried else fetch}Where no hub can be reached, copy the Hugging Face cache (the folder HF_HOME names, "
-        f"by default ~/.cache/huggingface) from a machine that has it and run `salmu download {spec.name}` there; or "
-        "lay the files out in a folder by hand and give --benchmark PATH. "
-        f"{'' if tried else spec.release.bring}"
-    ).strip()
-
-
-def release_sources(folder: Path, spec: BenchmarkSpec) -> Sources:
-    """Where the parts of a downloaded release lie; what must be in them is the declaration's to say."""
-    assert spec.release is not None
-    fixed = {name: getattr(spec.release, name) for name in ("rows", "identities", "num_train")}
-    return read_sources(folder).model_copy(update=fixed)
-
-
-def release_hashes(folder: Path, sources: Sources, known: Mapping[Path, str] | None = None) -> dict[str, str]:
-    """Part and path within it -> SHA-256 of each file of a release.
-
-    Args:
-        folder: The benchmark's folder.
-        sources: Where its parts lie.
-        known: File, links resolved -> SHA-256, of what has just been read.
-    """
-    hashes = file_hashes(folder, sources, known or {})
-    hashes.pop(SOURCES, None)  # it holds paths of this machine, which are no part of the data
-    return hashes
 
 
 def _slug(text: str) -> str:

@@ -1,18 +1,97 @@
-"""Which files a benchmark consists of, their hashes, and whether they are still what they were."""
+"""Which files a benchmark consists of, their hashes, and whether they are still what they were: ``manifest.json``."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from salmu_core.benchmark.sources import MANIFEST, SOURCES, Sources, part_path
 from salmu_core.clip.name import CANARY, find_model
-from salmu_core.contract.layout import JSON_FILES
+from salmu_core.contract.layout import JSON_FILES, ROLES
+from salmu_core.errors import BenchmarkError
 from salmu_core.store.files import write_text
 from salmu_core.store.hashing import hash_file
 from salmu_core.store.stamps import Stamps
+
+
+class HubFile(NamedTuple):
+    """What a hub says of a file: its size in bytes, and its SHA-256 (64 digits) or git blob SHA-1 (40 digits)."""
+
+    size: int | None
+    digest: str | None
+
+
+class Snapshot(BaseModel):
+    """A repository of a hub at a commit, in the cache of the hub's client.
+
+    Attributes:
+        repo_id: ``OWNER/NAME``.
+        declared: The revision that the benchmark's plugin names.
+        revision: The one that was asked for.
+        commit: What it was resolved to, 40 digits.
+        folder: Where its files lie.
+        files: Path of each wanted file -> what the hub says of it.
+        fetched: How many of them have come from the hub just now; not kept.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    repo_id: str
+    declared: str
+    revision: str
+    commit: str
+    folder: Path
+    files: dict[str, HubFile]
+    fetched: int = Field(default=0, exclude=True)
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return sum((self.folder / path).stat().st_size for path in self.files)
+
+    @property
+    def unverified(self) -> int:
+        """How many files there are whose digest nobody tells."""
+        return sum(file.digest is None for file in self.files.values())
+
+
+class Manifest(BaseModel):
+    """``manifest.json``: what a benchmark was when it was built or downloaded.
+
+    Attributes:
+        files: Part and path within it -> SHA-256.
+        pinned: Of a release: role -> what lies in the cache.
+        zeroshot: Of a release: folder of the zero-shot set that was brought.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    files: dict[str, str]
+    pinned: dict[str, Snapshot] = {}
+    zeroshot: str | None = None
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """What a benchmark folder was when it was made.
+
+    Raises:
+        BenchmarkError: It says nothing that can be read.
+    """
+    try:
+        return Manifest.model_validate_json((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        raise BenchmarkError(f"{folder} has no readable {MANIFEST}") from error
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write ``manifest.json``, whole or not at all, and only where it says something else than before."""
+    path, text = folder / MANIFEST, manifest.model_dump_json(indent=1, exclude_defaults=True) + "\n"
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)
 
 
 def part_files(folder: Path, sources: Sources) -> Iterator[tuple[str, Path]]:
@@ -32,7 +111,7 @@ def part_files(folder: Path, sources: Sources) -> Iterator[tuple[str, Path]]:
         if path.is_file():
             yield f"zeroshot/{path.relative_to(zeroshot)}", path
     roots = {}
-    for role in ("clean", "compromised"):
+    for role in ROLES:
         model = find_model(getattr(sources, role), folder)
         if model.weights is not None:
             yield f"{role}/{model.weights.name}", model.weights
@@ -54,14 +133,9 @@ def _files(folder: Path) -> Iterator[Path]:
         seen.add(real)
 
 
-def write_manifest(folder: Path) -> None:
-    files = {str(p.relative_to(folder)): hash_file(p) for p in _files(folder)}
-    write_text(folder / MANIFEST, json.dumps({"files": files}, indent=1) + "\n")
-
-
-def read_manifest(folder: Path) -> dict[str, str]:
-    files: dict[str, str] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
-    return files
+def hash_files(folder: Path) -> dict[str, str]:
+    """Path -> SHA-256 of every file in a folder that was built."""
+    return {str(path.relative_to(folder)): hash_file(path) for path in _files(folder)}
 
 
 def find_damage(folder: Path) -> str | None:
@@ -69,9 +143,9 @@ def find_damage(folder: Path) -> str | None:
     if not folder.exists():
         return "building"
     try:
-        expected = read_manifest(folder)
-    except (OSError, ValueError, KeyError, TypeError):
-        return f"{folder} has no readable {MANIFEST}"
+        expected = read_manifest(folder).files
+    except BenchmarkError as error:
+        return str(error)
     present = {str(p.relative_to(folder)): p for p in _files(folder)}
     if missing := sorted(expected.keys() - present.keys()):
         return f"{folder / missing[0]} is missing"

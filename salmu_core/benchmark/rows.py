@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from salmu_core.benchmark.shards import check_shards, person_ids
 from salmu_core.contract import layout
 from salmu_core.errors import BenchmarkError
 from salmu_core.store.hashing import hash_file, hash_json
@@ -73,8 +74,8 @@ class ParquetImages(Sequence[bytes]):
         if self._held is None or self._held[0] != group:
             self._held = group, self._column(*self._groups[group])
         first = int(self._ends[group - 1]) if group else 0
-        found = self._held[1][int(i) - first].as_py()
-        return found["bytes"] if isinstance(found, dict) else found
+        image = self._held[1][int(i) - first].as_py()
+        return image["bytes"] if isinstance(image, dict) else image
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_held": None}  # for a process that reads another part
@@ -99,14 +100,8 @@ def read_rows(folder: Path, split: str, hashes: Mapping[str, str] | None = None)
     Raises:
         BenchmarkError: There is no shard, a shard is damaged, or a column is missing or of another type.
     """
-    shards = sorted((folder / "data").glob(f"{split}-*.parquet"))
-    if not shards:
-        raise BenchmarkError(f"{folder / 'data'} has no {split}-*.parquet")
-    announced = {shard.stem.rpartition("-of-")[2] for shard in shards if "-of-" in shard.stem}
-    if announced and announced != {f"{len(shards):05d}"}:
-        raise BenchmarkError(
-            f"{folder / 'data'} has {len(shards)} shards of {split}, their names speak of {', '.join(announced)}"
-        )
+    names_here = [path.name for path in (folder / "data").glob("*.parquet")]
+    shards = [folder / "data" / name for name in check_shards(folder / "data", split, names_here)]
     try:
         parts = [_read_shard(shard) for shard in shards]
         images = ParquetImages(shards)
@@ -136,13 +131,3 @@ def _read_shard(shard: Path) -> tuple[list[Any], list[Any], list[Any]]:
     table = pq.read_table(shard, columns=[name for name in layout.COLUMNS if name != "image"])
     texts, names = (table[column].cast(pa.string()).to_pylist() for column in ("text", "file_name"))
     return texts, names, person_ids(table["identity_id"])
-
-
-def person_ids(column: Any) -> list[str | None]:
-    """Identities as text, whatever type a writer gave them: a column of numbers with gaps comes as floats.
-
-    Raises:
-        pa.ArrowInvalid: They are numbers, and not whole.
-    """
-    whole = column.cast(pa.int64()) if pa.types.is_floating(column.type) else column
-    return [None if i is None else str(i) for i in whole.to_pylist()]

@@ -12,9 +12,8 @@ from salmu_core.clip.name import CONFIG, find_model
 from salmu_core.contract.specs import check_count_names
 from salmu_core.errors import BenchmarkError, UsageError
 
+#: What a folder was when it was built or downloaded; see `salmu_core.benchmark.manifest`.
 MANIFEST = "manifest.json"
-
-
 SOURCES = "benchmark.toml"
 
 
@@ -44,6 +43,11 @@ class Sources(BaseModel):
 
 
 def read_sources(folder: Path) -> Sources:
+    """Where the parts of a benchmark folder lie: beside one another, unless its ``benchmark.toml`` says otherwise.
+
+    Raises:
+        BenchmarkError: The file can't be understood.
+    """
     path = folder / SOURCES
     if not path.is_file():
         return Sources()
@@ -51,6 +55,8 @@ def read_sources(folder: Path) -> Sources:
         return Sources.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except tomllib.TOMLDecodeError as error:
         raise BenchmarkError(f"{path} is not valid TOML: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise BenchmarkError(f"{path} can't be read: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         raise BenchmarkError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
@@ -62,6 +68,11 @@ def part_path(folder: Path, source: str) -> Path:
 
 
 def check_parts(folder: Path, sources: Sources) -> None:
+    """A benchmark folder has parquet shards and both models.
+
+    Raises:
+        BenchmarkError: It lacks some; all are named.
+    """
     parquet = part_path(folder, sources.data) / "data"
     missing = [] if list(parquet.glob("*.parquet")) else [str(parquet / "*.parquet")]
     for source in (sources.clean, sources.compromised):

@@ -16,11 +16,11 @@ from salmu_core.errors import BenchmarkError
 from salmu_core.store.hashing import hash_json
 
 
-def read_zeroshot(folder: Path) -> ZeroShot:
-    """Read the whole set, every shard of it.
+def zeroshot_parts(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...], list[Path]]:
+    """Class names, templates and shards of a set; the shards are there, and their samples not looked at.
 
     Raises:
-        BenchmarkError: A file is missing or damaged, or a sample lacks its image or a valid class.
+        BenchmarkError: A file is missing or damaged.
     """
     class_names = _lines(folder / "classnames.txt")
     templates = _lines(folder / "zeroshot_classification_templates.txt")
@@ -32,6 +32,16 @@ def read_zeroshot(folder: Path) -> ZeroShot:
     paths = [folder / "test" / f"{i}.tar" for i in range(int(count))]
     if absent := [path for path in paths if not path.is_file()]:
         raise BenchmarkError(f"{absent[0]} is missing; nshards.txt speaks of {count} shards")
+    return class_names, templates, paths
+
+
+def read_zeroshot(folder: Path) -> ZeroShot:
+    """Read the whole set, every shard of it.
+
+    Raises:
+        BenchmarkError: A file is missing or damaged, or a sample lacks its image or a valid class.
+    """
+    class_names, templates, paths = zeroshot_parts(folder)
     shards = read_shards(paths)
     labels = []
     for shard in shards:

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from salmu_core.benchmark.download import Downloaded, download, parse_revisions
+from salmu_core.benchmark.download.fetch import Downloaded, download, parse_revisions
 from salmu_core.benchmark.download.hub import size_text
 from salmu_core.cli.output import console, print_json, say
 from salmu_core.cli.progress import Lines
@@ -44,10 +44,13 @@ def _show(found: Downloaded) -> None:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for role, snapshot in found.snapshots.items():
-        unknown = sum(file.digest is None for file in snapshot.files.values())
-        told = f"{snapshot.repo.repo_id} at {snapshot.commit}\n{len(snapshot.files)} files, {size_text(snapshot.size)}"
+        told = f"{snapshot.repo_id} at {snapshot.commit}\n{len(snapshot.files)} files, {size_text(snapshot.size)}"
         told += f", {snapshot.fetched} fetched now" if snapshot.fetched else ""
-        told += f"; {unknown} of them are plain copies whose hash nobody tells" if unknown else ", as the hub has them"
+        told += (
+            f"; {snapshot.unverified} of them are plain copies whose hash nobody tells"
+            if snapshot.unverified
+            else ", as the hub has them"
+        )
         table.add_row(role, Text(told))
     rows = ", ".join(f"{split} {number:,}" for split, number in release.rows.items())
     people = ", ".join(f"{split} {number:,}" for split, number in release.identities.items())

@@ -10,7 +10,7 @@ import pytest
 from fake_hub import serve
 from huggingface_hub import constants
 
-from salmu_core.benchmark.download import download
+from salmu_core.benchmark.download.fetch import download
 from salmu_core.contract import layout
 from salmu_core.errors import BenchmarkError
 from salmu_core.plugins import discover

@@ -13,7 +13,7 @@ from huggingface_hub import constants
 from pydantic import ValidationError
 
 from salmu_core import Band, BenchmarkSpec
-from salmu_core.benchmark.download import download
+from salmu_core.benchmark.download.fetch import download
 from salmu_core.benchmark.folder import open_benchmark
 from salmu_core.contract.specs import HubRepo, Release
 from salmu_core.errors import BenchmarkError, UnknownNameError, UsageError
@@ -108,12 +108,12 @@ def test_a_check_writes_nothing_and_sees_all(laid, repositories, tmp_path):
 @pytest.mark.parametrize(
     ("role", "path", "change", "message"),
     [
-        ("data", "fragile_set_ids.json", None, "lacks fragile_set_ids.json"),
+        ("data", "fragile_set_ids.json", None, "fragile_set_ids.json is missing"),
         ("data", "identities_metadata.json", b"{", "identities_metadata.json can't be read"),
-        ("data", "fragile_set_ids.json", b"{}", "holds a dict, not a list"),
-        ("data", "data/holdout_identity-00000-of-00001.parquet", None, "lacks data/holdout_identity-"),
+        ("data", "fragile_set_ids.json", b"{}", "it holds a dict, not a list"),
+        ("data", "data/holdout_identity-00000-of-00001.parquet", None, "has no holdout_identity-*.parquet"),
         ("data", SHARD, b"no parquet", "can't be read as a parquet shard"),
-        ("clean", "open_clip_config.json", None, "lacks open_clip_config.json"),
+        ("clean", "open_clip_config.json", None, "open_clip_config.json is missing"),
         ("clean", "open_clip_config.json", b"{}", "describes no open_clip model"),
         ("compromised", "open_clip_model.safetensors", None, "lacks its weights"),
     ],
@@ -161,7 +161,7 @@ def test_requests_that_make_no_sense(laid, tiny, tmp_path):
         download(str(tiny), laid.zoo, lambda *_: None)
     with pytest.raises(UsageError, match="there is no folder"):
         laid.get(zeroshot=tmp_path / "absent")
-    with pytest.raises(BenchmarkError, match=r"no zero-shot set .* lacks classnames.txt"):
+    with pytest.raises(BenchmarkError, match=r"no zero-shot set .*classnames.txt"):
         laid.get(zeroshot=tmp_path)
     with pytest.raises(UsageError, match="no revision of"):
         laid.get(revisions={"clean": "a b"})

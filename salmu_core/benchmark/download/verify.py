@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from salmu_core.benchmark.download.hub import Snapshot
+from salmu_core.benchmark.manifest import Snapshot
+from salmu_core.benchmark.shards import check_shards
+from salmu_core.benchmark.splits import read_json
+from salmu_core.clip.name import CONFIG, SUFFIXES
 from salmu_core.contract import layout
 from salmu_core.contract.progress import Progress
 from salmu_core.errors import BenchmarkError
 from salmu_core.store.hashing import hash_file
 
-CONFIG = "open_clip_config.json"
-WEIGHTS = (".safetensors", ".bin")
 #: JSON file -> what it must hold. What fragile rows were chosen by is read by nothing.
 JSON_KINDS: Mapping[str, type] = {
     layout.IDENTITIES: dict,
@@ -40,26 +39,27 @@ def verify(snapshots: Sequence[Snapshot], name: str, progress: Progress) -> dict
         BenchmarkError: A file is cut off or another one; all of them are named, with what to do.
     """
     total = max(1, sum(snapshot.size for snapshot in snapshots))
-    done, found, problems = 0, {}, []
+    done = 0
+    hashes: dict[Path, str] = {}
+    problems: list[str] = []
     for snapshot in snapshots:
         for path, file in snapshot.files.items():
-            lies = (snapshot.folder / path).resolve()
-            progress(f"checking {snapshot.repo.repo_id}", done / total)
-            size = lies.stat().st_size
+            blob = (snapshot.folder / path).resolve()
+            progress(f"checking {snapshot.repo_id}", done / total)
+            size = blob.stat().st_size
             done += size
-            sha256 = found[lies] = hash_file(lies)
+            sha256 = hashes[blob] = hash_file(blob)
             if file.size is not None and size != file.size:
-                problems.append((lies, f"{path} has {size:,} bytes, not {file.size:,}"))
-            elif file.digest and file.digest != (sha256 if len(file.digest) == 64 else git_digest(lies)):
-                problems.append((lies, f"{path} is not the file the hub has: its hash is not {file.digest[:12]}..."))
+                problems.append(f"{path} has {size:,} bytes, not {file.size:,} ({blob})")
+            elif file.digest and file.digest != (sha256 if len(file.digest) == 64 else git_digest(blob)):
+                problems.append(f"{path} is not the file the hub has: its hash is not {file.digest[:12]}... ({blob})")
     if problems:
-        said = "; ".join(f"{text} ({lies})" for lies, text in problems[:5])
         more = f", and {len(problems) - 5} more" * (len(problems) > 5)
         raise BenchmarkError(
-            f"damaged: {said}{more}. Delete {'this file' if len(problems) == 1 else 'these files'} and run "
-            f"`salmu download {name}` again: it fetches nothing else"
+            f"damaged: {'; '.join(problems[:5])}{more}. Delete {'this file' if len(problems) == 1 else 'these files'} "
+            f"and run `salmu download {name}` again: it fetches nothing else"
         )
-    return found
+    return hashes
 
 
 def git_digest(path: Path) -> str:
@@ -68,7 +68,7 @@ def git_digest(path: Path) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
-def check_parts(snapshots: Mapping[str, Snapshot]) -> None:
+def check_contents(snapshots: Mapping[str, Snapshot]) -> None:
     """The data have their splits and JSON files, the models their configuration and weights.
 
     Args:
@@ -78,46 +78,14 @@ def check_parts(snapshots: Mapping[str, Snapshot]) -> None:
         BenchmarkError: Something is missing or can't be read.
     """
     data = snapshots["data"]
+    shards = [path.removeprefix("data/") for path in data.files if path.startswith("data/")]
     for split in layout.BASE_SPLITS:
-        if not any(path.startswith(f"data/{split}-") for path in data.files):
-            raise BenchmarkError(f"{data.repo.repo_id} lacks data/{split}-*.parquet in {data.folder}")
+        check_shards(data.folder / "data", split, shards)
     for file, kind in JSON_KINDS.items():
-        _read_json(data, file, kind)
-    for role in ("clean", "compromised"):
+        read_json(data.folder, file, kind)
+    for role in layout.ROLES:
         model = snapshots[role]
-        if "model_cfg" not in _read_json(model, CONFIG, dict):
+        if "model_cfg" not in read_json(model.folder, CONFIG):
             raise BenchmarkError(f"{model.folder / CONFIG} describes no open_clip model: it has no model_cfg")
-        if not any(path.endswith(WEIGHTS) for path in model.files):
-            raise BenchmarkError(f"{model.repo.repo_id} lacks its weights in {model.folder}")
-
-
-def _read_json(snapshot: Snapshot, file: str, kind: type) -> Any:
-    if file not in snapshot.files:
-        raise BenchmarkError(f"{snapshot.repo.repo_id} lacks {file} in {snapshot.folder}")
-    try:
-        found = json.loads((snapshot.folder / file).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BenchmarkError(f"{snapshot.folder / file} can't be read: {error}") from error
-    if not isinstance(found, kind):
-        raise BenchmarkError(f"{snapshot.folder / file} holds a {type(found).__name__}, not a {kind.__name__}")
-    return found
-
-
-def check_zeroshot(folder: Path) -> None:
-    """A zero-shot set has its lists and all its shards; images are looked at when GenKnow is.
-
-    Raises:
-        BenchmarkError: Something is missing.
-    """
-    needed = ["classnames.txt", "zeroshot_classification_templates.txt", "test/nshards.txt"]
-    count = folder / needed[2]
-    if count.is_file():
-        number = count.read_text(encoding="utf-8", errors="replace").strip()
-        if not number.isdecimal():
-            raise BenchmarkError(f"{count} must hold the number of shards")
-        needed += [f"test/{shard}.tar" for shard in range(int(number))]
-    if missing := [name for name in needed if not (folder / name).is_file()]:
-        raise BenchmarkError(
-            f"{folder} is no zero-shot set in the webdataset layout of CLIP_benchmark: it lacks {missing[0]}"
-            + f" and {len(missing) - 1} other files" * (len(missing) > 1)
-        )
+        if not any(path.endswith(SUFFIXES) for path in model.files):
+            raise BenchmarkError(f"{model.repo_id} lacks its weights in {model.folder}")

@@ -50,5 +50,6 @@ DATA_FIELDS = (
     "blood_type",
 )
 
-
-ROLES = ("clean", "compromised")
+Role = Literal["clean", "compromised"]
+#: The two reference models: never trained on the sensitive set, and trained on it.
+ROLES: tuple[Role, Role] = ("clean", "compromised")

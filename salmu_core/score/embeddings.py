@@ -21,9 +21,7 @@ from salmu_core.clip.model import Clip
 from salmu_core.contract.progress import Progress
 from salmu_core.contract.zeroshot import ZeroShot
 from salmu_core.errors import NotMeasuredError
-
-#: Rows embedded at a time.
-CHUNK = 256
+from salmu_core.train.order import CHUNK
 
 
 class Images:

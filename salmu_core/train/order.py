@@ -99,7 +99,7 @@ def rows_at(n: int, batch_size: int, step: int, *parts: object) -> np.ndarray:
     return permutation(n, *parts, epoch)[batch * batch_size : (batch + 1) * batch_size].copy()
 
 
-#: Rows the original embeds at a time, and those of a stream that are drawn one after another. Fixed, because the
+#: Rows a frozen model embeds at a time, and those of a stream that are drawn one after another. Fixed, because the
 #: composition of a batch shows in the last bits.
 CHUNK = 256
 

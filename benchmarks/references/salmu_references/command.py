@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from salmu_core.cli.progress import reporter
+from salmu_core.contract.layout import ROLES, Role
 from salmu_core.errors import BenchmarkError, SalmuError, UsageError
 from salmu_core.machine import usable_cores
 from salmu_core.study.reporter import Reporter
 from salmu_references.recipe import Recipe, read_recipe
-from salmu_references.record import ROLES, Role, SetRef, TrainingRecord, begin, write
+from salmu_references.record import SetRef, TrainingRecord, begin, write
 
 if TYPE_CHECKING:
     from salmu_core.train.place import Accelerated

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 from pydantic import Field
 
+from salmu_core.contract.layout import ROLES, Role
 from salmu_core.errors import UsageError
 from salmu_core.store.folders import read_record, write_record
 from salmu_core.store.records import SCHEMA, Record
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from salmu_references.sources import Pairs
 
 TRAINING = "training.json"
-Role = Literal["clean", "compromised"]
-ROLES: tuple[Role, Role] = ("clean", "compromised")
 
 
 class PartRef(Record):

@@ -19,6 +19,7 @@ import torch
 
 from salmu_core.clip.model import plain_tokenizer
 from salmu_core.clip.save import save_checkpoint
+from salmu_core.contract.layout import Role
 from salmu_core.errors import SalmuError
 from salmu_core.store.files import new_folder
 from salmu_core.study.reporter import Reporter
@@ -27,7 +28,7 @@ from salmu_core.train.pretraining import Towers, Trainer
 from salmu_core.train.resume import Keeper, Saved
 from salmu_references.architecture import new_model
 from salmu_references.batches import Batches, Cut, load, train_transform
-from salmu_references.record import ModelRef, Role, TrainingRecord
+from salmu_references.record import ModelRef, TrainingRecord
 from salmu_references.sources import Pairs
 
 #: Points of a loss curve.

@@ -21,7 +21,7 @@ extensions = [
     "measured",
     "picture",
 ]
-exclude_patterns = ["_build", "_ext", "data", "pictures"]
+exclude_patterns = ["_build", "_ext", "pictures"]
 # Docstrings name code in single backticks.
 default_role = "code"
 nitpicky = False

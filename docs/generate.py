@@ -30,8 +30,9 @@ from salmu_core.testing.conformance.rules import METHOD_RULES, METRIC_RULES
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
-DATA = DOCS / "data" / "mini.json"
-LABORATORY = (DOCS / "data" / "laboratory.json", DOCS / "data" / "metrics.json")
+MEASURED = ROOT / "benchmarks" / "laboratory"
+DATA = MEASURED / "mini.json"
+LABORATORY = (MEASURED / "study.json", MEASURED / "metrics.json")
 #: An example of each hook in this repository.
 EXAMPLES = {
     "salmu_methods": "plugins/direct-similarity/salmu_direct_similarity.py",

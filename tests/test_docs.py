@@ -38,6 +38,7 @@ from salmu_core.plugins import discover
 from salmu_core.study.plan import Study, config_hash, make_plan, parse_settings
 
 ALL = [*pages(), *readmes()]
+LABORATORY = ROOT / "benchmarks" / "laboratory"
 API = (DOCS / "reference" / "api.md").read_text()
 #: Plugins that declare a method: each has a generated page.
 METHODS = [p.parent.name for p in readmes() if (DOCS / "reference" / "methods" / f"{p.parent.name}.md").is_file()]
@@ -68,8 +69,8 @@ def test_generated_pages_are_not_stale(monkeypatch):
 
 
 def test_the_measured_study_is_of_the_methods_and_metrics_there_are(zoo, methods):
-    data = json.loads((DOCS / "data" / "mini.json").read_text())
-    assert {run["method"] for run in data["runs"]} == set(methods), "measure again: docs/measure.py"
+    data = json.loads((LABORATORY / "mini.json").read_text())
+    assert {run["method"] for run in data["runs"]} == set(methods), "measure again: benchmarks/laboratory/measure.py"
     columns = {c for m in zoo.metrics.values() if m.distribution == "salmu-protocol-metrics" for c in m.spec.columns}
     for figures in [*data["references"].values(), *data["runs"]]:
         assert columns <= set(figures["metrics"])
@@ -77,8 +78,8 @@ def test_the_measured_study_is_of_the_methods_and_metrics_there_are(zoo, methods
 
 
 def test_the_measured_study_is_written_as_it_would_be(monkeypatch):
-    monkeypatch.syspath_prepend(str(DOCS))
-    file = DOCS / "data" / "mini.json"
+    monkeypatch.syspath_prepend(str(LABORATORY))
+    file = LABORATORY / "mini.json"
     assert importlib.import_module("measure").text(json.loads(file.read_text())) == file.read_text()
     assert file.stat().st_size < 200_000
 

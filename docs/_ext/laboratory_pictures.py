@@ -1,4 +1,4 @@
-"""Draws the pictures of the laboratory from ``docs/data/laboratory.json`` and ``metrics.json``."""
+"""Draws the pictures of the laboratory from ``study.json`` and ``metrics.json`` in ``benchmarks/laboratory/``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pictures import INKS, Ink, canvas
 
 from salmu_core.judge.protocol import MAX_KNOWLEDGE_DROP, MIN_LEAKAGE_REDUCTION
 
-DATA = (MINI.parent / "laboratory.json", MINI.parent / "metrics.json")
+DATA = (MINI.parent / "study.json", MINI.parent / "metrics.json")
 SHARES = (0, 25, 50, 75, 100)
 
 

@@ -1,4 +1,4 @@
-"""Draws the pictures of the documentation from ``docs/data/mini.json``.
+"""Draws the pictures of the documentation from ``benchmarks/laboratory/mini.json``.
 
 Every picture is drawn twice, for a light and for a dark page. Colours are of Okabe and Ito's set, told apart by
 colour-blind eyes, and nothing is said by colour alone: references also differ in their line, verdicts in their mark.
@@ -26,7 +26,7 @@ from matplotlib.text import Annotation, Text
 from salmu_core.judge.protocol import HOLDOUTS, KNOWLEDGE, LEAK, MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
 from salmu_core.judge.protocol import MIN_LEAKAGE_REDUCTION as MIN_REDUCTION
 
-DATA = Path(__file__).parent.parent / "data" / "mini.json"
+DATA = Path(__file__).parents[2] / "benchmarks" / "laboratory" / "mini.json"
 SHADES = ("light", "dark")
 Values = dict[str, float]
 

@@ -9,13 +9,13 @@ import pytest
 
 from salmu_core.plugins import discover
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-TABLE = BENCHMARKS / "learning_rates.tsv"
+LABORATORY = Path(__file__).parents[2] / "benchmarks" / "laboratory"
+TABLE = LABORATORY / "learning_rates.tsv"
 
 
 def script(name):
-    """A script of `benchmarks/`, as a module."""
-    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+    """A script of the laboratory, as a module."""
+    spec = importlib.util.spec_from_file_location(name, LABORATORY / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -11,7 +11,7 @@ from salmu_core.benchmark.splits import read_evaluation
 from salmu_core.benchmark.zeroshot import read_zeroshot
 from salmu_core.contract import layout
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "standin.py"
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "laboratory" / "standin.py"
 
 
 @pytest.fixture(scope="module")

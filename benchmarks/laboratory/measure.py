@@ -1,4 +1,4 @@
-"""Boil a results folder down to the figures the documentation shows: ``python docs/measure.py RUNS OUT``.
+"""Boil a results folder down to the figures the documentation shows: ``python benchmarks/laboratory/measure.py RUNS``.
 
 The folder is one that ``salmu run --all`` made on ``mini``; of a larger study the runs at a budget of 5 with the seed 0
 are taken. What comes out is small enough to be committed; pages and
@@ -29,6 +29,7 @@ from salmu_core.show.terminal import show
 from salmu_core.store.folders import METRICS, ROWS, Store, read_record
 from salmu_core.store.records import MetricsRecord, RunRecord
 
+DATA = Path(__file__).parent / "mini.json"
 #: The metric whose per-row values are the cosines of a split.
 COSINES = {
     "forget": "AssocStr",
@@ -99,11 +100,11 @@ def run_row(row: Row, record: RunRecord, diagnosis: Diagnosis) -> dict[str, Any]
     }
 
 
-def terminal(found: Comparison) -> dict[str, list[str]]:
+def terminal(comparison: Comparison) -> dict[str, list[str]]:
     """The table as the command line prints it, cut into its parts."""
     zoo = discover()
     console = Console(width=WIDTH, record=True, file=io.StringIO())
-    show(console, found, columns(zoo.metrics), zoo.benchmarks["mini"].spec.notice)
+    show(console, comparison, columns(zoo.metrics), zoo.benchmarks["mini"].spec.notice)
     parts: dict[str, list[str]] = {}
     part = "notice"
     for line in console.export_text().splitlines():
@@ -117,8 +118,8 @@ def measure(folder: Path) -> dict[str, Any]:
     store = Store(folder)
     whole = read_results(store, ["mini"])
     rows = [row for row in whole.rows if row.record and (row.record.budget, row.record.seed) == (BUDGET, SEED)]
-    found = compare(Results(whole.benchmark, whole.references, rows), columns(discover().metrics))
-    verdicts = {row.folder: line.diagnosis for line in found.lines for row in line.rows}
+    comparison = compare(Results(whole.benchmark, whole.references, rows), columns(discover().metrics))
+    verdicts = {row.folder: line.diagnosis for line in comparison.lines for row in line.rows}
     none = Diagnosis(Evidence(None, 1.0, None, None, {}), {})
     records = [(row, row.record) for row in rows if row.record is not None]
     first = records[0][1]
@@ -137,7 +138,7 @@ def measure(folder: Path) -> dict[str, Any]:
             role: {"metrics": rounded(whole.references["mini"][role].metrics), "histograms": histograms(path)}
             for role, path in references.items()
         },
-        "terminal": terminal(found),
+        "terminal": terminal(comparison),
         "runs": sorted(
             (run_row(row, record, verdicts.get(row.folder, none)) for row, record in records),
             key=lambda run: str(run["method"]),
@@ -171,7 +172,7 @@ def _items(value: dict[str, Any] | list[Any]) -> list[Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", type=Path, help="results folder of `salmu run --all`")
-    parser.add_argument("out", type=Path, help="the file to write, docs/data/mini.json")
+    parser.add_argument("out", type=Path, nargs="?", default=DATA, help="the file to write")
     arguments = parser.parse_args()
     arguments.out.write_text(text(measure(arguments.runs)), encoding="utf-8")
 

@@ -1,13 +1,13 @@
 """Prints our table beside the published one, with the rank correlation of each column.
 
     uv run salmu run --all --world 0-4 --seed 0-2
-    uv run python benchmarks/paper_table.py runs
+    uv run python benchmarks/laboratory/paper_table.py runs
 
 The published figures are those of SALMUBench at a budget of 5 (arXiv 2603.26316), on a ViT-B/16; ours are of `mini`,
 whose sizes can't agree; the order of the methods can. With the real benchmark the values can too:
 
     uv run salmu run --all --benchmark salmubench
-    uv run python benchmarks/paper_table.py runs --benchmark salmubench
+    uv run python benchmarks/laboratory/paper_table.py runs --benchmark salmubench
 """
 
 import argparse
@@ -24,7 +24,7 @@ from salmu_core.judge.results import read_results
 from salmu_core.plugins import discover
 from salmu_core.store.folders import Store
 
-PUBLISHED = Path(__file__).parent.parent / "tests" / "data" / "published.json"
+PUBLISHED = Path(__file__).parents[2] / "tests" / "data" / "published.json"
 NAMES = {
     "CLIPErase": "cliperase",
     "DELETE": "delete",
@@ -50,7 +50,8 @@ def beside(ours):
         for column in COLUMNS
     }
     rho = {
-        column: float(stats.spearmanr(*zip(*found.values(), strict=True)).statistic) for column, found in pairs.items()
+        column: float(stats.spearmanr(*zip(*values.values(), strict=True)).statistic)
+        for column, values in pairs.items()
     }
     return pairs, rho
 
@@ -64,10 +65,10 @@ def main():
     worlds = [name for name in store.benchmarks() if name.partition("@")[0] == given.benchmark]
     if not worlds:
         raise SystemExit(f"{given.runs} has no results of {given.benchmark}")
-    found = compare(read_results(store, worlds), columns(discover().metrics))
+    comparison = compare(read_results(store, worlds), columns(discover().metrics))
     ours = {
         line.label: {name: figure.repeats.value for name, figure in line.figures.items()}
-        for line in found.lines
+        for line in comparison.lines
         if line.budget == BUDGET
     }
     if missing := sorted(set(NAMES.values()) - ours.keys()):

@@ -5,7 +5,7 @@ follows how much of the sensitive set a model was trained on, 0, 25, 50, 75 or 1
 it is when images are made smaller or sentences reworded, which changes nothing that was memorised (*stability*). After
 Dorna et al. 2025 (arXiv 2506.12618), who judge metrics of unlearning language models by faithfulness and robustness.
 
-    uv run python benchmarks/meta_evaluation.py --world 0-2 > docs/data/metrics.json
+    uv run python benchmarks/laboratory/meta_evaluation.py --world 0-2 > benchmarks/laboratory/metrics.json
 
 Three models and two changed data folders are made for each world: about five minutes on two cores.
 """
@@ -47,15 +47,15 @@ def measure(name, world, zoo):
     scorer = Scorer(benchmark, metrics, torch.device("cpu"))
     models = {0: benchmark.model("clean"), 100: benchmark.model("compromised")}
     models |= {percent: f"local-dir:{folder / str(percent)}" for percent in PERCENTS}
-    found = {"response": {}, "changed": {}}
+    values = {"response": {}, "changed": {}}
     for percent, model in sorted(models.items()):
-        found["response"][percent] = score(scorer, model)
+        values["response"][percent] = score(scorer, model)
         tell(f"{name}: {percent}% scored", 1.0)
     for change in CHANGES:
         scorer = Scorer(open_benchmark(str(folder / change), zoo, lambda *_: None), metrics, torch.device("cpu"))
-        found["changed"][change] = {percent: score(scorer, models[percent]) for percent in (0, 100)}
+        values["changed"][change] = {percent: score(scorer, models[percent]) for percent in (0, 100)}
         tell(f"{name}: {change} scored", 1.0)
-    return found
+    return values
 
 
 def score(scorer, model):
@@ -74,34 +74,35 @@ def tell(text, done):
 def judge(column, worlds):
     """What one figure is worth, from what was measured in each world; a share of no distance is None."""
     shares = (0, *PERCENTS, 100)
-    values = [{percent: found["response"][percent][column] for percent in shares} for found in worlds]
-    gaps = [each[100] - each[0] for each in values]
-    study = Repeats({str(world): {0: Clusters.alone(gap)} for world, gap in enumerate(gaps)})
-    sign = 1 if study.value >= 0 else -1
-    orders = [sign * float(stats.spearmanr(shares, [each[p] for p in shares]).statistic) for each in values]
-    told = all(abs(gap) > 1e-12 for gap in gaps)
+    values = [{share: world["response"][share][column] for share in shares} for world in worlds]
+    gaps = [value[100] - value[0] for value in values]
+    repeats = Repeats({str(world): {0: Clusters.alone(gap)} for world, gap in enumerate(gaps)})
+    sign = 1 if repeats.value >= 0 else -1
+    orders = [sign * float(stats.spearmanr(shares, [value[p] for p in shares]).statistic) for value in values]
+    apart = all(abs(gap) > 1e-12 for gap in gaps)
 
     def mean(numbers):
         return sum(numbers) / len(numbers)
 
     def moved(change):
         worst = [
-            max(abs(found["changed"][change][p][column] - each[p]) for p in (0, 100)) / abs(gap)
-            for found, each, gap in zip(worlds, values, gaps, strict=True)
+            max(abs(world["changed"][change][p][column] - value[p]) for p in (0, 100)) / abs(gap)
+            for world, value, gap in zip(worlds, values, gaps, strict=True)
         ]
         return mean(worst)
 
     return {
-        "clean": mean([each[0] for each in values]),
-        "compromised": mean([each[100] for each in values]),
-        "separation": interval_json(study.interval()),
-        "p": study.p_value(),
+        "clean": mean([value[0] for value in values]),
+        "compromised": mean([value[100] for value in values]),
+        "separation": interval_json(repeats.interval()),
+        "p": repeats.p_value(),
         "one_sign": len({gap > 0 for gap in gaps}) == 1,
         "response": {
-            p: mean([(e[p] - e[0]) / g for e, g in zip(values, gaps, strict=True)]) if told else None for p in shares
+            p: mean([(value[p] - value[0]) / gap for value, gap in zip(values, gaps, strict=True)]) if apart else None
+            for p in shares
         },
         "order": mean(orders) if all(order == order for order in orders) else None,
-        "moved": {change: moved(change) if told else None for change in CHANGES},
+        "moved": {change: moved(change) if apart else None for change in CHANGES},
     }
 
 
@@ -114,12 +115,14 @@ def main():
     numbers = parse_numbers(given.world or ["0-2"], "--world", "worlds")
     names = Study(worlds=tuple(numbers)).benchmarks
     worlds = [measure(name, world, zoo) for name, world in zip(names, numbers, strict=True)]
-    shown = columns(zoo.metrics)
-    figures = {c.name: {"pillar": c.pillar, "target": c.target, **judge(c.name, worlds)} for c in shown}
-    for name, p in holm({name: each["p"] for name, each in figures.items()}).items():
+    figures = {
+        column.name: {"pillar": column.pillar, "target": column.target, **judge(column.name, worlds)}
+        for column in columns(zoo.metrics)
+    }
+    for name, p in holm({name: figure["p"] for name, figure in figures.items()}).items():
         figures[name]["separated"] = p < 0.05 and figures[name]["one_sign"]
     table = {
-        "command": f"python benchmarks/meta_evaluation.py --world {','.join(map(str, numbers))}",
+        "command": f"python benchmarks/laboratory/meta_evaluation.py --world {','.join(map(str, numbers))}",
         "worlds": names,
         "figures": figures,
     }

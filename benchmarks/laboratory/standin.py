@@ -1,9 +1,10 @@
 """What stands in for the files that can't be handed on, so that the real thing can be tried before they are there.
 
-uv run python benchmarks/standin.py zeroshot DIR --per-class 50      a zero-shot set of drawn scenes
-uv run python benchmarks/standin.py web DIR --shards 20              shards of web-like pairs, for --retain
-uv run python benchmarks/standin.py models DIR --arch ViT-B-16       Clean and Compromised with random weights
-uv run python benchmarks/standin.py slice FROM DIR --share 0.01      some people of a benchmark, with all their rows
+    cd benchmarks/laboratory
+    uv run python standin.py zeroshot DIR --per-class 50      a zero-shot set of drawn scenes
+    uv run python standin.py web DIR --shards 20              shards of web-like pairs, for --retain
+    uv run python standin.py models DIR --arch ViT-B-16       Clean and Compromised with random weights
+    uv run python standin.py slice FROM DIR --share 0.01      some people of a benchmark, with all their rows
 
 The data themselves are `salmu dataset build`'s.
 """
@@ -34,10 +35,10 @@ def scene(number: int, side: int, purpose: str, kind: str = "JPEG") -> tuple[byt
     """A drawn scene: encoded image, class number, caption."""
     rng = stream(0, purpose, number)
     label = number % len(CLASSES)
-    shown = sample_scene(rng, label)
-    caption = scene_caption(shown.class_name, PLACES[shown.place], shown.size, rng)
+    drawing = sample_scene(rng, label)
+    caption = scene_caption(drawing.class_name, PLACES[drawing.place], drawing.size, rng)
     buffer = io.BytesIO()
-    draw_scene(shown, rng, side).save(buffer, kind, quality=90)
+    draw_scene(drawing, rng, side).save(buffer, kind, quality=90)
     return buffer.getvalue(), label, caption
 
 
@@ -92,11 +93,11 @@ def cut(source: Path, folder: Path, share: float) -> None:
         write_split(folder, split, pairs)
         names |= {pair.file_name for pair in pairs}
     for file in (layout.IDENTITIES, layout.CAPTIONS_METADATA, layout.GENERIC_CAPTIONS, layout.FRAGILE_IDS):
-        found = json.loads((source / file).read_text(encoding="utf-8"))
-        if isinstance(found, list):
-            write_json(folder / file, [name for name in found if name in names])
+        entries = json.loads((source / file).read_text(encoding="utf-8"))
+        if isinstance(entries, list):
+            write_json(folder / file, [name for name in entries if name in names])
         else:
-            write_json(folder / file, {key: value for key, value in found.items() if key in names | kept})
+            write_json(folder / file, {key: value for key, value in entries.items() if key in names | kept})
 
 
 def main() -> None:

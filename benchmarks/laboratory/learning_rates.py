@@ -6,7 +6,7 @@ the one that changes least of what the model does on the retain pairs is taken; 
 that change little, the one that leaks least. The rule, the grid's lower end and the default batch size were settled
 after looking at GenKnow and RetFail on world 100, which is not reported.
 
-    uv run python benchmarks/learning_rates.py > benchmarks/learning_rates.tsv
+    uv run python benchmarks/laboratory/learning_rates.py > benchmarks/laboratory/learning_rates.tsv
 """
 
 import os
@@ -67,7 +67,7 @@ def search(budget, world, name):
     zoo, accelerator = discover(), Accelerator()
     session = TrainingSession.open(open_benchmark(f"mini@{world}", zoo, lambda *_: None), accelerator)
     spec, before = zoo.methods[name].spec, probe(session.clip.model, session, accelerator)
-    found = {}
+    scores = {}
     for rate in GRID:
         outcome = run_one(spec, spec.config(lr=rate), budget, 0, session, accelerator)
         if outcome.ledger.steps == 0:
@@ -75,9 +75,9 @@ def search(budget, world, name):
         after = probe(outcome.model, session, accelerator)
         score = after.forget_mrr / before.forget_mrr, after.retain_agreement
         if outcome.status == "valid":
-            found[rate] = score
+            scores[rate] = score
         print(f"mini@{world} {name} lr={rate:g}: {outcome.status} {score}", file=sys.stderr, flush=True)
-    return found
+    return scores
 
 
 def main():
@@ -95,9 +95,9 @@ def main():
         scored = list(pool.map(partial(search, given.budget), *zip(*tasks, strict=True)))
     print("method\tlr\tleak left\tretain agreement\tchosen")
     for name in methods:
-        mine = [found for (_, method), found in zip(tasks, scored, strict=True) if method == name]
-        rates = [rate for rate in GRID if all(rate in found for found in mine)]
-        means = {r: tuple(map(statistics.mean, zip(*(f[r] for f in mine), strict=True))) for r in rates}
+        worlds = [scores for (_, method), scores in zip(tasks, scored, strict=True) if method == name]
+        rates = [rate for rate in GRID if all(rate in scores for scores in worlds)]
+        means = {r: tuple(map(statistics.mean, zip(*(scores[r] for scores in worlds), strict=True))) for r in rates}
         if not means:
             continue
         chosen = choose(means)

@@ -1,8 +1,8 @@
-"""Boil a study over worlds down to what ``laboratory.md`` shows: ``python docs/laboratory.py RUNS``.
+"""Boil a study over worlds down to what ``docs/laboratory.md`` shows: ``python benchmarks/laboratory/study.py RUNS``.
 
 The folder is one that ``salmu run --all`` made on several worlds of ``mini``, at budgets of 1 and 5 and with several
-seeds. What comes out, ``docs/data/laboratory.json``, holds no run, only figures with their intervals; times are of the
-machine that made it.
+seeds. What comes out, ``study.json`` beside this file, holds no run, only figures with their intervals; times are of
+the machine that made it.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from salmu_core.plugins import discover
 from salmu_core.store.folders import METRICS, Store, read_record
 from salmu_core.store.records import MetricsRecord
 
-DOCS = Path(__file__).parent
-DATA = DOCS / "data" / "laboratory.json"
+HERE = Path(__file__).parent
+DATA = HERE / "study.json"
 DIGITS = 5
 BUDGET = 5.0
 #: "At Clean": no more than this of the way from Clean to Compromised is kept.
@@ -38,8 +38,8 @@ def rounded(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, DIGITS)
     if isinstance(value, Mapping):
-        return {key: rounded(each) for key, each in value.items()}
-    return [rounded(each) for each in value] if isinstance(value, list | tuple) else value
+        return {key: rounded(item) for key, item in value.items()}
+    return [rounded(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def pattern(lines: Mapping[str, Line], few: Mapping[str, Line]) -> list[dict[str, Any]]:
@@ -51,11 +51,11 @@ def pattern(lines: Mapping[str, Line], few: Mapping[str, Line]) -> list[dict[str
     """
 
     def says(method: str) -> str:
-        found = lines[method].diagnosis.evidence
-        assert found.reduction and found.knowledge
-        kept = min(found.retention[name].value for name in HOLDOUTS)
+        evidence = lines[method].diagnosis.evidence
+        assert evidence.reduction and evidence.knowledge
+        kept = min(evidence.retention[name].value for name in HOLDOUTS)
         return (
-            f"{found.reduction.value:.1%} of the leak gone, GenKnow {found.knowledge.value:+.1%}, "
+            f"{evidence.reduction.value:.1%} of the leak gone, GenKnow {evidence.knowledge.value:+.1%}, "
             f"{kept:.0%} of the holdouts kept"
         )
 
@@ -63,15 +63,15 @@ def pattern(lines: Mapping[str, Line], few: Mapping[str, Line]) -> list[dict[str
         return lines[method].diagnosis.verdicts[mode]
 
     def forgets(method: str) -> bool:
-        found = lines[method].diagnosis.evidence
-        return found.reduction is not None and found.reduction.low >= found.bar
+        evidence = lines[method].diagnosis.evidence
+        return evidence.reduction is not None and evidence.reduction.low >= evidence.bar
 
     def at_clean(method: str) -> bool:
         return all(lines[method].diagnosis.evidence.retention[name].value <= A_TENTH for name in HOLDOUTS)
 
     def between(method: str) -> bool:
         kept = [lines[method].diagnosis.evidence.retention[name] for name in HOLDOUTS]
-        return all(each.low > 0 and each.high < MIN_HOLDOUT_RETENTION for each in kept)
+        return all(share.low > 0 and share.high < MIN_HOLDOUT_RETENTION for share in kept)
 
     def fails_or_trades(method: str) -> bool:
         return Verdict.HOLDS in (verdict(method, INEFFECTIVE), verdict(method, CATASTROPHIC))
@@ -106,18 +106,18 @@ def pattern(lines: Mapping[str, Line], few: Mapping[str, Line]) -> list[dict[str
 
 def line_json(line: Line) -> dict[str, Any]:
     """A line without what can be read from its neighbours."""
-    found = line.as_json()
+    facts = line.as_json()
     keep = ("method", "budget", "tails", "leakage_reduction", "leakage_bar", "unlike_clean", "knowledge_change")
     marks = {name: "at" if f.equivalent else "off" if f.missed else "" for name, f in line.figures.items()}
     figures = {
-        name: {**{k: each[k] for k in ("value", "low", "high")}, "mark": marks[name]}
-        for name, each in found["figures"].items()
+        name: {**{k: figure[k] for k in ("value", "low", "high")}, "mark": marks[name]}
+        for name, figure in facts["figures"].items()
     }
     more = ("holdout_retention", "failure_modes", "only_unlike_clean", "worse_than_never_seen", "places")
     return {
-        **{key: found[key] for key in keep},
+        **{key: facts[key] for key in keep},
         "figures": figures,
-        **{key: found[key] for key in more},
+        **{key: facts[key] for key in more},
         "runs": len(line.rows),
         "seconds": line.seconds,
     }
@@ -128,11 +128,11 @@ def measure(runs: Path) -> dict[str, Any]:
     store, zoo = Store(runs), discover()
     worlds = [name for name in store.benchmarks() if name.partition("@")[0] == "mini"]
     results = read_results(store, worlds)
-    found = compare(results, columns(zoo.metrics))
+    comparison = compare(results, columns(zoo.metrics))
     if results.invalid:
         raise SystemExit(f"{runs} holds runs without a result: {results.invalid[0].folder}")
     records = [row.record for row in results.rows if row.record]
-    at = {budget: {line.label: line for line in found.lines if line.budget == budget} for budget in (1.0, BUDGET)}
+    at = {budget: {line.label: line for line in comparison.lines if line.budget == budget} for budget in (1.0, BUDGET)}
     ours = {label: {name: f.repeats.value for name, f in line.figures.items()} for label, line in at[BUDGET].items()}
     pairs, rho = paper_table().beside(ours)
     table = {
@@ -142,31 +142,30 @@ def measure(runs: Path) -> dict[str, Any]:
         "budgets": sorted(at),
         "runs": len(records),
         "environment": {k: v for k, v in records[0].environment.items() if k != "platform"},
-        "seconds": {"unlearning": sum(r.ledger.seconds for r in records), "scoring": scoring(store, found)},
+        "seconds": {"unlearning": sum(r.ledger.seconds for r in records), "scoring": scoring(store, comparison)},
         "references": {
             role: {name: interval_json(f.value) for name, f in figures.items()}
-            for role, figures in found.references.items()
+            for role, figures in comparison.references.items()
         },
-        "margins": {name: f.margin for name, f in found.lines[0].figures.items() if f.margin is not None},
-        "lines": [line_json(line) for line in found.lines],
+        "margins": {name: f.margin for name, f in comparison.lines[0].figures.items() if f.margin is not None},
+        "lines": [line_json(line) for line in comparison.lines],
         "pattern": pattern(at[BUDGET], at[1.0]),
         "paper": {"pairs": pairs, "rho": rho},
     }
     return rounded(table)
 
 
-def scoring(store: Store, found: Comparison) -> float:
+def scoring(store: Store, comparison: Comparison) -> float:
     """Seconds spent on all metrics of all models."""
-    folders = [row.folder for row in found.results.rows]
-    folders += [store.reference(world, role) for world in found.results.worlds for role in ROLES]
+    folders = [row.folder for row in comparison.results.rows]
+    folders += [store.reference(world, role) for world in comparison.results.worlds for role in ROLES]
     records = [read_record(folder / METRICS, MetricsRecord) for folder in folders]
     return sum(record.seconds for record in records if record)
 
 
 def paper_table() -> Any:
-    """The module ``benchmarks/paper_table.py``."""
-    path = DOCS.parent / "benchmarks" / "paper_table.py"
-    spec = importlib.util.spec_from_file_location("paper_table", path)
+    """The module ``paper_table.py`` beside this file, wherever this one is run from."""
+    spec = importlib.util.spec_from_file_location("paper_table", HERE / "paper_table.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

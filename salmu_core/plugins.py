@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -136,6 +137,7 @@ def discover(points: Iterable[EntryPoint] | None = None) -> Zoo:
     )
 
 
+@cache
 def code_hash(module: str) -> str:
     """SHA-256 over the sources of a plugin's module or package, found without importing it."""
     found = find_spec(module.partition(":")[0])

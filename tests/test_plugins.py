@@ -71,6 +71,7 @@ def test_code_hash_follows_the_source(install, site):
     install("good", GOOD)
     before = code_hash("test_plugin_good")
     (site / "test_plugin_good.py").write_text(GOOD + "\n# changed\n")
+    code_hash.cache_clear()  # as in another process
     assert code_hash("test_plugin_good") != before
 
 

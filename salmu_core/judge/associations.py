@@ -1,4 +1,4 @@
-"""What one model knows of each association: its cosine, its rank, and the captions found. Needs no torch."""
+"""What one model knows of each association: its cosine, its rank, and the captions retrieved. Needs no torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from salmu_core.store.records import MetricsRecord
 
 
 class RetrievedCaption(NamedTuple):
-    """A caption a model found for an image."""
+    """A caption that a model retrieves for an image."""
 
     caption: str
     cosine: float
@@ -54,7 +54,7 @@ class Associations:
         private: Where a forget caption stands among captions to be forgotten alone, and how many those are; None where
             that was not measured.
         folder: Where they lie.
-        searched: Whether there is a list of the captions found.
+        searched: Whether there is a list of the captions retrieved.
     """
 
     cosines: Mapping[str, RowValues] = field(default_factory=dict)
@@ -91,34 +91,42 @@ def read_associations(folder: Path, record: MetricsRecord, hashed: Callable[[Pat
     Raises:
         StoreError: The tables are not those the metrics were written with.
     """
+    check_tables(folder, record, hashed)
+    cosines = {split: (metric, metric) for split, metric in COSINES.items()}
+    ranks = {split: (metric, RANK) for split, metric in SEARCHES.items()}
+    among_private = SEARCHES[FORGET], PRIVATE
+    wanted = [*cosines.values(), *ranks.values(), among_private]
+    rows = _read_columns(folder, wanted) if record.rows_hash else {}
+    sizes = {split: _detail(record, metric, "gallery") for split, metric in SEARCHES.items()}
+    private, private_size = rows.get(among_private), _detail(record, SEARCHES[FORGET], "gallery_private")
+    return Associations(
+        cosines={split: rows[column] for split, column in cosines.items() if column in rows},
+        ranks={split: rows[column] for split, column in ranks.items() if column in rows},
+        galleries={split: size for split, size in sizes.items() if size is not None},
+        private=(private, private_size) if private is not None and private_size else None,
+        folder=folder,
+        searched=bool(record.retrieved_hash),
+    )
+
+
+def _read_columns(folder: Path, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], RowValues]:
+    """Metric and column -> its rows, of those columns that have any."""
     import pyarrow.parquet as pq
 
-    check_tables(folder, record, hashed)
-    wanted = {(metric, metric): split for split, metric in COSINES.items()}
-    wanted |= {(metric, RANK): split for split, metric in SEARCHES.items()}
-    wanted[SEARCHES[FORGET], PRIVATE] = FORGET
-    found: dict[str, dict[str, RowValues]] = {"cosine": {}, RANK: {}, PRIVATE: {}}
-    if record.rows_hash:
-        columns = ["metric", "column", "file_name", "identity_id", "value"]
-        filters = [("metric", "in", sorted({metric for metric, _ in wanted}))]
-        table = pq.read_table(folder / ROWS, columns=columns, filters=filters)
-        metric, column = (table[name].combine_chunks().dictionary_encode() for name in ("metric", "column"))
-        place = metric.indices.to_numpy() * (1 + len(column.dictionary)) + column.indices.to_numpy()
-        for (m, c), split in wanted.items():
-            if m not in metric.dictionary.to_pylist() or c not in column.dictionary.to_pylist():
-                continue
-            number = (
-                metric.dictionary.index(m).as_py() * (1 + len(column.dictionary)) + column.dictionary.index(c).as_py()
-            )
-            rows = table.filter(place == number)
+    fields = ["metric", "column", "file_name", "identity_id", "value"]
+    filters = [("metric", "in", sorted({metric for metric, _ in wanted}))]
+    table = pq.read_table(folder / ROWS, columns=fields, filters=filters)
+    metric_codes, column_codes = (table[name].combine_chunks().dictionary_encode() for name in ("metric", "column"))
+    metrics, columns = metric_codes.dictionary.to_pylist(), column_codes.dictionary.to_pylist()
+    pair = metric_codes.indices.to_numpy() * (1 + len(columns)) + column_codes.indices.to_numpy()
+    values = {}
+    for metric, column in wanted:
+        if metric in metrics and column in columns:
+            rows = table.filter(pair == metrics.index(metric) * (1 + len(columns)) + columns.index(column))
             if len(rows):
                 names, people = (tuple(rows[name].to_pylist()) for name in ("file_name", "identity_id"))
-                found[c if c in found else "cosine"][split] = RowValues(names, people, rows["value"].to_numpy())
-    told = {split: _detail(record, metric, "gallery") for split, metric in SEARCHES.items()}
-    galleries = {split: size for split, size in told.items() if size is not None}
-    private, size = found[PRIVATE].get(FORGET), _detail(record, SEARCHES[FORGET], "gallery_private")
-    alone = (private, size) if private is not None and size else None
-    return Associations(found["cosine"], found[RANK], galleries, alone, folder, bool(record.retrieved_hash))
+                values[metric, column] = RowValues(names, people, rows["value"].to_numpy())
+    return values
 
 
 def _detail(record: MetricsRecord, metric: str, name: str) -> int | None:

@@ -66,9 +66,9 @@ class Diagnosis:
     @property
     def only_unlike_clean(self) -> bool:
         """Whether enough of the leak is gone, and it is ineffective only because the rest is unlike Clean's."""
-        found = self.evidence
-        enough = found.reduction is not None and _short_of(found.reduction, found.bar) is Verdict.CLEAR
-        return enough and found.unlike_clean is Verdict.HOLDS
+        reduction = self.evidence.reduction
+        enough = reduction is not None and _short_of(reduction, self.evidence.bar) is Verdict.CLEAR
+        return enough and self.evidence.unlike_clean is Verdict.HOLDS
 
     @property
     def judged(self) -> bool:
@@ -87,15 +87,15 @@ class Diagnosis:
         """
         notes = {INEFFECTIVE: "≠Clean"} if self.only_unlike_clean else {}
         notes |= {OVER_GENERALISED: "<0"} if self.worse_than_never_seen else {}
-        said: list[tuple[str, Verdict | None, str]] = [
-            (m, Verdict.HOLDS, notes.get(m, "")) for m in self.modes(Verdict.HOLDS)
+        remarks: list[tuple[str, Verdict | None, str]] = [
+            (mode, Verdict.HOLDS, notes.get(mode, "")) for mode in self.modes(Verdict.HOLDS)
         ]
-        said += [(mode, Verdict.OPEN, "") for mode in self.modes(Verdict.OPEN)]
-        return said + [(mode, None, "") for mode in self.not_measured]
+        remarks += [(mode, Verdict.OPEN, "") for mode in self.modes(Verdict.OPEN)]
+        return remarks + [(mode, None, "") for mode in self.not_measured]
 
     def modes(self, verdict: Verdict) -> list[str]:
         """Failure modes of which the data say this."""
-        return [mode for mode, found in self.verdicts.items() if found is verdict]
+        return [mode for mode in self.verdicts if self.verdicts[mode] is verdict]
 
 
 def diagnose(evidence: Evidence) -> Diagnosis:

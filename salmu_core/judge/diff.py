@@ -10,19 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from salmu_core.contract.layout import FORGET
+from salmu_core.contract.layout import FORGET, ROLES
 from salmu_core.errors import SalmuError, UsageError
 from salmu_core.judge.columns import Column
 from salmu_core.judge.pair import KINDS, Change, Difference, Fact, Moved, Ranks
 from salmu_core.judge.protocol import LEAK, RANK, SEARCHES
 from salmu_core.judge.repeats import Repeats
-from salmu_core.judge.single import Scored, read_scored
+from salmu_core.judge.single import ScoredModel, read_scored
 from salmu_core.judge.statistics import Clusters, holm
 from salmu_core.store.folders import METRICS
 from salmu_core.store.records import RunRecord
 
 
-def read_two(a: Path, b: Path) -> tuple[Scored, Scored]:
+def read_two(a: Path, b: Path) -> tuple[ScoredModel, ScoredModel]:
     """Read two models that can be held against each other.
 
     Raises:
@@ -48,20 +48,20 @@ def read_two(a: Path, b: Path) -> tuple[Scored, Scored]:
     return one, other
 
 
-def _data(model: Scored) -> str:
+def _data(model: ScoredModel) -> str:
     return f"{model.metrics.benchmark} {model.metrics.data_hash[:12]}"
 
 
-def compare_two(a: Scored, b: Scored, shown: Sequence[Column]) -> Difference:
+def compare_two(a: ScoredModel, b: ScoredModel, columns: Sequence[Column]) -> Difference:
     """Hold two models of the same data against each other.
 
     Args:
         a: The one.
         b: The other.
-        shown: Columns with their targets.
+        columns: Figures with their targets.
     """
     beside, notes = _beside(a, b)
-    changes = _changes(a, b, shown, beside)
+    changes = _changes(a, b, columns, beside)
     tails = {name: (value, b.tails[name]) for name, value in a.tails.items() if name in b.tails}
     notes += [f"{c.name} is not of the same rows in A and B, and so not paired." for c in changes if c.gap is None]
     for side, one, other in (("A", a, b), ("B", b, a)):
@@ -72,13 +72,13 @@ def compare_two(a: Scored, b: Scored, shown: Sequence[Column]) -> Difference:
     return Difference(a, b, changes, tails, _facts(a, b), _ranks(a, b), _people(a, b), notes)
 
 
-def _beside(a: Scored, b: Scored) -> tuple[dict[str, Scored], list[str]]:
+def _beside(a: ScoredModel, b: ScoredModel) -> tuple[dict[str, ScoredModel], list[str]]:
     """The reference models that lie beside one of two models, and why others can't be used."""
-    found: dict[str, Scored] = {}
+    references: dict[str, ScoredModel] = {}
     notes = []
-    for role in ("clean", "compromised"):
+    for role in ROLES:
         for folder in dict.fromkeys(model.references / role for model in (a, b)):
-            if role in found or not (folder / METRICS).is_file():
+            if role in references or not (folder / METRICS).is_file():
                 continue
             try:
                 model = read_scored(folder)
@@ -86,18 +86,20 @@ def _beside(a: Scored, b: Scored) -> tuple[dict[str, Scored], list[str]]:
                 notes.append(f"{role.capitalize()} is left out: {error}")
                 continue
             if model.metrics.scored_on == a.metrics.scored_on:
-                found[role] = model
-    return found, notes
+                references[role] = model
+    return references, notes
 
 
-def _changes(a: Scored, b: Scored, shown: Sequence[Column], beside: Mapping[str, Scored]) -> list[Change]:
-    targets = {column.name: column.target for column in shown}
+def _changes(
+    a: ScoredModel, b: ScoredModel, columns: Sequence[Column], beside: Mapping[str, ScoredModel]
+) -> list[Change]:
+    targets = {column.name: column.target for column in columns}
     names = [name for name in (*targets, *(n for n in a.figures if n not in targets)) if name in a.figures]
-    found = []
+    changes = []
     for name in (name for name in names if name in b.figures):
         one, other = a.figures[name], b.figures[name]
         goal = beside[targets[name]].figures.get(name) if targets.get(name) in beside else None
-        found.append(
+        changes.append(
             Change(
                 name,
                 targets.get(name),
@@ -108,9 +110,9 @@ def _changes(a: Scored, b: Scored, shown: Sequence[Column], beside: Mapping[str,
                 closer=_paired(_distance(one, goal), _distance(other, goal)) if goal else None,
             )
         )
-    differ = holm({c.name: c.gap.p_value() for c in found if c.gap})
-    nearer = holm({c.name: c.closer.p_value() for c in found if c.closer})
-    return [replace(c, p=differ.get(c.name), p_closer=nearer.get(c.name)) for c in found]
+    differ = holm({c.name: c.gap.p_value() for c in changes if c.gap})
+    nearer = holm({c.name: c.closer.p_value() for c in changes if c.closer})
+    return [replace(c, p=differ.get(c.name), p_closer=nearer.get(c.name)) for c in changes]
 
 
 def _distance(rows: Clusters, goal: Clusters) -> Clusters | None:
@@ -126,13 +128,13 @@ def _paired(one: Clusters | None, other: Clusters | None) -> Repeats | None:
     return Repeats({"": {0: one - other}})
 
 
-def _facts(a: Scored, b: Scored) -> list[Fact]:
+def _facts(a: ScoredModel, b: ScoredModel) -> list[Fact]:
     """How two runs differ; beside a reference model, only how they were scored."""
     one, other = _scored(a), _scored(b)
     if a.record and b.record:
         one, other = _made(a.record) | one, _made(b.record) | other
-    found = [Fact(*key, one.get(key), other.get(key)) for key in {**one, **other} if one.get(key) != other.get(key)]
-    return sorted(found, key=lambda fact: KINDS.index(fact.kind))
+    facts = [Fact(*key, one.get(key), other.get(key)) for key in {**one, **other} if one.get(key) != other.get(key)]
+    return sorted(facts, key=lambda fact: KINDS.index(fact.kind))
 
 
 def _made(record: RunRecord) -> dict[tuple[str, str], Any]:
@@ -151,26 +153,26 @@ def _made(record: RunRecord) -> dict[tuple[str, str], Any]:
     }
 
 
-def _scored(model: Scored) -> dict[tuple[str, str], Any]:
+def _scored(model: ScoredModel) -> dict[tuple[str, str], Any]:
     return {("code", f"metric {name}"): entry.code_hash for name, entry in model.metrics.metrics.items()}
 
 
-def _ranks(a: Scored, b: Scored) -> Ranks | None:
+def _ranks(a: ScoredModel, b: ScoredModel) -> Ranks | None:
     one, other = (model.rows(RANK, SEARCHES[FORGET]) for model in (a, b))
     if one is None or other is None:
         return None
-    theirs = other.by_name
-    pairs = [(rank, theirs[name]) for name, rank in one.by_name.items() if name in theirs]
+    in_b = other.by_name
+    pairs = [(rank, in_b[name]) for name, rank in one.by_name.items() if name in in_b]
     return Ranks(*np.array(pairs).T) if pairs else None
 
 
-def _people(a: Scored, b: Scored) -> list[Moved]:
+def _people(a: ScoredModel, b: ScoredModel) -> list[Moved]:
     one, other = (model.rows(LEAK, SEARCHES[FORGET]) for model in (a, b))
     if one is None or other is None:
         return []
-    theirs, pairs = other.by_name, defaultdict(list)
+    in_b, pairs = other.by_name, defaultdict(list)
     for name, who, value in zip(one.file_names, one.people, one.values, strict=True):
-        if who is not None and name in theirs:
-            pairs[who].append((float(value), theirs[name]))
-    found = [Moved(who, len(rows), *np.mean(rows, axis=0).tolist()) for who, rows in pairs.items()]
-    return sorted(found, key=lambda moved: (moved.change, moved.identity_id))
+        if who is not None and name in in_b:
+            pairs[who].append((float(value), in_b[name]))
+    moved = [Moved(who, len(rows), *np.mean(rows, axis=0).tolist()) for who, rows in pairs.items()]
+    return sorted(moved, key=lambda person: (person.change, person.identity_id))

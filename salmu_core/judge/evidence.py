@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from statistics import mean
 
+from salmu_core.contract.layout import ROLES
 from salmu_core.judge.diagnosis import Evidence, unlike
 from salmu_core.judge.protocol import HOLDOUTS, KNOWLEDGE, LEAK, MIN_LEAKAGE_REDUCTION, RETRIEVALS
 from salmu_core.judge.repeats import Repeats
@@ -42,14 +43,14 @@ def all_kept(run: Figures, clean: Figures, compromised: Figures) -> Clusters:
 
 def derived(rows: Sequence[Row], results: Results, make: Derive) -> Repeats | None:
     """A derived figure over worlds and seeds; of runs that lack what it is made from, nothing."""
-    found: dict[str, dict[int, Clusters]] = defaultdict(dict)
+    worlds: dict[str, dict[int, Clusters]] = defaultdict(dict)
     for row in rows:
-        clean, compromised = (results.references[row.world][role].figures for role in ("clean", "compromised"))
+        clean, compromised = (results.references[row.world][role].figures for role in ROLES)
         try:
-            found[row.world][row.seed] = make(row.figures, clean, compromised)
+            worlds[row.world][row.seed] = make(row.figures, clean, compromised)
         except (KeyError, ValueError):  # a figure is missing, or of other rows than its reference
             continue
-    worlds = {world: seeds for world, seeds in found.items() if seeds}
+    worlds = {world: seeds for world, seeds in worlds.items() if seeds}
     return Repeats.of(worlds) if worlds else None
 
 
@@ -61,22 +62,22 @@ def evidence(rows: Sequence[Row], results: Results, margin: float | None) -> Evi
         results: Where the reference models are.
         margin: How far the leaks of two Clean models lie apart; None with fewer than three worlds.
     """
-    leak, known = derived(rows, results, reduction), derived(rows, results, knowledge)
+    leak_gone, knowledge_change = derived(rows, results, reduction), derived(rows, results, knowledge)
     kept = {
-        name: study
+        name: repeats.interval()
         for name in (*HOLDOUTS, *RETRIEVALS)
-        if _known(rows, results, name) and (study := derived(rows, results, retention(name)))
+        if _known(rows, results, name) and (repeats := derived(rows, results, retention(name)))
     }
     gap = derived(rows, results, lambda run, clean, _: run[LEAK] - clean[LEAK])
     unlike_clean = None
     if gap and margin is not None and len(gap.worlds) > 1:
         unlike_clean = unlike(gap.interval(), gap.interval(confidence=0.90), margin)
     return Evidence(
-        leak.interval() if leak else None,
+        leak_gone.interval() if leak_gone else None,
         mean(_bar(results, world) for world in {row.world for row in rows}),
         unlike_clean,
-        known.interval() if known else None,
-        {name: study.interval() for name, study in kept.items()},
+        knowledge_change.interval() if knowledge_change else None,
+        kept,
         _known(rows, results, LEAK),
     )
 
@@ -89,8 +90,8 @@ def _known(rows: Sequence[Row], results: Results, name: str) -> bool:
 
 def _bar(results: Results, world: str) -> float:
     """The leakage reduction to ask for: no more than Clean reaches, or a model that guesses."""
-    clean, compromised = (results.references[world][role] for role in ("clean", "compromised"))
+    clean, compromised = (results.references[world][role] for role in ROLES)
     before = compromised.metrics.get(LEAK)
-    known = (clean.metrics.get(LEAK), compromised.chance.get(LEAK))
-    reached = [1 - leak / before for leak in known if before and leak is not None]
+    leaks = (clean.metrics.get(LEAK), compromised.chance.get(LEAK))
+    reached = [1 - leak / before for leak in leaks if before and leak is not None]
     return max(0.0, min([MIN_LEAKAGE_REDUCTION, *reached]))

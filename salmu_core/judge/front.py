@@ -17,20 +17,20 @@ class Front(StrEnum):
     """Another does, and is shown to be better on some aim."""
 
 
-def front(values: Sequence[Sequence[float]], shown: Sequence[Collection[tuple[int, int]]]) -> list[Front]:
+def front(values: Sequence[Sequence[float]], better: Sequence[Collection[tuple[int, int]]]) -> list[Front]:
     """Where each of several lines stands.
 
     Args:
         values: Aim -> value of each line, more is better.
-        shown: Aim -> pairs of lines of which the first is shown to be better.
+        better: Aim -> pairs of lines of which the first is shown to be better.
     """
 
     def outdoes(i: int, j: int) -> bool:
         return all(aim[i] >= aim[j] for aim in values) and any(aim[i] > aim[j] for aim in values)
 
-    found = []
+    fronts = []
     for j in range(len(values[0]) if values else 0):
-        better = [i for i in range(len(values[0])) if outdoes(i, j)]
-        beaten = any((i, j) in pairs for i in better for pairs in shown)
-        found.append(Front.OFF if beaten else Front.TIED if better else Front.ON)
-    return found
+        ahead = [i for i in range(len(values[0])) if outdoes(i, j)]
+        beaten = any((i, j) in pairs for i in ahead for pairs in better)
+        fronts.append(Front.OFF if beaten else Front.TIED if ahead else Front.ON)
+    return fronts

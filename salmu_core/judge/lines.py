@@ -1,4 +1,4 @@
-"""From runs to lines: a method, its settings and a budget over worlds and seeds, with intervals, tests and verdicts.
+"""A line of a table: a method, its settings and a budget over worlds and seeds, with intervals, tests and verdicts.
 
 Needs no torch.
 """
@@ -115,17 +115,17 @@ class Line:
     def least_kept(self, group: Sequence[str]) -> Interval | None:
         """Of some holdout figures, what is kept of the one of which least is."""
         kept = self.diagnosis.evidence.retention
-        return min((kept[name] for name in group if name in kept), key=lambda each: each.value, default=None)
+        return min((kept[name] for name in group if name in kept), key=lambda share: share.value, default=None)
 
     @property
     def seconds(self) -> float:
         """Mean wall time of a run."""
-        found = [row.record.ledger.seconds for row in self.rows if row.record]
-        return sum(found) / len(found)
+        seconds = [row.record.ledger.seconds for row in self.rows if row.record]
+        return sum(seconds) / len(seconds)
 
     def as_json(self) -> dict[str, Any]:
         """As ``salmu results --json`` prints it."""
-        found = self.diagnosis.evidence
+        evidence = self.diagnosis.evidence
         return {
             "method": self.method,
             "label": self.label,
@@ -135,11 +135,11 @@ class Line:
             "runs": [[row.world, row.seed] for row in self.rows],
             "figures": {name: figure.as_json() for name, figure in self.figures.items()},
             "tails": {name: interval_json(figure.value) for name, figure in self.tails.items()},
-            "leakage_reduction": interval_json(found.reduction) if found.reduction else None,
-            "leakage_bar": found.bar,
-            "unlike_clean": found.unlike_clean,
-            "knowledge_change": interval_json(found.knowledge) if found.knowledge else None,
-            "holdout_retention": {name: interval_json(kept) for name, kept in found.retention.items()},
+            "leakage_reduction": interval_json(evidence.reduction) if evidence.reduction else None,
+            "leakage_bar": evidence.bar,
+            "unlike_clean": evidence.unlike_clean,
+            "knowledge_change": interval_json(evidence.knowledge) if evidence.knowledge else None,
+            "holdout_retention": {name: interval_json(kept) for name, kept in evidence.retention.items()},
             "all_kept": interval_json(self.all_kept) if self.all_kept else None,
             "failure_modes": dict(self.diagnosis.verdicts) or None,
             "only_unlike_clean": self.diagnosis.only_unlike_clean,
@@ -168,22 +168,22 @@ class Comparison:
     @property
     def notes(self) -> list[str]:
         """What the table can't say, in sentences."""
-        found = list(self.results.problems)
+        notes = list(self.results.problems)
         worlds = len(self.results.worlds)
         if few := [f"{line.label} at {line.budget:g}" for line in self.lines if line.worlds < worlds]:
-            found.append(f"Not in every world: {', '.join(few)}. Their means are over other worlds than the rest.")
+            notes.append(f"Not in every world: {', '.join(few)}. Their means are over other worlds than the rest.")
         if worlds == 2:
-            found.append("Two worlds are too few to say how far Clean models lie apart: no equivalence can be shown.")
+            notes.append("Two worlds are too few to say how far Clean models lie apart: no equivalence can be shown.")
         if worlds == 1:
-            found.append(
+            notes.append(
                 "One world: intervals are over its people. What other people, data and training seeds would give is "
                 "not measured, and so no equivalence with Clean can be shown."
             )
         lacking = {metric: why for row in self.results.rows for metric, why in row.not_measured.items()}
-        found += [f"{metric} is not measured, and nothing is ranked by it: {why}." for metric, why in lacking.items()]
+        notes += [f"{metric} is not measured, and nothing is ranked by it: {why}." for metric, why in lacking.items()]
         if self.lines and all(len(line.rows) == line.worlds for line in self.lines):
-            found.append("One seed: what another seed of the methods would give is not measured.")
-        return found
+            notes.append("One seed: what another seed of the methods would give is not measured.")
+        return notes
 
     def as_json(self) -> dict[str, Any]:
         """What ``salmu results --json`` prints."""
@@ -205,7 +205,7 @@ class Comparison:
         }
 
 
-def interval_json(found: Interval) -> dict[str, float | None]:
+def interval_json(interval: Interval) -> dict[str, float | None]:
     """Value and ends; an end that is not known is null."""
-    low, high = (end if abs(end) != float("inf") else None for end in (found.low, found.high))
-    return {"value": found.value, "low": low, "high": high}
+    low, high = (end if abs(end) != float("inf") else None for end in (interval.low, interval.high))
+    return {"value": interval.value, "low": low, "high": high}

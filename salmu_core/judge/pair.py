@@ -14,7 +14,7 @@ import numpy as np
 
 from salmu_core.judge.lines import interval_json
 from salmu_core.judge.repeats import Repeats
-from salmu_core.judge.single import Scored
+from salmu_core.judge.single import ScoredModel
 from salmu_core.judge.statistics import CONFIDENCE, Floats, Interval
 from salmu_core.store.records import SCHEMA
 
@@ -56,7 +56,7 @@ class Change:
         return self.gap.interval() if self.gap else Interval(self.b - self.a, -np.inf, np.inf)
 
     @property
-    def shown(self) -> bool:
+    def differs(self) -> bool:
         """Whether the two are shown to differ."""
         return self.p is not None and self.p < 1 - CONFIDENCE
 
@@ -79,7 +79,7 @@ class Change:
             "b": self.b,
             "difference": interval_json(self.difference),
             "p": self.p,
-            "shown": self.shown,
+            "shown": self.differs,
             "target": self.target,
             "reference": self.reference,
             "nearer": self.nearer,
@@ -157,8 +157,8 @@ class Difference:
         notes: What can't be said, in sentences.
     """
 
-    a: Scored
-    b: Scored
+    a: ScoredModel
+    b: ScoredModel
     changes: Sequence[Change]
     tails: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     facts: Sequence[Fact] = ()

@@ -26,13 +26,13 @@ class Repeats:
 
     @classmethod
     def of(cls, worlds: Mapping[str, Mapping[int, Clusters]]) -> Repeats:
-        """A study; where the seeds of a world are not of the same rows, only their means can be taken."""
-        found = {}
+        """A figure's rows; where the seeds of a world are not of the same rows, only their means can be taken."""
+        comparable = {}
         for world, runs in worlds.items():
             first, *others = runs.values()
             matched = all(first.same_rows(other) for other in others)
-            found[world] = runs if matched else {seed: Clusters.alone(run.mean) for seed, run in runs.items()}
-        return cls(found)
+            comparable[world] = runs if matched else {seed: Clusters.alone(run.mean) for seed, run in runs.items()}
+        return cls(comparable)
 
     def minus(self, other: Repeats) -> Repeats:
         """Differences row by row, in the worlds and under the seeds that both have.
@@ -45,14 +45,14 @@ class Repeats:
             for world, runs in self.worlds.items()
             if world in other.worlds
         }
-        found = {
+        gaps = {
             world: {seed: self.worlds[world][seed] - other.worlds[world][seed] for seed in sorted(seeds)}
             for world, seeds in common.items()
             if seeds
         }
-        if not found:
-            raise ValueError("studies without a world and seed in common can't be compared")
-        return Repeats(found)
+        if not gaps:
+            raise ValueError("figures without a world and seed in common can't be compared")
+        return Repeats(gaps)
 
     @property
     def value(self) -> float:
@@ -144,39 +144,33 @@ def noise(worlds: Sequence[float]) -> float:
     return float(stats.norm.ppf(0.975) * np.sqrt(2) * np.std(worlds, ddof=1))
 
 
-def ranks(studies: Sequence[Repeats], alpha: float = 1 - CONFIDENCE) -> list[tuple[int, int]]:
-    """Between which places each of several figures may rank, the highest first; ties share places.
+def places(ordered: Iterable[tuple[int, int]], count: int) -> list[tuple[int, int]]:
+    """First and last place each of several figures may have, the highest first; ties share places.
 
-    Of every pair the difference is tested, adjusted by Holm over all pairs; whoever is shown to be higher stands
-    before, and nobody else (Al Mohamad, van Zwet, Goeman and Solari 2021).
+    Whoever is shown to be higher stands before, and nobody else (Al Mohamad, van Zwet, Goeman and Solari 2021).
 
     Args:
-        studies: Figures of the same worlds, seeds and rows.
-        alpha: Level at which all places hold together.
+        ordered: Pairs of figures of which the first is shown to be higher, as `shown_higher` finds them.
+        count: Number of figures.
     """
-    return places(shown_higher(studies, alpha), len(studies))
-
-
-def places(shown: Iterable[tuple[int, int]], count: int) -> list[tuple[int, int]]:
-    """First and last place each of ``count`` figures may have, where pairs of them are shown to be ordered."""
     above, below = [0] * count, [0] * count
-    for higher, lower in shown:
+    for higher, lower in ordered:
         above[lower] += 1
         below[higher] += 1
     return [(1 + above[i], count - below[i]) for i in range(count)]
 
 
-def shown_higher(studies: Sequence[Repeats], alpha: float = 1 - CONFIDENCE) -> set[tuple[int, int]]:
+def shown_higher(figures: Sequence[Repeats], alpha: float = 1 - CONFIDENCE) -> set[tuple[int, int]]:
     """Pairs (i, j) of several figures of which the first is shown to be higher, by Holm over all pairs.
 
     Args:
-        studies: Figures of the same worlds, seeds and rows.
+        figures: Of the same worlds, seeds and rows.
         alpha: Level at which all pairs hold together.
     """
-    worlds = max((len(study.worlds) for study in studies), default=0)
-    found = {(i, j): _difference(studies[i], studies[j], worlds) for i in range(len(studies)) for j in range(i)}
-    adjusted = holm({pair: p for pair, (_, p) in found.items()})
-    return {(i, j) if difference > 0 else (j, i) for (i, j), (difference, _) in found.items() if adjusted[i, j] < alpha}
+    worlds = max((len(figure.worlds) for figure in figures), default=0)
+    gaps = {(i, j): _difference(figures[i], figures[j], worlds) for i in range(len(figures)) for j in range(i)}
+    adjusted = holm({pair: p for pair, (_, p) in gaps.items()})
+    return {(i, j) if difference > 0 else (j, i) for (i, j), (difference, _) in gaps.items() if adjusted[i, j] < alpha}
 
 
 def _difference(one: Repeats, other: Repeats, worlds: int) -> tuple[float, float]:

@@ -160,18 +160,18 @@ def _read_runs(store: Store, folders: Mapping[str, Iterable[Path]], hashed: Call
     return Results(ordered[0].partition("@")[0], references, sorted(rows, key=_order), problems)
 
 
-def of_plan(found: Results, planned: Mapping[Path, tuple[str, str]]) -> Results:
+def of_plan(results: Results, planned: Mapping[Path, tuple[str, str]]) -> Results:
     """The rows of planned runs only; one that has no row becomes one that says so.
 
     Args:
-        found: All rows of a benchmark.
+        results: All rows of a benchmark.
         planned: Run folder -> world and method.
     """
-    rows = [row for row in found.rows if row.folder in planned]
+    rows = [row for row in results.rows if row.folder in planned]
     absent = planned.keys() - {row.folder for row in rows}
     reason = "another process holds its folder, or was ended while it made it: run the same command again"
     rows += [Row(folder, *planned[folder], None, "unfinished", reason) for folder in sorted(absent)]
-    return Results(found.benchmark, found.references, rows, found.problems)
+    return Results(results.benchmark, results.references, rows, results.problems)
 
 
 def _reference(store: Store, world: str, role: str, hashed: Callable[[Path], str]) -> Reference:
@@ -181,14 +181,14 @@ def _reference(store: Store, world: str, role: str, hashed: Callable[[Path], str
         if record is None:
             return Reference()
         check_tables(folder, record, hashed)
-        figures, found = read_figures(folder, record)
+        figures, tail_values = read_figures(folder, record)
     except SalmuError as error:
         return Reference(problem=f"{role.capitalize()} of {world} is left out: {error}")
     chance: dict[str, float] = {}
     for entry in record.metrics.values():
-        told = entry.details.get("chance")
-        chance |= told if isinstance(told, Mapping) else {}
-    return Reference(record.values, figures, found, chance, *record.scored_on, record.checkpoint_hash)
+        by_column = entry.details.get("chance")
+        chance |= by_column if isinstance(by_column, Mapping) else {}
+    return Reference(record.values, figures, tail_values, chance, *record.scored_on, record.checkpoint_hash)
 
 
 def read_figures(folder: Path, record: MetricsRecord) -> tuple[dict[str, Clusters], dict[str, float]]:
@@ -229,10 +229,10 @@ def _row(world: str, folder: Path, references: Mapping[str, Reference], hashed: 
         if {m.zeroshot_hash for m in references.values() if m.data_hash} - {metrics.zeroshot_hash}:
             reason = "it was scored with another zero-shot set than the reference models: run `salmu run` again"
             return Row(folder, world, method, record, "not scored", reason)
-        figures, found = read_figures(folder, metrics)
+        figures, tail_values = read_figures(folder, metrics)
     except SalmuError as error:
         return Row(folder, world, method, None, "damaged", str(error))
-    measured = (metrics.values, metrics.errors, figures, found, metrics.not_measured)
+    measured = (metrics.values, metrics.errors, figures, tail_values, metrics.not_measured)
     return Row(folder, world, method, record, "valid", "", *measured)
 
 

@@ -56,7 +56,7 @@ class OneRun:
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredModel:
     """A run's checkpoint, or a reference model.
 
     Attributes:
@@ -144,7 +144,7 @@ def read_one_run(folder: Path, zoo: Zoo, aim: str) -> OneRun:
     return OneRun(folder, world, store, row.record, compare(results, figures), figures)
 
 
-def read_scored(folder: Path) -> Scored:
+def read_scored(folder: Path) -> ScoredModel:
     """Read a run folder, or a reference model's.
 
     Raises:
@@ -170,7 +170,7 @@ def read_scored(folder: Path) -> Scored:
             "give the run's own folder, below `runs`."
         )
     check_tables(folder, metrics)
-    return Scored(folder, record, metrics, *read_figures(folder, metrics))
+    return ScoredModel(folder, record, metrics, *read_figures(folder, metrics))
 
 
 def _of(metrics: MetricsRecord, record: RunRecord) -> bool:

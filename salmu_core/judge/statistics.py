@@ -145,7 +145,7 @@ class Clusters:
     def joined(cls, parts: Sequence[Clusters]) -> Clusters:
         """One figure over several sets of people, who are taken for different ones."""
         names = tuple(f"{place} {name}" for place, part in enumerate(parts) for name in part.names)
-        sums, counts = (np.concatenate([getattr(part, what) for part in parts]) for what in ("sums", "counts"))
+        sums, counts = (np.concatenate([getattr(part, name) for part in parts]) for name in ("sums", "counts"))
         return cls(names, sums, counts)
 
     def _paired(self, other: Clusters, sums: Floats) -> Clusters:
@@ -177,9 +177,9 @@ def interval(rows: Clusters, confidence: float = CONFIDENCE) -> Interval:
     spread = float(np.linalg.norm(rows.counts - rows.counts.mean()))
     steady = (rows.counts > 0).all() or rows.counts.sum() > 6 * spread
     if steady and len(rows) >= FEW:
-        found = _bootstrap(rows, _expanded(confidence, rows))
-        if np.isfinite([found.low, found.high]).all():
-            return found
+        bootstrapped = _bootstrap(rows, _expanded(confidence, rows))
+        if np.isfinite([bootstrapped.low, bootstrapped.high]).all():
+            return bootstrapped
     half = float(stats.t.ppf((1 + confidence) / 2, len(rows) - 1)) * rows.standard_error
     return Interval(mean, mean - half, mean + half)
 
@@ -187,7 +187,7 @@ def interval(rows: Clusters, confidence: float = CONFIDENCE) -> Interval:
 def _bootstrap(rows: Clusters, confidence: float) -> Interval:
     with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # then the ends are NaN
-        found = stats.bootstrap(
+        ends = stats.bootstrap(
             (rows.sums, rows.counts),
             _ratio,
             paired=True,
@@ -198,7 +198,7 @@ def _bootstrap(rows: Clusters, confidence: float) -> Interval:
             method="BCa",
             rng=np.random.default_rng(_SEED),
         ).confidence_interval
-    return Interval(rows.mean, float(found.low), float(found.high))
+    return Interval(rows.mean, float(ends.low), float(ends.high))
 
 
 def _ratio(sums: Floats, counts: Floats, axis: int = -1) -> Any:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from salmu_core.judge.protocol import HOLDOUTS, LEAK
+from salmu_core.contract.layout import FORGET
+from salmu_core.judge.protocol import COSINES, HOLDOUTS, LEAK, RETRIEVED_FIRST
 from salmu_core.judge.statistics import Clusters, Floats, tpr_at_fpr, worst
 
 #: Name -> what it is.
@@ -16,8 +17,8 @@ TAILS = {
     "people@1": "share of people of whom some caption is still retrieved first",
     "TPR@0.1%FPR": "share of forget pairs told from holdout pairs by their cosine, at 0.1% false alarms",
 }
-FIRST, FORGET = "RetFail_R@1", "AssocStr"
 FALSE_ALARMS = 0.001
+_FORGET_COSINE = COSINES[FORGET]
 
 
 def tails(figures: Mapping[str, Clusters], cosines: Mapping[str, Floats]) -> dict[str, float]:
@@ -25,21 +26,21 @@ def tails(figures: Mapping[str, Clusters], cosines: Mapping[str, Floats]) -> dic
 
     ``TPR@0.1%FPR`` takes the better of both directions: forget pairs may lie above the holdouts or below them. It is a
     few thousandths where deletion leaves no trace, in Clean and in Compromised, and is not told of fewer than 1,000
-    holdout pairs. A method that erases what it should and
-    nothing else can't avoid a trace: its forget pairs look unseen and its holdouts don't.
+    holdout pairs. A method that erases what it should and nothing else can't avoid a trace: its forget pairs look
+    unseen and its holdouts don't.
 
     Args:
         figures: Figure -> its rows by person.
         cosines: Column -> value of each of its rows.
     """
-    found: dict[str, float] = {}
+    values: dict[str, float] = {}
     if len(figures.get(LEAK, ())) > 1:
-        found |= {"worst_1%": worst(figures[LEAK], 0.01), "worst_5%": worst(figures[LEAK], 0.05)}
-    if len(figures.get(FIRST, ())) > 1:
-        found["people@1"] = float((figures[FIRST].sums > 0).mean())
-    if {FORGET, *HOLDOUTS} <= cosines.keys():
-        forget, kept = cosines[FORGET], np.concatenate([cosines[name] for name in HOLDOUTS])
+        values |= {"worst_1%": worst(figures[LEAK], 0.01), "worst_5%": worst(figures[LEAK], 0.05)}
+    if len(figures.get(RETRIEVED_FIRST, ())) > 1:
+        values["people@1"] = float((figures[RETRIEVED_FIRST].sums > 0).mean())
+    if {_FORGET_COSINE, *HOLDOUTS} <= cosines.keys():
+        forget, kept = cosines[_FORGET_COSINE], np.concatenate([cosines[name] for name in HOLDOUTS])
         if len(kept) >= 1 / FALSE_ALARMS:
             # Two ways to be told apart share the false alarms that are allowed.
-            found["TPR@0.1%FPR"] = max(tpr_at_fpr(sign * forget, sign * kept, FALSE_ALARMS / 2) for sign in (1, -1))
-    return found
+            values["TPR@0.1%FPR"] = max(tpr_at_fpr(sign * forget, sign * kept, FALSE_ALARMS / 2) for sign in (1, -1))
+    return values

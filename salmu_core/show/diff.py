@@ -79,7 +79,7 @@ def _figures(changes: Sequence[Change], target: str | None, wide: bool) -> Table
         column.justify = "left"
     for change, (gap, interval) in zip(changes, rows, strict=True):
         # Padded here: a mark must not push its figure out of line.
-        cell = Text(gap.rjust(room), style="bold" if change.shown else "").append("*" if change.shown else "")
+        cell = Text(gap.rjust(room), style="bold" if change.differs else "").append("*" if change.differs else "")
         if not wide:
             cell.append(f"\n{interval.rjust(room)}", style="dim")
         goal = "-" if change.reference is None else number(change.reference)

@@ -152,8 +152,8 @@ def check_tables(folder: Path, record: MetricsRecord, hashed: Callable[[Path], s
             raise StoreError(f"{table} is missing or damaged: {_remedy(folder, METRICS)}")
 
 
-def _remedy(folder: Path, what: str = "") -> str:
-    return f"delete {folder / what} and run again"
+def _remedy(folder: Path, part: str = "") -> str:
+    return f"delete {folder / part} and run again"
 
 
 def read_record(path: Path, kind: type[R]) -> R | None:

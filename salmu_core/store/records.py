@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from salmu_core.contract.layout import FORGET, RETAIN_SYNTH
 from salmu_core.store.hashing import hash_json
-
-if TYPE_CHECKING:
-    pass
 
 #: Raised whenever a field of a record changes its meaning.
 SCHEMA = 1

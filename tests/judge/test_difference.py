@@ -89,8 +89,8 @@ def test_differences_and_p_are_those_of_a_paired_t_test_over_people(found):
         assert change.a == pytest.approx(np.mean(A[name])) and change.b == pytest.approx(np.mean(B[name]))
         assert change.difference.value == pytest.approx(np.mean(B[name] - A[name]))
         assert change.p == pytest.approx(expected[name]), name
-        assert change.shown == (expected[name] < 0.05)
-    assert changes(found)["AssocStr"].shown and not changes(found)["GenKnow"].shown
+        assert change.differs == (expected[name] < 0.05)
+    assert changes(found)["AssocStr"].differs and not changes(found)["GenKnow"].differs
 
 
 @pytest.mark.parametrize("name", ["AssocStr", "GenKnow", "InterIdSim"])
@@ -107,7 +107,7 @@ def test_the_interval_is_that_of_a_bootstrap_over_people(found, name):
 def test_pairing_is_what_makes_small_differences_show(found):
     change = changes(found)["InterIdSim"]
     alone = stats.ttest_ind(by_person(A["InterIdSim"]), by_person(B["InterIdSim"])).pvalue
-    assert change.shown and alone > 0.05
+    assert change.differs and alone > 0.05
 
 
 def test_nearer_is_nearer_to_the_target_on_whichever_side(found):
@@ -135,7 +135,7 @@ def test_differing_is_not_being_nearer(tmp_path):
     b = write_run(tmp_path, "two", {"AssocStr": goal - 0.1 + noise[::-1]})
     write_reference(tmp_path, "clean", {"AssocStr": goal})
     (change,) = compare_two(*read_two(a, b), SHOWN).changes
-    assert change.shown and not change.nearer_shown
+    assert change.differs and not change.nearer_shown
     assert change.nearer in ("a", "b")
 
 
@@ -182,7 +182,7 @@ def test_what_is_the_same_is_neither_shown_nor_nearer(tmp_path):
     b = write_run(tmp_path, "two", {"AssocStr": A["AssocStr"]})
     write_reference(tmp_path, "clean", CLEAN)
     (change,) = compare_two(*read_two(a, b), SHOWN).changes
-    assert (change.p, change.shown, change.nearer, change.nearer_shown) == (1.0, False, None, False)
+    assert (change.p, change.differs, change.nearer, change.nearer_shown) == (1.0, False, None, False)
     assert change.difference.low == change.difference.high == 0
 
 
@@ -190,7 +190,7 @@ def test_without_references_nothing_is_nearer(tmp_path):
     a, b = write_run(tmp_path, "one", A), write_run(tmp_path, "two", B)
     found = compare_two(*read_two(a, b), SHOWN)
     assert {change.nearer for change in found.changes} == {change.reference for change in found.changes} == {None}
-    assert changes(found)["AssocStr"].shown
+    assert changes(found)["AssocStr"].differs
 
 
 def test_a_reference_of_other_data_or_a_damaged_one_is_no_target(tmp_path):
@@ -207,7 +207,7 @@ def test_figures_without_rows_have_a_difference_and_no_interval(tmp_path):
     b = write_run(tmp_path, "two", B, alone={"Strange": 0.75}, errors={"ACS": "no probe"})
     change = changes(found := compare_two(*read_two(a, b), SHOWN))["Strange"]
     assert change.as_json()["difference"] == {"value": 0.5, "low": None, "high": None}
-    assert change.target is None and not change.shown and "B has no ACS: no probe" in found.notes
+    assert change.target is None and not change.differs and "B has no ACS: no probe" in found.notes
     assert "no target" in text(found, 100)
 
 
@@ -287,7 +287,7 @@ def test_it_reads_at_any_width(found, width):
     for name in FIGURES:
         (row,) = [line for line in shown.splitlines() if line.startswith(name)]
         change = changes(found)[name]
-        assert f"{change.difference.value:+.3f}{'*' if change.shown else ''}" in row.split()
+        assert f"{change.difference.value:+.3f}{'*' if change.differs else ''}" in row.split()
         assert f"{change.nearer.upper()}{'' if change.nearer_shown else '?'}" == row.split()[-1]
     interval = changes(found)["AssocStr"].difference
     half = max(interval.high - interval.value, interval.value - interval.low)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from salmu_core.judge.repeats import Repeats, noise, ranks
+from salmu_core.judge.repeats import Repeats, noise, places, shown_higher
 from salmu_core.judge.statistics import (
     NOBODY,
     Clusters,
@@ -17,8 +17,13 @@ from salmu_core.judge.statistics import (
 
 
 def alone(rows):
-    """A study of one world and one seed."""
+    """A figure of one world and one seed."""
     return Repeats({"w": {0: rows}})
+
+
+def places_of(figures):
+    """First and last place of each."""
+    return places(shown_higher(figures), len(figures))
 
 
 def world(rng, people, kind):
@@ -185,10 +190,10 @@ def test_intervals_over_people_and_seeds_cover(seeds):
             seed: Clusters.of(person + shift + rng.normal(0, 0.1, 60), [str(i) for i in range(60)])
             for seed, shift in enumerate(rng.normal(0, 0.05, seeds))
         }
-        study = Repeats({"w": runs})
-        found = study.interval()
+        repeats = Repeats({"w": runs})
+        found = repeats.interval()
         covered += found.low <= 0 <= found.high
-        rejected += study.p_value() < 0.05
+        rejected += repeats.p_value() < 0.05
     assert 0.92 <= covered / times <= 1 and rejected / times <= 0.08
 
 
@@ -196,7 +201,7 @@ def test_differences_are_paired_by_world_seed_and_row():
     rng = np.random.default_rng(23)
     people = [str(i) for i in range(40)]
 
-    def study(shift, worlds, seeds):
+    def repeats(shift, worlds, seeds):
         return Repeats(
             {
                 str(w): {s: Clusters.of(rng.normal(size=40) * 0.01 + 5 * w + shift, people) for s in range(seeds)}
@@ -204,12 +209,12 @@ def test_differences_are_paired_by_world_seed_and_row():
             }
         )
 
-    high, low = study(0.5, (0, 1, 2), 3), study(0.0, (1, 2, 3), 2)
+    high, low = repeats(0.5, (0, 1, 2), 3), repeats(0.0, (1, 2, 3), 2)
     gap = high.minus(low)
     assert set(gap.worlds) == {"1", "2"} and all(set(runs) == {0, 1} for runs in gap.worlds.values())
     assert gap.value == pytest.approx(0.5, abs=0.01) and gap.p_value() < 0.05
     with pytest.raises(ValueError, match="in common"):
-        high.minus(study(0.0, (7,), 1))
+        high.minus(repeats(0.0, (7,), 1))
 
 
 def test_ratios_are_those_of_the_means():
@@ -244,10 +249,10 @@ def test_places_are_shared_by_what_is_not_told_apart():
     people = [str(i) for i in range(60)]
     person = rng.normal(size=60)
     levels = (3.0, 1.0, 1.0, 0.0)
-    studies = [alone(Clusters.of(person + level + rng.normal(0, 0.2, 60), people)) for level in levels]
-    assert ranks(studies) == [(1, 1), (2, 3), (2, 3), (4, 4)]
+    figures = [alone(Clusters.of(person + level + rng.normal(0, 0.2, 60), people)) for level in levels]
+    assert places_of(figures) == [(1, 1), (2, 3), (2, 3), (4, 4)]
     noisy = [alone(Clusters.of(level * 0.01 + rng.normal(0, 2, 60), people)) for level in levels]
-    assert ranks(noisy) == [(1, 4)] * 4
+    assert places_of(noisy) == [(1, 4)] * 4
 
 
 def test_the_places_of_equals_hold_all_together():
@@ -255,8 +260,8 @@ def test_the_places_of_equals_hold_all_together():
     rng, wrong = np.random.default_rng(26), 0
     for _ in range(300):
         person = rng.normal(size=40)
-        studies = [alone(Clusters.of(person + rng.normal(0, 0.5, 40), [str(i) for i in range(40)])) for _ in range(4)]
-        wrong += ranks(studies) != [(1, 4)] * 4
+        figures = [alone(Clusters.of(person + rng.normal(0, 0.5, 40), [str(i) for i in range(40)])) for _ in range(4)]
+        wrong += places_of(figures) != [(1, 4)] * 4
     assert wrong / 300 <= 0.08
 
 
@@ -298,8 +303,8 @@ def test_nothing_is_certain_because_nothing_varied():
 
 def test_a_ratio_that_one_person_holds_is_known_by_nobody():
     ratio = Clusters.of([1, 0, 0, 0, 0], "abcde").per(Clusters.of([1, 0, 0, 0, 0], "abcde"))
-    for study in (alone(ratio), Repeats({"w": {0: ratio, 1: ratio}}), Repeats({"a": {0: ratio}, "b": {0: ratio}})):
-        assert study.p_value() == 1 and study.interval().high == np.inf
+    for repeats in (alone(ratio), Repeats({"w": {0: ratio, 1: ratio}}), Repeats({"a": {0: ratio}, "b": {0: ratio}})):
+        assert repeats.p_value() == 1 and repeats.interval().high == np.inf
 
 
 def test_seeds_of_other_rows_are_taken_by_their_means():
@@ -312,14 +317,14 @@ def test_seeds_of_other_rows_are_taken_by_their_means():
 def test_one_world_tells_nothing_where_there_are_several():
     people, rng = [str(i) for i in range(60)], np.random.default_rng(32)
 
-    def study(level, worlds):
+    def repeats(level, worlds):
         return Repeats({str(w): {0: Clusters.of(level + 0.01 * rng.normal(size=60), people)} for w in range(worlds)})
 
-    assert ranks([study(1.0, 3), study(0.0, 3)]) == [(1, 1), (2, 2)]
-    assert ranks([study(1.0, 1), study(0.0, 1)]) == [(1, 1), (2, 2)]
-    assert ranks([study(1.0, 3), study(0.0, 3), study(0.5, 1)]) == [(1, 2), (2, 3), (1, 3)]
+    assert places_of([repeats(1.0, 3), repeats(0.0, 3)]) == [(1, 1), (2, 2)]
+    assert places_of([repeats(1.0, 1), repeats(0.0, 1)]) == [(1, 1), (2, 2)]
+    assert places_of([repeats(1.0, 3), repeats(0.0, 3), repeats(0.5, 1)]) == [(1, 2), (2, 3), (1, 3)]
     apart = Repeats({"other": {0: Clusters.of([0.1, 0.2], ["a", "b"])}})
-    assert ranks([study(1.0, 3), study(0.0, 3), apart]) == [(1, 2), (2, 3), (1, 3)]
+    assert places_of([repeats(1.0, 3), repeats(0.0, 3), apart]) == [(1, 2), (2, 3), (1, 3)]
 
 
 def test_tails():

@@ -111,7 +111,8 @@ def _benchmark(name: str, store: Store, zoo: Zoo, threads: int, telling: Reporte
     orders = [metrics] if spec and spec.release else [metrics, metrics[::-1]]
     telling.plan(len(orders) * len(ROLES))
     for order in orders:
-        scorer, scored = Scorer(benchmark, order, accelerator.device, telling.building), {}
+        scorer = Scorer(benchmark, order, accelerator.device, telling.building)
+        scored: dict[str, MetricsRecord] = {}
         for role in ROLES:
             telling.begin(role.capitalize(), "scoring")
             try:

@@ -74,7 +74,7 @@ def compare(
         if row.status == "valid" and row.record:
             groups[row.method, row.record.variant, row.record.budget].append(row)
     line_labels = labels(results.rows) if line_labels is None else line_labels
-    references = {role: _reference_repeats(results, role) for role in ROLES}
+    references: dict[str, dict[str, Repeats]] = {role: _reference_repeats(results, role) for role in ROLES}
     margins = {role: _margins(figures) for role, figures in references.items()}
     gaps = {key: _gaps(rows, results, columns) for key, rows in groups.items()}
     adjusted = _adjusted(gaps, columns, len(results.worlds))

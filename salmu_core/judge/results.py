@@ -154,6 +154,7 @@ def read_results(store: Store, worlds: Collection[str], only: Path | None = None
 
 def _read_runs(store: Store, folders: Mapping[str, Iterable[Path]], hashed: Callable[[Path], str]) -> Results:
     ordered = sorted(folders, key=by_number)
+    references: dict[str, dict[str, Reference]]
     references = {world: {role: _reference(store, world, role, hashed) for role in ROLES} for world in ordered}
     rows = [_row(world, folder, references[world], hashed) for world in ordered for folder in folders[world]]
     problems = [model.problem for models in references.values() for model in models.values() if model.problem]

@@ -19,6 +19,7 @@ extensions = [
     "declarations",
     "mathml",
     "measured",
+    "on_a_card",
     "picture",
 ]
 exclude_patterns = ["_build", "_ext", "pictures"]

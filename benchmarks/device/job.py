@@ -73,7 +73,7 @@ class Job:
         """
         if what != WHOLE:
             print(f"  {what}", flush=True)
-        if time.monotonic() + needs > self.deadline:
+        if needs and time.monotonic() + needs > self.deadline:
             self.tell(Failure(part=self.name, what=what, why="there was no time left for it"))
             return False
         try:

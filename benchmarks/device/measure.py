@@ -45,8 +45,8 @@ def prepare(job: Job) -> None:
     subject = Subject(
         architecture="tiny" if job.quick else ARCHITECTURE,
         weights=round(weights / 1e6),
-        image_gflop=round(image, 3),
-        caption_gflop=round(caption, 3),
+        image_gflop=image,
+        caption_gflop=caption,
     )
     (job.scratch / SUBJECT).write_text(subject.model_dump_json(), encoding="utf-8")
     (job.scratch / MACHINE).write_text(machine().model_dump_json(), encoding="utf-8")

@@ -93,6 +93,8 @@ def test_a_part_that_fails_takes_too_long_or_dies_leaves_the_others_alone(record
 
     import job
 
+    monkeypatch.setattr(job, "DRIVER", tmp_path / "none")  # what is local to a test can only be forked
+
     def told(name, part, seconds=60.0):
         made = job.Job(name, tmp_path, True, time.monotonic() + seconds, tmp_path / f"{name}.jsonl")
         return [(r.what, r.why) if r.kind == "failure" else r.tflops for r in job.run(made, part)]

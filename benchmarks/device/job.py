@@ -15,6 +15,8 @@ from typing import Any
 
 from records import RESULT, Failure, Figure, Result, Subject
 
+#: There where there is a card.
+DRIVER = Path("/dev/nvidiactl")
 #: Where the first part leaves what is measured on what.
 SUBJECT, MACHINE = "subject.json", "machine.json"
 #: A part as a whole, in the sentence that says it failed.
@@ -49,9 +51,9 @@ class Job:
     def context(self) -> Any:
         """How processes are started: anew, since a card that was asked for before a fork can't be used after it.
 
-        At tiny sizes forked, so that nothing is imported twice.
+        At tiny sizes without a card forked, so that nothing is imported twice.
         """
-        return multiprocessing.get_context("fork" if self.quick else "spawn")
+        return multiprocessing.get_context("fork" if self.quick and not DRIVER.exists() else "spawn")
 
     def tell(self, result: Figure) -> None:
         """Keep a result, and print it."""

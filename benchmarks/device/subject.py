@@ -27,9 +27,10 @@ from salmu_core.clip.save import save_checkpoint
 from salmu_core.contract.config import TrainingConfig
 from salmu_core.contract.layout import BASE_SPLITS
 from salmu_core.losses import contrastive_loss
-from salmu_core.score.embeddings import CHUNK, Embedder, Images
+from salmu_core.score.embeddings import Embedder, Images
 from salmu_core.testing import write_tiny_benchmark
 from salmu_core.train.loop import fit
+from salmu_core.train.order import CHUNK
 
 ARCHITECTURE = "ViT-B-16"
 #: What `salmu run` is asked for: it draws from both sets, and asks for the original's embeddings too.
@@ -55,7 +56,7 @@ def make_benchmark(folder: Path, quick: bool) -> None:
 
 def load(scratch: Path) -> Clip:
     """The model that is trained and encodes."""
-    return load_clip(scratch / "benchmark" / "compromised", listen=False)
+    return load_clip(scratch / "benchmark" / "compromised")
 
 
 def operations(clip: Clip) -> tuple[float, float]:

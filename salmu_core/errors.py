@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
+#: Exit code of a command that somebody stopped, as a shell counts Ctrl-C.
+STOPPED = 130
+
 
 class SalmuError(Exception):
     """Base of everything SALMU raises on purpose; the command line prints it and exits with 1."""

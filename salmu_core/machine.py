@@ -1,14 +1,23 @@
-"""What of the machine is this process's."""
+"""The machine that a process runs on: its cores and folders, and what of it can show in a figure."""
 
 from __future__ import annotations
 
 import os
+import platform
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
+
+if TYPE_CHECKING:
+    import torch
+
+#: Libraries whose versions can change a figure.
+LIBRARIES = ("salmu-core", "torch", "open-clip-torch", "accelerate", "numpy", "pillow", "safetensors")
 
 
 def usable_cores() -> int:
@@ -20,6 +29,27 @@ def cache_folder() -> Path:
     """Where what can be made again lies: ``$SALMU_CACHE``, else the platform's cache folder for this user."""
     override = os.environ.get("SALMU_CACHE")
     return Path(override) if override else Path(platformdirs.user_cache_dir("salmu"))
+
+
+def environment(device: torch.device, precision: str | None, *libraries: str) -> dict[str, str]:
+    """What computes: versions, device, precision and threads.
+
+    Args:
+        device: Where.
+        precision: As accelerate calls it.
+        libraries: Distributions that matter beside those that always do.
+    """
+    import torch
+
+    gpu = device.type == "cuda"
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in (*LIBRARIES, *libraries)},
+        "device": torch.cuda.get_device_name(device) if gpu else f"{device.type} {platform.machine()}",
+        "precision": str(precision),
+        "threads": str(torch.get_num_threads()),
+        "platform": platform.platform(terse=True),
+    }
 
 
 @contextmanager

@@ -11,14 +11,11 @@ from __future__ import annotations
 
 import datetime
 import gc
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from importlib.metadata import version
 from pathlib import Path
 
-import torch
 from accelerate import Accelerator
 
 from salmu_core.benchmark.folder import Benchmark
@@ -27,6 +24,7 @@ from salmu_core.clip.model import Clip
 from salmu_core.clip.save import save_checkpoint
 from salmu_core.contract.specs import MetricSpec
 from salmu_core.errors import CheckpointError, StoreError
+from salmu_core.machine import environment
 from salmu_core.plugins import Declared, code_hash
 from salmu_core.run.runner import Outcome, run_one
 from salmu_core.run.session import TrainingSession
@@ -38,9 +36,6 @@ from salmu_core.study.plan import Planned
 from salmu_core.study.reporter import Reporter
 from salmu_core.study.todo import lacks_metrics, needs_metrics
 from salmu_core.study.tracking import Trackers
-
-#: Libraries whose versions can change a figure.
-LIBRARIES = ("salmu-core", "torch", "open-clip-torch", "accelerate", "numpy", "pillow", "safetensors")
 
 
 @dataclass
@@ -150,7 +145,7 @@ class Execution:
                 ledger=outcome.ledger,
                 scalars=outcome.scalars,
                 checkpoint_hash=checkpoint,
-                environment=environment(self.accelerator),
+                environment=environment(self.accelerator.device, self.accelerator.mixed_precision),
                 command=planned.command,
                 started=started,
             )
@@ -204,18 +199,3 @@ class Execution:
 
 def _given(found: tuple[str, str]) -> tuple[str, str]:
     return found
-
-
-def environment(accelerator: Accelerator) -> dict[str, str]:
-    """What computes: versions, device, precision and threads."""
-    device = accelerator.device
-    return {
-        "python": platform.python_version(),
-        **{name: version(name) for name in LIBRARIES},
-        "device": torch.cuda.get_device_name(device)
-        if device.type == "cuda"
-        else f"{device.type} {platform.machine()}",
-        "precision": str(accelerator.mixed_precision),
-        "threads": str(torch.get_num_threads()),
-        "platform": platform.platform(terse=True),
-    }

@@ -36,8 +36,13 @@ def test_every_command_and_option_it_shows_exists():
     shown = re.findall(rf"\bsalmu(?:_core)? ({names})([^`|\n]*)", README)
     assert len(shown) > 10
     for command, rest in shown:
-        known = {name for p in commands[command].params for name in p.opts}
-        assert set(re.findall(r"--[a-z][a-z-]*", rest)) <= known, (command, rest)
+        assert set(re.findall(r"--[a-z][a-z-]*", rest)) <= _options(commands[command]), (command, rest)
+
+
+def _options(command):
+    """Of a command and those below it."""
+    below = getattr(command, "commands", {}).values()
+    return {name for p in command.params for name in p.opts}.union(*map(_options, below))
 
 
 def test_every_command_and_hook_is_documented():

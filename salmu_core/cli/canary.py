@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from salmu_core.benchmark.sources import MANIFEST
+from salmu_core.cli.options import MODEL, Json
 from salmu_core.cli.output import print_json, say
 from salmu_core.clip.name import find_model
 from salmu_core.errors import CheckpointError, UsageError
 
 
-def check(model: str, write: bool, as_json: bool) -> int:
-    """Compare a model with its canary, or write one; returns the exit code.
+def canary(
+    model: Annotated[str, typer.Argument(help=f"An open_clip model: {MODEL}.", show_default=False)],
+    write: Annotated[
+        bool, typer.Option("--write", help="Write a canary into the model's folder, in place of the one there.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Check whether a model still gives the embeddings it gave when it was written, or write them down.
 
-    Raises:
-        UsageError: There is no such model, or a canary is to be written where none can lie.
-        CheckpointError: The model can't be loaded.
+    Runs have a canary, which is checked whenever their checkpoint is loaded. A model that QuickGELU, preprocessing or
+    tokenizer of another config would feed wrongly is refused.
     """
     name = find_model(model)
     if write and name.folder is None:
@@ -26,13 +36,13 @@ def check(model: str, write: bool, as_json: bool) -> int:
     clip, parts = load_clip(model, check=False), locate(name)
     if write and parts.folder is not None:
         write_canary(parts.folder, make_canary(clip, parts.weights))
-    canary, deviation, problem = None, None, ""
+    recorded, deviation, problem = None, None, ""
     try:
-        canary = canary_of(parts)
-        deviation = check_canary(canary, clip, parts.weights) if canary is not None else None
+        recorded = canary_of(parts)
+        deviation = check_canary(recorded, clip, parts.weights) if recorded is not None else None
     except CheckpointError as error:
         problem = str(error)
-    has_canary = canary is not None or bool(problem)
+    has_canary = recorded is not None or bool(problem)
     if as_json:
         off = {"images": deviation.images, "texts": deviation.texts} if deviation else None
         facts = {"model": str(name), "canary": has_canary, "written": write, "sound": not problem, "problem": problem}
@@ -45,4 +55,5 @@ def check(model: str, write: bool, as_json: bool) -> int:
     else:
         state = "has a new canary" if write else "gives the embeddings that its canary says"
         say(f"{name} {state}, to {max(deviation.images, deviation.texts):.1g}.")
-    return 1 if problem else 0
+    if problem:
+        raise typer.Exit(1)

@@ -3,28 +3,45 @@
 from __future__ import annotations
 
 import signal
+from typing import Annotated
 
+import typer
+
+from salmu_core.cli.options import Json
 from salmu_core.cli.output import console, print_json
 from salmu_core.errors import UnknownNameError, UsageError
 from salmu_core.plugins import Zoo, discover
 from salmu_core.testing.conformance import RULES, Report, examine
 
 
-def check(names: list[str], everything: bool, patience: float, as_json: bool) -> int:
-    """Examine methods and metrics and print a report; returns the exit code."""
+def check(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Methods or metrics.", show_default=False)
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every installed method and metric.")] = False,
+    patience: Annotated[
+        float, typer.Option(min=1, help="Seconds one run on a tiny benchmark may take before it counts as endless.")
+    ] = 60,
+    as_json: Json = False,
+) -> None:
+    """Examine plugins by the rules of conformance, and print a report for a pull request.
+
+    Each is run several times on a benchmark of a few rows, in processes of its own. Nothing is written.
+    """
     if bool(names) == everything:
         raise UsageError("Name methods or metrics to check, or give --all.")
     for ending in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, ending):
             signal.signal(getattr(signal, ending), _interrupt)  # so that nothing is left behind
     zoo = discover()
-    wanted = [each for name in names for each in _kinds(zoo, name)] or _all(zoo)
+    wanted = [known for name in names or () for known in _kinds(zoo, name)] or _all(zoo)
     reports = [_examine(kind, name, patience) for kind, name in wanted]
     if as_json:
         print_json([report.as_json() for report in reports])
     else:
         print("\n\n".join(report.markdown(RULES[report.kind]) for report in reports))
-    return 0 if all(report.sound for report in reports) else 1
+    if not all(report.sound for report in reports):
+        raise typer.Exit(1)
 
 
 def _interrupt(*_: object) -> None:
@@ -38,19 +55,19 @@ def _examine(kind: str, name: str, patience: float) -> Report:
 
 def _kinds(zoo: Zoo, name: str) -> list[tuple[str, str]]:
     """What a name stands for: a method, a metric, both, or a plugin that can't be used."""
-    found = [(kind, name) for kind, shelf in (("method", zoo.methods), ("metric", zoo.metrics)) if name in shelf]
+    kinds = [(kind, name) for kind, shelf in (("method", zoo.methods), ("metric", zoo.metrics)) if name in shelf]
     broken = next((row for row in zoo.problems if name == row.name or name in _declared(row.declares)), None)
-    if not found and broken is not None:
+    if not kinds and broken is not None:
         kind = next((d.split()[0] for d in broken.declares if d.split()[-1] == name), "plugin")
-        found = [(kind, name)]
-    if not found:
+        kinds = [(kind, name)]
+    if not kinds:
         known = [*zoo.methods, *zoo.metrics, *(row.name for row in zoo.problems)]
         raise UnknownNameError("method or metric", name, known, "`salmu plugins` lists what is installed.")
-    return found
+    return kinds
 
 
 def _declared(declares: tuple[str, ...]) -> list[str]:
-    return [each.split()[-1] for each in declares]
+    return [item.split()[-1] for item in declares]
 
 
 def _all(zoo: Zoo) -> list[tuple[str, str]]:

@@ -1,23 +1,58 @@
-"""Commands of other distributions: entry points of the group ``salmu.commands``, each a typer app.
+"""Which commands there are, and how one is loaded: by its name, when it is named.
 
-One that can't be loaded is a command that says why, and never stands in the way of the others; the names of the core's
-own commands can't be taken.
+Those of the core stand below; those of other distributions are entry points of the group ``salmu.commands``, each a
+typer app. One that can't be loaded is a command that says why, and never stands in the way of the others; the names of
+the core's own commands can't be taken.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import typer
 from rich.markup import escape
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from salmu_core.errors import UsageError
 
 GROUP = "salmu.commands"
+#: The core's own, in the order of `salmu --help`: the module in this room that has a function of that name, and what it
+#: does, as its docstring begins.
+COMMANDS = {
+    "run": ("run", "Unlearn with methods on a benchmark, score the checkpoints, and show the table."),
+    "evaluate": ("evaluate", "Score any open_clip model under the protocol, beside the two reference models."),
+    "results": ("results", "Show the results of earlier runs, with their references and verdicts."),
+    "doctor": ("doctor", "Check the installation, the plugins and a benchmark, and say what is off and what to do."),
+    "report": (
+        "report",
+        "Write one page that shows everything: tables, trade-offs, histograms, and the leak on people's portraits.",
+    ),
+    "leaderboard": ("leaderboard", "Print the table for a paper or a README: Markdown, or CSV with every interval."),
+    "diff": (
+        "diff",
+        "Compare two runs row by row: every figure's difference with its interval, and the people it moved most.",
+    ),
+    "plot": ("plot", "Write every figure of the report as a picture for print."),
+    "plugins": ("listings", "List installed plugins, and say what is wrong with those that can't be used."),
+    "methods": ("listings", "List installed unlearning methods, or show one with its settings."),
+    "metrics": ("listings", "List installed metrics, or show one in full."),
+    "benchmarks": ("listings", "List installed benchmarks, or show one and where it lies."),
+    "download": ("download", "Fetch a published benchmark into the Hugging Face cache, and check every file of it."),
+    "canary": (
+        "canary",
+        "Check whether a model still gives the embeddings it gave when it was written, or write them down.",
+    ),
+    "check": ("check", "Examine plugins by the rules of conformance, and print a report for a pull request."),
+    "new": (
+        "new.command",
+        "Make a plugin: a complete package that installs, passes its tests and runs, for you to change.",
+    ),
+}
 #: Commands that people look for, and the distributions that bring them.
 BROUGHT_BY = {
     "certify": "salmu-certificate",
@@ -27,28 +62,53 @@ BROUGHT_BY = {
 }
 
 
-class Plugged(TyperGroup):
-    """The core's commands, then everybody else's, which are imported when they are named."""
+class Installed(Mapping[str, Any]):
+    """Every command by its name, the core's first; one is imported when it is asked for."""
+
+    @cached_property
+    def _others(self) -> dict[str, list[EntryPoint]]:
+        known = {(point.name, point.value): point for point in entry_points(group=GROUP)}
+        others: dict[str, list[EntryPoint]] = {}
+        for name, value in sorted(known):
+            if name not in COMMANDS:
+                others.setdefault(name, []).append(known[name, value])
+        return others
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*COMMANDS, *self._others])
+
+    def __len__(self) -> int:
+        return len(COMMANDS) + len(self._others)
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in COMMANDS:
+            if name in BROUGHT_BY and name not in self._others:
+                return _broken(name, f"it comes with {BROUGHT_BY[name]}: pip install {BROUGHT_BY[name]}")
+            return _load(self._others[name])
+        app = typer.Typer()
+        app.command()(getattr(import_module(f"salmu_core.cli.{COMMANDS[name][0]}"), name))
+        return _named(name, app)
+
+
+class Commands(TyperGroup):
+    """All that are installed; their help imports none of the core's."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings | {"commands": Installed()})
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Names of all commands."""
-        return [*self.commands, *dict.fromkeys(point.name for point in self._points())]
+        return list(self.commands)
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """A command by name, or None."""
-        if cmd_name in self.commands:
-            return self.commands[cmd_name]
-        points = [point for point in self._points() if point.name == cmd_name]
-        if not points and cmd_name in BROUGHT_BY:
-            return _broken(cmd_name, f"it comes with {BROUGHT_BY[cmd_name]}: pip install {BROUGHT_BY[cmd_name]}")
-        return _load(points) if points else None
-
-    def _points(self) -> Iterator[EntryPoint]:
-        known = {(point.name, point.value): point for point in entry_points(group=GROUP)}
-        return (known[key] for key in sorted(known) if key[0] not in self.commands)
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """The list of commands; others than the core's have said only in their modules what they do."""
+        known = {name: TyperCommand(name, help=line) for name, (_, line) in COMMANDS.items()}
+        commands = {name: known[name] if name in known else self.commands[name] for name in self.commands}
+        TyperGroup(name=self.name, help=self.help, params=self.params, commands=commands).format_help(ctx, formatter)
 
 
 def _load(points: list[EntryPoint]) -> Any:
+    """Somebody else's command."""
     name = points[0].name
     if len(points) > 1:
         return _broken(name, f"{' and '.join(point.value for point in points)} both want to be `salmu {name}`")
@@ -56,10 +116,16 @@ def _load(points: list[EntryPoint]) -> Any:
         app = points[0].load()
         if not isinstance(app, typer.Typer):
             raise TypeError(f"{points[0].value} is a {type(app).__name__}, not a typer.Typer")
-        command = get_command(app)
+        return _named(name, app)
     except (Exception, SystemExit) as error:  # a plugin's code: anything can come out of it
         return _broken(name, f"{type(error).__name__}: {error}")
+
+
+def _named(name: str, app: typer.Typer) -> Any:
+    command = get_command(app)
     command.name = name
+    # Completion is the whole line's, where it is anybody's.
+    command.params = [p for p in command.params if p.name not in ("install_completion", "show_completion")]
     return command
 
 

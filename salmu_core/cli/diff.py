@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from salmu_core.cli.options import Json
 from salmu_core.cli.output import console, print_json
 from salmu_core.judge.columns import columns
-from salmu_core.judge.diff import compare_two, read_two
 from salmu_core.plugins import discover
-from salmu_core.show.diff import render
 
 
-def show_difference(a: Path, b: Path, as_json: bool) -> None:
-    """Print how B differs from A.
+def diff(
+    a: Annotated[
+        Path,
+        typer.Argument(
+            metavar="A",
+            help="A run folder, or a reference model's: runs/BENCHMARK/_references/clean.",
+            show_default=False,
+        ),
+    ],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Another one, of the same data.", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """Compare two runs row by row: every figure's difference with its interval, and the people it moved most."""
+    from salmu_core.judge.diff import compare_two, read_two
+    from salmu_core.show.diff import render
 
-    Raises:
-        UsageError: They are the same, of other data, or one of them can't be compared with anything.
-        StoreError: One is damaged.
-    """
     found = compare_two(*read_two(a, b), columns(discover().metrics))
     if as_json:
         print_json(found.as_json())

@@ -5,35 +5,51 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
+import typer
+
+from salmu_core.cli.options import Runs, Which, Worlds
 from salmu_core.cli.output import say
-from salmu_core.cli.reading import Reading, reading
 from salmu_core.errors import UnknownNameError, UsageError
-from salmu_core.show.leaderboard import markdown, metric_errors
-from salmu_core.show.spreadsheet import spreadsheet
 from salmu_core.store.files import replacing
 from salmu_core.study.todo import older_note
+
+if TYPE_CHECKING:
+    from salmu_core.cli.reading import Reading
 
 FORMS = ("md", "csv")
 
 
-def print_leaderboard(runs: Path, form: str | None, out: Path | None, benchmark: str | None, worlds: list[str]) -> None:
-    """Print the table of a results folder as Markdown or CSV, or write it into a file.
+def leaderboard(
+    runs: Runs = Path("runs"),
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="md|csv",
+            help="Markdown or CSV; by default as the name of --out ends, and else Markdown.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write it there instead of printing it.", show_default=False)] = None,
+    benchmark: Which = None,
+    world: Worlds = None,
+) -> None:
+    """Print the table for a paper or a README: Markdown, or CSV with every interval."""
+    from salmu_core.cli.reading import reading
+    from salmu_core.show.leaderboard import markdown, metric_errors
+    from salmu_core.show.spreadsheet import spreadsheet
 
-    Without a format it is as the file's name ends, and else Markdown. What a CSV file has no place for, the notes below
-    the table, is on standard error.
-
-    Raises:
-        UsageError: There is no such format, ``out`` is a folder, the results folder holds nothing of the benchmark, or
-            it is not clear which one is meant.
-    """
     if form is None:
         form = "csv" if out is not None and out.suffix.lower() == ".csv" else "md"
     if form not in FORMS:
         raise UnknownNameError("format", form, FORMS)
     if out is not None and out.is_dir():
         raise UsageError(f"{out} is a folder: give --out a file, as in --out {out / f'leaderboard.{form}'}")
+    worlds = world or []
     found = reading(runs, benchmark, worlds)
+    # What a CSV file has no place for, the notes below the table, is on standard error.
     aside = [older_note(found.older)] if found.older else []
     if form == "csv":
         text = spreadsheet(found.comparison, found.shown)

@@ -7,22 +7,26 @@ import os
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from pydantic import BaseModel
 from rich.table import Table
 from rich.text import Text
 
 from salmu_core.benchmark.folder import locate
 from salmu_core.benchmark.sources import MANIFEST
+from salmu_core.cli.options import Json
 from salmu_core.cli.output import console, print_json, say
 from salmu_core.contract.specs import BenchmarkSpec
 from salmu_core.contract.version import API_VERSION, CORE
 from salmu_core.errors import UsageError
 from salmu_core.plugins import Declared, Zoo, discover
 
+Name = Annotated[str | None, typer.Argument(help="Show this one in full.", show_default=False)]
 
-def plugins(as_json: bool) -> None:
+
+def plugins(as_json: Json = False) -> None:
     """List installed plugins, and say what is wrong with those that can't be used."""
     zoo = discover()
     if as_json:
@@ -33,8 +37,8 @@ def plugins(as_json: bool) -> None:
     for column in ("plugin", "distribution", "version", "declares"):
         table.add_column(column, overflow="fold")
     for row in zoo.plugins:
-        found = Text(f"problem: {row.problem}", style="red") if row.problem else Text(_brief(row.declares))
-        table.add_row(Text(row.name), Text(row.distribution), row.version, found)
+        declares = Text(f"problem: {row.problem}", style="red") if row.problem else Text(_brief(row.declares))
+        table.add_row(Text(row.name), Text(row.distribution), row.version, declares)
     console().print(table if zoo.plugins else "No plugin is installed.")
     for row in zoo.problems:
         if row.traceback and os.environ.get("SALMU_DEBUG"):
@@ -46,7 +50,7 @@ def _brief(declares: tuple[str, ...]) -> str:
     return ", ".join(declares) if len(declares) < 4 else f"{len(declares)} {declares[0].split()[0]}s"
 
 
-def methods(name: str | None, as_json: bool) -> None:
+def methods(name: Name = None, as_json: Json = False) -> None:
     """List installed unlearning methods, or show one with its settings."""
     zoo = discover()
     if name is None:
@@ -67,7 +71,7 @@ def methods(name: str | None, as_json: bool) -> None:
     console().print(_settings(spec.config))
 
 
-def metrics(name: str | None, as_json: bool) -> None:
+def metrics(name: Name = None, as_json: Json = False) -> None:
     """List installed metrics, or show one in full."""
     zoo = discover()
     chosen = list(zoo.metrics.values()) if name is None else [zoo.metrics[name]]
@@ -94,14 +98,14 @@ def metrics(name: str | None, as_json: bool) -> None:
         _card(items[0])
 
 
-def benchmarks(name: str | None, as_json: bool) -> None:
+def benchmarks(name: Name = None, as_json: Json = False) -> None:
     """List installed benchmarks, or show one and where it lies."""
     zoo = discover()
     items = []
-    for shown in [name] if name else zoo.benchmarks:
-        located = locate(shown, zoo)
+    for asked in [name] if name else zoo.benchmarks:
+        located = locate(asked, zoo)
         if located is None:
-            raise UsageError(f"{shown} is a folder; this lists installed benchmarks.")
+            raise UsageError(f"{asked} is a folder; this lists installed benchmarks.")
         declared, world, folder = located
         here = (folder / MANIFEST).is_file()
         items.append(
@@ -131,9 +135,9 @@ def _release(spec: BenchmarkSpec, folder: Path, here: bool) -> dict[str, Any]:
     if spec.release is None:
         return {}
     try:
-        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8")) if here else {}
-        pinned = {role: entry["commit"] for role, entry in found.get("pinned", {}).items()}
-        zeroshot = found.get("zeroshot")
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8")) if here else {}
+        pinned = {role: entry["commit"] for role, entry in manifest.get("pinned", {}).items()}
+        zeroshot = manifest.get("zeroshot")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pinned, zeroshot = {}, None
     repositories = [
@@ -152,15 +156,15 @@ def _source(declared: Declared[Any]) -> dict[str, str]:
     return {"distribution": declared.distribution, "version": declared.version}
 
 
-def _listing(items: list[dict[str, Any]], shown: tuple[str, ...], as_json: bool, zoo: Zoo) -> None:
+def _listing(items: list[dict[str, Any]], columns: tuple[str, ...], as_json: bool, zoo: Zoo) -> None:
     if as_json:
         print_json(items)
         return
     table = Table(box=None, pad_edge=False)
-    for column in shown:
+    for column in columns:
         table.add_column(column, no_wrap=column == "name")
     for item in items:
-        table.add_row(*(Text(_word(item[column])) for column in shown))
+        table.add_row(*(Text(_word(item[column])) for column in columns))
     console().print(table if items else "None is installed.")
     for row in zoo.problems:
         say(f"Plugin {row.name}: {row.problem}", stderr=True, style="yellow")

@@ -12,7 +12,6 @@ MODEL = "a folder, `local-dir:PATH`, `hf-hub:OWNER/NAME` (also `...@REVISION`), 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 Output = Annotated[Path, typer.Option(help="Results folder.")]
-Name = Annotated[str | None, typer.Argument(help="Show this one in full.", show_default=False)]
 BenchmarkName = Annotated[
     str | None,
     typer.Option(
@@ -39,5 +38,15 @@ Threads = Annotated[
         min=1,
         help="CPU threads of a process. They show in the last bits, so their number is fixed and not the machine's.",
         envvar="SALMU_THREADS",
+    ),
+]
+Runs = Annotated[Path, typer.Argument(metavar="[RUNS]", help="Results folder.")]
+Which = Annotated[
+    str | None,
+    typer.Option(
+        "--benchmark",
+        metavar="NAME|PATH",
+        help="Which benchmark's results, where there are several; or the folder its data lie in.",
+        show_default=False,
     ),
 ]

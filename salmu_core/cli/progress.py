@@ -19,16 +19,16 @@ from salmu_core.study.reporter import Reporter, Silent
 
 
 @contextmanager
-def reporter(index: int, to_stderr: bool, what: str = "benchmark") -> Iterator[Reporter]:
+def reporting(to_stderr: bool, what: str = "benchmark", first: bool = True) -> Iterator[Reporter]:
     """A reporter for where the output goes: bars on a terminal, plain lines elsewhere.
 
     Args:
-        index: Which of several processes this is; only the first shows anything itself.
         to_stderr: Keep standard output free for JSON.
         what: Is being built, where something is.
+        first: Whether this is the first of several processes, the only one that shows anything itself.
     """
     console = Console(stderr=to_stderr, highlight=False)
-    if index:
+    if not first:
         yield Relay() if VARIABLE in os.environ else Silent()
     elif console.is_terminal:
         fixed = partial(Column, no_wrap=True)

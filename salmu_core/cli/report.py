@@ -6,44 +6,56 @@ import itertools
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from salmu_core.benchmark.people import People, read_people
+import typer
+
+from salmu_core.cli.options import Runs, Which, Worlds
 from salmu_core.cli.output import readable, say
-from salmu_core.cli.progress import reporter
-from salmu_core.cli.reading import Reading, reading
+from salmu_core.cli.progress import reporting
 from salmu_core.errors import SalmuError, UsageError
-from salmu_core.show.page.drawings import Report, views
-from salmu_core.show.page.gathering import gather
-from salmu_core.show.page.render import render
 from salmu_core.store.files import write_text
 from salmu_core.study.reporter import Reporter
 
+if TYPE_CHECKING:
+    from salmu_core.benchmark.people import People
+    from salmu_core.cli.reading import Reading
+    from salmu_core.show.page.drawings import Report
 
-def write_report(
-    runs: Path, out: Path, benchmark: str | None, worlds: list[str], people: int, identities: list[str]
+
+def report(
+    runs: Runs = Path("runs"),
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
+    benchmark: Which = None,
+    world: Worlds = None,
+    people: Annotated[int, typer.Option(min=0, help="People in the leak explorer.")] = 24,
+    identity: Annotated[
+        list[str] | None,
+        typer.Option(help="Somebody who must be among them, by identity; repeatable.", show_default=False),
+    ] = None,
 ) -> None:
-    """Write the page, whole or not at all.
+    """Write one page that shows everything: tables, trade-offs, histograms, and the leak on people's portraits.
 
-    Raises:
-        UsageError: The page can't be there, the folder holds no results, or it is not clear of which benchmark.
-        UnknownNameError: Somebody who must be shown is not there.
+    It holds all it needs: it opens from disk, without a server or a network.
     """
+    from salmu_core.show.page.render import render
+
     if out.is_dir():
         raise UsageError(f"{out} is a folder: say what the page is to be called, as in --out {out / 'report.html'}.")
-    with reporter(0, to_stderr=True, what="report") as telling:
-        report = compose(runs, benchmark, worlds, people, identities, telling)
-        telling.building("writing the page", 1.0)
-        page = readable(render(report))
-        write_text(out, page)
-    for reason, those in itertools.groupby(report.gathered.missing.items(), key=lambda item: item[1]):
+    with reporting(to_stderr=True, what="report") as reporter:
+        page = compose(runs, benchmark, world or [], people, identity or [], reporter)
+        reporter.building("writing the page", 1.0)
+        text = readable(render(page))
+        write_text(out, text)
+    for reason, those in itertools.groupby(page.gathered.missing.items(), key=lambda item: item[1]):
         say(f"No portraits of {', '.join(world for world, _ in those)}: {reason}", stderr=True, style="yellow")
-    shown = sum(len(album.cast.shown) for album in report.gathered.albums.values())
+    shown = sum(len(album.cast.shown) for album in page.gathered.albums.values())
     held = f", with portraits and private captions of {shown} people (--people 0: of nobody)" if shown else ""
-    say(f"{out}: {len(page.encode()) / 1e6:.1f} MB{held}")
+    say(f"{out}: {len(text.encode()) / 1e6:.1f} MB{held}")
 
 
 def compose(
-    runs: Path, benchmark: str | None, worlds: list[str], people: int, identities: list[str], telling: Reporter
+    runs: Path, benchmark: str | None, worlds: list[str], people: int, identities: list[str], reporter: Reporter
 ) -> Report:
     """Read and compare everything a page or its pictures show.
 
@@ -51,17 +63,23 @@ def compose(
         UsageError: The folder holds no results, or it is not clear of which benchmark they are meant.
         UnknownNameError: Somebody who must be shown is not there.
     """
-    telling.building("reading the runs", 0.0)
+    from salmu_core.cli.reading import reading
+    from salmu_core.show.page.drawings import Report, views
+    from salmu_core.show.page.gathering import gather
+
+    reporter.building("reading the runs", 0.0)
     found = reading(runs, benchmark, worlds)
     known, missing = _people(found)
-    gathered = gather(found.store, found.results, known, missing, people, identities, telling.building)
-    telling.building("comparing the runs", 1.0)
+    gathered = gather(found.store, found.results, known, missing, people, identities, reporter.building)
+    reporter.building("comparing the runs", 1.0)
     shown = tuple(views(found.comparison, found.shown))
     return Report(found.store, shown, found.shown, gathered, found.notice, shlex.join(["salmu", *sys.argv[1:]]))
 
 
 def _people(found: Reading) -> tuple[dict[str, People], dict[str, str]]:
     """The people of each world whose data are here, and why those of the others are not."""
+    from salmu_core.benchmark.people import read_people
+
     known: dict[str, People] = {}
     missing: dict[str, str] = {}
     for world in found.results.worlds:

@@ -1,25 +1,75 @@
-"""Worker processes of one `salmu run` on a CPU: each makes its share of the runs on one core.
+"""The processes of one study: device, precision and threads of each, how many there are, and which share is whose.
 
-They are the same program with the same arguments, told by ``SALMU_SHARE`` which share is theirs; what they have to say
-comes back line by line. Runs are small next to a core's caches, so two processes of one thread each finish sooner than
-one process of two threads, and a machine that is busy otherwise does them far less harm.
+On a CPU one `salmu run` starts workers, each of which makes its share of the runs on one core. They are the same
+program with the same arguments, told by ``SALMU_SHARE`` which share is theirs; what they have to say comes back line by
+line. Runs are small next to a core's caches, so two processes of one thread each finish sooner than one process of two
+threads, and a machine that is busy otherwise does them far less harm.
 """
 
 from __future__ import annotations
 
+import datetime
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
+from salmu_core.errors import UsageError
+from salmu_core.machine import usable_cores
 from salmu_core.study.reporter import Reporter, Silent
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 VARIABLE = "SALMU_SHARE"
 #: Seconds a worker gets to stop tidily.
 PATIENCE = 20
+#: Processes a study on a CPU is spread over unless more are asked for; each holds about a gigabyte.
+MAX_PROCESSES = 4
+#: Processes that have finished their share wait for the others, however long these take.
+WEEK = datetime.timedelta(days=7)
+
+
+def accelerate(
+    mixed_precision: str | None,
+    threads: int,
+    patience: datetime.timedelta = WEEK,
+    asked_by: str = "--mixed-precision",
+) -> Accelerator:
+    """Import torch and set up device, precision and threads.
+
+    Args:
+        mixed_precision: As accelerate calls it; None as it is configured.
+        threads: CPU threads of this process.
+        patience: How long processes wait for each other.
+        asked_by: What said which precision, for the error's sentence.
+
+    Raises:
+        UsageError: The precision is not one accelerate has on this machine.
+    """
+    # Threads that wait by spinning starve each other when processes share the cores; torch reads this once.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    import torch
+    from accelerate import Accelerator, InitProcessGroupKwargs
+
+    try:
+        # Unless it is told, accelerate lets processes without accelerator run side by side unconnected.
+        cpu = not torch.accelerator.is_available()
+        handlers = [InitProcessGroupKwargs(timeout=patience)]
+        accelerator = Accelerator(cpu=cpu, mixed_precision=mixed_precision, kwargs_handlers=handlers)
+    except ValueError as error:
+        raise UsageError(f"{asked_by} {mixed_precision}: {error}") from error
+    torch.set_num_threads(threads)  # accelerate has its own idea
+    return accelerator
+
+
+def spread(asked: int | None, accelerator: Accelerator, pieces: int) -> int:
+    """How many processes to spread pieces of work over: one for an accelerator, else the cores there are."""
+    default = 1 if accelerator.device.type != "cpu" else min(usable_cores(), MAX_PROCESSES)
+    return max(1, min(asked or default, pieces))
 
 
 def share() -> tuple[int, int]:
@@ -31,22 +81,22 @@ def share() -> tuple[int, int]:
 
 
 @contextmanager
-def workers(count: int, telling: Reporter) -> Iterator[None]:
+def workers(count: int, reporter: Reporter) -> Iterator[None]:
     """Run the other shares while the block does the first; wait for them at its end, or stop them if it fails.
 
     Args:
         count: Number of shares.
-        telling: Hears what the workers finish.
+        reporter: Hears what the workers finish.
     """
-    running = [_start(index, count, telling) for index in range(1, count)]
+    running = [_start(index, count, reporter) for index in range(1, count)]
     try:
         yield
         for place, (process, listeners) in enumerate(running):
             code = _finish(process, listeners)
             if code:
                 # Not here: this process has opened the holdouts by now, and no method may run beside them.
-                telling.say(f"A worker process ended with exit code {code}; another one does what it left.")
-                running[place] = _start(place + 1, count, telling)
+                reporter.say(f"A worker process ended with exit code {code}; another one does what it left.")
+                running[place] = _start(place + 1, count, reporter)
                 _finish(*running[place])
     finally:
         for process, _ in running:
@@ -66,7 +116,7 @@ def _finish(process: subprocess.Popen[str], listeners: list[threading.Thread]) -
     return code
 
 
-def _start(index: int, count: int, telling: Reporter) -> tuple[subprocess.Popen[str], list[threading.Thread]]:
+def _start(index: int, count: int, reporter: Reporter) -> tuple[subprocess.Popen[str], list[threading.Thread]]:
     process = subprocess.Popen(
         # The very modules of this process: `-m` alone would look in the current folder first.
         [sys.executable, "-P", "-m", "salmu_core", *sys.argv[1:]],
@@ -78,8 +128,8 @@ def _start(index: int, count: int, telling: Reporter) -> tuple[subprocess.Popen[
     )
     assert process.stdout is not None and process.stderr is not None
     listeners = [
-        threading.Thread(target=_listen, args=(process.stdout, telling.elsewhere), daemon=True),
-        threading.Thread(target=_listen, args=(process.stderr, telling.say), daemon=True),
+        threading.Thread(target=_listen, args=(process.stdout, reporter.elsewhere), daemon=True),
+        threading.Thread(target=_listen, args=(process.stderr, reporter.say), daemon=True),
     ]
     for listener in listeners:
         listener.start()

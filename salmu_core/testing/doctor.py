@@ -17,8 +17,9 @@ from typing import Any
 import psutil
 from packaging.requirements import Requirement
 
-from salmu_core.benchmark.folder import Benchmark
-from salmu_core.contract.specs import Band
+from salmu_core.benchmark.folder import Benchmark, locate, open_benchmark
+from salmu_core.contract.layout import ROLES
+from salmu_core.contract.specs import Band, BenchmarkSpec
 from salmu_core.contract.version import CORE
 from salmu_core.errors import SalmuError
 from salmu_core.judge.protocol import KNOWLEDGE
@@ -26,6 +27,8 @@ from salmu_core.machine import cache_folder
 from salmu_core.plugins import Zoo
 from salmu_core.store.folders import METRICS, Store, read_record
 from salmu_core.store.records import MetricsRecord
+from salmu_core.study.processes import accelerate
+from salmu_core.study.reporter import Reporter
 
 #: What a study wants beside its results: memory for each process, and room for a world and some checkpoints.
 MEMORY_GB, DISK_GB = 2, 2
@@ -80,11 +83,11 @@ def _libraries(distributions: Sequence[str]) -> Iterator[Finding]:
                 continue
             wanted += 1
             try:
-                found = version(requirement.name)
+                installed = version(requirement.name)
             except PackageNotFoundError:
-                found = ""
-            if not requirement.specifier.contains(found or "0", prereleases=True) or not found:
-                lacking.append((distribution, requirement, found or "nothing"))
+                installed = ""
+            if not requirement.specifier.contains(installed or "0", prereleases=True) or not installed:
+                lacking.append((distribution, requirement, installed or "nothing"))
     if not lacking:
         yield Finding("libraries", True, f"{wanted} requirements of {len(distributions)} distributions hold")
     for distribution, requirement, there in lacking:
@@ -123,24 +126,24 @@ def plugins(zoo: Zoo) -> Iterator[Finding]:
 
 
 def figures(
-    bands: Sequence[Band], found: Mapping[str, MetricsRecord], unmeasured: Mapping[str, str] | None = None
+    bands: Sequence[Band], records: Mapping[str, MetricsRecord], unmeasured: Mapping[str, str] | None = None
 ) -> Iterator[Finding]:
     """Whether the reference models' figures lie where the benchmark says they should.
 
     Args:
         bands: Where they should lie.
-        found: Role -> what was measured here.
+        records: Role -> what was measured here.
         unmeasured: Metric or column -> why it can't be measured here, which is nothing wrong.
     """
     unmeasured = unmeasured or {}
-    for role, record in found.items():
+    for role, record in records.items():
         for metric, problem in record.errors.items():
             if metric not in unmeasured:
                 yield Finding(f"{role.capitalize()} {metric}", False, f"not measured: {problem}")
     for band in bands:
         name = f"{band.model.capitalize()} {band.figure}"
         known = band if band.published is not None else None
-        value = found[band.model].values.get(band.figure)
+        value = records[band.model].values.get(band.figure)
         if value is None or band.figure in unmeasured:
             reason = unmeasured.get(band.figure, "install the metric that gives it")
             yield Finding(name, band.figure in unmeasured, f"not measured: {reason}", known)
@@ -184,9 +187,9 @@ def repeated(first: Mapping[str, MetricsRecord], again: Mapping[str, MetricsReco
     )
 
 
-def as_recorded(benchmark: Benchmark, store: Store, found: Mapping[str, MetricsRecord]) -> Iterator[Finding]:
+def as_recorded(benchmark: Benchmark, store: Store, records: Mapping[str, MetricsRecord]) -> Iterator[Finding]:
     """Whether the reference models still score what stands in a results folder; nothing if nothing stands there."""
-    for role, record in found.items():
+    for role, record in records.items():
         try:
             before = read_record(store.reference(benchmark.name, role) / METRICS, MetricsRecord)
         except SalmuError as error:
@@ -215,3 +218,52 @@ def as_recorded(benchmark: Benchmark, store: Store, found: Mapping[str, MetricsR
                 "version of a library made that; score again into another --output"
             )
         yield Finding("references reproduce", worst <= SAME, text)
+
+
+def models(name: str, store: Store, zoo: Zoo, threads: int, reporter: Reporter) -> Iterator[Finding]:
+    """Open a benchmark, built where it has to be, and score its models: twice, unless they are those of a release."""
+    try:
+        benchmark = open_benchmark(name, zoo, reporter.building)
+    except (SalmuError, OSError) as error:
+        yield Finding(f"benchmark {name}", False, str(error))
+        return
+    yield Finding(f"benchmark {benchmark.name}", True, f"{benchmark.folder}, {len(benchmark.hashes)} files as written")
+    if not zoo.metrics:
+        return
+    reporter.building("loading torch", 1.0)
+    accelerator = accelerate(None, threads)
+    yield Finding("device", True, f"{accelerator.device}, precision {accelerator.mixed_precision}")
+    from salmu_core.score.scorer import Scorer
+
+    located = locate(name, zoo)
+    spec = located[0].spec if located else None
+    metrics, rounds = list(zoo.metrics.values()), []
+    # A release has real models and tens of thousands of images: what the device repeats shows on a small one too.
+    orders = [metrics] if spec and spec.release else [metrics, metrics[::-1]]
+    reporter.plan(len(orders) * len(ROLES))
+    for order in orders:
+        scorer, scored = Scorer(benchmark, order, accelerator.device, reporter.building), {}
+        for role in ROLES:
+            reporter.begin(role.capitalize(), "scoring")
+            try:
+                scored[role], _ = scorer.compute(benchmark.model(role), benchmark.model_hash(role), reporter.step)
+            except (SalmuError, OSError) as error:
+                yield Finding(role.capitalize(), False, str(error))
+                return
+            reporter.end(f"{role.capitalize()}: scored, {scored[role].seconds:.1f} s")
+        rounds.append(scored)
+    yield from figures(spec.bands if spec else (), rounds[0], _unmeasured(rounds[0], spec, zoo))
+    if len(rounds) == 2:
+        yield repeated(*rounds)
+    yield from as_recorded(benchmark, store, rounds[0])
+
+
+def _unmeasured(scored: Mapping[str, MetricsRecord], spec: BenchmarkSpec | None, zoo: Zoo) -> dict[str, str]:
+    """Metrics and columns the benchmark lacks the data for, such as the zero-shot set, and what to do."""
+    bring = f"; `salmu download {spec.name} --zeroshot PATH`" if spec is not None and spec.release is not None else ""
+    lacking = {metric: reason for record in scored.values() for metric, reason in record.not_measured.items()}
+    return {
+        name: reason + bring
+        for metric, reason in lacking.items()
+        for name in (metric, *(zoo.metrics[metric].spec.columns if metric in zoo.metrics else ()))
+    }

@@ -1,10 +1,15 @@
 """Listings must answer at once: nothing on their way may import torch."""
 
+import inspect
 import json
 import subprocess
 import sys
 
 import pytest
+from typer.main import get_command
+
+from salmu_core.cli import app
+from salmu_core.cli.commands import COMMANDS
 
 CODE = """
 import sys
@@ -28,6 +33,19 @@ def test_listings_do_not_import_torch(words):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stderr.strip().splitlines()[-1] == "[]", done.stderr
+
+
+def test_help_imports_no_command_of_the_core():
+    code = CODE.format(argv=["salmu", "--help"]) + "print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    loaded = set(done.stderr.splitlines()[-1].split())
+    assert not loaded & {f"salmu_core.cli.{module}" for module, _ in COMMANDS.values()}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_says_what_a_command_says_of_itself(name):
+    first = inspect.cleandoc(get_command(app).commands[name].help).partition("\n\n")[0]
+    assert first.replace("\n", " ") == COMMANDS[name][1]
 
 
 def test_the_public_names_cost_no_torch():

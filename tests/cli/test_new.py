@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from salmu_core.cli.new import make_plugin
+from salmu_core.cli.new.make import make_plugin
 from salmu_core.contract.version import API_VERSION, CORE, REQUIREMENT
 from salmu_core.errors import UsageError
 from salmu_core.plugins import discover

@@ -4,14 +4,16 @@ import json
 import random
 import shutil
 import time
+from contextlib import nullcontext
 
 import numpy as np
 import open_clip
 import pytest
 import torch
+import typer
 from safetensors.torch import load_file, save_file
 
-from salmu_core.cli.canary import check
+from salmu_core.cli.canary import canary as command
 from salmu_core.clip import canary
 from salmu_core.clip.load import load_clip
 from salmu_core.clip.model import assemble, plain_tokenizer
@@ -118,7 +120,9 @@ def test_an_architecture_with_the_file_a_canary_was_written_for_is_held_against_
     name = f"ViT-Tiny:{model / WEIGHTS}"  # is fed as CLIP is, and the folder's config says otherwise
     with pytest.raises(CheckpointError, match=r"Look at preprocess_cfg.*lies beside it: load"):
         load_clip(name)
-    assert check(name, False, True) == 1 and json.loads(capsys.readouterr().out)["canary"]
+    with pytest.raises(typer.Exit):
+        command(name, False, True)
+    assert json.loads(capsys.readouterr().out)["canary"]
     kept = json.loads((model / canary.CANARY).read_text())
     (model / canary.CANARY).write_text(json.dumps({**kept, "weights": "0" * 64}))  # another file's
     assert load_clip(name).model is not None
@@ -194,16 +198,17 @@ def test_it_takes_one_pass_of_each_tower(written):
 
 
 def test_salmu_canary_shows_checks_and_writes_one(model, capsys):
-    def salmu(*words, fails=0):
-        assert check(str(model), "--write" in words, "--json" in words) == fails
+    def salmu(*words, fails=False):
+        with pytest.raises(typer.Exit) if fails else nullcontext():
+            command(str(model), "--write" in words, "--json" in words)
         return " ".join(capsys.readouterr().out.split())
 
     assert salmu().endswith("to 0.")
     facts = json.loads(salmu("--json"))
     assert facts["canary"] and facts["sound"] and facts["deviation"] == {"images": 0.0, "texts": 0.0}
     changed(model, lambda m, p: m.update(quick_gelu=True))
-    assert "quick_gelu first" in salmu(fails=1)
-    assert not json.loads(salmu("--json", fails=1))["sound"]
+    assert "quick_gelu first" in salmu(fails=True)
+    assert not json.loads(salmu("--json", fails=True))["sound"]
     assert "new canary" in salmu("--write") and salmu().endswith("to 0.")
     (model / canary.CANARY).unlink()
     assert "has no canary" in (said := salmu()) and "--write" in said
@@ -211,7 +216,7 @@ def test_salmu_canary_shows_checks_and_writes_one(model, capsys):
     with pytest.raises(UsageError, match="belongs to a benchmark"):
         salmu("--write")
     with pytest.raises(UsageError, match="is none"):
-        check("hf-hub:a/b", True, False)
+        command("hf-hub:a/b", True, False)
 
 
 def test_salmu_canary_is_a_command(salmu):

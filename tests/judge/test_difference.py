@@ -11,7 +11,7 @@ from stores import ENVIRONMENT, PEOPLE, around, leak, write_reference, write_run
 from typer.testing import CliRunner
 
 from salmu_core.cli import app
-from salmu_core.cli.diff import show_difference
+from salmu_core.cli.diff import diff
 from salmu_core.errors import SalmuError, StoreError, UsageError
 from salmu_core.judge.columns import columns
 from salmu_core.judge.diff import compare_two, read_two
@@ -307,7 +307,7 @@ def test_what_data_say_is_shown_as_it_is(tmp_path):
 
 
 def test_json_has_everything_and_is_json(store, found, capsys):
-    show_difference(store[0], store[1], True)
+    diff(store[0], store[1], True)
     printed = capsys.readouterr().out
     told = json.loads(printed, parse_constant=lambda name: pytest.fail(name))
     assert told == json.loads(json.dumps(found.as_json()))

@@ -16,7 +16,7 @@ from studies import Maker, record
 from typer.testing import CliRunner
 
 from salmu_core.cli import app
-from salmu_core.cli.leaderboard import print_leaderboard
+from salmu_core.cli.leaderboard import leaderboard
 from salmu_core.errors import UsageError
 from salmu_core.judge.columns import columns
 from salmu_core.judge.compare import compare
@@ -393,21 +393,21 @@ def test_the_command_it_names_makes_it_again(runs):
 
 def test_a_file_is_written_as_it_is_printed(runs, tmp_path, capsys):
     out = tmp_path / "new" / "board.csv"
-    print_leaderboard(runs, "csv", None, None, [])
+    leaderboard(runs, "csv", None, None, [])
     printed = capsys.readouterr()
     assert "One world" in printed.err and "One world" not in printed.out
-    print_leaderboard(runs, None, out, "mini", ["0"])
+    leaderboard(runs, None, out, "mini", ["0"])
     assert out.read_bytes().decode() == printed.out
     assert str(out) in capsys.readouterr().out
-    print_leaderboard(runs, None, tmp_path / "board", None, [])
+    leaderboard(runs, None, tmp_path / "board", None, [])
     assert (tmp_path / "board").read_text().startswith("> ")
     assert [row["method"] for row in read_csv(printed.out)] == ["compromised", "clean", "one"]
 
 
 def test_mistakes_are_sentences(runs, tmp_path):
     with pytest.raises(UsageError, match="no format 'markdown'"):
-        print_leaderboard(runs, "markdown", None, None, [])
+        leaderboard(runs, "markdown", None, None, [])
     with pytest.raises(UsageError, match="is a folder"):
-        print_leaderboard(runs, "md", tmp_path, None, [])
+        leaderboard(runs, "md", tmp_path, None, [])
     with pytest.raises(UsageError, match="no results of salmubench"):
-        print_leaderboard(runs, "md", None, "salmubench", [])
+        leaderboard(runs, "md", None, "salmubench", [])

@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+import typer
 from sources import method
 
 from salmu_core.cli.check import check
@@ -109,7 +110,8 @@ def test_left_out_rules_are_told(pytester):
 
 def test_the_command_prints_what_goes_into_a_pull_request(isolated_plugins, capsys):
     isolated_plugins.install("lazy", method("lazy", "ctx.log('x', 1)"))
-    assert check(["lazy"], False, 60, False) == 1
+    with pytest.raises(typer.Exit):
+        check(["lazy"], False, 60, False)
     said = capsys.readouterr().out
     assert said.startswith("### method `lazy`: ") and "lazy 1.0" in said and "torch" in said
     rows = dict(re.findall(r"^\| ([a-z0-9-]+) \| (\*\*FAILED\*\*|[a-z ]+) \|", said, re.M))
@@ -121,7 +123,8 @@ def test_the_command_prints_what_goes_into_a_pull_request(isolated_plugins, caps
 
 def test_the_command_speaks_json_and_finds_broken_plugins(isolated_plugins, capsys):
     isolated_plugins.install("gone", "import nothing_like_it")
-    assert check([], True, 60, True) == 1
+    with pytest.raises(typer.Exit):
+        check([], True, 60, True)
     (report,) = json.loads(capsys.readouterr().out)
     assert report["name"] == "gone" and not report["sound"]
     assert "nothing_like_it" in report["findings"][0]["sentence"]

@@ -63,7 +63,7 @@ def build(
 
     from pydantic import ValidationError
 
-    from salmu_core.cli.progress import reporter
+    from salmu_core.cli.progress import reporting
     from salmu_core.errors import UsageError, explain
     from salmu_dataset.build import build as make
     from salmu_dataset.manifest import Arguments
@@ -85,8 +85,8 @@ def build(
         arguments = Arguments(**given)
     except ValidationError as error:
         raise UsageError(f"--{explain(error, given)}") from error
-    with reporter(0, to_stderr=True) as progress:
-        finished = make(out, arguments, processes or os.cpu_count() or 1, progress.building, stage, keep_stages)
+    with reporting(to_stderr=True) as reporter:
+        finished = make(out, arguments, processes or os.cpu_count() or 1, reporter.building, stage, keep_stages)
     if finished is None:
         print(f"{out}: done up to stage {stage}")
         return

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from salmu_core.cli.progress import reporter
+from salmu_core.cli.progress import reporting
 from salmu_core.contract.layout import ROLES, Role
-from salmu_core.errors import BenchmarkError, SalmuError, UsageError
+from salmu_core.errors import STOPPED, BenchmarkError, SalmuError, UsageError
 from salmu_core.machine import usable_cores
+from salmu_core.study.processes import accelerate
 from salmu_core.study.reporter import Reporter
 from salmu_references.recipe import Recipe, read_recipe
 from salmu_references.record import SetRef, TrainingRecord, begin, write
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from salmu_core.train.place import Accelerated
     from salmu_references.sources import Pairs, Part
 
-STOPPED = 130
 #: Readers of one process unless more are asked for, where an accelerator waits for them.
 MAX_READERS = 8
 
@@ -55,7 +55,7 @@ class Request:
 def train(request: Request) -> int:
     """Train what is missing of the pair; returns the exit code."""
     rank = int(os.environ.get("RANK", "0"))
-    with reporter(rank, to_stderr=False) as telling:
+    with reporting(to_stderr=False, first=rank == 0) as telling:
         try:
             recipe, config, parts = _checked(request)
         except SalmuError as error:
@@ -97,27 +97,17 @@ def _checked(request: Request) -> tuple[Recipe, dict[str, Any], dict[str, list[t
 
 
 def _place(recipe: Recipe, threads: int) -> Accelerated:
-    import torch
-    from accelerate import Accelerator, InitProcessGroupKwargs
     from accelerate.utils import DistributedType
 
     from salmu_core.train.place import Accelerated
 
-    try:
-        # Looking through shards takes one process longer than another.
-        patience = InitProcessGroupKwargs(timeout=datetime.timedelta(hours=2))
-        # Unless told that it is about CPUs, accelerate lets processes without accelerator run side by side unconnected.
-        accelerator = Accelerator(
-            cpu=not torch.accelerator.is_available(), mixed_precision=recipe.precision, kwargs_handlers=[patience]
-        )
-    except ValueError as error:
-        raise UsageError(f"precision = {recipe.precision!r} can't be had on this machine: {error}") from error
+    # Looking through shards takes one process longer than another.
+    accelerator = accelerate(recipe.precision, threads, datetime.timedelta(hours=2), asked_by="precision =")
     if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED):
         raise UsageError(
             "accelerate is configured to cut models into pieces (FSDP or DeepSpeed); these fit as wholes: "
             "accelerate launch --multi_gpu."
         )
-    torch.set_num_threads(threads)  # accelerate has its own idea
     return Accelerated(accelerator)
 
 

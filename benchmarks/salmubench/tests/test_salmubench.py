@@ -74,7 +74,7 @@ def test_where_it_lies_and_what_must_be_in_it(spec):
 
 def test_declaring_it_costs_neither_torch_nor_a_hub():
     code = (
-        "import sys; from salmu_core.cli import inspect; inspect.benchmarks('salmubench', True); "
+        "import sys; from salmu_core.cli.listings import benchmarks; benchmarks('salmubench', True); "
         "print(sorted({'torch', 'numpy', 'pyarrow', 'huggingface_hub'} & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

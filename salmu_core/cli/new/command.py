@@ -5,15 +5,28 @@ from __future__ import annotations
 import shlex
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Annotated
 
-from salmu_core.cli.new import Kind, make_plugin
+import typer
+
+from salmu_core.cli.new.make import Kind, make_plugin
 from salmu_core.cli.output import say
 from salmu_core.errors import UsageError
 from salmu_core.plugins import discover
 
 
-def make(kind: Kind, name: str, into: Path | None, edit: bool) -> None:
-    """Make a plugin and say what to do with it."""
+def new(
+    kind: Annotated[Kind, typer.Argument(help="What to make.", show_default=False)],
+    name: Annotated[
+        str,
+        typer.Argument(help="Its name: words like `my-method`, for a metric also `MyMetric`.", show_default=False),
+    ],
+    into: Annotated[
+        Path | None, typer.Option(help="The folder to make.  [default: salmu-NAME]", show_default=False)
+    ] = None,
+    edit: Annotated[bool, typer.Option("--edit", help="A method that edits weights instead of training.")] = False,
+) -> None:
+    """Make a plugin: a complete package that installs, passes its tests and runs, for you to change."""
     if edit and kind != "method":
         raise UsageError("--edit is for methods.")
     made = make_plugin(kind, name, into, discover(), edit=edit)

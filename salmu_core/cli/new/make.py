@@ -8,10 +8,11 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import TypeAdapter, ValidationError
@@ -22,8 +23,16 @@ from salmu_core.errors import UsageError
 from salmu_core.plugins import Declared, Zoo
 from salmu_core.store.files import new_folder
 
-Kind = Literal["method", "metric", "benchmark"]
-_GIVEN: dict[Kind, Any] = {"method": Name, "metric": MetricName, "benchmark": Name}
+
+class Kind(StrEnum):
+    """What can be made."""
+
+    method = "method"
+    metric = "metric"
+    benchmark = "benchmark"
+
+
+_GIVEN: dict[str, Any] = {"method": Name, "metric": MetricName, "benchmark": Name}
 _ADVICE = {
     "method": "Use lower-case words joined by hyphens, e.g. 'my-method'.",
     "metric": "Use letters, digits, '_' and '-', e.g. 'MyMetric'.",
@@ -108,7 +117,7 @@ def _slug(kind: Kind, name: str) -> str:
 
 
 def _refuse_taken(kind: Kind, name: str, names: dict[str, str], zoo: Zoo) -> None:
-    shelves: dict[Kind, Mapping[str, Declared[Any]]] = {
+    shelves: dict[str, Mapping[str, Declared[Any]]] = {
         "method": zoo.methods,
         "metric": zoo.metrics,
         "benchmark": zoo.benchmarks,

@@ -19,7 +19,7 @@ from show.page.stores import HOSTILE_PERSON, KINDS, write_store
 from salmu_core.benchmark.folder import open_benchmark
 from salmu_core.benchmark.people import Group, read_people, thumbnail
 from salmu_core.cli.reading import reading
-from salmu_core.cli.report import write_report
+from salmu_core.cli.report import report
 from salmu_core.contract import layout
 from salmu_core.contract.layout import ROLES
 from salmu_core.errors import BenchmarkError, UnknownNameError
@@ -380,7 +380,7 @@ def test_a_path_that_is_no_text_is_a_path(store, tmp_path, monkeypatch, capsys):
     out = tmp_path / os.fsdecode(b"report-\xff.html")
     monkeypatch.setattr(sys, "argv", ["salmu", "report", "--out", str(out)])
     monkeypatch.setenv("COLUMNS", "40")  # narrower than the path, which must come in one piece
-    write_report(store.runs, out, str(store.benchmark), [], 3, [])
+    report(store.runs, out, str(store.benchmark), [], 3, [])
     shown = f"{tmp_path}/report-\\udcff.html"
     assert shown in out.read_text(encoding="utf-8") and f"{shown}: " in capsys.readouterr().out
 

@@ -13,7 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from browser import BROWSER
 from show.page.stores import HOSTILE, HOSTILE_PERSON, KINDS, write_store
 
-from salmu_core.cli.report import write_report
+from salmu_core.cli.report import report
 from salmu_core.contract.layout import CAPTIONS_METADATA, IDENTITIES
 from salmu_core.judge.protocol import LEAK
 from salmu_core.judge.results import Row
@@ -29,7 +29,7 @@ def page_of(tmp_path_factory):
     def make(ground):
         if ground.runs not in made:
             made[ground.runs] = tmp_path_factory.mktemp("page") / "report.html"
-            write_report(ground.runs, made[ground.runs], str(ground.benchmark), [], 12, [HOSTILE_PERSON])
+            report(ground.runs, made[ground.runs], str(ground.benchmark), [], 12, [HOSTILE_PERSON])
         return made[ground.runs]
 
     return make
@@ -341,7 +341,7 @@ def contrast(page, selector):
 
 def test_a_page_without_the_data_says_why_and_shows_the_rest(store, open_page, tmp_path):
     out = tmp_path / "bare.html"
-    write_report(store.runs, out, None, [], 12, [])
+    report(store.runs, out, None, [], 12, [])
     page = open_page(out, 1200, 900, "light")
     assert "No portraits of ground: no installed benchmark is called ground" in page.inner_text("#explorer")
     assert "--benchmark PATH" in page.inner_text("#explorer")
@@ -374,7 +374,7 @@ def test_odd_budgets_names_and_errors(ground, open_page, tmp_path):
     record["metrics"]["GenKnow"] |= {"error": "the device <b>exploded</b>", "values": {}}
     metrics.write_text(json.dumps(record))
     out = tmp_path / "odd.html"
-    write_report(made.runs, out, str(ground), [], 6, [])
+    report(made.runs, out, str(ground), [], 6, [])
     page = open_page(out, 1200, 900, "light")
     assert "has no GenKnow: the device <b>exploded</b>" in page.inner_text("main")
     page.select_option("#budget", label="0.333333")

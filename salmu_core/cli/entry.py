@@ -1,0 +1,63 @@
+"""``salmu`` itself: its two options, and what becomes of an error. Every command is a file of its own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from salmu_core.cli.commands import Commands
+from salmu_core.errors import SalmuError
+
+app = typer.Typer(
+    name="salmu",
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        from salmu_core.contract.version import API_VERSION, CORE
+
+        print(f"{CORE} {version(CORE)} (API {API_VERSION})")
+        raise typer.Exit
+
+
+@app.callback()
+def salmu(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the versions of core and API."),
+    ] = False,
+) -> None:
+    """Run, judge and compare unlearning methods for CLIP models under the SALMUBench protocol."""
+
+
+def main() -> None:
+    """Entry point of ``salmu``: errors meant for people become a sentence and an exit code.
+
+    ``SALMU_DEBUG=1`` shows their traceback instead.
+    """
+    try:
+        app()
+    except SalmuError as error:
+        if os.environ.get("SALMU_DEBUG"):
+            raise
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # `salmu results | head`: whoever read has read enough
+        sys.stdout = None
+        sys.exit(0)
+    except OSError as error:  # a disk that is full, a folder that can't be written
+        if os.environ.get("SALMU_DEBUG"):
+            raise
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(1)

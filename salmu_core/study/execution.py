@@ -74,8 +74,8 @@ class Execution:
         session = self._session()
         for planned in runs:
             folder = self.store.folder(planned.key)
-            with self.store.claim(folder) as mine:
-                if not mine or self._made_meanwhile(folder):
+            with self.store.claim(folder) as claimed:
+                if not claimed or self._made_meanwhile(folder):
                     self.reporter.end(f"{planned.key}: left to another process")
                     continue
                 self.reporter.begin(str(planned.key), "unlearning")
@@ -155,8 +155,8 @@ class Execution:
         """Score the checkpoints of runs, and reference models."""
         for role in references:
             folder = self.store.reference(self.benchmark.name, role)
-            found = self.benchmark.model(role), self.benchmark.model_hash(role)
-            self._score_one(folder, role.capitalize(), partial(_given, found))
+            model = self.benchmark.model(role), self.benchmark.model_hash(role)
+            self._score_one(folder, role.capitalize(), partial(_same, model))
         for planned in runs:
             folder = self.store.folder(planned.key)
             try:
@@ -180,22 +180,22 @@ class Execution:
 
     def _score_one(self, folder: Path, label: str, find: Callable[[], tuple[str, str] | None]) -> bool:
         """Score a model whose results lie in a folder, if there is something to score; returns whether it was."""
-        with self.store.claim(folder) as mine:
+        with self.store.claim(folder) as claimed:
             try:
-                found = find() if mine else None
+                model = find() if claimed else None
             except StoreError as error:
                 self.reporter.end(f"{label}: not scored: {error}")
                 return False
-            if found is None or not lacks_metrics(folder, found[1], self.metrics, self.benchmark.scored_on, []):
+            if model is None or not lacks_metrics(folder, model[1], self.metrics, self.benchmark.scored_on, []):
                 self.reporter.end(f"{label}: nothing to score here")
                 return False
             self.reporter.begin(label, "scoring")
-            seconds, errors = self.scorer.score(*found, folder, self.reporter.step)
+            seconds, errors = self.scorer.score(*model, folder, self.reporter.step)
         for metric, problem in errors.items():
             self.reporter.say(f"{label}: metric {metric} has no value: {problem}")
         self.reporter.end(f"{label}: scored, {seconds:.1f} s")
         return True
 
 
-def _given(found: tuple[str, str]) -> tuple[str, str]:
-    return found
+def _same(model: tuple[str, str]) -> tuple[str, str]:
+    return model

@@ -56,10 +56,10 @@ class Finding:
 
     def as_json(self) -> dict[str, Any]:
         """As ``salmu doctor --json`` prints it."""
-        shown: dict[str, Any] = {"subject": self.subject, "sound": self.sound, "text": self.text}
+        facts: dict[str, Any] = {"subject": self.subject, "sound": self.sound, "text": self.text}
         if self.band is not None:
-            shown |= {"measured": self.measured, "published": self.band.published}
-        return shown
+            facts |= {"measured": self.measured, "published": self.band.published}
+        return facts
 
 
 def installation(zoo: Zoo, output: Path) -> Iterator[Finding]:
@@ -90,8 +90,8 @@ def _libraries(distributions: Sequence[str]) -> Iterator[Finding]:
                 lacking.append((distribution, requirement, installed or "nothing"))
     if not lacking:
         yield Finding("libraries", True, f"{wanted} requirements of {len(distributions)} distributions hold")
-    for distribution, requirement, there in lacking:
-        text = f"{distribution} wants {requirement}, and {there} is installed: pip install '{requirement}'"
+    for distribution, requirement, installed in lacking:
+        text = f"{distribution} wants {requirement}, and {installed} is installed: pip install '{requirement}'"
         yield Finding("libraries", False, text)
 
 
@@ -103,11 +103,11 @@ def _requires(distribution: str) -> list[str]:
 
 
 def _folder(name: str, folder: Path) -> Finding:
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
         remedy = "set SALMU_CACHE to another folder" if name == "cache" else "choose another --output"
         return Finding(name, False, f"{folder} can't be written: {remedy}")
-    free = shutil.disk_usage(there).free / 2**30
+    free = shutil.disk_usage(existing).free / 2**30
     text = f"{folder}, {free:.0f} GiB free"
     return Finding(name, free >= DISK_GB, text if free >= DISK_GB else f"{text}; make room for {DISK_GB} GiB")
 

@@ -11,19 +11,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
+from salmu_core.machine import usable_cores
+
 #: One thread each, whatever the machine: results must not depend on the number of cores.
 _ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
 
 
 class ChildFailed(RuntimeError):
     """A worker process ended with an error; the message holds the end of what it wrote."""
-
-
-def cores() -> int:
-    """Cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def run_jobs(scratch: Path, jobs: Sequence[Sequence[str]], report: Callable[[float], None]) -> None:
@@ -45,7 +40,7 @@ def run_jobs(scratch: Path, jobs: Sequence[Sequence[str]], report: Callable[[flo
 
     try:
         while waiting or running:
-            while waiting and len(running) < cores():
+            while waiting and len(running) < usable_cores():
                 number = waiting.pop(0)
                 log: IO[str] = tempfile.TemporaryFile("w+", dir=scratch)  # noqa: SIM115 - outlives this block
                 child = _start(scratch, jobs[number], log)

@@ -110,7 +110,7 @@ def test_progress_rises_to_one(built: Built) -> None:
 def test_same_world_same_bytes_on_one_core(
     built: Built, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(children, "cores", lambda: 1)
+    monkeypatch.setattr(children, "usable_cores", lambda: 1)
     build(tmp_path, 0, lambda stage, done: None, tiny)
     assert _bytes(tmp_path) == _bytes(built[0])
 

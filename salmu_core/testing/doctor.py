@@ -242,7 +242,8 @@ def models(name: str, store: Store, zoo: Zoo, threads: int, reporter: Reporter) 
     orders = [metrics] if spec and spec.release else [metrics, metrics[::-1]]
     reporter.plan(len(orders) * len(ROLES))
     for order in orders:
-        scorer, scored = Scorer(benchmark, order, accelerator.device, reporter.building), {}
+        scorer = Scorer(benchmark, order, accelerator.device, reporter.building)
+        scored: dict[str, MetricsRecord] = {}
         for role in ROLES:
             reporter.begin(role.capitalize(), "scoring")
             try:

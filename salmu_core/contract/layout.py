@@ -1,6 +1,6 @@
 """Names of the released layout: the one place that knows how the benchmark's files are called."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 FORGET = "forget"
 HOLDOUT_ASSOCIATION = "holdout_association"
@@ -52,4 +52,4 @@ DATA_FIELDS = (
 
 Role = Literal["clean", "compromised"]
 #: The two reference models: never trained on the sensitive set, and trained on it.
-ROLES: tuple[Role, Role] = ("clean", "compromised")
+ROLES: tuple[str, ...] = get_args(Role)

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from salmu_core.cli.progress import reporting
-from salmu_core.contract.layout import ROLES, Role
+from salmu_core.contract.layout import Role
 from salmu_core.errors import STOPPED, BenchmarkError, SalmuError, UsageError
 from salmu_core.machine import usable_cores
 from salmu_core.study.processes import accelerate
@@ -49,7 +49,7 @@ class Request:
     @property
     def roles(self) -> list[Role]:
         """The models to train."""
-        return [self.only] if self.only else list(ROLES)
+        return [self.only] if self.only else list(get_args(Role))
 
 
 def train(request: Request) -> int:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from filelock import FileLock
 from pydantic import Field
 
-from salmu_core.contract.layout import ROLES, Role
+from salmu_core.contract.layout import Role
 from salmu_core.errors import UsageError
 from salmu_core.store.folders import read_record, write_record
 from salmu_core.store.records import SCHEMA, Record
@@ -105,7 +105,7 @@ def begin(out: Path, mine: TrainingRecord) -> TrainingRecord:
         if out.is_dir() and any(not each.name.startswith(".") for each in out.iterdir()):
             raise UsageError(f"{out} holds something, and no {TRAINING}: give a new folder to --out.")
         return mine
-    roles = [role for role in ROLES if role == "clean" or (mine.sensitive and there.sensitive)]
+    roles = [role for role in get_args(Role) if role == "clean" or (mine.sensitive and there.sensitive)]
     for role in roles:
         if changed := differences(there.identity(role), mine.identity(role)):
             raise UsageError(f"{out} holds another training: {changed}. Give another --out, or the settings it has.")

@@ -112,9 +112,9 @@ def discover(points: Iterable[EntryPoint] | None = None) -> Zoo:
     Args:
         points: The entry points to look at; by default those of all installed distributions.
     """
-    found = sorted(entry_points(group=PROJECT) if points is None else points, key=lambda p: (p.name, p.value))
+    ordered = sorted(entry_points(group=PROJECT) if points is None else points, key=lambda p: (p.name, p.value))
     with redirect_stdout(sys.stderr):  # what a plugin prints when it is imported is no part of any command's output
-        loaded = [_load(point) for point in _distinct(found)]
+        loaded = [_load(point) for point in _distinct(ordered)]
     rows = [row for row, _ in loaded]
     claims: dict[tuple[type, str], list[int]] = defaultdict(list)
     for i, (_, specs) in enumerate(loaded):
@@ -140,11 +140,11 @@ def discover(points: Iterable[EntryPoint] | None = None) -> Zoo:
 @cache
 def code_hash(module: str) -> str:
     """SHA-256 over the sources of a plugin's module or package, found without importing it."""
-    found = find_spec(module.partition(":")[0])
-    if found is None or found.origin is None:
+    spec = find_spec(module.partition(":")[0])
+    if spec is None or spec.origin is None:
         return hash_text(module)
-    origin = Path(found.origin)
-    files = sorted(origin.parent.rglob("*.py")) if found.submodule_search_locations else [origin]
+    origin = Path(spec.origin)
+    files = sorted(origin.parent.rglob("*.py")) if spec.submodule_search_locations else [origin]
     return hash_json([[str(f.relative_to(origin.parent)), hash_file(f)] for f in files])
 
 

@@ -115,20 +115,22 @@ def read_people(benchmark: Benchmark) -> People:
         BenchmarkError: A file is missing, damaged or lacks a column.
     """
     rows = {split: read_rows(benchmark.data, split, benchmark.hashes) for split in PRIVATE}
-    told, known = read_json(benchmark.data, CAPTIONS_METADATA), read_json(benchmark.data, IDENTITIES)
-    for file, entries in ((CAPTIONS_METADATA, told), (IDENTITIES, known)):
+    captions, facts = read_json(benchmark.data, CAPTIONS_METADATA), read_json(benchmark.data, IDENTITIES)
+    for file, entries in ((CAPTIONS_METADATA, captions), (IDENTITIES, facts)):
         for name, entry in entries.items():
             if not isinstance(entry, dict):
                 raise BenchmarkError(f"{benchmark.data / file}: the entry of {name!r} is no object")
-    fields = {name: str(entry["data_field"]) for name, entry in told.items() if "data_field" in entry}
+    fields = {name: str(entry["data_field"]) for name, entry in captions.items() if "data_field" in entry}
     owned: dict[str, list[Association]] = defaultdict(list)
-    for split, those in rows.items():
-        for row, (who, name, caption) in enumerate(
-            zip(those.identity_ids, those.file_names, those.captions, strict=True)
-        ):
-            assert who is not None  # `read_rows` refuses it
-            owned[who].append(Association(split, row, name, caption, fields.get(name, "")))
-    people = {who: Person(who, _group(owned[who]), tuple(owned[who]), known.get(who, {})) for who in sorted(owned)}
+    for split, table in rows.items():
+        columns = zip(table.identity_ids, table.file_names, table.captions, strict=True)
+        for row, (identity, name, caption) in enumerate(columns):
+            assert identity is not None  # `read_rows` refuses it
+            owned[identity].append(Association(split, row, name, caption, fields.get(name, "")))
+    people = {
+        identity: Person(identity, _group(owned[identity]), tuple(owned[identity]), facts.get(identity, {}))
+        for identity in sorted(owned)
+    }
     return People(people, fields, rows)
 
 

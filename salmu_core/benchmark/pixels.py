@@ -77,22 +77,22 @@ class Pixels:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{rows.name}.npy"
         with FileLock(folder / f".{rows.name}.lock"):
-            found = _opened(path, len(rows))
-            if found is None:
+            pixels = _opened(path, len(rows))
+            if pixels is None:
                 _decode_all(path, rows, transform_of(clip), progress or _silent)
-                found = _opened(path, len(rows))
-        assert found is not None, path
-        self._pixels = found
+                pixels = _opened(path, len(rows))
+        assert pixels is not None, path
+        self._pixels = pixels
         self._looked_at = 0
 
     def __call__(self, index: np.ndarray) -> Tensor:
         """The images at ``index`` ``[b]`` as a uint8 tensor ``[b, 3, h, w]``."""
-        found = torch.from_numpy(np.asarray(self._pixels[index]))
-        self._looked_at += found.nbytes
+        images = torch.from_numpy(np.asarray(self._pixels[index]))
+        self._looked_at += images.nbytes
         if self._looked_at > HELD and hasattr(mmap, "MADV_DONTNEED"):
             self._pixels._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
             self._looked_at = 0
-        return found
+        return images
 
 
 class DirectPixels:
@@ -132,10 +132,10 @@ def decode(rows: Rows, transform: Transform, i: int) -> np.ndarray:
 def _opened(path: Path, rows: int) -> np.memmap | None:
     """The file of an earlier time; None if there is none, or another one."""
     try:
-        found = np.lib.format.open_memmap(path, mode="r")
+        pixels = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError):
         return None
-    return found if len(found) == rows else None
+    return pixels if len(pixels) == rows else None
 
 
 def _decode_all(path: Path, rows: Rows, transform: Transform, progress: Progress) -> None:

@@ -20,11 +20,11 @@ class Stream:
 
     Attributes:
         rows: The pairs.
-        told: What of them stands in the record.
+        record: What of them stands in a run's record.
     """
 
     rows: Rows
-    told: RetainRef
+    record: RetainRef
 
     @classmethod
     def open(cls, patterns: Sequence[str], share: float, progress: Progress) -> Stream:
@@ -57,4 +57,4 @@ class Stream:
 
     def of(self, batch: int) -> int:
         """How many pairs of a batch come from here."""
-        return round(self.told.share * batch)
+        return round(self.record.share * batch)

@@ -87,8 +87,8 @@ def read_shard(path: Path) -> Shard:
     stat = path.stat()
     stamp = json.dumps([_FORMAT, str(path.resolve()), stat.st_size, stat.st_mtime_ns])
     kept = cache_folder() / "shards" / f"{hash_text(stamp)[:24]}.parquet"
-    if (found := _kept(path, kept)) is not None:
-        return found
+    if (shard := _kept(path, kept)) is not None:
+        return shard
     shard = _index(path)
     table = pa.table(
         {"key": shard.keys, "offset": shard.places[:, 0], "size": shard.places[:, 1]}
@@ -154,8 +154,8 @@ class TarImages(Sequence[bytes]):
     def __init__(self, shards: Sequence[Shard], members: Sequence[np.ndarray] | None = None) -> None:
         self.files = tuple(shard.path for shard in shards)
         chosen = [np.arange(len(shard)) for shard in shards] if members is None else members
-        self._file = np.repeat(np.arange(len(shards)), [len(each) for each in chosen])
-        places = [shard.places[each] for shard, each in zip(shards, chosen, strict=True)]
+        self._file = np.repeat(np.arange(len(shards)), [len(numbers) for numbers in chosen])
+        places = [shard.places[numbers] for shard, numbers in zip(shards, chosen, strict=True)]
         self._places = np.concatenate(places) if places else np.empty((0, 2), dtype=np.int64)
 
     def __len__(self) -> int:
@@ -164,10 +164,10 @@ class TarImages(Sequence[bytes]):
     def __getitem__(self, i: Any) -> Any:
         path, (offset, size) = self.files[self._file[i]], self._places[i]
         file = _opened(path, os.getpid())  # held until it is read, though others may crowd it out of the cache
-        found = os.pread(file.descriptor, int(size), int(offset))
-        if len(found) < size:
+        image = os.pread(file.descriptor, int(size), int(offset))
+        if len(image) < size:
             raise OSError(f"{path} is shorter than it was")
-        return found
+        return image
 
 
 class _File:
@@ -185,9 +185,9 @@ def _opened(path: Path, _process: int) -> _File:
 
 def read_shards(paths: Sequence[Path], progress: Callable[[str, float], None] | None = None) -> list[Shard]:
     """Index several tar files, telling how far it is."""
-    found = []
+    shards = []
     for number, path in enumerate(paths):
         if progress is not None:
             progress(f"indexing {path.name}", number / len(paths))
-        found.append(read_shard(path))
-    return found
+        shards.append(read_shard(path))
+    return shards

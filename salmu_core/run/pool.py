@@ -93,9 +93,9 @@ class Pool:
             MethodError: The set has too few rows, or the stream's share of so small a batch is no whole pair.
         """
         others = self._stream.of(batch) if self._stream else 0
-        if self._stream and self._stream.told.share < 1 and others in (0, batch):
+        if self._stream and self._stream.record.share < 1 and others in (0, batch):
             raise MethodError(
-                f"a share of {self._stream.told.share:g} leaves retain_synth or your shards without a pair in a "
+                f"a share of {self._stream.record.share:g} leaves retain_synth or your shards without a pair in a "
                 f"batch of {batch}: choose a larger batch_size or another --retain-share"
             )
         if not self._fits(batch):

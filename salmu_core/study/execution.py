@@ -102,7 +102,7 @@ class Execution:
 
     @property
     def _retain(self) -> RetainRef:
-        return self.stream.told if self.stream else RetainRef()
+        return self.stream.record if self.stream else RetainRef()
 
     def _session(self) -> TrainingSession:
         return TrainingSession.open(self.benchmark, self.accelerator, self.stream, self.reporter.building)

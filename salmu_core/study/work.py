@@ -83,7 +83,7 @@ def carry_out(
     """
     signal.signal(signal.SIGTERM, _interrupt)
     stream = Stream.open(study.retain, study.retain_share, reporter.building) if study.retain else None
-    retain = stream.told.digest if stream else ""
+    retain = stream.record.digest if stream else ""
     metrics = list(zoo.metrics.values())
     works = []
     for benchmark in _opened(study, zoo, reporter):

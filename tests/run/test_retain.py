@@ -146,9 +146,10 @@ def test_a_picture_that_can_not_be_read_is_no_fault_of_the_method(salmu, tiny, t
 
 def test_what_was_used_is_told(tiny, shards):
     _, stream = pool(tiny, shards, 0.5)
-    assert [(s.name, s.pairs, s.left_out) for s in stream.told.shards] == [("00000.tar", 400, 0), ("00001.tar", 300, 1)]
-    assert Stream.open([shards], 1 / 3, lambda *_: None).told.label != stream.told.label
-    assert stream.told.label.startswith("0.5 from 700 pairs (")
+    used = [(shard.name, shard.pairs, shard.left_out) for shard in stream.record.shards]
+    assert used == [("00000.tar", 400, 0), ("00001.tar", 300, 1)]
+    assert Stream.open([shards], 1 / 3, lambda *_: None).record.label != stream.record.label
+    assert stream.record.label.startswith("0.5 from 700 pairs (")
 
 
 RUN = ("--benchmark", "./tiny", "--budget", "1", "--json", "--set", "finetuning.batch_size=4")

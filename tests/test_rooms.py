@@ -19,7 +19,7 @@ ROOMS = (
 )
 FILE, FUNCTION = 300, 80
 #: Lines of the whole core. More is a decision: change the number in the commit that needs it.
-BUDGET = 17_800
+BUDGET = 17_850
 #: The longest chain of rooms, and of files, that import one another.
 FLOORS, CHAIN = 9, 20
 
@@ -94,6 +94,16 @@ def test_files_and_functions_are_short():
         sizes = [(node.name, node.end_lineno - node.lineno + 1) for node in parts]
         long += [f"{where}: {function} has {size} lines" for function, size in sizes if size > FUNCTION]
     assert not long, "\n".join(sorted(long))
+
+
+def test_the_door_of_a_room_says_its_one_job_and_nothing_else():
+    """What a package imports, a listing of methods would load."""
+    faces = ("salmu_core", "salmu_core.testing", "salmu_core.testing.conformance")
+    doors = {m: read(path) for m, path in FILES.items() if path.name == "__init__.py" and m not in faces}
+    wrong = [
+        m for m, text in doors.items() if [type(n) for n in ast.parse(text).body] != [ast.Expr] or text.count("\n") > 2
+    ]
+    assert not wrong, wrong
 
 
 def test_the_core_keeps_to_its_budget():

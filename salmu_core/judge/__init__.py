@@ -1,0 +1,1 @@
+"""From rows to verdicts: intervals over people and worlds, tests, failure modes, places."""

@@ -1,0 +1,1 @@
+"""Every metric of one checkpoint: embeddings, values, and tables by row."""

@@ -98,7 +98,7 @@ def test_files_and_functions_are_short():
 
 def test_the_door_of_a_room_says_its_one_job_and_nothing_else():
     """What a package imports, a listing of methods would load."""
-    faces = ("salmu_core", "salmu_core.testing", "salmu_core.testing.conformance")
+    faces = ("salmu_core", "salmu_core.cli", "salmu_core.testing", "salmu_core.testing.conformance")
     doors = {m: read(path) for m, path in FILES.items() if path.name == "__init__.py" and m not in faces}
     wrong = [
         m for m, text in doors.items() if [type(n) for n in ast.parse(text).body] != [ast.Expr] or text.count("\n") > 2

@@ -196,8 +196,10 @@ def read_figures(folder: Path, record: MetricsRecord) -> tuple[dict[str, Cluster
     """The rows behind a record's figures, gathered by person, and their tails."""
     import pyarrow.parquet as pq
 
-    columns = ["column", "identity_id", "value"]
-    return figures_of(record, pq.read_table(folder / ROWS, columns=columns) if record.rows_hash else None)
+    if not record.rows_hash:
+        return figures_of(record, None)
+    with pq.ParquetFile(folder / ROWS) as file:  # half of what `read_table` costs, which looks for a data set first
+        return figures_of(record, file.read(columns=["column", "identity_id", "value"]))
 
 
 def figures_of(record: MetricsRecord, table: pa.Table | None) -> tuple[dict[str, Clusters], dict[str, float]]:

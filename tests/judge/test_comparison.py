@@ -28,8 +28,8 @@ def test_lines_are_means_over_worlds_of_means_over_seeds():
     (line,) = compare(MAKE.results(rows, 3, 0.05), SHOWN).lines
     values = np.array([row.metrics["AssocStr"] for row in rows]).reshape(3, 2).mean(axis=1)
     low, high = stats.t.interval(0.95, 2, values.mean(), stats.sem(values))
-    found = line.figures["AssocStr"].value
-    assert (found.value, found.low, found.high) == pytest.approx((values.mean(), low, high))
+    mean = line.figures["AssocStr"].value
+    assert (mean.value, mean.low, mean.high) == pytest.approx((values.mean(), low, high))
     assert line.worlds == 3 and len(line.rows) == 6
 
 
@@ -40,9 +40,9 @@ def test_budgets_and_settings_are_lines_of_their_own():
         MAKE.row("one", IDEAL, config={"lr": 0.1}),
         MAKE.row("one", IDEAL, config={"lr": 0.2}),
     ]
-    found = compare(MAKE.results(rows), SHOWN).lines
-    assert [line.budget for line in found] == [1.0, 5.0, 5.0, 5.0]
-    assert {line.label for line in found} == {"one", "one lr=0.1", "one lr=0.2"}
+    lines = compare(MAKE.results(rows), SHOWN).lines
+    assert [line.budget for line in lines] == [1.0, 5.0, 5.0, 5.0]
+    assert {line.label for line in lines} == {"one", "one lr=0.1", "one lr=0.2"}
 
 
 def test_labels_name_only_what_differs():
@@ -62,11 +62,11 @@ def test_differences_from_the_target_are_paired_by_row():
 
 def test_p_values_are_adjusted_over_a_pillar_of_all_lines():
     rows = [MAKE.row(name, {**IDEAL, "GenKnow": 0.637}) for name in ("one", "two")]
-    found = compare(MAKE.results(rows), SHOWN).lines
+    lines = compare(MAKE.results(rows), SHOWN).lines
     utility = [c.name for c in SHOWN if c.pillar == "utility" and c.name in IDEAL]
-    raw = {(line.label, name): line.figures[name].gap.p_value() for line in found for name in utility}
+    raw = {(line.label, name): line.figures[name].gap.p_value() for line in lines for name in utility}
     expected = holm(raw)
-    assert {(line.label, name): line.figures[name].p for line in found for name in utility} == pytest.approx(expected)
+    assert {(line.label, name): line.figures[name].p for line in lines for name in utility} == pytest.approx(expected)
 
 
 def test_equivalence_needs_worlds_and_fails_on_both_sides():
@@ -91,8 +91,8 @@ def test_the_bar_is_no_higher_than_clean_or_guessing_reach():
         return line.diagnosis.evidence.bar, line.diagnosis.verdicts[INEFFECTIVE]
 
     assert verdict(0.0039) == (0.99, Verdict.HOLDS)
-    bar, found = verdict(0.0039, chance={LEAK: 0.0041})
-    assert bar == pytest.approx(1 - 0.0041 / 0.3) and found is Verdict.CLEAR
+    bar, judged = verdict(0.0039, chance={LEAK: 0.0041})
+    assert bar == pytest.approx(1 - 0.0041 / 0.3) and judged is Verdict.CLEAR
 
 
 def test_more_failures_come_later_and_places_are_given_within_a_budget():
@@ -102,9 +102,9 @@ def test_more_failures_come_later_and_places_are_given_within_a_budget():
         MAKE.row("wreck", {**IDEAL, LEAK: 0.1, "GenKnow": 0.1, "InterIdSim": 0.0}),
         MAKE.row("cheap", {**IDEAL, LEAK: 0.2}, budget=1.0),
     ]
-    found = compare(MAKE.results(rows), SHOWN).lines
-    assert [line.method for line in found] == ["cheap", "ideal", "leaky", "wreck"]
-    cheap, ideal, leaky, wreck = (line.places for line in found)
+    lines = compare(MAKE.results(rows), SHOWN).lines
+    assert [line.method for line in lines] == ["cheap", "ideal", "leaky", "wreck"]
+    cheap, ideal, leaky, wreck = (line.places for line in lines)
     assert cheap[LEAK] == ideal[LEAK] == (1, 1) and leaky[LEAK] == wreck[LEAK] == (2, 3)
     assert wreck["GenKnow"] == wreck["holdouts"] == (3, 3)
 
@@ -113,15 +113,15 @@ def test_a_line_with_one_world_of_several_shows_nothing_and_takes_nothing_from_t
     rows = [MAKE.row(name, {**IDEAL, LEAK: mrr}, w) for name, mrr in (("one", 0.0008), ("two", 0.1)) for w in range(3)]
     few = MAKE.row("few", {**IDEAL, LEAK: 0.05, "InterIdSim": 0.1})
     results = MAKE.results([*rows, few], 3)
-    found = {line.method: line for line in compare(results, SHOWN).lines}
-    assert not found["few"].figures["InterIdSim"].missed and found["few"].figures["AssocStr"].equivalent is None
-    assert found["one"].places[LEAK][1] < found["two"].places[LEAK][1]
+    lines = {line.method: line for line in compare(results, SHOWN).lines}
+    assert not lines["few"].figures["InterIdSim"].missed and lines["few"].figures["AssocStr"].equivalent is None
+    assert lines["one"].places[LEAK][1] < lines["two"].places[LEAK][1]
     assert any("few at 5" in note for note in compare(results, SHOWN).notes)
 
 
 def test_two_worlds_have_no_margin():
-    found = compare(MAKE.results([MAKE.row("one", IDEAL, w) for w in range(2)], 2, 0.05), SHOWN)
-    assert found.lines[0].figures["AssocStr"].equivalent is None and "Two worlds" in found.notes[0]
+    comparison = compare(MAKE.results([MAKE.row("one", IDEAL, w) for w in range(2)], 2, 0.05), SHOWN)
+    assert comparison.lines[0].figures["AssocStr"].equivalent is None and "Two worlds" in comparison.notes[0]
 
 
 def test_holdouts_that_compromised_does_not_know_can_not_be_lost():
@@ -154,9 +154,9 @@ def test_json_is_plain_and_the_same_twice():
     rows = [MAKE.row("one", IDEAL, w, s, tails={"people@1": 0.25}) for w in range(2) for s in range(2)]
     first, again = (json.dumps(compare(MAKE.results(rows, 2), SHOWN).as_json(), allow_nan=False) for _ in range(2))
     assert first == again
-    found = json.loads(first)
-    assert found["worlds"] == ["mini", "mini@1"] and len(found["runs"]) == 4
-    (line,) = found["lines"]
+    content = json.loads(first)
+    assert content["worlds"] == ["mini", "mini@1"] and len(content["runs"]) == 4
+    (line,) = content["lines"]
     assert line["runs"] == [["mini", 0], ["mini", 1], ["mini@1", 0], ["mini@1", 1]]
     assert set(line["failure_modes"]) == {"ineffective", "catastrophic", "over-generalised"}
     assert line["tails"]["people@1"]["value"] == 0.25

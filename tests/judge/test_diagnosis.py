@@ -66,7 +66,7 @@ def test_the_references_judged_by_themselves():
 
 
 @pytest.mark.parametrize(
-    ("found", "expected"),
+    ("case", "expected"),
     [
         (evidence(), (CLEAR, CLEAR, CLEAR)),
         (evidence(reduction=around(0.98, 0.005)), (HOLDS, CLEAR, CLEAR)),
@@ -83,13 +83,13 @@ def test_the_references_judged_by_themselves():
         (evidence(InterIdRet=around(0.3, 0.1)), (CLEAR, CLEAR, HOLDS)),
     ],
 )
-def test_a_mode_holds_is_open_or_clear_by_its_interval(found, expected):
-    assert tuple(diagnose(found).verdicts.values()) == expected
+def test_a_mode_holds_is_open_or_clear_by_its_interval(case, expected):
+    assert tuple(diagnose(case).verdicts.values()) == expected
 
 
 def test_several_may_hold_and_below_zero_is_said():
-    found = diagnose(evidence(around(0.5), around(-0.5), InterIdSim=around(-0.2, 0.1)))
-    assert found.modes(HOLDS) == [INEFFECTIVE, CATASTROPHIC, OVER_GENERALISED] and found.worse_than_never_seen
+    diagnosis = diagnose(evidence(around(0.5), around(-0.5), InterIdSim=around(-0.2, 0.1)))
+    assert diagnosis.modes(HOLDS) == [INEFFECTIVE, CATASTROPHIC, OVER_GENERALISED] and diagnosis.worse_than_never_seen
     assert not diagnose(evidence(InterIdSim=around(-0.05, 0.1))).worse_than_never_seen
 
 
@@ -106,7 +106,7 @@ def test_enough_is_gone_and_the_rest_is_unlike_clean():
 def test_a_missing_figure_leaves_its_mode_unjudged_and_the_others_judged(missing, mode):
     whole = evidence()
     kept = {name: value for name, value in whole.retention.items() if name != missing}
-    found = diagnose(
+    diagnosis = diagnose(
         Evidence(
             None if missing == "reduction" else whole.reduction,
             0.99,
@@ -115,21 +115,21 @@ def test_a_missing_figure_leaves_its_mode_unjudged_and_the_others_judged(missing
             kept,
         )
     )
-    assert found.not_measured == [mode] and mode not in found.verdicts
-    assert set(found.modes(CLEAR)) == {"ineffective", "catastrophic", "over-generalised"} - {mode}
+    assert diagnosis.not_measured == [mode] and mode not in diagnosis.verdicts
+    assert set(diagnosis.modes(CLEAR)) == {"ineffective", "catastrophic", "over-generalised"} - {mode}
     assert not diagnose(Evidence(None, 0.99, None, None, {})).judged
 
 
 def test_nothing_is_said_of_holdouts_that_are_not_judged():
     whole = evidence()
-    found = diagnose(Evidence(whole.reduction, 0.99, None, None, {"InterIdSim": around(-0.3, 0.1)}))
-    assert not found.worse_than_never_seen and found.modes(HOLDS) == []
+    diagnosis = diagnose(Evidence(whole.reduction, 0.99, None, None, {"InterIdSim": around(-0.3, 0.1)}))
+    assert not diagnosis.worse_than_never_seen and diagnosis.modes(HOLDS) == []
 
 
 def test_where_there_is_nothing_to_forget_nobody_has_forgotten_it():
     whole = evidence()
-    found = diagnose(Evidence(whole.reduction, 0.0, None, whole.knowledge, whole.retention, leaks=False))
-    assert found.not_measured == ["ineffective"]
+    diagnosis = diagnose(Evidence(whole.reduction, 0.0, None, whole.knowledge, whole.retention, leaks=False))
+    assert diagnosis.not_measured == ["ineffective"]
 
 
 @pytest.mark.parametrize(

@@ -21,18 +21,18 @@ IDEAL = {**COMPROMISED, **{c.name: CLEAN[c.name] for c in SHOWN if c.target == "
 
 def test_where_everything_is_shown_it_is_the_pareto_front():
     values = np.random.default_rng(0).integers(0, 6, size=(3, 40)).astype(float)
-    shown = [{(i, j) for i, j in itertools.permutations(range(40), 2) if aim[i] > aim[j]} for aim in values]
+    better = [{(i, j) for i, j in itertools.permutations(range(40), 2) if aim[i] > aim[j]} for aim in values]
     ideal = [
         not any((values[:, i] >= values[:, j]).all() and (values[:, i] > values[:, j]).any() for i in range(40))
         for j in range(40)
     ]
-    assert [found is Front.ON for found in front(values.tolist(), shown)] == ideal
-    assert Front.TIED not in front(values.tolist(), shown) and 0 < sum(ideal) < 40
+    assert [place is Front.ON for place in front(values.tolist(), better)] == ideal
+    assert Front.TIED not in front(values.tolist(), better) and 0 < sum(ideal) < 40
 
 
 def test_where_nothing_is_shown_nobody_is_off_it():
-    found = front([[1.0, 2.0, 3.0], [1.0, 3.0, 2.0]], [set(), set()])
-    assert found == [Front.TIED, Front.ON, Front.ON]
+    places = front([[1.0, 2.0, 3.0], [1.0, 3.0, 2.0]], [set(), set()])
+    assert places == [Front.TIED, Front.ON, Front.ON]
 
 
 def test_one_that_is_worse_on_one_aim_beats_nobody():

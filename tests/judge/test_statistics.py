@@ -48,8 +48,8 @@ def test_95_percent_intervals_cover_95_percent(kind, worlds, bounds):
     rng = np.random.default_rng(7)
     truth = np.mean([world(rng, 3000, kind)[0].mean() for _ in range(40)])
     samples = [Clusters.of(*world(rng, 72, kind)) for _ in range(worlds)]
-    found = [interval(rows) for rows in samples]
-    covered = np.mean([i.low <= truth <= i.high for i in found])
+    intervals = [interval(rows) for rows in samples]
+    covered = np.mean([i.low <= truth <= i.high for i in intervals])
     assert bounds[0] <= covered <= bounds[1]
     if kind == "hit":  # rows taken for independent would be sure of themselves, and wrong
         naive = [1.96 * np.sqrt(r.mean * (1 - r.mean) / r.counts.sum()) for r in samples]
@@ -60,23 +60,23 @@ def test_95_percent_intervals_cover_95_percent(kind, worlds, bounds):
 
 def test_without_clusters_it_is_scipys_bca():
     values = np.random.default_rng(1).exponential(size=400)
-    found = interval(Clusters.of(values, [str(i) for i in range(400)]))
-    theirs = stats.bootstrap((values,), np.mean, n_resamples=9999, method="BCa", rng=np.random.default_rng(5))
-    width = theirs.confidence_interval.high - theirs.confidence_interval.low
-    assert found.value == pytest.approx(values.mean())
-    assert found.low == pytest.approx(theirs.confidence_interval.low, abs=0.06 * width)
-    assert found.high == pytest.approx(theirs.confidence_interval.high, abs=0.06 * width)
+    ours = interval(Clusters.of(values, [str(i) for i in range(400)]))
+    scipys = stats.bootstrap((values,), np.mean, n_resamples=9999, method="BCa", rng=np.random.default_rng(5))
+    width = scipys.confidence_interval.high - scipys.confidence_interval.low
+    assert ours.value == pytest.approx(values.mean())
+    assert ours.low == pytest.approx(scipys.confidence_interval.low, abs=0.06 * width)
+    assert ours.high == pytest.approx(scipys.confidence_interval.high, abs=0.06 * width)
 
 
 def test_the_unit_is_the_person():
     """Resampling people by a loop gives the same interval; one that draws rows would be far narrower."""
     rng = np.random.default_rng(3)
     values, people = world(rng, 300, "cosine")
-    found, names = interval(Clusters.of(values, people)), np.array(people)
+    ours, names = interval(Clusters.of(values, people)), np.array(people)
     groups = [values[names == person] for person in np.unique(names)]
     draws = [np.concatenate([groups[i] for i in rng.integers(0, 300, 300)]).mean() for _ in range(2500)]
     low, high = np.percentile(draws, [2.5, 97.5])
-    assert (found.low, found.high) == (pytest.approx(low, abs=0.002), pytest.approx(high, abs=0.002))
+    assert (ours.low, ours.high) == (pytest.approx(low, abs=0.002), pytest.approx(high, abs=0.002))
     rows = interval(Clusters.of(values, [f"{i}" for i in range(len(values))]))
     assert rows.high - rows.low < 0.5 * (high - low)
 
@@ -151,18 +151,22 @@ def test_a_noisy_figure_is_not_equivalent_however_close():
 
 def test_worlds_are_the_unit_of_what_they_vary():
     means = [0.30, 0.34, 0.29]
-    found = Repeats({str(w): {0: Clusters.alone(m)} for w, m in enumerate(means)})
+    repeats = Repeats({str(w): {0: Clusters.alone(m)} for w, m in enumerate(means)})
     low, high = stats.t.interval(0.95, 2, np.mean(means), stats.sem(means))
-    assert (found.value, found.interval().low, found.interval().high) == pytest.approx((np.mean(means), low, high))
-    assert found.p_value() == pytest.approx(stats.ttest_1samp(means, 0).pvalue)
+    assert (repeats.value, repeats.interval().low, repeats.interval().high) == pytest.approx(
+        (np.mean(means), low, high)
+    )
+    assert repeats.p_value() == pytest.approx(stats.ttest_1samp(means, 0).pvalue)
 
 
 def test_worlds_that_happen_to_agree_are_no_more_certain_than_their_people_allow():
     values = np.random.default_rng(20).normal(0.3, 0.1, 50)
     rows = Clusters.of(values, [str(i) for i in range(50)])
-    found = Repeats({str(w): {0: rows} for w in range(3)}).interval()
+    interval_over_worlds = Repeats({str(w): {0: rows} for w in range(3)}).interval()
     error = values.std(ddof=1) / np.sqrt(50)
-    assert found.high - found.low == pytest.approx(2 * stats.t.ppf(0.975, 2) * error / np.sqrt(3), rel=1e-6)
+    assert interval_over_worlds.high - interval_over_worlds.low == pytest.approx(
+        2 * stats.t.ppf(0.975, 2) * error / np.sqrt(3), rel=1e-6
+    )
 
 
 def test_seeds_and_people_are_joined_by_their_ends():
@@ -170,12 +174,12 @@ def test_seeds_and_people_are_joined_by_their_ends():
     people = [str(i) for i in range(80)]
     base = rng.exponential(1, 80)
     runs = {seed: Clusters.of(base + shift, people) for seed, shift in enumerate((-0.2, 0.0, 0.3))}
-    found, mean = Repeats({"w": runs}).interval(), interval(Clusters.average([*runs.values()]))
+    joined, mean = Repeats({"w": runs}).interval(), interval(Clusters.average([*runs.values()]))
     means = [run.mean for run in runs.values()]
     seeds = stats.t.ppf(0.975, 2) * np.std(means, ddof=1) / np.sqrt(3)
-    assert found.value == pytest.approx(np.mean(means))
-    assert found.low == pytest.approx(found.value - np.hypot(mean.value - mean.low, seeds))
-    assert found.high == pytest.approx(found.value + np.hypot(mean.high - mean.value, seeds))
+    assert joined.value == pytest.approx(np.mean(means))
+    assert joined.low == pytest.approx(joined.value - np.hypot(mean.value - mean.low, seeds))
+    assert joined.high == pytest.approx(joined.value + np.hypot(mean.high - mean.value, seeds))
     alike = Repeats({"w": {seed: runs[0] for seed in range(3)}}).interval()
     assert (alike.low, alike.high) == pytest.approx((interval(runs[0]).low, interval(runs[0]).high))
 
@@ -191,8 +195,8 @@ def test_intervals_over_people_and_seeds_cover(seeds):
             for seed, shift in enumerate(rng.normal(0, 0.05, seeds))
         }
         repeats = Repeats({"w": runs})
-        found = repeats.interval()
-        covered += found.low <= 0 <= found.high
+        ends = repeats.interval()
+        covered += ends.low <= 0 <= ends.high
         rejected += repeats.p_value() < 0.05
     assert 0.92 <= covered / times <= 1 and rejected / times <= 0.08
 
@@ -223,14 +227,14 @@ def test_ratios_are_those_of_the_means():
     before, after = rng.random(len(people)), rng.random(len(people)) / 3
     ratio = Clusters.of(after, people).per(Clusters.of(before, people))
     assert ratio.mean == pytest.approx(after.mean() / before.mean())
-    found, names = interval(ratio), np.array(people)
+    ours, names = interval(ratio), np.array(people)
     rows = [names == person for person in np.unique(names)]
     draws = []
     for _ in range(2000):
         chosen = [rows[i] for i in rng.integers(0, 50, 50)]
         draws.append(sum(after[r].sum() for r in chosen) / sum(before[r].sum() for r in chosen))
     low, high = np.percentile(draws, [2.5, 97.5])
-    assert (found.low, found.high) == (pytest.approx(low, abs=0.02), pytest.approx(high, abs=0.02))
+    assert (ours.low, ours.high) == (pytest.approx(low, abs=0.02), pytest.approx(high, abs=0.02))
     with pytest.raises(ValueError, match="0 is no figure"):
         Clusters.of(after, people).per(Clusters.of([0.0] * len(people), people))
 
@@ -240,8 +244,8 @@ def test_a_ratio_to_nearly_nothing_is_wide_and_no_error():
     people = [str(i) for i in range(5)]
     upper = Clusters.of([0.1, 0.2, 0.1, 0.3, 0.2], people)
     for lower in ([0, 0, 0, 0, 1.0], [0.5, -0.4, 0.3, -0.3, 0.2], [0, 0, 1, 0, 1.0]):
-        found = interval(upper.per(Clusters.of(lower, people)))
-        assert found.low <= found.value <= found.high and not np.isnan([found.low, found.high]).any()
+        ratio = interval(upper.per(Clusters.of(lower, people)))
+        assert ratio.low <= ratio.value <= ratio.high and not np.isnan([ratio.low, ratio.high]).any()
 
 
 def test_places_are_shared_by_what_is_not_told_apart():
@@ -288,8 +292,8 @@ def test_fewer_worlds_do_not_make_equivalence_easier(worlds):
 @pytest.mark.parametrize("people", [2, 3, 4, 6, 10, 14])
 def test_intervals_over_few_people_cover(people):
     rng, names = np.random.default_rng(31), [str(i) for i in range(people)]
-    found = [interval(Clusters.of(rng.normal(size=people), names)) for _ in range(400)]
-    assert np.mean([each.low <= 0 <= each.high for each in found]) >= 0.91
+    intervals = [interval(Clusters.of(rng.normal(size=people), names)) for _ in range(400)]
+    assert np.mean([ends.low <= 0 <= ends.high for ends in intervals]) >= 0.91
 
 
 def test_nothing_is_certain_because_nothing_varied():
@@ -309,8 +313,8 @@ def test_a_ratio_that_one_person_holds_is_known_by_nobody():
 
 def test_seeds_of_other_rows_are_taken_by_their_means():
     rows, more = Clusters.of([0.1, 0.3], ["a", "b"]), Clusters.of([0.2, 0.4, 0.6], ["a", "b", "c"])
-    found = Repeats.of({"w": {0: rows, 1: more, 2: Clusters.alone(0.3)}})
-    assert found.value == pytest.approx(0.3) and found.interval().high == np.inf
+    repeats = Repeats.of({"w": {0: rows, 1: more, 2: Clusters.alone(0.3)}})
+    assert repeats.value == pytest.approx(0.3) and repeats.interval().high == np.inf
     assert Repeats.of({"w": {0: rows, 1: rows}}).worlds["w"][0] is rows
 
 

@@ -110,10 +110,10 @@ def test_records_of_another_schema_are_refused(tmp_path):
 def test_a_claim_excludes_others(tmp_path):
     store = Store(tmp_path)
     folder = store.folder(KEY)
-    with store.claim(folder) as mine:
-        assert mine
-        with Store(tmp_path).claim(folder) as theirs:
-            assert not theirs
+    with store.claim(folder) as held:
+        assert held
+        with Store(tmp_path).claim(folder) as held_too:
+            assert not held_too
     with store.claim(folder) as again:
         assert again
 

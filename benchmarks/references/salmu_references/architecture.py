@@ -39,13 +39,13 @@ def read_architecture(arch: str) -> dict[str, Any]:
         UnknownNameError: open_clip knows no such name; the message lists what comes near.
         UsageError: The file can't be read, or it is a model that is not trained with CLIP's loss from scratch.
     """
-    told: dict[str, Any] = {}
+    content: dict[str, Any] = {}
     if arch.endswith(".json"):
         path = Path(arch).expanduser()
         try:
-            told = json.loads(path.read_text(encoding="utf-8"))
-            model_cfg = told.get("model_cfg", told)
-            parts = (model_cfg["vision_cfg"], model_cfg["text_cfg"], told.get("preprocess_cfg") or {})
+            content = json.loads(path.read_text(encoding="utf-8"))
+            model_cfg = content.get("model_cfg", content)
+            parts = (model_cfg["vision_cfg"], model_cfg["text_cfg"], content.get("preprocess_cfg") or {})
             if not all(isinstance(part, dict) for part in parts):
                 raise TypeError
         except OSError as error:
@@ -72,7 +72,7 @@ def read_architecture(arch: str) -> dict[str, Any]:
         "interpolation": "bicubic",
         "resize_mode": "shortest",
     }
-    preprocess |= (told.get("preprocess_cfg") or {}) if "model_cfg" in told else {}
+    preprocess |= (content.get("preprocess_cfg") or {}) if "model_cfg" in content else {}
     preprocess.pop("size", None)  # the architecture's
     # Through JSON, as it will be read back from a record.
     read: dict[str, Any] = json.loads(json.dumps({"model_cfg": model_cfg, "preprocess_cfg": preprocess}))

@@ -36,8 +36,8 @@ def train_transform(config: dict[str, Any], size: Any, recipe: Recipe) -> Compos
         size: Side of the images in pixels, or (height, width).
         recipe: Says how crops are drawn.
     """
-    told = PreprocessCfg(size=size, interpolation=config["preprocess_cfg"]["interpolation"])
-    whole = image_transform_v2(told, is_train=True, aug_cfg=AugmentationCfg(scale=recipe.crop_scale))
+    preprocess = PreprocessCfg(size=size, interpolation=config["preprocess_cfg"]["interpolation"])
+    whole = image_transform_v2(preprocess, is_train=True, aug_cfg=AugmentationCfg(scale=recipe.crop_scale))
     *spatial, _to_tensor, _normalize = whole.transforms
     return Compose(spatial)
 
@@ -66,7 +66,7 @@ class Cut:
     def bounds(self, step: int) -> list[tuple[int, int]]:
         """First and last draw (exclusive) of the retain and of the sensitive pairs of one batch."""
         batch = self.recipe.batch
-        first, last = (sensitive_until(each, self.steps, self.draws) for each in (step, step + 1))
+        first, last = (sensitive_until(number, self.steps, self.draws) for number in (step, step + 1))
         return [(step * batch, (step + 1) * batch), (first, last)]
 
     def size(self, step: int) -> int:
@@ -102,14 +102,14 @@ class Batches(Dataset[tuple[Tensor, Tensor, int]]):
     def draws(self, step: int) -> list[tuple[int, int, int, int]]:
         """(set, number of the draw, part, place) of each pair of this process's part of a batch."""
         begin, end = share(self._cut.size(step), self._rank, self._world)
-        found, passed = [], 0
+        drawn, passed = [], 0
         for which, ((_, order), (first, last)) in enumerate(zip(self._sets, self._cut.bounds(step), strict=False)):
             start, stop = first + max(0, begin - passed), first + min(last - first, end - passed)
             if start < stop:
                 rows = order.at(start, stop)
-                found += [(which, start + n, int(part), int(place)) for n, (part, place) in enumerate(rows)]
+                drawn += [(which, start + n, int(part), int(place)) for n, (part, place) in enumerate(rows)]
             passed += last - first
-        return found
+        return drawn
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor, int]:
         """Images (uint8 ``[n, 3, h, w]``), token ids (``[n, context]``), and how many pairs stand in for others."""

@@ -55,7 +55,7 @@ class Request:
 def train(request: Request) -> int:
     """Train what is missing of the pair; returns the exit code."""
     rank = int(os.environ.get("RANK", "0"))
-    with reporting(to_stderr=False, first=rank == 0) as telling:
+    with reporting(to_stderr=False, first=rank == 0) as reporter:
         try:
             recipe, config, parts = _checked(request)
         except SalmuError as error:
@@ -64,16 +64,16 @@ def train(request: Request) -> int:
             raise
         place = _place(recipe, request.threads)
         recipe = recipe.model_copy(update={"precision": place.accelerator.mixed_precision})
-        sets = {name: _measured(name, found, recipe, place, telling) for name, found in parts.items()}
+        sets = {name: _measured(name, sources, recipe, place, reporter) for name, sources in parts.items()}
         retain, sensitive = sets["retain"], sets.get("sensitive")
         _fit(recipe, retain, sensitive, place.world)
-        mine = TrainingRecord(
+        wanted = TrainingRecord(
             recipe=recipe,
             config=config,
             retain=SetRef.of(retain),
             sensitive=SetRef.of(sensitive) if sensitive else None,
         )
-        return _train(request, mine, retain, sensitive, place, telling)
+        return _train(request, wanted, retain, sensitive, place, reporter)
 
 
 def _checked(request: Request) -> tuple[Recipe, dict[str, Any], dict[str, list[tuple[Path, str]]]]:
@@ -112,21 +112,21 @@ def _place(recipe: Recipe, threads: int) -> Accelerated:
 
 
 def _measured(
-    name: str, found: Sequence[tuple[Path, str]], recipe: Recipe, place: Accelerated, telling: Reporter
+    name: str, sources: Sequence[tuple[Path, str]], recipe: Recipe, place: Accelerated, reporter: Reporter
 ) -> Pairs:
     """Look through all parts, each process its share, and tell each other."""
     from accelerate.utils import gather_object
 
     from salmu_references.sources import Pairs, measure
 
-    telling.begin(f"{name} pairs", "looking through")
-    mine: list[tuple[int, Part]] = []
-    numbers = list(range(place.rank, len(found), place.world))
+    reporter.begin(f"{name} pairs", "looking through")
+    own_parts: list[tuple[int, Part]] = []
+    numbers = list(range(place.rank, len(sources), place.world))
     for done, number in enumerate(numbers):
-        telling.step(done, len(numbers), {})
-        mine.append((number, measure(*found[number], lambda row, of: telling.step(row, of, {}))))
-    every = gather_object(mine) if place.world > 1 else mine
-    parts: list[Part] = [part for _, part in sorted(every, key=lambda pair: pair[0])]
+        reporter.step(done, len(numbers), {})
+        own_parts.append((number, measure(*sources[number], lambda row, of: reporter.step(row, of, {}))))
+    all_parts = gather_object(own_parts) if place.world > 1 else own_parts
+    parts: list[Part] = [part for _, part in sorted(all_parts, key=lambda pair: pair[0])]
     pairs = Pairs(name, parts, 2 * recipe.shuffle)
     left_out = sum(part.left_out for part in parts)
     if not len(pairs):
@@ -135,7 +135,7 @@ def _measured(
         )
     files = "part" if len(parts) == 1 else "parts"
     note = f", {left_out:,} samples without image or caption left out" if left_out else ""
-    telling.say(f"{name}: {len(pairs):,} pairs in {len(parts):,} {files}{note}")
+    reporter.say(f"{name}: {len(pairs):,} pairs in {len(parts):,} {files}{note}")
     return pairs
 
 
@@ -154,25 +154,25 @@ def _fit(recipe: Recipe, retain: Pairs, sensitive: Pairs | None, world: int) -> 
 
 def _train(
     request: Request,
-    mine: TrainingRecord,
+    wanted: TrainingRecord,
     retain: Pairs,
     sensitive: Pairs | None,
     place: Accelerated,
-    telling: Reporter,
+    reporter: Reporter,
 ) -> int:
     from salmu_references.training import Job, Saving, Stopped, train_model
 
     out = request.out.expanduser().resolve()
-    record = begin(out, mine)
+    record = begin(out, wanted)
     place.wait()  # all have looked before the first one writes
     saving = Saving(request.save_steps, request.save_minutes, request.keep)
-    with ExitStack() as held:
+    with ExitStack() as locks:
         if place.rank == 0:
             out.mkdir(parents=True, exist_ok=True)
             for role in request.roles:
-                _claim(held, out, role)
+                _claim(locks, out, role)
             write(out, record)
-        telling.plan(len(request.roles))
+        reporter.plan(len(request.roles))
         for role in request.roles:
             job = Job(
                 role,
@@ -188,44 +188,44 @@ def _train(
             if role in record.models and (out / role).is_dir():
                 if place.rank == 0:  # it may have been stopped before it could
                     job.keeper.clear()
-                telling.end(f"{role}: done earlier, in {out / role}")
+                reporter.end(f"{role}: done earlier, in {out / role}")
                 continue
-            _announce(job.cut, role, place.world, telling)
+            _announce(job.cut, role, place.world, reporter)
             try:
-                model = train_model(job, place, telling)
+                model = train_model(job, place, reporter)
             except Stopped as stopped:
-                telling.say(f"Stopped at step {stopped.args[0]:,}; its checkpoint is kept, the same command goes on.")
+                reporter.say(f"Stopped at step {stopped.args[0]:,}; its checkpoint is kept, the same command goes on.")
                 return STOPPED
             except KeyboardInterrupt:
-                telling.say("Stopped. The last checkpoint is kept; the same command goes on from there.")
+                reporter.say("Stopped. The last checkpoint is kept; the same command goes on from there.")
                 return STOPPED
             if place.rank == 0:
                 write(out, record, role, model)
                 job.keeper.clear()
             rate = (model.retain_samples + model.sensitive_samples) / max(model.seconds, 1e-9)
-            telling.end(f"{role}: {model.steps:,} steps in {model.seconds:,.0f} s, {rate:,.0f} pairs/s, {out / role}")
+            reporter.end(f"{role}: {model.steps:,} steps in {model.seconds:,.0f} s, {rate:,.0f} pairs/s, {out / role}")
             place.accelerator.free_memory()
     return 0
 
 
-def _claim(held: ExitStack, out: Path, role: Role) -> None:
+def _claim(locks: ExitStack, out: Path, role: Role) -> None:
     from filelock import FileLock, Timeout
 
     lock = FileLock(out / f".{role}.lock")
     try:
-        held.enter_context(lock.acquire(blocking=False))
+        locks.enter_context(lock.acquire(blocking=False))
     except Timeout:
         raise UsageError(f"Another process is training {role} in {out}: --only trains the other one.") from None
 
 
-def _announce(cut: Any, role: Role, world: int, telling: Reporter) -> None:
+def _announce(cut: Any, role: Role, world: int, reporter: Reporter) -> None:
     recipe, steps = cut.recipe, cut.steps
     passes = steps * recipe.batch / len(cut.retain)
-    said = f"{role}: {steps:,} steps of {recipe.batch:,} retain pairs, each seen {passes:.3g} times"
+    sentence = f"{role}: {steps:,} steps of {recipe.batch:,} retain pairs, each seen {passes:.3g} times"
     if cut.sensitive is not None:
         passes = cut.draws / len(cut.sensitive)
-        said += f", and {cut.draws / steps:.3g} sensitive pairs, each seen {passes:.3g} times"
-    telling.say(said + (f"; {-(-cut.size(0) // world):,} pairs in each of {world} processes" if world > 1 else ""))
+        sentence += f", and {cut.draws / steps:.3g} sensitive pairs, each seen {passes:.3g} times"
+    reporter.say(sentence + (f"; {-(-cut.size(0) // world):,} pairs in each of {world} processes" if world > 1 else ""))
 
 
 def _workers(asked: int | None, place: Accelerated) -> int:

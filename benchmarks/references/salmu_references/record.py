@@ -89,12 +89,12 @@ class TrainingRecord(Record):
         return {**self.recipe.model_dump(mode="json", exclude={"arch"}), **self.config, **data}
 
 
-def begin(out: Path, mine: TrainingRecord) -> TrainingRecord:
+def begin(out: Path, wanted: TrainingRecord) -> TrainingRecord:
     """The record of a folder that is new, or holds the same training already.
 
     Args:
         out: The folder.
-        mine: The record of what is asked for.
+        wanted: The record of what is asked for.
 
     Raises:
         UsageError: The folder holds something else.
@@ -102,22 +102,22 @@ def begin(out: Path, mine: TrainingRecord) -> TrainingRecord:
     """
     there = read_record(out / TRAINING, TrainingRecord)
     if there is None:
-        if out.is_dir() and any(not each.name.startswith(".") for each in out.iterdir()):
+        if out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir()):
             raise UsageError(f"{out} holds something, and no {TRAINING}: give a new folder to --out.")
-        return mine
-    roles = [role for role in get_args(Role) if role == "clean" or (mine.sensitive and there.sensitive)]
+        return wanted
+    roles = [role for role in get_args(Role) if role == "clean" or (wanted.sensitive and there.sensitive)]
     for role in roles:
-        if changed := differences(there.identity(role), mine.identity(role)):
+        if changed := differences(there.identity(role), wanted.identity(role)):
             raise UsageError(f"{out} holds another training: {changed}. Give another --out, or the settings it has.")
-    return there.model_copy(update={"sensitive": there.sensitive or mine.sensitive})
+    return there.model_copy(update={"sensitive": there.sensitive or wanted.sensitive})
 
 
-def write(out: Path, mine: TrainingRecord, role: Role | None = None, model: ModelRef | None = None) -> None:
+def write(out: Path, record: TrainingRecord, role: Role | None = None, model: ModelRef | None = None) -> None:
     """Write the record, keeping what another process that trains the other model has written meanwhile."""
     with FileLock(out / ".training.lock"):
         there = read_record(out / TRAINING, TrainingRecord)
-        models = {**mine.models, **(there.models if there else {})}
+        models = {**record.models, **(there.models if there else {})}
         if role and model:
             models[role] = model
-        sensitive = mine.sensitive or (there.sensitive if there else None)
-        write_record(out / TRAINING, mine.model_copy(update={"models": models, "sensitive": sensitive}))
+        sensitive = record.sensitive or (there.sensitive if there else None)
+        write_record(out / TRAINING, record.model_copy(update={"models": models, "sensitive": sensitive}))

@@ -103,23 +103,23 @@ def find_retain(named: Sequence[str]) -> list[tuple[Path, str]]:
         BenchmarkError: A file is not there.
         UsageError: A folder holds neither, or a part is named twice.
     """
-    found: list[tuple[Path, str]] = []
+    parts: list[tuple[Path, str]] = []
     for text in named:
         folder = Path(text).expanduser()
         if not folder.is_dir():
-            found += [(path, "") for path in expand(text)]
+            parts += [(path, "") for path in expand(text)]
         elif any((folder / "data").glob(f"{layout.RETAIN_SYNTH}-*.parquet")):
-            found.append((folder.resolve(), layout.RETAIN_SYNTH))
+            parts.append((folder.resolve(), layout.RETAIN_SYNTH))
         elif tars := sorted(folder.resolve().glob("*.tar")):
-            found += [(path, "") for path in tars]
+            parts += [(path, "") for path in tars]
         else:
             raise UsageError(
                 f"{text} holds no retain pairs: neither *.tar files nor data/{layout.RETAIN_SYNTH}-*.parquet."
             )
-    for (path, _), times in Counter(found).items():
+    for (path, _), times in Counter(parts).items():
         if times > 1:
             raise UsageError(f"--retain names {path} {times} times.")
-    return found
+    return parts
 
 
 def find_sensitive(folder: Path) -> list[tuple[Path, str]]:
@@ -205,7 +205,7 @@ def _flat(rows: Rows, progress: Callable[[int, int], None] | None = None) -> _Fl
                             progress(number, len(rows))
                 with replacing(ends) as new, new.open("wb") as file:
                     np.save(file, np.cumsum(lengths, dtype=np.int64))
-    found = np.load(ends)
-    if len(found) != len(rows) or path.stat().st_size != found[-1]:
+    offsets = np.load(ends)
+    if len(offsets) != len(rows) or path.stat().st_size != offsets[-1]:
         raise BenchmarkError(f"{path} is damaged: delete it and {ends.name}; they are made again.")
-    return _Flat(path, found)
+    return _Flat(path, offsets)

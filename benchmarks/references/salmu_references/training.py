@@ -102,7 +102,7 @@ class Job:
         return Keeper(self.out / "checkpoints" / self.role, self.record.identity(self.role), self.saving.keep)
 
 
-def train_model(job: Job, place: Place, telling: Reporter) -> ModelRef:
+def train_model(job: Job, place: Place, reporter: Reporter) -> ModelRef:
     """Train a model and write its folder; every process calls this, the first one writes. Checkpoints stay.
 
     Raises:
@@ -128,7 +128,7 @@ def train_model(job: Job, place: Place, telling: Reporter) -> ModelRef:
     tokenizer = plain_tokenizer(config)
     transform = train_transform(config, model.visual.image_size, recipe)
     batches = Batches(cut, transform, tokenizer, place.rank, place.world)
-    _loop(job, trainer, keeper, batches, notes, saved.step if saved else 0, telling)
+    _loop(job, trainer, keeper, batches, notes, saved.step if saved else 0, reporter)
     place.wait()
     weights = ""
     if place.rank == 0:
@@ -151,7 +151,7 @@ def train_model(job: Job, place: Place, telling: Reporter) -> ModelRef:
 
 
 def _loop(
-    job: Job, trainer: Trainer, keeper: Keeper, batches: Batches, notes: Notes, start: int, telling: Reporter
+    job: Job, trainer: Trainer, keeper: Keeper, batches: Batches, notes: Notes, start: int, reporter: Reporter
 ) -> None:
     place, cut, saving = trainer.place, job.cut, job.saving
     # Reading a value from an accelerator waits for it, so there it is done less often.
@@ -159,7 +159,7 @@ def _loop(
     stride = max(1, math.ceil(cut.steps / POINTS / every)) * every
     begun = last_save = time.monotonic()
     before, since, seen, replaced = notes.seconds, start, 0, 0
-    telling.begin(f"{job.role} from step {start:,}" if start else job.role, "training")
+    reporter.begin(f"{job.role} from step {start:,}" if start else job.role, "training")
     with _stoppable() as asked:
         for done, loss, batch in trainer.run(load(batches, cut, start, job.workers, place.device, place.world), start):
             seen += sum(batch.sizes)
@@ -169,9 +169,9 @@ def _loop(
             now = time.monotonic()
             # The first process's clock decides, and whoever is asked to stop stops all.
             late = place.rank == 0 and now - last_save > 60 * saving.minutes
-            told = torch.tensor([0.0, late, bool(asked), replaced], device=place.device)
-            told[0] = loss
-            value, due, stop, unreadable = place.mean(told).tolist()
+            state = torch.tensor([0.0, late, bool(asked), replaced], device=place.device)
+            state[0] = loss
+            value, due, stop, unreadable = place.mean(state).tolist()
             if not math.isfinite(value):
                 raise TrainingError(
                     f"The loss of {job.role} is not finite at step {done}: the learning rate is too high, or the "
@@ -182,7 +182,7 @@ def _loop(
             replaced = 0
             if done == 1 or done // stride > since // stride or done == cut.steps:
                 notes.curve.append([done, round(value, 5), round(scale, 3)])
-            telling.step(done - start, cut.steps - start, _shown(value, scale, seen, now - begun, done, start, cut))
+            reporter.step(done - start, cut.steps - start, _figures(value, scale, seen, now - begun, done, start, cut))
             finished = done == cut.steps
             if not finished and (stop or due or done // saving.steps > since // saving.steps):
                 if place.rank == 0:
@@ -194,7 +194,9 @@ def _loop(
                 raise Stopped(done)
 
 
-def _shown(value: float, scale: float, seen: int, seconds: float, done: int, start: int, cut: Cut) -> dict[str, float]:
+def _figures(
+    value: float, scale: float, seen: int, seconds: float, done: int, start: int, cut: Cut
+) -> dict[str, float]:
     left = seconds / (done - start) * (cut.steps - done)
     return {"loss": value, "scale": scale, "pairs/s": seen / max(seconds, 1e-9), "min left": left / 60}
 
@@ -202,8 +204,8 @@ def _shown(value: float, scale: float, seen: int, seconds: float, done: int, sta
 def _agree(saved: Saved | None, place: Place, out: Path) -> None:
     # As float64, which has every step: the mean of equal numbers must be that number.
     kind = torch.float32 if place.device.type == "mps" else torch.float64  # which Apple's GPUs don't have
-    mine = torch.tensor([saved.step if saved else 0], dtype=kind, device=place.device)
-    if place.mean(mine.clone()).item() != mine.item():
+    own = torch.tensor([saved.step if saved else 0], dtype=kind, device=place.device)
+    if place.mean(own.clone()).item() != own.item():
         raise TrainingError(f"The processes see different checkpoints: {out} must be on a disk that all of them see.")
 
 
@@ -236,9 +238,9 @@ def _stoppable() -> Iterator[list[int]]:
 def _peak_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
-    told: Any = psutil.Process().memory_info()
-    if hasattr(told, "peak_wset"):
-        return int(told.peak_wset)
+    memory: Any = psutil.Process().memory_info()
+    if hasattr(memory, "peak_wset"):
+        return int(memory.peak_wset)
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -248,5 +250,5 @@ def _peak_memory(device: torch.device) -> int:
 def _environment(place: Place, precision: str) -> dict[str, str]:
     packages = ("salmu-core", "torch", "torchvision", "open-clip-torch", "accelerate", "numpy", "pillow")
     name = torch.cuda.get_device_name(place.device) if place.device.type == "cuda" else place.device.type
-    told = {"device": name, "processes": str(place.world), "precision": precision}
-    return told | {"threads": str(torch.get_num_threads())} | {package: version(package) for package in packages}
+    place_facts = {"device": name, "processes": str(place.world), "precision": precision}
+    return place_facts | {"threads": str(torch.get_num_threads())} | {package: version(package) for package in packages}

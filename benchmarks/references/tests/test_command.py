@@ -116,12 +116,12 @@ def test_ctrl_c_keeps_a_checkpoint(words: Words, tmp_path: Path, monkeypatch: py
     before = signal.getsignal(signal.SIGINT)  # ignored, where the tests run in the background
 
     @contextmanager
-    def reporter(index: int, to_stderr: bool):
+    def reporting(to_stderr: bool, first: bool):
         yield hears
 
     assert salmu([*words(whole), "--only", "clean"])[0] == 0
     with monkeypatch.context() as patch:
-        patch.setattr(command, "reporter", reporter)
+        patch.setattr(command, "reporting", reporting)
         assert salmu([*words(stopped), "--only", "clean"])[0] == 130
     assert "the same command goes on" in hears.said
     (saved,) = stopped.glob("checkpoints/clean/step-*")

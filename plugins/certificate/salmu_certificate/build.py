@@ -63,7 +63,7 @@ def build(evidence: Dossier, metrics: Mapping[str, Declared[MetricSpec]], notice
             rows_hash=hash_json([[a.split, a.file_name, a.caption] for a in person.associations]),
         ),
         verdicts=verdicts,
-        summaries=(*(each for part in parts for each in part.summaries()), *ordinary(evidence)),
+        summaries=(*(summary for part in parts for summary in part.summaries()), *ordinary(evidence)),
         standing=tuple(place for part in parts if (place := _standing(evidence, part)) is not None),
         trials=tuple(trials),
         not_measured=silent,
@@ -96,16 +96,16 @@ def _standing(evidence: Dossier, part: PersonSplit) -> Standing | None:
         return None
     rows: Clusters = after if part.name == FORGET else before - after
     means = dict(zip(rows.names, (rows.sums / rows.counts).tolist(), strict=True))
-    mine = means.pop(f"person {evidence.person.identity_id}", None)
-    if mine is None or not means:
+    own = means.pop(f"person {evidence.person.identity_id}", None)
+    if own is None or not means:
         return None
     return Standing(
         part=part.part,
         measure="mean reciprocal rank" if part.name == FORGET else "fall of the mean cosine",
-        value=mine,
-        place=1 + sum(other > mine for other in means.values()),
+        value=own,
+        place=1 + sum(other > own for other in means.values()),
         of=1 + len(means),
-        better_off=sum(other < mine for other in means.values()) / len(means),
+        better_off=sum(other < own for other in means.values()) / len(means),
         worst=_worst(part) if part.name == FORGET else None,
     )
 
@@ -130,15 +130,15 @@ def _worst(part: PersonSplit) -> Worst | None:
 
 def _population(evidence: Dossier, verdicts: Sequence[Judgement]) -> Population:
     """What became of everybody else, as the table of this run alone has it."""
-    found = evidence.run.comparison.lines[0].diagnosis
-    known = found.evidence
+    diagnosis = evidence.run.comparison.lines[0].diagnosis
+    measures = diagnosis.evidence
     measured: dict[str, dict[str, Interval | None]] = {
-        INEFFECTIVE: {"leak gone": known.reduction},
-        CATASTROPHIC: {"change of GenKnow": known.knowledge},
-        OVER_GENERALISED: {f"{name} kept": each for name, each in known.retention.items()},
+        INEFFECTIVE: {"leak gone": measures.reduction},
+        CATASTROPHIC: {"change of GenKnow": measures.knowledge},
+        OVER_GENERALISED: {f"{name} kept": share for name, share in measures.retention.items()},
     }
     asks = {
-        INEFFECTIVE: f"under {known.bar:.1%} of the leak is gone",
+        INEFFECTIVE: f"under {measures.bar:.1%} of the leak is gone",
         CATASTROPHIC: f"GenKnow falls by over {MAX_KNOWLEDGE_DROP:.0%}",
         OVER_GENERALISED: f"under {MIN_HOLDOUT_RETENTION:.0%} of what was to be kept is kept",
     }
@@ -146,21 +146,21 @@ def _population(evidence: Dossier, verdicts: Sequence[Judgement]) -> Population:
         Mode(
             mode=mode,
             asks=asks[mode],
-            measured={name: Ends.of(each) for name, each in measured[mode].items() if each is not None},
-            says=_SAYS[found.verdicts[mode]] if mode in found.verdicts else "not measured",
+            measured={name: Ends.of(figure) for name, figure in measured[mode].items() if figure is not None},
+            says=_SAYS[diagnosis.verdicts[mode]] if mode in diagnosis.verdicts else "not measured",
         )
         for mode in MODES
     )
     values = [model.record.values for model in evidence.models]
-    shown = [mode.mode for mode in modes if mode.says == "shown"]
+    modes_shown = [mode.mode for mode in modes if mode.says == "shown"]
     return Population(
-        verdict=verdict(found),
-        caution=next(filter(None, (caution(shown, each.word) for each in verdicts)), ""),
+        verdict=verdict(diagnosis),
+        caution=next(filter(None, (caution(modes_shown, judgement.word) for judgement in verdicts)), ""),
         modes=modes,
         figures={
             name: Three(before=values[0][name], after=values[1][name], clean=values[2][name])
             for name in (LEAK, KNOWLEDGE)
-            if all(name in each for each in values)
+            if all(name in figures for figures in values)
         },
     )
 

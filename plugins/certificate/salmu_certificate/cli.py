@@ -62,7 +62,7 @@ def certify(
     name = " ".join(evidence.person.name.split())  # on one line, whatever the data say
     lines = [
         f"Made {made[0]} and {made[1]}: {name}, {certificate.method} on {certificate.benchmark}.",
-        *(f"{PARTS[each.part].capitalize()}: {each.word}." for each in certificate.verdicts),
+        *(f"{PARTS[judgement.part].capitalize()}: {judgement.word}." for judgement in certificate.verdicts),
         f"The model as a whole: {certificate.population.verdict}.",
     ]
     say("\n".join(lines))

@@ -44,14 +44,14 @@ class Model:
         associations: Cosines and ranks of everybody.
         figures: Column -> its rows by person, of everybody.
         rows: Figure -> this person's rows.
-        found: File name -> the captions that come first; empty where no list was kept.
+        retrieved: File name -> the captions that come first; empty where no list was kept.
     """
 
     record: MetricsRecord
     associations: Associations
     figures: Figures
     rows: Mapping[str, Measured]
-    found: Mapping[str, list[RetrievedCaption]]
+    retrieved: Mapping[str, list[RetrievedCaption]]
 
 
 @dataclass(frozen=True)
@@ -137,9 +137,9 @@ def gather(run: OneRun, benchmark: Benchmark, identity: str) -> Dossier:
                 f"The figures of {role.capitalize()} in {run.store.root} are of another model than {benchmark.folder} "
                 f"holds: {_AGAIN}, or give the folder with that model as --benchmark PATH."
             )
-    found = Dossier(run, benchmark, people, person, *models)
-    _complete(found)
-    return found
+    dossier = Dossier(run, benchmark, people, person, *models)
+    _complete(dossier)
+    return dossier
 
 
 def _model(folder: Path, figures: Figures, person: Person) -> Model:
@@ -173,10 +173,10 @@ def _comparable(folder: Path, before: MetricsRecord, after: MetricsRecord, clean
                 raise UsageError(f"{name} of {folder} and of {role} were computed by different code: {_AGAIN}.")
 
 
-def _complete(found: Dossier) -> None:
+def _complete(dossier: Dossier) -> None:
     """A certificate without ranks of what was to be forgotten, or without any figure, would show nothing."""
-    for name, model in zip(("Compromised", str(found.run.folder), "Clean"), found.models, strict=True):
-        for split in sorted({association.split for association in found.person.associations}):
+    for name, model in zip(("Compromised", str(dossier.run.folder), "Clean"), dossier.models, strict=True):
+        for split in sorted({association.split for association in dossier.person.associations}):
             metric = SEARCHES[split]
             entry = model.record.metrics.get(metric)
             ranked = split in model.associations.ranks and split in model.associations.galleries
@@ -186,5 +186,5 @@ def _complete(found: Dossier) -> None:
                 continue
             why = "is not among its metrics" if entry is None else f"has no value: {entry.error or entry.not_measured}"
             raise UsageError(
-                f"{metric} of {name} {why}. Without it nothing can be said of {found.person.name}: {_AGAIN}."
+                f"{metric} of {name} {why}. Without it nothing can be said of {dossier.person.name}: {_AGAIN}."
             )

@@ -112,7 +112,7 @@ def allowed(leak: ThreeClusters, gallery: int) -> Allowed:
     return Allowed({name: Level(level.mean, interval(leak.after - level)) for name, level in levels.items()})
 
 
-def found(*searches: tuple[Floats, int]) -> np.ndarray:
+def better_than_guessing(*searches: tuple[Floats, int]) -> np.ndarray:
     """Which captions are shown to be found better than by guessing ``[n]``, by any of some searches.
 
     A caption's p in one search is its rank's share of the gallery, and of several the least times their number.
@@ -179,7 +179,7 @@ def kept(measures: Mapping[str, ThreeClusters], gallery: int | None, rank: str) 
         gallery: Captions among which ranks are; None where ranks were not measured.
         rank: Which measure is the reciprocal rank.
     """
-    known = {name: each for name, each in measures.items() if interval(each.before - each.clean).low > 0}
+    known = {name: rows for name, rows in measures.items() if interval(rows.before - rows.clean).low > 0}
     if not known:
         return Kept(Word.UNKNOWN)
     retention = {name: interval((x.after - x.clean).per(x.before - x.clean)) for name, x in known.items()}
@@ -187,7 +187,7 @@ def kept(measures: Mapping[str, ThreeClusters], gallery: int | None, rank: str) 
         if gallery is not None:
             gone = allowed(measures[rank], gallery).verdict is Verdict.CLEAR
         else:
-            gone = all(interval(each.after - each.clean).high <= 0 for each in known.values())
+            gone = all(interval(rows.after - rows.clean).high <= 0 for rows in known.values())
         return Kept(Word.ERASED if gone else Word.PARTLY, retention)
     clear = all(share.low >= MIN_HOLDOUT_RETENTION for share in retention.values())
     return Kept(Word.KEPT if clear else Word.OPEN, retention)
@@ -222,11 +222,11 @@ def never_seen_people(figures: Mapping[str, Mapping[str, float]]) -> tuple[dict[
     Returns:
         Figure -> range, and the number of people it is over. No ranges where there are too few.
     """
-    people = sorted(set.intersection(*(set(each) for each in figures.values()))) if figures else []
+    people = sorted(set.intersection(*(set(by_person) for by_person in figures.values()))) if figures else []
     k = _out(BEYOND_ANY, len(people))
     if k < 1:
         return {}, len(people)
-    values = np.array([[each[person] for person in people] for each in figures.values()])
+    values = np.array([[by_person[person] for person in people] for by_person in figures.values()])
     middle, spread = values.mean(axis=1, keepdims=True), values.std(axis=1, ddof=1, keepdims=True)
     distance = np.divide(abs(values - middle), spread, out=np.zeros_like(values), where=spread > 0).max(axis=0)
     reach = np.sort(distance)[-k] * spread

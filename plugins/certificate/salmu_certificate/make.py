@@ -36,8 +36,8 @@ def portraits(people: People, person: Person) -> dict[str, str | None]:
 
     None stands for one that can't be decoded.
     """
-    found = {a.file_name: people.portrait(a, SMALL) for a in person.associations}
-    return {**found, "": people.portrait(person.associations[0], LARGE)}
+    small = {a.file_name: people.portrait(a, SMALL) for a in person.associations}
+    return {**small, "": people.portrait(person.associations[0], LARGE)}
 
 
 def as_json(certificate: Certificate) -> str:
@@ -114,16 +114,16 @@ def targets(out: Path) -> tuple[Path, Path]:
 
 def _is_certificate(path: Path) -> bool:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return isinstance(found, dict) and found.get("kind") == KIND
+    return isinstance(content, dict) and content.get("kind") == KIND
 
 
 def _blocks(pairs: tuple[Pair, ...]) -> list[tuple[str, list[tuple[str, list[Pair]]]]]:
     """Split -> attribute -> its associations, in order."""
     return [
-        (split, [(field, list(mine)) for field, mine in groupby(block, key=lambda pair: pair.field)])
+        (split, [(field, list(associations)) for field, associations in groupby(block, key=lambda pair: pair.field)])
         for split, block in groupby(pairs, key=lambda pair: pair.split)
     ]
 
@@ -133,8 +133,8 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _ends(found: Ends, form: str) -> str:
+def _ends(interval: Ends, form: str) -> str:
     """The interval alone."""
-    if found.low is None or found.high is None:
+    if interval.low is None or interval.high is None:
         return "no interval"
-    return f"{found.low:{form}} to {found.high:{form}}"
+    return f"{interval.low:{form}} to {interval.high:{form}}"

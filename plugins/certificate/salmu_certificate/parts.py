@@ -9,7 +9,15 @@ from functools import cached_property
 import numpy as np
 
 from salmu_certificate.evidence import Dossier
-from salmu_certificate.judge import ThreeClusters, beside_clean, forgotten, found, guessing, kept, never_seen
+from salmu_certificate.judge import (
+    ThreeClusters,
+    beside_clean,
+    better_than_guessing,
+    forgotten,
+    guessing,
+    kept,
+    never_seen,
+)
 from salmu_certificate.records import Ends, Judgement, Level, Pair, Part, Stand, Summary, Three, Trial
 from salmu_certificate.trials import by_attribute, part_of, unlike
 from salmu_certificate.wording import COSINE, RANK, said_forgotten, said_kept, why_forgotten, why_kept
@@ -63,36 +71,38 @@ class PersonSplit:
     def private(self) -> Floats | None:
         """Of each caption among captions to be forgotten alone ``[3, n]``; None where that was not measured."""
         alone = [model.associations.private for model in self.evidence.models]
-        return self._values([each and each[0] for each in alone]) if self.name == FORGET else None
+        return self._values([search and search[0] for search in alone]) if self.name == FORGET else None
 
     def rows(self, values: Floats) -> ThreeClusters:
         """Values ``[3, n]`` by attribute."""
         names = [association.file_name for association in self.associations]
-        made = [by_attribute(self.evidence, self.name, dict(zip(names, each, strict=True))) for each in values.tolist()]
-        return ThreeClusters(*made)
+        models = [dict(zip(names, model, strict=True)) for model in values.tolist()]
+        return ThreeClusters(*(by_attribute(self.evidence, self.name, model) for model in models))
 
     @cached_property
-    def found(self) -> np.ndarray:
+    def hits(self) -> np.ndarray:
         """Which captions are shown to be found, before and after ``[2, n]``, those left out that are so in Clean."""
         if self.ranks is None or self.gallery is None:
             return np.zeros((2, len(self.associations)), dtype=bool)
         searches = [(self.ranks, self.gallery)]
         if self.private is not None and (alone := self.evidence.after.associations.private) is not None:
             searches.append((self.private, alone[1]))
-        before, after, clean = (found(*((ranks[i], gallery) for ranks, gallery in searches)) for i in range(3))
+        before, after, clean = (
+            better_than_guessing(*((ranks[i], gallery) for ranks, gallery in searches)) for i in range(3)
+        )
         return np.stack([before & ~clean, after & ~clean])
 
     @cached_property
     def others(self) -> np.ndarray | None:
         """Whether another caption of the person is among the first ones: before, after, in Clean ``[3, n]``."""
         names = {association.file_name for association in self.associations}
-        if not all(names <= model.found.keys() for model in self.evidence.models):
+        if not all(names <= model.retrieved.keys() for model in self.evidence.models):
             return None
         own = {association.caption for association in self.evidence.person.associations}
         return np.array(
             [
                 [
-                    any(each.caption in own - {a.caption} for each in model.found.get(a.file_name, ()))
+                    any(first.caption in own - {a.caption} for first in model.retrieved.get(a.file_name, ()))
                     for a in self.associations
                 ]
                 for model in self.evidence.models
@@ -117,8 +127,8 @@ class PersonSplit:
                 cosine=_three(self.cosines, i),
                 rank_is=_stand(reciprocal, i, near),
                 cosine_is=_stand(self.cosines, i, close),
-                found=bool(self.found[1, i]),
-                found_before=bool(self.found[0, i]),
+                found=bool(self.hits[1, i]),
+                found_before=bool(self.hits[0, i]),
                 others_first=None if self.others is None else tuple(map(bool, self.others[:, i])),
             )
             for i, association in enumerate(self.associations)
@@ -126,40 +136,40 @@ class PersonSplit:
 
     def summaries(self) -> list[Summary]:
         """Means with intervals, of reciprocal ranks and of cosines."""
-        made = []
+        means = []
         if self.ranks is not None and self.gallery is not None:
             ends, chance = (1 / self.gallery, 1.0), guessing(self.gallery)
-            made.append(_summary(self.part, RANK, self.rows(1 / self.ranks), ends, self.gallery, chance))
+            means.append(_summary(self.part, RANK, self.rows(1 / self.ranks), ends, self.gallery, chance))
         if self.cosines is not None:
-            made.append(_summary(self.part, COSINE, self.rows(self.cosines), (-1.0, 1.0)))
-        return made
+            means.append(_summary(self.part, COSINE, self.rows(self.cosines), (-1.0, 1.0)))
+        return means
 
     def judgement(self, trials: Sequence[Trial]) -> Judgement:
         """The verdict on them.
 
         Args:
-            trials: What the metrics found.
+            trials: What the metrics say.
         """
         return self._forgotten(trials) if self.name == FORGET else self._kept()
 
     def _forgotten(self, trials: Sequence[Trial]) -> Judgement:
         assert self.ranks is not None and self.gallery is not None  # `gather` has seen to it
-        mine = [trial for trial in trials if trial.part == "forget" and trial.target == "clean"]
-        before, after = self.found.sum(axis=1).tolist()
+        efficacy = [trial for trial in trials if trial.part == "forget" and trial.target == "clean"]
+        before, after = self.hits.sum(axis=1).tolist()
         others = None if self.others is None else self.rows(self.others.astype(float))
-        asked = next((trial for trial in mine if trial.column == NAMING), None)
-        named = None if asked is None else _named(asked)
+        naming = next((trial for trial in efficacy if trial.column == NAMING), None)
+        named = None if naming is None else _named(naming)
         unasked = [
             rule
             for rule, lacks in {
                 "captions to be forgotten alone": self.private is None,
                 "which captions come first": others is None,
-                "the name": asked is None and self.evidence.person.group is Group.FORGOTTEN,
+                "the name": naming is None and self.evidence.person.group is Group.FORGOTTEN,
             }.items()
             if lacks
         ]
         verdict = forgotten(
-            self.rows(1 / self.ranks), self.gallery, after, before, others, named, unlike(mine), unasked
+            self.rows(1 / self.ranks), self.gallery, after, before, others, named, unlike(efficacy), unasked
         )
         summary, pairs = self.summaries()[0], self.pairs()
         levels = verdict.allowed.levels.items()
@@ -167,13 +177,13 @@ class PersonSplit:
             part="forget",
             word=verdict.word,
             said=said_forgotten(verdict, summary, pairs),
-            reasons=why_forgotten(verdict, summary, pairs, mine, unasked),
+            reasons=why_forgotten(verdict, summary, pairs, efficacy, unasked),
             known=verdict.known,
             allowed={name: Level(value=level.value, excess=Ends.of(level.excess)) for name, level in levels},
-            found=tuple(a.file_name for a, hit in zip(self.associations, self.found[1], strict=True) if hit),
+            found=tuple(a.file_name for a, hit in zip(self.associations, self.hits[1], strict=True) if hit),
             named=None if named is None else named is Verdict.HOLDS,
             unasked=tuple(unasked),
-            unlike_clean=tuple(unlike(mine)),
+            unlike_clean=tuple(unlike(efficacy)),
         )
 
     def _kept(self) -> Judgement:
@@ -197,15 +207,15 @@ class PersonSplit:
         rows = [model.by_name for model in models if model is not None]
         if len(rows) < len(models):
             return None
-        return np.array([[each[association.file_name] for association in self.associations] for each in rows])
+        return np.array([[values[association.file_name] for association in self.associations] for values in rows])
 
 
-def _named(asked: Trial) -> Verdict:
+def _named(naming: Trial) -> Verdict:
     """Whether somebody is named right more often than by a model that never saw them."""
-    if asked.stand is Stand.ABOVE:
+    if naming.stand is Stand.ABOVE:
         return Verdict.HOLDS
-    rate, low = asked.values, asked.difference.low
-    more = rate.after > rate.clean if asked.never_seen is None or low is None else low > 0
+    rate, low = naming.values, naming.difference.low
+    more = rate.after > rate.clean if naming.never_seen is None or low is None else low > 0
     return Verdict.OPEN if more else Verdict.CLEAR
 
 
@@ -216,23 +226,23 @@ def splits(evidence: Dossier) -> list[PersonSplit]:
     def order(association: Association) -> tuple[int, str]:
         return place.get(association.field, len(place)), association.field
 
-    found = []
+    parts = []
     for name in ORDER:
-        mine = [association for association in evidence.person.associations if association.split == name]
-        if mine:
-            found.append(PersonSplit(evidence, name, tuple(sorted(mine, key=order))))
-    return found
+        associations = [association for association in evidence.person.associations if association.split == name]
+        if associations:
+            parts.append(PersonSplit(evidence, name, tuple(sorted(associations, key=order))))
+    return parts
 
 
 def ordinary(evidence: Dossier) -> list[Summary]:
     """The mean cosine of the person's pictures with captions that tell nothing private, where there are any."""
     columns = [model.rows.get(ORDINARY) for model in evidence.models]
-    rows = [each for each in columns if each is not None]
+    rows = [cosines for cosines in columns if cosines is not None]
     if len(rows) < len(columns):
         return []
     names = list(rows[0].values)
-    made = (Clusters.of([each.values[name] for name in names], list(names)) for each in rows)
-    return [_summary("ordinary", COSINE, ThreeClusters(*made), (-1.0, 1.0))]
+    clusters = (Clusters.of([cosines.values[name] for name in names], list(names)) for cosines in rows)
+    return [_summary("ordinary", COSINE, ThreeClusters(*clusters), (-1.0, 1.0))]
 
 
 def _summary(
@@ -243,7 +253,7 @@ def _summary(
     gallery: int | None = None,
     chance: float | None = None,
 ) -> Summary:
-    before, after, clean = (Ends.of(interval(each), *limits) for each in rows)
+    before, after, clean = (Ends.of(interval(clusters), *limits) for clusters in rows)
     return Summary(
         part=part,
         measure=measure,

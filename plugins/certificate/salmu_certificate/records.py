@@ -52,12 +52,12 @@ class Ends(Record):
     high: float | None
 
     @classmethod
-    def of(cls, found: Interval, low: float = -float("inf"), high: float = float("inf")) -> Ends:
+    def of(cls, interval: Interval, low: float = -float("inf"), high: float = float("inf")) -> Ends:
         """An interval, cut where the figure can't lie."""
         return cls(
-            value=found.value,
-            low=None if found.low == -float("inf") else max(found.low, low),
-            high=None if found.high == float("inf") else min(found.high, high),
+            value=interval.value,
+            low=None if interval.low == -float("inf") else max(interval.low, low),
+            high=None if interval.high == float("inf") else min(interval.high, high),
         )
 
 

@@ -55,8 +55,8 @@ def tried(evidence: Dossier, metrics: Mapping[str, Declared[MetricSpec]]) -> tup
     people: dict[str, int] = {}
     for part in ("forget", "keep", "ordinary"):
         aims = [n for n, c in measured.items() if c.target == "clean" and part_of(evidence.after.rows[n].split) == part]
-        found, count = never_seen_people({name: _people(evidence.clean.figures[name]) for name in aims})
-        ranges |= found
+        ends, count = never_seen_people({name: _people(evidence.clean.figures[name]) for name in aims})
+        ranges |= ends
         people |= dict.fromkeys(aims, count)
     ranges |= {name: (max(0.0, ranges[name][0]), min(1.0, ranges[name][1])) for name in _SHARES if name in ranges}
     trials = [
@@ -100,7 +100,8 @@ def _trial(
 ) -> Trial:
     rows = [model.rows[column.name] for model in evidence.models]
     split, names = rows[1].split, list(rows[1].values)
-    own = ThreeClusters(*(by_attribute(evidence, split, {name: each.values[name] for name in names}) for each in rows))
+    models = [{name: measured.values[name] for name in names} for measured in rows]
+    own = ThreeClusters(*(by_attribute(evidence, split, model) for model in models))
     to_clean = column.target == "clean"
     difference = interval(own.after - (own.clean if to_clean else own.before))
     return Trial(
@@ -127,9 +128,9 @@ def _people(figure: Clusters) -> dict[str, float]:
 
 def _guessing(column: str, entry: MetricEntry) -> float | None:
     """What guessing gives, of the figures of which that is known."""
-    told = entry.details.get("chance")
-    if isinstance(told, Mapping) and column in told:
-        return float(told[column])
+    chance = entry.details.get("chance")
+    if isinstance(chance, Mapping) and column in chance:
+        return float(chance[column])
     if column == PROBING:
         return 0.5
     if column == NAMING and entry.details.get("classes"):

@@ -89,17 +89,17 @@ def shows(rows: int, attributes: int) -> tuple[str, ...]:
     )
 
 
-def ends(found: Ends, form: str) -> str:
+def ends(interval: Ends, form: str) -> str:
     """A mean with its interval: ``0.0041 (0.0012 to 0.0070)``."""
-    if found.low is None or found.high is None:
-        return f"{found.value:{form}} (no interval: one attribute)"
-    return f"{found.value:{form}} ({found.low:{form}} to {found.high:{form}})"
+    if interval.low is None or interval.high is None:
+        return f"{interval.value:{form}} (no interval: one attribute)"
+    return f"{interval.value:{form}} ({interval.low:{form}} to {interval.high:{form}})"
 
 
-def said_forgotten(found: Forgotten, summary: Summary, pairs: Sequence[Pair]) -> str:
+def said_forgotten(verdict: Forgotten, summary: Summary, pairs: Sequence[Pair]) -> str:
     """A verdict on what was to be forgotten in figures, on one line."""
     hits, before = sum(pair.found for pair in pairs), sum(pair.found_before for pair in pairs)
-    most = found.allowed.levels[found.allowed.most].value
+    most = verdict.allowed.levels[verdict.allowed.most].value
     return (
         f"{hits} of {len(pairs)} captions shown to be found, {before} before; mean reciprocal rank "
         f"{summary.after.value:.4f}, {summary.before.value:.4f} before, up to {most:.4f} counts as gone"
@@ -107,12 +107,12 @@ def said_forgotten(found: Forgotten, summary: Summary, pairs: Sequence[Pair]) ->
 
 
 def why_forgotten(
-    found: Forgotten, summary: Summary, pairs: Sequence[Pair], trials: Sequence[Trial], unasked: Sequence[str]
+    verdict: Forgotten, summary: Summary, pairs: Sequence[Pair], trials: Sequence[Trial], unasked: Sequence[str]
 ) -> tuple[str, ...]:
     """The reasons of a verdict on what was to be forgotten.
 
     Args:
-        found: The verdict.
+        verdict: The verdict.
         summary: Of the reciprocal ranks.
         pairs: The associations that were to be forgotten.
         trials: What the metrics found on them.
@@ -127,16 +127,16 @@ def why_forgotten(
         Verdict.HOLDS: "shows that more is left",
         Verdict.CLEAR: "shows that no more is left",
         Verdict.OPEN: "leaves open whether more is left",
-    }[found.allowed.verdict]
-    most, decisive = found.allowed.most, found.allowed.decisive
-    highest, level = found.allowed.levels[most], found.allowed.levels[decisive]
+    }[verdict.allowed.verdict]
+    most, decisive = verdict.allowed.most, verdict.allowed.decisive
+    highest, level = verdict.allowed.levels[most], verdict.allowed.levels[decisive]
     than = "it" if decisive == most else f"{by[decisive]}, {level.value:.4f}, which is less"
     reasons = [
         f"On average: the mean reciprocal rank is {ends(summary.after, '.4f')}, {summary.before.value:.4f} before. "
         f"Up to {highest.value:.4f} counts as gone, {by[most]}. The difference from {than}: "
         f"{ends(Ends.of(level.excess), '+.4f')} {says}."
     ]
-    if not found.known:
+    if not verdict.known:
         reasons.append(
             "Before: the model is not shown to know more of this person than one that never saw them, so there was "
             "nothing that could be seen to go."
@@ -153,10 +153,10 @@ def why_forgotten(
         f"{', and more' * (len(places) > 5)}."
     )
     seen = [pair.others_first for pair in pairs if pair.others_first is not None]
-    if found.others is None or not seen:
+    if verdict.others is None or not seen:
         reasons.append("Others: not looked at, because which captions come first was not kept.")
     else:
-        b, a, c = (sum(each[i] for each in seen) for i in range(3))
+        b, a, c = (sum(models[i] for models in seen) for i in range(3))
         reasons.append(
             f"Others: for {a} of {len(pairs)} photographs another caption of the person is among the first ones "
             f"({b} before, {c} in Clean)."
@@ -189,46 +189,46 @@ def _beside(trials: Sequence[Trial]) -> str:
         return "nothing can be told, there are too few people to say what that gives"
     parts = []
     for stand in (Stand.ABOVE, Stand.BELOW, Stand.AS, Stand.OPEN):
-        mine = [trial for trial in trials if trial.stand is stand]
+        standing = [trial for trial in trials if trial.stand is stand]
         if stand in (Stand.ABOVE, Stand.BELOW):
             named = [
                 f"{trial.column} ({trial.values.after:.3f}; its people lie from {trial.never_seen[0]:.3f} to "
                 f"{trial.never_seen[1]:.3f})"
-                for trial in mine
+                for trial in standing
                 if trial.never_seen
             ]
         else:
-            named = [trial.column for trial in mine]
+            named = [trial.column for trial in standing]
         if named:
             parts.append(f"{stand}: {', '.join(named)}")
     return "; ".join(parts)
 
 
-def said_kept(found: Kept) -> str:
+def said_kept(verdict: Kept) -> str:
     """A verdict on what was to be kept in figures, on one line."""
-    if not found.retention:
+    if not verdict.retention:
         return "nothing that could be kept or lost"
-    listed = ", ".join(f"{round(share.value, 2) + 0.0:.0%} by {name}" for name, share in found.retention.items())
+    listed = ", ".join(f"{round(share.value, 2) + 0.0:.0%} by {name}" for name, share in verdict.retention.items())
     return f"of what was known, {listed} is left; {MIN_HOLDOUT_RETENTION:.0%} is asked for"
 
 
-def why_kept(found: Kept, ranked: bool) -> tuple[str, ...]:
+def why_kept(verdict: Kept, ranked: bool) -> tuple[str, ...]:
     """The reasons of a verdict on what was to be kept.
 
     Args:
-        found: The verdict.
+        verdict: The verdict.
         ranked: Whether ranks were measured.
     """
-    if found.word is Word.UNKNOWN:
+    if verdict.word is Word.UNKNOWN:
         return (
             "Before: the model is not shown to know more of these captions than one that never saw them, so there was "
             "nothing that could be kept or lost.",
         )
     reasons = [
         f"By {measure}: {ends(Ends.of(share), '.1%')} is kept of what the model before knows beyond Clean."
-        for measure, share in found.retention.items()
+        for measure, share in verdict.retention.items()
     ]
-    if found.word is Word.ERASED:
+    if verdict.word is Word.ERASED:
         reasons.append(
             "By rank, no more is left than guessing, or a model that never saw it, gives."
             if ranked

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from certificates import GALLERY, PRIVATE
-from salmu_certificate.judge import ThreeClusters, found, kept, never_seen, never_seen_people
+from salmu_certificate.judge import ThreeClusters, better_than_guessing, kept, never_seen, never_seen_people
 from scipy import stats
 
 from salmu_core.judge.statistics import Clusters
@@ -15,20 +15,20 @@ def test_found_captions_are_those_benjamini_and_hochberg_would_name():
     for _ in range(300):
         ranks = np.ceil(rng.uniform(0, rng.choice([20, 200, 2001]), rng.integers(1, 40)))
         expected = stats.false_discovery_control(ranks / GALLERY) <= 0.05
-        assert np.array_equal(found((ranks, GALLERY)), expected)
+        assert np.array_equal(better_than_guessing((ranks, GALLERY)), expected)
         hits += expected.sum()
         alone = np.ceil(rng.uniform(0, ranks))
         least = np.minimum(np.minimum(ranks / GALLERY, alone / PRIVATE) * 2, 1)
         both = stats.false_discovery_control(least) <= 0.05
-        assert np.array_equal(found((ranks, GALLERY), (alone, PRIVATE)), both)
+        assert np.array_equal(better_than_guessing((ranks, GALLERY), (alone, PRIVATE)), both)
     assert hits > 0
-    guesses = [found((rng.integers(1, GALLERY + 1, 36), GALLERY)).any() for _ in range(2000)]
+    guesses = [better_than_guessing((rng.integers(1, GALLERY + 1, 36), GALLERY)).any() for _ in range(2000)]
     assert np.mean(guesses) < 0.07
     guesses = []
     for _ in range(2000):
         likely = rng.uniform(size=36)  # that another caption lies above the own one
         private, others = rng.binomial(PRIVATE - 1, likely), rng.binomial(GALLERY - PRIVATE, likely)
-        guesses.append(found((1.0 + private + others, GALLERY), (1.0 + private, PRIVATE)).any())
+        guesses.append(better_than_guessing((1.0 + private + others, GALLERY), (1.0 + private, PRIVATE)).any())
     assert np.mean(guesses) < 0.07
 
 

@@ -69,29 +69,33 @@ def render(sound: Sound, title: str, licence: str | None, repository: str) -> st
     return f"---\n{_front_matter(sound, title, licence)}\n---\n\n{text.strip()}\n"
 
 
-def _modes(found: Diagnosis) -> list[tuple[str, str, str, str]]:
+def _modes(diagnosis: Diagnosis) -> list[tuple[str, str, str, str]]:
     """Failure mode, what it asks, what was measured, and what the data say."""
-    known = found.evidence
-    kept = [f"{name} {_share(each, '.0%')}" for name, each in known.retention.items()]
-    told = {
+    known = diagnosis.evidence
+    kept = [f"{name} {_share(share, '.0%')}" for name, share in known.retention.items()]
+    modes = {
         INEFFECTIVE: (f"under {known.bar:.1%} of the leak is gone", _share(known.reduction, ".1%")),
         CATASTROPHIC: (f"GenKnow falls by over {MAX_KNOWLEDGE_DROP:.0%}", _share(known.knowledge, "+.1%")),
         OVER_GENERALISED: (f"under {MIN_HOLDOUT_RETENTION:.0%} of the holdouts are kept", "; ".join(kept) or "-"),
     }
-    said = {mode: _SAYS[found.verdicts[mode]] if mode in found.verdicts else "not measured" for mode in told}
-    return [(mode, *told[mode], said[mode]) for mode in told]
+    said = {mode: _SAYS[diagnosis.verdicts[mode]] if mode in diagnosis.verdicts else "not measured" for mode in modes}
+    return [(mode, *modes[mode], said[mode]) for mode in modes]
 
 
-def _share(found: Interval | None, form: str) -> str:
-    if found is None:
+def _share(interval: Interval | None, form: str) -> str:
+    if interval is None:
         return "-"
-    ends = f" ({found.low:{form}} to {found.high:{form}})" if abs(found.low) + abs(found.high) < float("inf") else ""
-    return f"{found.value:{form}}{ends}"
+    ends = f" ({interval.low:{form}} to {interval.high:{form}})" if _bounded(interval) else ""
+    return f"{interval.value:{form}}{ends}"
+
+
+def _bounded(interval: Interval) -> bool:
+    return abs(interval.low) + abs(interval.high) < float("inf")
 
 
 def _rows(sound: Sound) -> list[dict[str, str]]:
     """The protocol's figures, one a row."""
-    found = []
+    rows = []
     for column in sound.columns:
         figure = sound.line.figures.get(column.name)
         if figure is None:
@@ -100,7 +104,7 @@ def _rows(sound: Sound) -> list[dict[str, str]]:
             role: sound.comparison.references.get(role, {}).get(column.name) for role in ("compromised", "clean")
         }
         gap = figure.difference
-        found.append(
+        rows.append(
             {
                 "name": column.name,
                 "pillar": column.pillar,
@@ -111,15 +115,15 @@ def _rows(sound: Sound) -> list[dict[str, str]]:
                 "gap": (f"{gap.value:+.4f}" + (" (shown)" if figure.missed else "")) if gap else "-",
             }
         )
-    return found
+    return rows
 
 
 def _number(figure: Figure) -> str:
     return f"{figure.value.value:.4f}"
 
 
-def _interval(found: Interval) -> str:
-    return f"{found.low:.4f} to {found.high:.4f}" if abs(found.low) + abs(found.high) < float("inf") else "-"
+def _interval(interval: Interval) -> str:
+    return f"{interval.low:.4f} to {interval.high:.4f}" if _bounded(interval) else "-"
 
 
 def _facts(sound: Sound) -> dict[str, str]:

@@ -140,7 +140,7 @@ def _refuse(out: Path, sound: Sound, replace: bool) -> None:
     if not out.is_dir() or (any(out.iterdir()) and not all((out / file).is_file() for file in (CARD, RUN, WEIGHTS))):
         raise UsageError(f"{out} is there already, and nothing that was published. Give another folder by --out.")
     for path in sorted(out.iterdir()):
-        if not path.is_file() or not any(fnmatchcase(path.name, each) for each in (*_PARTS, *_TOKENIZER)):
+        if not path.is_file() or not any(fnmatchcase(path.name, pattern) for pattern in (*_PARTS, *_TOKENIZER)):
             raise UsageError(f"{path} was never published: move it elsewhere, or give another folder by --out.")
     if any(out.iterdir()) and not replace:
         raise UsageError(f"{out} is there already. Replace it by --force, or give another folder by --out.")

@@ -69,13 +69,13 @@ class MLflow(Accelerated):
 def _find(run: str) -> str | None:
     import mlflow
 
-    found = mlflow.search_runs(
+    runs = mlflow.search_runs(
         search_all_experiments=True,
         filter_string=f"tags.`{RUN}` = '{run}'",
         max_results=1,
         output_format="list",
     )
-    return found[0].info.run_id if found else None
+    return runs[0].info.run_id if runs else None
 
 
 @contextmanager

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -45,9 +46,23 @@ def write_tiny_benchmark(
     Returns:
         The folder.
     """
-    hidden = seed if hidden is None else hidden
+    for path, content in tiny_files(seed, people, pairs, seed if hidden is None else hidden).items():
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    return folder
+
+
+@lru_cache(maxsize=8)
+def tiny_files(seed: int, people: int, pairs: int, hidden: int) -> dict[Path, bytes]:
+    """Every file of a benchmark, made once in a process and its forks: path below the folder -> content."""
+    with TemporaryDirectory() as made:
+        _write(Path(made), seed, people, pairs, hidden)
+        return {file.relative_to(made): file.read_bytes() for file in sorted(Path(made).rglob("*")) if file.is_file()}
+
+
+def _write(folder: Path, seed: int, people: int, pairs: int, hidden: int) -> None:
     rng, unseen = np.random.default_rng(seed), np.random.default_rng([hidden, 1])
-    folder.mkdir(parents=True, exist_ok=True)
     identities, facts, generic = {}, {}, {}
     splits: dict[str, list[Pair]] = {name: [] for name in layout.BASE_SPLITS}
     for person in range(people):
@@ -93,7 +108,6 @@ def write_tiny_benchmark(
     for role, name in (("clean", f"{hidden} clean"), ("compromised", f"{seed} compromised")):
         (folder / role).mkdir(exist_ok=True)
         save_checkpoint(folder / role, tiny_model(name), tiny_config(), _tokenizer())
-    return folder
 
 
 def tiny_config() -> dict[str, Any]:

@@ -64,7 +64,7 @@ def test_each_is_caught(isolated_plugins, kind, name, rule, words):
     source = FOLDER.joinpath(name.replace("-", "_") + ".py").read_text()
     isolated_plugins.install(name, source, module=name.replace("-", "_"))
     # Patience runs out by the clock: where a machine is busy, little of it would end honest runs too.
-    report = examine(kind, name, patience=3 if rule == "ends" else PATIENCE)
+    report = examine(kind, name, patience=3 if rule == "ends" else PATIENCE, only={rule})
     found = report[rule]
     assert not report.sound and found.verdict == "failed", report.markdown(RULES[kind])
     remedy = next(r.remedy for r in RULES[kind] if r.name == rule)
@@ -81,7 +81,7 @@ def test_a_clash_is_caught_by_both_names(isolated_plugins):
     isolated_plugins.install("first", source)
     isolated_plugins.install("second", source)
     for name in ("changes-nothing", "first", "second"):
-        found = examine("method", name)["loads"]
+        found = examine("method", name, only={"loads"})["loads"]
         assert found.verdict == "failed" and "also declared by" in found.sentence
 
 
@@ -91,6 +91,8 @@ from pathlib import Path
 
 import torch
 from salmu_core import MethodSpec, hookimpl
+
+pytestmark = pytest.mark.xdist_group("salmu conformance")
 
 
 def unlearn(ctx):
@@ -139,6 +141,6 @@ def test_what_a_plugin_starts_ends_with_it_and_nothing_is_left_behind(isolated_p
         + HONEST.split("@hookimpl")[1].replace("honest", "starts")
     )
     isolated_plugins.install("starts", source)
-    assert examine("method", "starts")["alone"].verdict == "failed"
+    assert examine("method", "starts", only={"alone"})["alone"].verdict == "failed"
     assert not [p for p in psutil.process_iter(["cmdline"]) if "97531" in (p.info["cmdline"] or [])]
     assert not list(tmp_path.glob("salmu-check-*"))

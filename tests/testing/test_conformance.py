@@ -13,6 +13,8 @@ from salmu_core.testing import ConformanceAdvice, check_method
 from salmu_core.testing.conformance import RULES, examination, examine
 from salmu_core.testing.conformance.rules import METHOD_RULES
 
+pytestmark = pytest.mark.xdist_group("salmu conformance")
+
 SCALE = 'with ctx.edit() as weights:\n    weights["visual.proj"].mul_(1.5)'
 KNOWN = 'unlearn=unlearn, known_failures={{"{rule}": "{reason}"}}'
 
@@ -25,8 +27,8 @@ def known(source, rule, reason="Nobody has found another way yet."):
 def once(monkeypatch):
     """Examines a method; whoever asks for it to be examined again is told the same."""
 
-    def report_of(name):
-        report = examine("method", name)
+    def report_of(name, only=()):
+        report = examine("method", name, only=only)
         monkeypatch.setattr(examination, "examine", lambda *asked, patience: {("method", name): report}[asked])
         return report
 
@@ -47,20 +49,20 @@ def test_a_known_failure_has_its_reason_in_the_declaration_and_is_no_failure(iso
 
 def test_a_known_failure_that_holds_is_one(isolated_plugins):
     isolated_plugins.install("sound", known(method("sound", SCALE), "changes"))
-    found = examine("method", "sound")["changes"]
+    found = examine("method", "sound", only={"changes"})["changes"]
     assert found.verdict == "failed" and "Take it out" in found.sentence
 
 
 @pytest.mark.parametrize(("rule", "reason", "words"), [("no-rule", "A good reason.", "no-rule"), ("changes", "", "10")])
 def test_a_known_failure_needs_a_rule_and_a_reason(isolated_plugins, rule, reason, words):
     isolated_plugins.install("odd", known(method("odd", "raise RuntimeError"), rule, reason))
-    found = examine("method", "odd")["loads"]
+    found = examine("method", "odd", only={"loads"})["loads"]
     assert found.verdict == "failed" and words in found.sentence
 
 
 def test_advice_fails_nobody(isolated_plugins, once):
     isolated_plugins.install("heavy", "import torch\n" + method("heavy", SCALE))
-    report = once("heavy")
+    report = once("heavy", only={"light", "changes"})
     assert report.sound and report["light"].verdict == "advice" and "imports torch" in report["light"].sentence
     with pytest.warns(ConformanceAdvice, match="imports torch"):
         check_method("heavy")("light")
@@ -78,7 +80,17 @@ def test_advice_fails_nobody(isolated_plugins, once):
 )
 def test_a_plugin_says_which_core_it_was_written_for(isolated_plugins, requires, verdict):
     isolated_plugins.install("ranged", method("ranged", "raise RuntimeError"), requires=requires)
-    assert examine("method", "ranged")["api-range"].verdict == verdict
+    assert examine("method", "ranged", only={"api-range"})["api-range"].verdict == verdict
+
+
+def test_an_examination_of_one_rule_says_what_the_whole_one_says(isolated_plugins):
+    isolated_plugins.install("lazy", method("lazy", "ctx.log('x', 1)"))
+    whole = examine("method", "lazy")
+    for rule in ("loads", "changes", "random", "elsewhere", "one-batch", "bf16", "light"):
+        (finding,) = examine("method", "lazy", only={rule}).findings
+        assert finding == whole[rule]
+    with pytest.raises(UnknownNameError, match="'changes'"):
+        examine("method", "lazy", only={"change"})
 
 
 def test_every_rule_is_a_test_and_what_was_not_reached_is_skipped(isolated_plugins):

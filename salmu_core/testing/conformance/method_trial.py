@@ -27,26 +27,46 @@ from salmu_core.train import loop as fit
 
 if TYPE_CHECKING:
     from salmu_core.testing.conformance.journal import Journal
+    from salmu_core.testing.conformance.trial import Request
 
 #: Not a whole number, so that a budget that is overdrawn shows.
 BUDGET = 1.9
 BATCH = 4
+#: Benchmark -> how many people, and what decides its hidden part: one, the same with other holdouts, one of a few rows.
+BENCHMARKS = {"tiny": (8, 0), "hidden": (8, 7), "small": (4, 0)}
+#: Rules for which runs are repeated.
+_REPEATED = {"random", "same-bytes", "elsewhere", "blind"}
 
 
-def examine(spec: MethodSpec, scratch: Path, journal: Journal, twice: bool, witness: Witness) -> None:
+def examine(spec: MethodSpec, asked: Request, journal: Journal, witness: Witness) -> None:
     """Run a method often enough to know; the second process makes the same runs the other way round."""
     torch.set_num_threads(1)
-    runs = _Runs(spec, scratch, journal)
-    if twice:
+    runs = _Runs(spec, asked.scratch, journal)
+    if asked.twice:
         for seed in (1, 0):
             found = runs.make(f"a run with seed {seed} in another process", "tiny", seed=seed)
             journal.fact(f"seed {seed}", fingerprint(found.model) if found.status == "valid" else found.status)
         return
     _config(spec, journal)
     first = runs.make("a run with seed 0", "tiny", seed=0, witness=witness)
-    _report(first, witness, scratch, journal)
+    _report(first, witness, asked.scratch, journal)
     if first.status not in ("valid", "unchanged"):
         return
+    if asked.rules & _REPEATED:
+        _repeat(first, runs, journal, witness)
+    if "one-batch" in asked.rules:
+        small = runs.make("a run on a forget set smaller than a batch", "small", seed=0, default=True)
+        journal.rule("one-batch", None if small.status in ("valid", first.status) else _what(small))
+    if "bf16" in asked.rules:
+        AcceleratorState._reset_state(reset_partial_state=True)
+        runs.accelerator = Accelerator(cpu=True, mixed_precision="bf16")
+        mixed = runs.make("a run under bfloat16", "tiny", seed=0)
+        # NaN may be bfloat16's own doing; an exception is the method's.
+        journal.rule("bf16", _what(mixed) if mixed.status in ("crashed", "altered") else None)
+
+
+def _repeat(first: Outcome, runs: _Runs, journal: Journal, witness: Witness) -> None:
+    """Make the first run again, with another between them, and beside other holdouts."""
     bytes_0 = fingerprint(first.model)
     other = runs.make("a run with seed 1", "tiny", seed=1)
     witness.forget_draws()
@@ -61,17 +81,10 @@ def examine(spec: MethodSpec, scratch: Path, journal: Journal, twice: bool, witn
     if same and not hidden:
         problem = "with other holdouts, zero-shot images and Clean model it left other weights"
     journal.rule("blind", problem)
-    small = runs.make("a run on a forget set smaller than a batch", "small", seed=0, default=True)
-    journal.rule("one-batch", None if small.status in ("valid", first.status) else _what(small))
-    AcceleratorState._reset_state(reset_partial_state=True)
-    runs.accelerator = Accelerator(cpu=True, mixed_precision="bf16")
-    mixed = runs.make("a run under bfloat16", "tiny", seed=0)
-    # NaN may be bfloat16's own doing; an exception is the method's.
-    journal.rule("bf16", _what(mixed) if mixed.status in ("crashed", "altered") else None)
 
 
 class _Runs:
-    """Makes runs on tiny benchmarks: one, the same with other holdouts, and one of a few rows."""
+    """Makes runs on the `BENCHMARKS`."""
 
     def __init__(self, spec: MethodSpec, scratch: Path, journal: Journal) -> None:
         self._spec = spec
@@ -107,7 +120,8 @@ class _Runs:
         if name not in self._sessions:
             self._journal.at(f"opening the benchmark {name}")
             folder = self._scratch / name
-            write_tiny_benchmark(folder, people=4 if name == "small" else 8, hidden=7 if name == "hidden" else None)
+            people, hidden = BENCHMARKS[name]
+            write_tiny_benchmark(folder, people=people, hidden=hidden)
             opened = open_benchmark(str(folder), discover(()), lambda stage, fraction: None)
             self._sessions[name] = TrainingSession.open(opened, self.accelerator)
         return self._sessions[name]

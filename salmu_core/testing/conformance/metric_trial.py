@@ -24,6 +24,10 @@ from salmu_core.testing.tiny import tiny_model, write_tiny_benchmark
 
 if TYPE_CHECKING:
     from salmu_core.testing.conformance.journal import Journal
+    from salmu_core.testing.conformance.trial import Request
+
+#: Benchmark -> how many people, and what decides its hidden part.
+BENCHMARKS = {"tiny": (12, 0), "small": (4, 0)}
 
 
 @dataclass
@@ -51,28 +55,30 @@ class _Recording(MetricContext):
 class _Bench:
     """A small benchmark, and models to score on it."""
 
-    def __init__(self, folder: Path, people: int) -> None:
-        self.folder = write_tiny_benchmark(folder, people=people)
-        self.data: EvaluationData = read_evaluation(folder, folder / "zeroshot")
-        self._images: Images | None = None
+    def __init__(self, scratch: Path, name: str) -> None:
+        people, hidden = BENCHMARKS[name]
+        self.folder = write_tiny_benchmark(scratch / name, people=people, hidden=hidden)
+        self.data: EvaluationData = read_evaluation(self.folder, self.folder / "zeroshot")
+        self._compromised: Clip = load_clip(self.folder / "compromised")
+        self._images = Images(self.data, self._compromised)
 
     def embedder(self, model: str) -> Embedder:
         """Of ``compromised``, ``clean``, or an untrained model of another name."""
-        reference = model in ("compromised", "clean")
-        clip: Clip = load_clip(self.folder / (model if reference else "clean"))
-        if not reference:
-            clip.model.load_state_dict(tiny_model(model).state_dict())
-        self._images = self._images or Images(self.data, clip)
+        clip = self._compromised
+        if model == "clean":
+            clip = load_clip(self.folder / model)
+        elif model != "compromised":
+            clip = replace(clip, model=tiny_model(model))
         return Embedder(clip, self.data, self._images)
 
 
-def examine(declared: Declared[MetricSpec], scratch: Path, journal: Journal, twice: bool, witness: Witness) -> None:
+def examine(declared: Declared[MetricSpec], request: Request, journal: Journal, witness: Witness) -> None:
     """Compute a metric often enough to know; the second process looks at the models the other way round."""
     torch.set_num_threads(1)
     journal.at("opening the benchmark")
-    bench = _Bench(scratch / "tiny", people=12)
+    bench = _Bench(request.scratch, "tiny")
     embedder = bench.embedder("compromised")
-    if twice:
+    if request.twice:
         journal.at("computing it in another process")
         for model in ("clean", "compromised"):
             journal.fact(model, _compute(declared, bench.embedder(model)).bits)
@@ -81,7 +87,7 @@ def examine(declared: Declared[MetricSpec], scratch: Path, journal: Journal, twi
     before = _embeddings(embedder, declared.spec)
     journal.at("computing it")
     first = _compute(declared, embedder, witness, asked)
-    _report(declared.spec, first, asked, witness, scratch, journal)
+    _report(declared.spec, first, asked, witness, request.scratch, journal)
     if first.error:
         return
     journal.fact("compromised", first.bits)
@@ -96,6 +102,8 @@ def examine(declared: Declared[MetricSpec], scratch: Path, journal: Journal, twi
     witness.tell_draws(journal)
     repeated = again.bits == _compute(declared, bench.embedder("compromised")).bits == first.bits
     journal.rule("same-bits", None if repeated else "computed again for the same model, it is another value")
+    if not request.rules & {"elsewhere", "responds", "small"}:
+        return
     journal.at("computing it for other models")
     others = [_compute(declared, bench.embedder(name)) for name in ("clean", "a", "b", "c")]
     journal.fact("clean", others[0].bits)
@@ -105,8 +113,9 @@ def examine(declared: Declared[MetricSpec], scratch: Path, journal: Journal, twi
     problem = f"five models have the very same {first.values}" if constant else None
     journal.rule("responds", problem, advice=at_an_end)
     journal.at("computing it on a dozen rows")
-    small = _compute(declared, _Bench(scratch / "small", people=4).embedder("compromised"))
-    journal.rule("small", small.error)
+    if "small" in request.rules:
+        small = _compute(declared, _Bench(request.scratch, "small").embedder("compromised"))
+        journal.rule("small", small.error)
 
 
 def _compute(

@@ -16,10 +16,9 @@ import threading
 import time
 from contextlib import suppress
 from functools import cache
-from importlib import import_module
 from typing import NoReturn
 
-from salmu_core.testing.conformance.trial import PRELOADED, main
+from salmu_core.testing.conformance.trial import main, preload
 
 
 @cache
@@ -118,8 +117,7 @@ _FORKS = hasattr(os, "fork")
 
 def serve() -> None:
     """Answer ``start REQUEST``, ``poll PID`` and ``kill PID`` from standard input until it closes."""
-    for module in PRELOADED:
-        import_module(module)
+    preload()
     gc.collect()
     gc.freeze()  # accelerate collects garbage around every run: it need not look at what the libraries hold
     codes: dict[int, int] = {}

@@ -20,12 +20,17 @@ from salmu_core.contract.version import SalmuDeprecationWarning
 from salmu_core.plugins import Zoo, discover
 from salmu_core.testing.conformance.journal import Journal
 
-#: What the server imports that trials are forked from, so that torch is imported once for many of them.
-PRELOADED = (
-    "salmu_core.testing.conformance.trial",
-    "salmu_core.testing.conformance.method_trial",
-    "salmu_core.testing.conformance.metric_trial",
-)
+
+def preload() -> None:
+    """For a process that trials are forked from: import torch and make the benchmarks once for many of them."""
+    from PIL import Image
+
+    from salmu_core.testing.conformance import method_trial, metric_trial
+    from salmu_core.testing.tiny import tiny_files
+
+    Image.init()
+    for people, hidden in (*method_trial.BENCHMARKS.values(), *metric_trial.BENCHMARKS.values()):
+        tiny_files(0, people, 4, hidden)
 
 
 class Request(BaseModel):
@@ -38,6 +43,7 @@ class Request(BaseModel):
         entry_point: Name and value of its entry point.
         scratch: An empty folder.
         path: The import path of whoever asks.
+        rules: Rules to find out about.
         twice: Whether this is the second process, which only compares.
     """
 
@@ -49,6 +55,7 @@ class Request(BaseModel):
     entry_point: tuple[str, str]
     scratch: Path
     path: tuple[str, ...]
+    rules: frozenset[str]
     twice: bool
 
     @property
@@ -99,9 +106,9 @@ def _examine(asked: Request, journal: Journal) -> None:
         zoo = _load(asked)
     witness.forget_draws()
     if asked.kind == "method":
-        method_trial.examine(zoo.methods[asked.name].spec, asked.scratch, journal, asked.twice, witness)
+        method_trial.examine(zoo.methods[asked.name].spec, asked, journal, witness)
     else:
-        metric_trial.examine(zoo.metrics[asked.name], asked.scratch, journal, asked.twice, witness)
+        metric_trial.examine(zoo.metrics[asked.name], asked, journal, witness)
 
 
 def _load(asked: Request) -> Zoo:

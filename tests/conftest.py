@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from launcher import Launcher
 
-from salmu_core.testing import write_tiny_benchmark
+from salmu_core.testing.isolation import write_plugin
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory) -> Path:
+def tiny(tiny_benchmark) -> Path:
     """A tiny benchmark; tests must not change it."""
-    return write_tiny_benchmark(tmp_path_factory.mktemp("benchmark") / "tiny")
+    return tiny_benchmark
 
 
 @pytest.fixture
@@ -35,13 +35,7 @@ def install(site) -> Callable[..., None]:
 
     def make(name: str, source: str, *, requires: str = "salmu-core>=0.1", version: str = "1.0") -> None:
         module = "test_plugin_" + name.replace("-", "_")
-        (site / f"{module}.py").write_text(source)
-        info = site / f"{name.replace('-', '_')}-{version}.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(
-            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Dist: {requires}\n"
-        )
-        (info / "entry_points.txt").write_text(f"[salmu]\n{name} = {module}\n")
+        write_plugin(site, name, source, entry=name, module=module, requires=requires, version=version)
 
     return make
 
@@ -59,18 +53,23 @@ def salmu(launcher, site, tmp_path) -> Callable[..., subprocess.CompletedProcess
     """Run the command line in a process of its own, in an empty folder, with this test's plugins installed.
 
     With ``fresh=True`` the interpreter is started for it alone: where another process must come to the same, or where
-    the test looks at the process itself. ``launch`` are words of a command that starts it.
+    the test looks at the process itself. ``launch`` are words of a command that starts it, ``module`` is run instead.
     """
     work = tmp_path / "work"
     work.mkdir()
 
     def run(
-        *words: str, launch: tuple[str, ...] = (), fresh: bool = False, timeout: float = 240, **env: str
+        *words: str,
+        launch: tuple[str, ...] = (),
+        fresh: bool = False,
+        timeout: float = 240,
+        module: str = "salmu_core",
+        **env: str,
     ) -> subprocess.CompletedProcess[str]:
         path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
         whole = {**os.environ, "PYTHONPATH": path, "SALMU_CACHE": str(tmp_path / "cache"), "COLUMNS": "100", **env}
         if not launch:
-            return launcher.run([*map(str, words)], work, whole, timeout, fresh)
+            return launcher.run([*map(str, words)], work, whole, timeout, fresh, module)
         command = [*launch, "-m", "salmu_core"] if "accelerate" in "".join(launch) else [*launch]
         return subprocess.run(
             [*command, *map(str, words)], cwd=work, env=whole, capture_output=True, text=True, timeout=timeout

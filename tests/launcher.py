@@ -1,7 +1,7 @@
 """``python -m salmu_core`` without waiting for imports: forked from a process that has everything heavy already.
 
 What a forked process is told replaces what it inherited: arguments, folder, environment, import path, streams, random
-numbers, a session of its own. It runs ``salmu_core`` as ``-m`` would, and ends as an interpreter ends. What it shares
+numbers, a session of its own. It runs its module as ``-m`` would, and ends as an interpreter ends. What it shares
 with others of its server is what was decided when the server began: the order of sets of strings, and whatever
 variables libraries read while they are imported. Where another process is the point, and for any variable that is not
 known to be read late, `Launcher.run` starts a fresh interpreter.
@@ -35,7 +35,6 @@ PRELOADED = (
     "salmu_core.cli.results", "salmu_core.cli.run", "salmu_core.show.terminal", "salmu_core.study.execution",
     "salmu_core.study.work",
 )  # fmt: skip
-_MODULE = ("-m", "salmu_core")
 _FORKS = hasattr(os, "fork")
 
 
@@ -47,26 +46,39 @@ class Launcher:
         self._environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
     def run(
-        self, words: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float, fresh: bool = False
+        self,
+        words: Sequence[str],
+        cwd: Path,
+        env: Mapping[str, str],
+        timeout: float,
+        fresh: bool = False,
+        module: str = "salmu_core",
     ) -> subprocess.CompletedProcess[str]:
         """As `subprocess.run` with captured text.
 
         Args:
-            words: Behind ``python -m salmu_core``.
+            words: Behind ``python -m MODULE``.
             cwd: The current folder.
             env: The whole environment.
             timeout: Seconds.
             fresh: Whether to start an interpreter of its own.
+            module: What to run.
 
         Raises:
             subprocess.TimeoutExpired: It took longer, and was killed.
         """
-        command = [sys.executable, *_MODULE, *words]
+        command = [sys.executable, "-m", module, *words]
         if fresh or not _FORKS or not self._fits(env):
             return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout)
         with tempfile.TemporaryDirectory() as folder:
             out, err = Path(folder, "out"), Path(folder, "err")
-            request = {"words": words, "cwd": str(cwd), "env": {**env}, "streams": [str(out), str(err)]}
+            request = {
+                "module": module,
+                "words": words,
+                "cwd": str(cwd),
+                "env": {**env},
+                "streams": [str(out), str(err)],
+            }
             code = self._ask(request, timeout)
             if code is None:
                 raise subprocess.TimeoutExpired(command, timeout, out.read_bytes(), err.read_bytes())
@@ -143,8 +155,8 @@ def serve() -> dict[str, object]:
     os._exit(0)
 
 
-def become(words: Sequence[str], cwd: str, env: Mapping[str, str], streams: Sequence[str]) -> None:
-    """Take over everything else by which processes differ."""
+def become(module: str, words: Sequence[str], cwd: str, env: Mapping[str, str], streams: Sequence[str]) -> str:
+    """Take over everything else by which processes differ; returns the module to run."""
     os.setsid()
     write = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     for number, (path, flags) in enumerate([(os.devnull, os.O_RDONLY), *((path, write) for path in streams)]):
@@ -162,18 +174,19 @@ def become(words: Sequence[str], cwd: str, env: Mapping[str, str], streams: Sequ
 
     np.random.seed()  # or all would draw the same; `random` sees to it itself
     torch.default_generator.seed()
+    return module
 
 
 class Module:
-    """Runs ``salmu_core`` as ``python -m`` does, and ends the process without taking torch apart piece by piece."""
+    """Runs a module as ``python -m`` does, and ends the process without taking torch apart piece by piece."""
 
     def __init__(self) -> None:
         self._code = 1  # of an exception that nobody catches
         atexit.register(self._leave)  # made before anything is imported: what is registered first is called last
 
-    def run(self) -> None:
+    def run(self, name: str) -> None:
         try:
-            runpy.run_module(_MODULE[1], run_name="__main__", alter_sys=True)
+            runpy.run_module(name, run_name="__main__", alter_sys=True)
             self._code = 0
         except SystemExit as end:
             self._code = end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -188,5 +201,4 @@ class Module:
 
 if __name__ == "__main__":
     module = Module()
-    become(**serve())
-    module.run()
+    module.run(become(**serve()))

@@ -1,7 +1,4 @@
-"""Runs the Python blocks of pages, read as JSON from standard input: page by page, each in a folder of its own.
-
-One process for all of them, so that torch is imported once.
-"""
+"""Runs the Python blocks of pages, read from ``todo.json`` of a folder: page by page, each in a folder of its own."""
 
 import contextlib
 import json
@@ -38,7 +35,7 @@ def main() -> None:
     work = Path(sys.argv[1])
     tiny = write_tiny_benchmark(work / "tiny")
     problems = {}
-    for number, page in enumerate(json.load(sys.stdin)):
+    for number, page in enumerate(json.loads((work / "todo.json").read_text())):
         with contextlib.redirect_stdout(sys.stderr):
             problem = run(page, work / str(number), tiny)
         if problem:

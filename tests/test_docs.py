@@ -263,7 +263,7 @@ def _check_run(given, zoo, where):
     make_plan(Study(methods=tuple(wanted)), "checked", zoo, known)
 
 
-def test_python_blocks_run(tmp_path):
+def test_python_blocks_run(tmp_path, salmu):
     todo = []
     for page in pages():
         found = list(blocks(page))
@@ -272,13 +272,8 @@ def test_python_blocks_run(tmp_path):
             files = {b.file: b.text for b in found if b.file}
             todo.append({"page": str(page), "blocks": code, "files": files})
     assert len(todo) > 2
-    done = subprocess.run(
-        [sys.executable, str(Path(__file__).parent / "run_doc_blocks.py"), str(tmp_path)],
-        input=json.dumps(todo),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    (tmp_path / "todo.json").write_text(json.dumps(todo))
+    done = salmu(tmp_path, module="run_doc_blocks", timeout=120, PYTHONPATH=str(Path(__file__).parent))
     assert done.returncode == 0, done.stderr
     problems = json.loads(done.stdout)
     assert not problems, "\n".join(problems.values())

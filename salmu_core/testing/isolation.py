@@ -15,6 +15,18 @@ if TYPE_CHECKING:
     import pytest
 
 
+def write_plugin(folder: Path, name: str, source: str, *, entry: str, module: str, requires: str, version: str) -> Path:
+    """Write a plugin of one module and its metadata into a folder of the import path; see `IsolatedPlugins.install`."""
+    file = folder / f"{module}.py"
+    file.write_text(source, encoding="utf-8")
+    info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
+    info.mkdir()
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Dist: {requires}\n"
+    (info / "METADATA").write_text(metadata, encoding="utf-8")
+    (info / "entry_points.txt").write_text(f"[{PROJECT}]\n{entry} = {module}\n", encoding="utf-8")
+    return file
+
+
 class IsolatedPlugins:
     """Installs plugins into a folder of their own and hides all others from `discover`.
 
@@ -57,13 +69,9 @@ class IsolatedPlugins:
             The module's file.
         """
         module = module or "salmu_test_" + name.replace("-", "_")
-        file = self.folder / f"{module}.py"
-        file.write_text(source, encoding="utf-8")
-        info = self.folder / f"{name.replace('-', '_')}-{version}.dist-info"
-        info.mkdir()
-        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Dist: {requires}\n"
-        (info / "METADATA").write_text(metadata, encoding="utf-8")
-        (info / "entry_points.txt").write_text(f"[{PROJECT}]\n{entry or name} = {module}\n", encoding="utf-8")
+        file = write_plugin(
+            self.folder, name, source, entry=entry or name, module=module, requires=requires, version=version
+        )
         self._modules.add(module)
         self.show(name)
         return file

@@ -1,6 +1,7 @@
 """Images as a model takes them: decoded once, by however many processes, and never all in memory."""
 
 import io
+import multiprocessing
 import pickle  # noqa: TID251 - as worker processes are given it
 from types import SimpleNamespace
 
@@ -17,6 +18,8 @@ from salmu_core.benchmark.rows import ParquetImages, read_rows
 from salmu_core.benchmark.writer import Pair, write_split
 from salmu_core.clip.load import load_clip
 from salmu_core.errors import BenchmarkError
+
+FORK = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn")
 
 
 @pytest.fixture
@@ -159,6 +162,8 @@ def test_an_image_that_can_not_be_read_is_named_and_nothing_is_kept(
     if parallel:
         monkeypatch.setattr(module, "MANY", 100)
         monkeypatch.setattr(module, "usable_cores", lambda: 2)
+        # Forks have torch already; that processes which share nothing do the same is looked at above.
+        monkeypatch.setattr(module.multiprocessing, "get_context", lambda _: FORK)
     with pytest.raises(BenchmarkError, match=rf"'370\.png' of split retain_synth can't be read.*{words}"):
         Pixels(read_rows(tmp_path, "retain_synth"), clip)
     assert not [p for p in cache.rglob("*") if p.is_file() and p.suffix != ".lock"]

@@ -1,6 +1,5 @@
 """`salmu new` makes packages that are fit for the zoo as they are, and refuses names that can't be."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -49,6 +48,7 @@ def test_every_package_is_found_under_its_name(made, isolated_plugins):
     assert {row.distribution for row in zoo.plugins} == {distribution for *_, distribution, _ in MADE}
 
 
+@pytest.mark.xdist_group("salmu conformance")
 @pytest.mark.parametrize(("kind", "name"), [("method", "a-loss"), ("method", "an-edit"), ("metric", "MyGap")])
 def test_it_conforms_as_it_is_and_is_told_what_to_fill_in(made, kind, name):
     report = examine(kind, name)
@@ -57,12 +57,11 @@ def test_it_conforms_as_it_is_and_is_told_what_to_fill_in(made, kind, name):
     assert [f.rule for f in advice] == ["provenance"] and "REPLACE" in advice[0].sentence
 
 
-def test_its_own_tests_pass_and_it_is_clean(made, isolated_plugins):
+def test_its_own_tests_pass_and_it_is_clean(made, isolated_plugins, salmu):
     tests = [str(made[name] / "tests") for name in ("a-loss", "an-edit", "MyGap")]
-    environment = {**os.environ, "PYTHONPATH": str(isolated_plugins.folder)}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib"]
-    command += ["-k", "not conformance", "--rootdir", str(isolated_plugins.folder), *tests]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    words = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib", "-k", "not conformance"]
+    words += ["--rootdir", isolated_plugins.folder, *tests]
+    done = salmu(*words, module="pytest", PYTHONPATH=str(isolated_plugins.folder))
     assert done.returncode == 0 and "4 passed" in done.stdout, done.stdout
     ruff = shutil.which("ruff", path=str(Path(sys.executable).parent))
     for words in (("check",), ("format", "--check", "--diff")):
@@ -76,7 +75,9 @@ def test_its_benchmark_is_sound(made, tmp_path, monkeypatch):
 
     from salmu_core.testing import assert_sound_benchmark
 
-    (spec,) = import_module("salmu_a_world").salmu_benchmarks()
+    module = import_module("salmu_a_world")
+    monkeypatch.setattr(module, "STEPS", 2)  # that it trains, not how well
+    (spec,) = module.salmu_benchmarks()
     assert_sound_benchmark(spec, tmp_path)
 
 

@@ -181,7 +181,6 @@ def test_a_study_with_shards_has_runs_of_its_own_and_says_what_is_in_sample(salm
     assert "°" in table and "trained on" in table
 
 
-@pytest.mark.slow
 def test_the_number_of_processes_shows_in_no_result(salmu, tiny, shards):
     shutil.copytree(tiny, salmu.folder / "tiny")
     words = ("run", "finetuning", *RUN, "--seed", "0-1", "--retain", shards)

@@ -3,8 +3,6 @@
 import json
 import shutil
 
-import pytest
-
 RUN = ("run", "negative-gradient", "--benchmark", "./tiny", "--budget", "1", "--set", "negative-gradient.batch_size=4")
 
 
@@ -42,7 +40,6 @@ def test_a_zero_shot_set_that_is_named_must_be_there(salmu, tiny):
     assert done.returncode == 1 and "elsewhere" in done.stderr and "take the line out" in done.stderr
 
 
-@pytest.mark.slow
 def test_figures_of_another_zero_shot_set_are_not_compared(salmu, tiny):
     here = shutil.copytree(tiny, salmu.folder / "tiny")
     assert salmu(*RUN).returncode == 0

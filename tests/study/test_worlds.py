@@ -24,7 +24,7 @@ BANDS = (Band(model="clean", figure="GenKnow", low={low}),)
 """
 RUN = ("--benchmark", "small", "--set", "finetuning.batch_size=8")
 OTHER = ("negative-gradient", "--set", "negative-gradient.batch_size=8")
-STUDY = ("finetuning", *OTHER, *RUN, "--world", "0-1", "--world", "3", "--seed", "0-1")
+STUDY = ("finetuning", *OTHER, *RUN, "--world", "0-1", "--world", "3", "--budget", "1", "--seed", "0-1")
 
 
 @pytest.fixture

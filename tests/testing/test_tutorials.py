@@ -1,8 +1,6 @@
 """The plugins that the documentation builds step by step are sound, and their tests pass."""
 
 import os
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -10,6 +8,8 @@ import pytest
 from doc_blocks import plugin_pages
 
 from salmu_core.testing.conformance import RULES, examine
+
+pytestmark = pytest.mark.xdist_group("salmu conformance")
 
 PAGES = {page.stem: files for page, files in plugin_pages()}
 
@@ -41,13 +41,9 @@ def test_each_conforms(installed):
         assert {f.rule for f in report.findings if f.verdict == "advice"} <= {"provenance"}, page
 
 
-def test_their_tests_pass(installed, isolated_plugins, tmp_path):
+def test_their_tests_pass(installed, isolated_plugins, tmp_path, salmu):
     folders = [str(tmp_path / page) for page in installed]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib"]
-    done = subprocess.run(
-        [*command, "-k", "not conformance", "-c", os.devnull, "--rootdir", str(tmp_path), *folders],
-        env={**os.environ, "PYTHONPATH": str(isolated_plugins.folder)},
-        capture_output=True,
-        text=True,
-    )
+    words = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib", "-k", "not conformance"]
+    words += ["-c", os.devnull, "--rootdir", tmp_path, *folders]
+    done = salmu(*words, module="pytest", PYTHONPATH=str(isolated_plugins.folder))
     assert done.returncode == 0 and "5 passed" in done.stdout, done.stdout

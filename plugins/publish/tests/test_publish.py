@@ -2,11 +2,8 @@
 
 import inspect
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import huggingface_hub
@@ -19,7 +16,9 @@ from markdown_it import MarkdownIt
 from PIL import Image
 from salmu_publish.cli import publish
 from salmu_publish.make import Wanted, make_folder, read_run
+from typer.testing import CliRunner
 
+from salmu_core.cli import app
 from salmu_core.errors import CheckpointError, SalmuError, StoreError, UsageError
 from salmu_core.plugins import discover
 from salmu_core.show.escape import fenced, plain
@@ -39,9 +38,14 @@ def made(tiny_benchmark, tmp_path_factory):
     """A results folder with one run."""
     folder = tmp_path_factory.mktemp("published") / "runs"
     words = ["run", "finetuning", "--benchmark", tiny_benchmark, "--set", "finetuning.batch_size=8", "--output", folder]
-    done = subprocess.run([sys.executable, "-m", "salmu_core", *map(str, words)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    done = salmu(*words)
+    assert done.exit_code == 0, done.output
     return folder
+
+
+def salmu(*words):
+    """The command line, in this process."""
+    return CliRunner().invoke(app, [*map(str, words)])
 
 
 @pytest.fixture
@@ -403,10 +407,10 @@ def test_what_can_be_refused_before_anything_is_written_is(run, tmp_path, monkey
     assert not (tmp_path / "new").exists()
 
 
-def test_salmu_publish_is_a_command(run, tmp_path):
-    command = [sys.executable, "-m", "salmu_core", "publish", str(run), "--licence", "mit"]
-    offline = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=offline)
-    assert done.returncode == 0, done.stderr
+def test_salmu_publish_is_a_command(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    done = salmu("publish", run, "--licence", "mit")
+    assert done.exit_code == 0, done.output
     (folder,) = (tmp_path / "published").iterdir()
-    assert {path.name for path in folder.iterdir()} == FILES and "Nothing was uploaded" in done.stdout
+    assert {path.name for path in folder.iterdir()} == FILES and "Nothing was uploaded" in done.output

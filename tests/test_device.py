@@ -57,6 +57,22 @@ def test_everything_is_measured_at_tiny_sizes_on_any_machine(measured, records):
     assert "matrix products in bf16" in said and "0 without one" in said
 
 
+def test_a_part_is_measured_again_beside_the_others(measured, records, monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    import measure
+
+    earlier = records.Measurement.model_validate_json(measured[0].read_text())
+    (peak,) = (r for r in earlier.results if r.kind == "peak" and r.precision == "bf16")
+    faster = peak.model_copy(update={"tflops": 2 * peak.tflops})
+    lost = records.Failure(part="study", what="the rest", why="it was ended")
+    both = measure.beside(earlier, earlier.model_copy(update={"results": (lost, faster)}), ["peak", "study"])
+    assert both.results[0] == faster and lost in both.results
+    assert {r.kind for r in both.results} == KINDS - {"unlearned", "scored"} | {"failure"}
+    other = earlier.machine.model_copy(update={"card": "another"})
+    alone = measure.beside(earlier, earlier.model_copy(update={"results": (faster,), "machine": other}), ["peak"])
+    assert alone.results == (faster,)
+
+
 def test_the_page_shows_every_figure_with_the_name_of_its_card(measured, figures, tmp_path):
     data = json.loads(measured[0].read_text())
     data["machine"] |= {"card": "Drawn Card 9000", "memory_gib": 79.2, "driver": "1.2", "cuda": "13.0"}

@@ -30,7 +30,7 @@ import torch
 from job import MACHINE, SUBJECT, WHOLE, Job, run
 from parts import PARTS
 from place import GIB
-from records import Failure, Machine, Measurement, Result, Subject
+from records import Failure, Machine, Measurement, Result, Subject, part_of
 from subject import ARCHITECTURE, load, make_benchmark, operations
 
 OUT = Path(__file__).parents[2] / "docs" / "data" / "device.json"
@@ -86,17 +86,18 @@ def measure(scratch: Path, quick: bool, seconds: float, parts: list[str]) -> Mea
     end = start + seconds
     os.environ["SALMU_CACHE"] = str(scratch / "cache")
 
-    def job(name: str, share: float = 1.0) -> Job:
-        left = end - time.monotonic()
-        return Job(name, scratch, quick, time.monotonic() + min(left, share * seconds), scratch / f"{name}.jsonl")
+    def job(name: str, share: float) -> Job:
+        now = time.monotonic()
+        return Job(name, scratch, quick, now + share * (end - now), scratch / f"{name}.jsonl")
 
     results: list[Result] = list(run(job("preparing", 0.3), prepare))
     if not (scratch / MACHINE).is_file():
         return None
-    for name in parts:
-        part, share = PARTS[name]
+    for number, name in enumerate(parts):
+        part, weight = PARTS[name]
         if time.monotonic() < end - 5:
-            results += run(job(name, share), part)
+            # Of what is left by now: a part that ends early leaves its time to those after it.
+            results += run(job(name, weight / sum(PARTS[later][1] for later in parts[number:])), part)
         else:
             results.append(Failure(part=name, what=WHOLE, why="there was no time left for it"))
     return Measurement(
@@ -115,21 +116,39 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help=f"the file to write, by default {OUT.relative_to(OUT.parents[2])}")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, which measure nothing")
     parser.add_argument("--minutes", type=float, default=8.5, help="the time there is")
-    parser.add_argument("--part", action="append", choices=PARTS, help="only this part; repeatable")
+    parser.add_argument(
+        "--part", action="append", choices=PARTS, help="only this part, beside what OUT has of the others; repeatable"
+    )
     given = parser.parse_args()
     if given.quick and given.out is None:
         parser.error("--quick measures nothing: give it an --out of its own")
+    parts = [name for name in PARTS if name in (given.part or PARTS)]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        found = measure(Path(folder), given.quick, 60 * given.minutes, given.part or list(PARTS))
-    if found is None:
+        measurement = measure(Path(folder), given.quick, 60 * given.minutes, parts)
+    if measurement is None:
         print("there is nothing to measure with: see above", file=sys.stderr)
         return 1
     out = given.out or OUT
+    if given.part and out.is_file():
+        measurement = beside(Measurement.model_validate_json(out.read_text(encoding="utf-8")), measurement, parts)
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    failures = sum(result.kind == "failure" for result in found.results)
-    print(f"{out}: {len(found.results) - failures} figures in {found.seconds:.0f} s, {failures} without one")
+    out.write_text(measurement.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    failures = sum(result.kind == "failure" for result in measurement.results)
+    figures = len(measurement.results) - failures
+    print(f"{out}: {figures} figures in {measurement.seconds:.0f} s, {failures} without one")
     return 0
+
+
+def beside(earlier: Measurement, later: Measurement, parts: list[str]) -> Measurement:
+    """Some parts measured again, beside what stands of the others; alone, if that is of another machine or model."""
+    if (earlier.machine, earlier.subject, earlier.quick) != (later.machine, later.subject, later.quick):
+        return later
+    kept = [result for result in earlier.results if part_of(result) not in parts]
+    order = ["preparing", *PARTS]
+    results = sorted([*kept, *later.results], key=lambda result: order.index(part_of(result)))
+    return later.model_copy(
+        update={"results": tuple(results), "seconds": earlier.seconds + later.seconds, "command": earlier.command}
+    )
 
 
 if __name__ == "__main__":

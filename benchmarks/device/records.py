@@ -116,6 +116,15 @@ class Failure(Figure):
     why: str
 
 
+def part_of(result: Result) -> str:
+    """The part that a figure, or what has none, comes from."""
+    if isinstance(result, Failure):
+        return result.part
+    if isinstance(result, Training) and result.variant != "eager":
+        return "compiling"
+    return {"agreement": "encoding", "unlearned": "study", "scored": "study"}.get(result.kind, result.kind)
+
+
 Result = Annotated[
     Peak | Training | Encoding | Agreement | Together | Unlearned | Scored | Failure, Field(discriminator="kind")
 ]

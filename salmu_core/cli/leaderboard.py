@@ -38,8 +38,10 @@ def leaderboard(
 ) -> None:
     """Print the table for a paper or a README: Markdown, or CSV with every interval."""
     from salmu_core.cli.reading import reading
-    from salmu_core.show.leaderboard import markdown, metric_errors
+    from salmu_core.show.captions import metric_errors
+    from salmu_core.show.markdown import markdown
     from salmu_core.show.spreadsheet import spreadsheet
+    from salmu_core.show.table import table
 
     if form is None:
         form = "csv" if out is not None and out.suffix.lower() == ".csv" else "md"
@@ -51,11 +53,12 @@ def leaderboard(
     found = reading(runs, benchmark, worlds)
     # What a CSV file has no place for, the notes below the table, is on standard error.
     aside = [older_note(found.older)] if found.older else []
+    whole = table(found.comparison, found.shown)
     if form == "csv":
-        text = spreadsheet(found.comparison, found.shown)
+        text = spreadsheet(whole)
         aside += [note for note in (found.notice, *found.comparison.notes) if note] + metric_errors(found.results.rows)
     else:
-        text = markdown(found.comparison, found.shown, found.notice, _command(found, runs, benchmark, worlds))
+        text = markdown(whole, found.notice, _command(found, runs, benchmark, worlds))
     for note in aside:
         say(note, stderr=True, style="yellow")
     if out is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -101,6 +102,15 @@ def reading(runs: Path, benchmark: str | None, worlds: Sequence[str] = ()) -> Re
         opened = open_benchmark(str(path.resolve()), zoo, lambda *_: None)
         folder, benchmark = opened.folder, opened.name
     return Reading(store, zoo, read_results(store, _choose(store, benchmark, numbers)), folder)
+
+
+def commands(store: Store, benchmark: str, worlds: Sequence[str] = ()) -> tuple[str, str]:
+    """What shows everything a results folder holds of a benchmark: in the terminal, and on a page."""
+    elsewhere = store.root != Path("runs")
+    only = {name.partition("@")[0] for name in store.benchmarks()} == {benchmark}
+    which = [*([] if only else ["--benchmark", benchmark]), *(word for world in worlds for word in ("--world", world))]
+    whole = ["salmu", "results", "--full", *(["--output", str(store.root)] if elsewhere else []), *which]
+    return shlex.join(whole), shlex.join(["salmu", "report", *([str(store.root)] if elsewhere else []), *which])
 
 
 def here(name: str, zoo: Zoo, folder: Path | None = None) -> Benchmark:

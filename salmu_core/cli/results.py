@@ -22,16 +22,23 @@ def results(
         ),
     ] = None,
     world: Worlds = None,
+    full: Annotated[bool, typer.Option("--full", help="Show every figure and interval, places and tails.")] = False,
     as_json: Json = False,
 ) -> None:
     """Show the results of earlier runs, with their references and verdicts."""
-    from salmu_core.cli.reading import reading
-    from salmu_core.show.terminal import show
+    from salmu_core.cli.reading import commands, reading
+    from salmu_core.show import overview, terminal
+    from salmu_core.show.table import table
 
     found = reading(output, benchmark, world or [])
     if found.older:
         say(older_note(found.older), stderr=True, style="yellow")
     if as_json:
         print_json(found.comparison.as_json())
+        return
+    screen, whole = console(), table(found.comparison, found.shown)
+    if full:
+        screen.print(terminal.render(whole, found.notice, screen.width))
     else:
-        show(console(), found.comparison, found.shown, found.notice)
+        rest = commands(found.store, benchmark or found.results.benchmark, world or [])
+        screen.print(overview.render(whole, found.notice, screen.width, rest), crop=False)

@@ -133,7 +133,7 @@ def run(
         except KeyboardInterrupt:
             reporter.say("Stopped. Finished runs are kept; the same command goes on from here.")
             raise typer.Exit(STOPPED) from None
-    if first and not (_show(works, store, zoo, as_json) and not (everything and zoo.problems)):
+    if first and not (_show(works, study.benchmark, store, zoo, as_json) and not (everything and zoo.problems)):
         raise typer.Exit(1)
 
 
@@ -158,12 +158,14 @@ def _study(config: Path | None, given: Mapping[str, Any], everything: bool) -> S
     return asked
 
 
-def _show(works: Sequence[Work], store: Store, zoo: Zoo, as_json: bool) -> bool:
+def _show(works: Sequence[Work], benchmark: str, store: Store, zoo: Zoo, as_json: bool) -> bool:
     """Print everything that was asked for; returns whether all of it is there."""
+    from salmu_core.cli.reading import commands
     from salmu_core.judge.columns import columns
     from salmu_core.judge.compare import compare
     from salmu_core.judge.results import of_plan, read_results
-    from salmu_core.show.terminal import show
+    from salmu_core.show import overview
+    from salmu_core.show.table import table
 
     planned = {store.folder(p.key): (p.key.benchmark, p.key.method) for work in works for p in work.plan}
     results = of_plan(read_results(store, [work.benchmark.name for work in works]), planned)
@@ -171,5 +173,7 @@ def _show(works: Sequence[Work], store: Store, zoo: Zoo, as_json: bool) -> bool:
     if as_json:
         print_json(compare(results, figures).as_json())
     else:
-        show(console(), compare(results, figures), figures, works[0].benchmark.notice)
+        screen, whole = console(), table(compare(results, figures), figures)
+        rest = commands(store, benchmark)
+        screen.print(overview.render(whole, works[0].benchmark.notice, screen.width, rest), crop=False)
     return not (results.invalid or any(row.errors for row in results.rows))

@@ -1,4 +1,4 @@
-"""Markdown from texts that nobody vouches for: a method's name, a reason, a path."""
+"""Texts that nobody vouches for, in a terminal and in Markdown: a method's name, a reason, a path."""
 
 from __future__ import annotations
 
@@ -10,6 +10,13 @@ class Markdown(str):
     """Text that is Markdown on purpose, and stands in a template as it is."""
 
     __slots__ = ()
+
+
+def visible(value: Any) -> str:
+    """Any value on one line of a terminal that obeys nothing in it: what is no printable character is its escape."""
+    return "".join(
+        " " if c.isspace() else c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value)
+    )
 
 
 def plain(value: Any) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from salmu_core.judge.diagnosis import Diagnosis, Verdict
 from salmu_core.judge.statistics import Interval
@@ -19,6 +19,13 @@ _NOTES = {
     "≠Clean": "what is left of the leak is unlike Clean's",
     "<0": "some holdouts lie below a model that never saw them",
 }
+
+
+class Word(NamedTuple):
+    """Something that is said, and its tone: ``good``, ``bad``, ``open``, ``faint``, a failure mode, or none."""
+
+    text: str
+    tone: str = ""
 
 
 def number(value: float) -> str:
@@ -45,6 +52,11 @@ def half(found: Interval, form: str = "", short: bool = False) -> str:
             return "±0"
         less, shown = "<", re.sub(r"0(?=\D*$)", "1", shown)
     return f"±{less}{shown.removeprefix('0') if short else shown}"
+
+
+def count(number: int, noun: str) -> str:
+    """How many of something."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def signed(value: float) -> str:
@@ -99,12 +111,20 @@ def drawn(ledger: Ledger) -> str:
     return f"{ledger.forget_samples:,} + {ledger.retain_samples:,}"
 
 
-def modes(found: Diagnosis) -> str:
-    """Failure modes on one line, with the marks of the tables."""
-    if not found.judged:
-        return "not judged"
-    shown = [f"{mode}{MARKS[told]} {note}".strip() for mode, told, note in found.remarks()]
-    return ", ".join(shown) or "none"
+def mode_words(diagnosis: Diagnosis) -> tuple[Word, ...]:
+    """Failure modes with the marks of the tables, each with its own tone where it holds."""
+    if not diagnosis.judged:
+        return (Word("not judged", "faint"),)
+    said = tuple(
+        Word(f"{mode}{MARKS[verdict]} {note}".strip(), mode if verdict is Verdict.HOLDS else "faint")
+        for mode, verdict, note in diagnosis.remarks()
+    )
+    return said or (Word("none", "good"),)
+
+
+def modes(diagnosis: Diagnosis) -> str:
+    """Failure modes on one line."""
+    return ", ".join(word.text for word in mode_words(diagnosis))
 
 
 def verdict(found: Diagnosis) -> str:

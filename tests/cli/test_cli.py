@@ -135,8 +135,9 @@ def test_bad_runs_are_rows_with_reasons_and_the_others_go_on(salmu, tiny, instal
         assert rows[name]["reason"] and not rows[name]["metrics"] and rows[name]["checkpoint"] is None
     trace = salmu.folder / rows["raises"]["folder"] / "traceback.txt"
     assert "RuntimeError: [bold]inside[/]" in trace.read_text()
-    shown = salmu("results")
-    assert "not ranked" in shown.stdout and "[bold]inside[/]" in shown.stdout
+    first, whole = (salmu("results", *full).stdout for full in ((), ("--full",)))
+    assert "crashed at budget 5: RuntimeError: [bold]inside[/]" in first
+    assert "not ranked" in whole and "[bold]inside[/]" in whole
 
 
 def test_an_invalid_run_is_made_again_once_its_code_changes(salmu, tiny, install, site):

@@ -20,7 +20,8 @@ from salmu_core.judge.compare import compare
 from salmu_core.judge.results import read_results
 from salmu_core.plugins import discover
 from salmu_core.run.pool import Pool
-from salmu_core.show.terminal import show
+from salmu_core.show import terminal
+from salmu_core.show.table import table
 from salmu_core.store.folders import Store
 from salmu_core.train.order import CHUNK, streamed
 
@@ -176,9 +177,9 @@ def test_a_study_with_shards_has_runs_of_its_own_and_says_what_is_in_sample(salm
     whole = compare(read_results(store, store.benchmarks()), columns(discover().metrics))
     assert len(whole.results.rows) == len({line.label for line in whole.lines}) == 6
     console = Console(record=True, width=100, file=io.StringIO())
-    show(console, whole, columns(discover().metrics))
-    table = console.export_text()
-    assert "°" in table and "trained on" in table
+    console.print(terminal.render(table(whole, columns(discover().metrics))))
+    text = console.export_text()
+    assert "°" in text and "trained on" in text
 
 
 def test_the_number_of_processes_shows_in_no_result(salmu, tiny, shards):

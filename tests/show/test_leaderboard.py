@@ -8,6 +8,7 @@ import shlex
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from markdown_it import MarkdownIt
@@ -25,9 +26,11 @@ from salmu_core.judge.results import Row
 from salmu_core.judge.statistics import Interval
 from salmu_core.judge.tails import TAILS
 from salmu_core.plugins import discover
-from salmu_core.show.leaderboard import markdown
+from salmu_core.show.columns import failure_modes
+from salmu_core.show.markdown import markdown
 from salmu_core.show.spreadsheet import spreadsheet
-from salmu_core.show.terminal import _modes
+from salmu_core.show.table import table
+from salmu_core.show.terminal import styled
 from salmu_core.show.words import modes
 
 SHOWN = columns(discover().metrics)
@@ -47,8 +50,16 @@ def no_result(method, reason, status="crashed"):
     return Row(Path("runs/x"), "mini", method, record(method, status="crashed"), status, reason)
 
 
-def table(rows, worlds=1, spread=0.0):
+def compared(rows, worlds=1, spread=0.0):
     return compare(MAKE.results(rows, worlds, spread), SHOWN)
+
+
+def as_markdown(comparison, *texts):
+    return markdown(table(comparison, SHOWN), *texts)
+
+
+def as_csv(comparison):
+    return spreadsheet(table(comparison, SHOWN))
 
 
 ROWS = [
@@ -61,7 +72,7 @@ ROWS = [
 
 @pytest.fixture(scope="module")
 def found():
-    return table(ROWS)
+    return compared(ROWS)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +84,7 @@ def worlds():
         for world in range(3)
         for seed in range(2)
     ]
-    return table(rows, 3, 0.004)
+    return compared(rows, 3, 0.004)
 
 
 def read_tables(text):
@@ -104,7 +115,7 @@ def by_name(rows):
 
 
 def test_the_tables_are_the_lines_of_the_comparison(found):
-    tables, _ = read_tables(markdown(found, SHOWN))
+    tables, _ = read_tables(as_markdown(found))
     primary = by_name(tables["primary figures and verdicts"])
     assert [*primary][:2] == [("Compromised", ""), ("Clean", "")]
     assert [*primary][2:] == [(line.label, f"{line.budget:g}") for line in found.lines]
@@ -141,7 +152,7 @@ def test_the_tables_are_the_lines_of_the_comparison(found):
 
 
 def test_primary_figures_and_verdicts_come_first(found):
-    tables, _ = read_tables(markdown(found, SHOWN))
+    tables, _ = read_tables(as_markdown(found))
     assert next(iter(tables.values()))[0] == [
         *("method", "budget", "runs", "RetFail_MRR", "RetFail_R@1", "GenKnow", "failure modes"),
     ]
@@ -158,14 +169,15 @@ def test_verdicts_are_in_the_words_of_the_terminal(unlike, worse):
         judged = {mode: verdict for mode, verdict in zip(MODES, verdicts, strict=True) if verdict}
         diagnosis = Diagnosis(evidence, judged, worse)
         words = modes(diagnosis)
-        assert words == _modes(diagnosis).plain.replace("\n", ", ")
+        cell = failure_modes().line(SimpleNamespace(diagnosis=diagnosis))
+        assert words == cell.text == styled(cell).plain.replace("\n", ", ")
         assert ("<0" in words) == worse and ("≠Clean" in words) == (unlike is Verdict.HOLDS)
         seen.add(words)
     assert len(seen) == len(leak) * len(kept) * 4
 
 
 def test_marks_say_what_is_shown_over_worlds(worlds):
-    text = markdown(worlds, SHOWN)
+    text = as_markdown(worlds)
     cells = by_name(read_tables(text)[0]["other figures of efficacy (target: Clean)"])
     assert worlds.lines[0].worlds == 3 and "over 3 worlds" in text
     line = next(line for line in worlds.lines if line.label == "off-target")
@@ -178,7 +190,7 @@ def test_marks_say_what_is_shown_over_worlds(worlds):
 
 def test_the_target_is_bold(found):
     targets, header, seen = {column.name: column.target for column in SHOWN}, [], 0
-    for line in markdown(found, SHOWN).splitlines():
+    for line in as_markdown(found).splitlines():
         cells = [cell.replace("\\_", "_") for cell in line.strip("| ").split(" | ")]
         header = cells if cells[0] == "method" else header
         if cells[0] in ("Clean", "Compromised"):
@@ -191,43 +203,43 @@ def test_the_target_is_bold(found):
 
 def test_holdouts_by_rank_are_there_where_they_are_measured():
     rest = "what the verdicts rest on, and what it took"
-    assert "rank kept" not in read_tables(markdown(table(ROWS), SHOWN))[0][rest][0]
+    assert "rank kept" not in read_tables(as_markdown(compared(ROWS)))[0][rest][0]
     known = {name: {**REFERENCES[name], "InterIdRet": leak} for name, leak in (("clean", 0.1), ("compromised", 0.5))}
     maker = Maker(known)
     found = compare(maker.results([maker.row("one", {**known["compromised"], "InterIdRet": 0.2})]), SHOWN)
-    assert by_name(read_tables(markdown(found, SHOWN))[0][rest])["one", "5"]["rank kept"].startswith("25% ± ")
+    assert by_name(read_tables(as_markdown(found))[0][rest])["one", "5"]["rank kept"].startswith("25% ± ")
 
 
 def test_what_was_trained_on_is_marked_and_explained(found):
     line = replace(found.lines[0], in_sample=frozenset({"FragSim"}))
-    text = markdown(replace(found, lines=[line]), SHOWN)
+    text = as_markdown(replace(found, lines=[line]))
     cells = by_name(read_tables(text)[0]["other figures of utility (target: Compromised)"])
     assert cells[line.label, "5" if line.budget == 5 else "1"]["FragSim"].endswith("°")
-    assert "°: looks at pairs" in text and "°" not in markdown(found, SHOWN)
+    assert "°: looks at pairs" in text and "°" not in as_markdown(found)
 
 
 def test_the_caption_says_what_it_is_of(found):
-    text = markdown(found, SHOWN, "A miniature.", "salmu leaderboard runs")
+    text = as_markdown(found, "A miniature.", "salmu leaderboard runs")
     assert text.startswith("> A miniature.") and text.endswith("Made by `salmu leaderboard runs`.\n")
     assert "95% interval, over the people of one world." in text
     assert all(note.split(":")[0] in text for note in found.notes) and found.notes
 
 
 def test_no_result_stands_apart_with_its_reason(found):
-    tables, _ = read_tables(markdown(found, SHOWN))
+    tables, _ = read_tables(as_markdown(found))
     assert tables["no result, not ranked"][1:] == [["bad", "mini", "5", "0", "crashed", "it fell"]]
     assert not any(("bad", "5") in by_name(rows) for title, rows in tables.items() if "no result" not in title)
 
 
 def test_a_folder_of_failures_is_only_that():
-    text = markdown(table([no_result("bad", "it fell")]), SHOWN)
+    text = as_markdown(compared([no_result("bad", "it fell")]))
     assert [*read_tables(text)[0]] == ["no result, not ranked"]
-    assert "There are no runs." in markdown(table([]), SHOWN)
+    assert "There are no runs." in as_markdown(compared([]))
 
 
 def test_a_metric_that_failed_is_named():
     row = replace(ROWS[0], errors={"ACS": "no <probe>"})
-    assert "no ACS: no &lt;probe&gt;" in markdown(table([row]), SHOWN)
+    assert "no ACS: no &lt;probe&gt;" in as_markdown(compared([row]))
 
 
 def test_nothing_from_data_breaks_the_markdown():
@@ -239,8 +251,8 @@ def test_nothing_from_data_breaks_the_markdown():
         no_result("1.", "- item"),
         replace(ROWS[0], errors={"ACS": HOSTILE}),
     ]
-    found = table(rows)
-    text = markdown(found, SHOWN, f"{HOSTILE}\n# notice", f"salmu leaderboard '`{HOSTILE}``'")
+    found = compared(rows)
+    text = as_markdown(found, f"{HOSTILE}\n# notice", f"salmu leaderboard '`{HOSTILE}``'")
     tables, html = read_tables(text)
     labels = {line.label for line in found.lines}
     assert any("<script>" in label for label in labels)
@@ -256,7 +268,7 @@ def test_nothing_from_data_breaks_the_markdown():
 
 
 def test_nothing_is_one_score(found):
-    tables, _ = read_tables(markdown(found, SHOWN))
+    tables, _ = read_tables(as_markdown(found))
     headers = {cell.lower() for rows in tables.values() for cell in rows[0]}
     assert not headers & {"score", "rank", "total", "overall"}
 
@@ -270,7 +282,7 @@ def read_csv(text):
 
 def test_every_figure_is_there_in_full(found, worlds):
     for comparison in (found, worlds):
-        rows = [row for row in read_csv(spreadsheet(comparison, SHOWN)) if row["status"] == "valid"]
+        rows = [row for row in read_csv(as_csv(comparison)) if row["status"] == "valid"]
         assert len(rows) == len(comparison.lines)
         for row, told in zip(rows, comparison.as_json()["lines"], strict=True):
             assert (row["method"], row["label"], float(row["budget"])) == (
@@ -310,7 +322,7 @@ def same(cell, value):
 
 
 def test_the_columns_do_not_depend_on_the_runs(found, worlds):
-    headers = {spreadsheet(comparison, SHOWN).partition("\r\n")[0] for comparison in (found, worlds, table([]))}
+    headers = {as_csv(comparison).partition("\r\n")[0] for comparison in (found, worlds, compared([]))}
     (header,) = headers
     names = header.split(",")
     assert len(names) == len(set(names)) and names[0] == "status"
@@ -327,13 +339,13 @@ def test_the_documentation_has_every_column_and_no_other(found):
     words = {"FIGURE": "|".join(column.name for column in SHOWN), "MODE": "|".join(MODES)}
     words |= {"AIM": "leak|knowledge|holdouts", "NAME": "|".join(map(re.escape, TAILS))}
     patterns = {re.sub("[A-Z]{3,}", lambda m: f"({words[m[0]]})", name.replace(".", "[.]")) for name in documented}
-    header = next(csv.reader(io.StringIO(spreadsheet(found, SHOWN))))
+    header = next(csv.reader(io.StringIO(as_csv(found))))
     assert all(any(re.fullmatch(pattern, name) for pattern in patterns) for name in header)
     assert all(any(re.fullmatch(pattern, name) for name in header) for pattern in patterns)
 
 
 def test_references_come_first_and_failures_last(found):
-    rows = read_csv(spreadsheet(found, SHOWN))
+    rows = read_csv(as_csv(found))
     assert [row["status"] for row in rows] == ["reference", "reference", "valid", "valid", "valid", "crashed"]
     assert [row["method"] for row in rows[:2]] == ["compromised", "clean"]
     assert float(rows[1]["AssocStr.value"]) == found.references["clean"]["AssocStr"].value.value
@@ -344,7 +356,7 @@ def test_references_come_first_and_failures_last(found):
 
 def test_tails_and_what_is_not_known_in_csv():
     row = replace(ROWS[0], tails={"worst_5%": 0.25}, errors={"ACS": "no probe"})
-    (line,) = [r for r in read_csv(spreadsheet(table([row]), SHOWN)) if r["status"] == "valid"]
+    (line,) = [r for r in read_csv(as_csv(compared([row]))) if r["status"] == "valid"]
     assert (line["tails.worst_5%.value"], line["tails.worst_5%.low"], line["tails.worst_1%.value"]) == ("0.25", "", "")
     assert line["reason"].endswith("no ACS: no probe")
 
@@ -352,18 +364,18 @@ def test_tails_and_what_is_not_known_in_csv():
 @pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20"])
 def test_no_text_is_a_formula(sign):
     reason = f'{sign}HYPERLINK("https://e.example","x"),1\r\nsecond "line"'
-    text = spreadsheet(table([valid("one"), no_result(f"{sign}cmd|' /C calc'!A0", reason)]), SHOWN)
+    text = as_csv(compared([valid("one"), no_result(f"{sign}cmd|' /C calc'!A0", reason)]))
     row = read_csv(text)[-1]
     assert row["reason"] == f"'{reason}" and row["method"] == f"'{sign}cmd|' /C calc'!A0"
 
 
 def test_a_negative_number_is_no_text(found):
-    values = [row["InterIdSim.value"] for row in read_csv(spreadsheet(found, SHOWN))]
+    values = [row["InterIdSim.value"] for row in read_csv(as_csv(found))]
     assert any(value.startswith("-") and float(value) == pytest.approx(-0.4) for value in values)
 
 
 def test_lines_end_as_rfc_4180_has_it(found):
-    text = spreadsheet(found, SHOWN)
+    text = as_csv(found)
     assert text.count("\r\n") == text.count("\n") == 1 + 2 + len(found.lines) + 1
 
 

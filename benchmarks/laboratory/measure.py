@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from salmu_core.contract.layout import ROLES
 from salmu_core.judge.columns import columns
@@ -25,7 +25,9 @@ from salmu_core.judge.diagnosis import Diagnosis, Evidence, Verdict
 from salmu_core.judge.lines import Comparison
 from salmu_core.judge.results import Results, Row, read_results
 from salmu_core.plugins import discover
-from salmu_core.show.terminal import show
+from salmu_core.show import overview
+from salmu_core.show import terminal as tables
+from salmu_core.show.table import table
 from salmu_core.store.folders import METRICS, ROWS, Store, read_record
 from salmu_core.store.records import MetricsRecord, RunRecord
 
@@ -52,7 +54,9 @@ LEDGER = (
 DIGITS = 6
 #: Columns of the terminal the table is printed for.
 WIDTH = 100
-#: The parts of the printed table, and how the first line of each begins.
+#: What the first screen says of where the rest is.
+COMMANDS = ("salmu results --full", "salmu report")
+#: The parts of all tables, and how the first line of each begins.
 PARTS = {
     "efficacy": "mini: efficacy",
     "utility": "mini: utility",
@@ -101,16 +105,22 @@ def run_row(row: Row, record: RunRecord, diagnosis: Diagnosis) -> dict[str, Any]
 
 
 def terminal(comparison: Comparison) -> dict[str, list[str]]:
-    """The table as the command line prints it, cut into its parts."""
+    """What the command line prints: the first screen, and all tables, cut into their parts."""
     zoo = discover()
-    console = Console(width=WIDTH, record=True, file=io.StringIO())
-    show(console, comparison, columns(zoo.metrics), zoo.benchmarks["mini"].spec.notice)
-    parts: dict[str, list[str]] = {}
+    whole, notice = table(comparison, columns(zoo.metrics)), zoo.benchmarks["mini"].spec.notice
+    parts = {"overview": printed(overview.render(whole, notice, WIDTH, COMMANDS))}
     part = "notice"
-    for line in console.export_text().splitlines():
+    for line in printed(tables.render(whole, notice, WIDTH)):
         part = next((name for name, head in PARTS.items() if line.startswith(head)), part)
-        parts.setdefault(part, []).append(line.rstrip())
+        parts.setdefault(part, []).append(line)
     return parts
+
+
+def printed(report: RenderableType) -> list[str]:
+    """Lines of text."""
+    console = Console(width=WIDTH, record=True, file=io.StringIO())
+    console.print(report)
+    return [line.rstrip() for line in console.export_text().splitlines()]
 
 
 def measure(folder: Path) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def plot(
     world: Worlds = None,
 ) -> None:
     """Write every figure of the report as a picture for print."""
-    from salmu_core.show.pictures import FORMATS, draw, figures, file_name
+    from salmu_core.show.page.pictures import FORMATS, draw, figures, file_name
 
     forms = [name.strip().lower() for name in form.split(",")]
     if unknown := [name for name in forms if name not in FORMATS]:
@@ -38,7 +38,7 @@ def plot(
             while called in taken:
                 called += "-"
             taken.add(called)
-            for each in dict.fromkeys(forms):
-                with replacing(out / f"{called}.{each}") as path:
-                    path.write_bytes(draw(spec, each))
+            for ending in dict.fromkeys(forms):
+                with replacing(out / f"{called}.{ending}") as path:
+                    path.write_bytes(draw(spec, ending))
     say(f"{out}: {len(made)} pictures as {', '.join(dict.fromkeys(forms))}")

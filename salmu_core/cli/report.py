@@ -20,7 +20,7 @@ from salmu_core.study.reporter import Reporter
 if TYPE_CHECKING:
     from salmu_core.benchmark.people import People
     from salmu_core.cli.reading import Reading
-    from salmu_core.show.page.drawings import Report
+    from salmu_core.show.page.report import Report
 
 
 def report(
@@ -47,10 +47,10 @@ def report(
         reporter.building("writing the page", 1.0)
         text = readable(render(page))
         write_text(out, text)
-    for reason, those in itertools.groupby(page.gathered.missing.items(), key=lambda item: item[1]):
-        say(f"No portraits of {', '.join(world for world, _ in those)}: {reason}", stderr=True, style="yellow")
-    shown = sum(len(album.cast.shown) for album in page.gathered.albums.values())
-    held = f", with portraits and private captions of {shown} people (--people 0: of nobody)" if shown else ""
+    for reason, worlds in itertools.groupby(page.summaries.missing.items(), key=lambda item: item[1]):
+        say(f"No portraits of {', '.join(world for world, _ in worlds)}: {reason}", stderr=True, style="yellow")
+    portrayed = sum(len(album.cast.reasons) for album in page.summaries.albums.values())
+    held = f", with portraits and private captions of {portrayed} people (--people 0: of nobody)" if portrayed else ""
     say(f"{out}: {len(text.encode()) / 1e6:.1f} MB{held}")
 
 
@@ -64,16 +64,16 @@ def compose(
         UnknownNameError: Somebody who must be shown is not there.
     """
     from salmu_core.cli.reading import reading
-    from salmu_core.show.page.drawings import Report, views
-    from salmu_core.show.page.gathering import gather
+    from salmu_core.show.page.report import Report, views
+    from salmu_core.show.page.summaries import summarise
 
     reporter.building("reading the runs", 0.0)
     found = reading(runs, benchmark, worlds)
     known, missing = _people(found)
-    gathered = gather(found.store, found.results, known, missing, people, identities, reporter.building)
+    summaries = summarise(found.store, found.results, known, missing, people, identities, reporter.building)
     reporter.building("comparing the runs", 1.0)
-    shown = tuple(views(found.comparison, found.shown))
-    return Report(found.store, shown, found.shown, gathered, found.notice, shlex.join(["salmu", *sys.argv[1:]]))
+    tables = tuple(views(found.comparison, found.shown))
+    return Report(found.store, tables, found.shown, summaries, found.notice, shlex.join(["salmu", *sys.argv[1:]]))
 
 
 def _people(found: Reading) -> tuple[dict[str, People], dict[str, str]]:

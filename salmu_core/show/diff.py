@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from salmu_core.judge.pair import KINDS, Change, Difference, Fact, Moved, Ranks
+from salmu_core.show.escape import visible
 from salmu_core.show.words import number
 
 #: The least width at which an interval stands beside its difference.
@@ -30,32 +31,35 @@ _SIGNS = (
 _EXTREMES = "A and B: the mean reciprocal rank of a person's captions. Of many people, some lie far out by chance."
 
 
-def render(found: Difference, width: int = 100) -> RenderableType:
+def render(difference: Difference, width: int = 100) -> RenderableType:
     """Figures first, then how the runs themselves differ, then whom it concerns."""
     parts: list[RenderableType] = [
-        Text.assemble((f"{side}  ", "bold"), model.name, "\n   ", (str(model.folder), "dim"))
-        for side, model in (("A", found.a), ("B", found.b))
+        Text.assemble((f"{side}  ", "bold"), visible(model.name), "\n   ", (visible(model.folder), "dim"))
+        for side, model in (("A", difference.a), ("B", difference.b))
     ]
-    for target in dict.fromkeys(change.target for change in found.changes):
-        parts.append(_figures([c for c in found.changes if c.target == target], target, width >= _WIDE))
+    for target in dict.fromkeys(change.target for change in difference.changes):
+        parts.append(_figures([c for c in difference.changes if c.target == target], target, width >= _WIDE))
     parts.append(Text(_SIGNS))
-    if found.tails:
-        parts.append(_tails(found))
-    if found.facts:
-        parts.append(_facts(found.facts))
-    fell, rose = [m for m in found.people if m.change < 0], [m for m in reversed(found.people) if m.change > 0]
+    if difference.tails:
+        parts.append(_tails(difference))
+    if difference.facts:
+        parts.append(_facts(difference.facts))
+    fell, rose = (
+        [m for m in difference.people if m.change < 0],
+        [m for m in reversed(difference.people) if m.change > 0],
+    )
     for title, people in (("leaks less in B", fell), ("leaks more in B", rose)):
         if people:
-            parts.append(_people(f"Who {title}: {len(people)} of {len(found.people)} people", people[:_PEOPLE]))
-    if found.people:
+            parts.append(_people(f"Who {title}: {len(people)} of {len(difference.people)} people", people[:_PEOPLE]))
+    if difference.people:
         parts.append(Text(_EXTREMES))
-    if found.ranks:
-        parts.append(_ranks(found.ranks))
-    if found.a.record and found.b.record:
+    if difference.ranks:
+        parts.append(_ranks(difference.ranks))
+    if difference.a.record and difference.b.record:
         notes = ["One run of each: what another seed would give is not in these intervals."]
     else:
         notes = ["A reference model has no settings and no cost to hold against a run's."]
-    parts.append(Text("\n".join([*notes, *found.notes]), style="italic"))
+    parts.append(Text("\n".join([*notes, *map(visible, difference.notes)]), style="italic"))
     return Group(*(part for each in parts for part in (each, "")))
 
 
@@ -85,7 +89,14 @@ def _figures(changes: Sequence[Change], target: str | None, wide: bool) -> Table
         goal = "-" if change.reference is None else number(change.reference)
         beside = [interval] if wide else []
         table.add_row(
-            Text(change.name), number(change.a), number(change.b), cell, *beside, _p(change.p), goal, _nearer(change)
+            Text(visible(change.name)),
+            number(change.a),
+            number(change.b),
+            cell,
+            *beside,
+            _p(change.p),
+            goal,
+            _nearer(change),
         )
     return table
 
@@ -118,9 +129,9 @@ def _nearer(change: Change) -> Text:
     return Text(side, style="bold green") if change.nearer_shown else Text(f"{side}?", style="dim")
 
 
-def _tails(found: Difference) -> Table:
+def _tails(difference: Difference) -> Table:
     table = _table("tails, without an interval", ["", "A", "B", "B - A"])
-    for name, (a, b) in found.tails.items():
+    for name, (a, b) in difference.tails.items():
         table.add_row(name, number(a), number(b), _signed(b - a))
     return table
 
@@ -132,12 +143,12 @@ def _facts(facts: Sequence[Fact]) -> Table:
         table.add_column(header, overflow="fold")
     for kind in KINDS:
         for fact in (fact for fact in facts if fact.kind == kind):
-            table.add_row(Text(fact.name), _told(fact.a), _told(fact.b))
+            table.add_row(Text(visible(fact.name)), _value(fact.a), _value(fact.b))
         table.add_section()
     return table
 
 
-def _told(value: Any) -> Text:
+def _value(value: Any) -> Text:
     """A value of any kind; of a hash, its beginning."""
     if value is None:
         return Text("-", style="dim")
@@ -145,22 +156,22 @@ def _told(value: Any) -> Text:
         return Text(f"{value:.6g}")
     if isinstance(value, int) and not isinstance(value, bool):
         return Text(f"{value:,}")
-    return Text(str(value)[:12] if re.fullmatch("[0-9a-f]{64}", str(value)) else str(value))
+    return Text(str(value)[:12] if re.fullmatch("[0-9a-f]{64}", str(value)) else visible(value))
 
 
 def _people(title: str, people: Sequence[Moved]) -> Table:
     table = _table(title, ["identity", "rows", "A", "B", "B - A"])
     for moved in people:
         values = (number(moved.a), number(moved.b), _signed(moved.change))
-        table.add_row(Text(moved.identity_id), str(moved.rows), *values)
+        table.add_row(Text(visible(moved.identity_id)), str(moved.rows), *values)
     return table
 
 
-def _ranks(found: Ranks) -> Text:
-    told = found.as_json()
-    first, median = told["first"], told["median"]
+def _ranks(ranks: Ranks) -> Text:
+    counts = ranks.as_json()
+    first, median = counts["first"], counts["median"]
     return Text(
-        f"Captions of {told['rows']:,} forget rows: {told['nearer_first']:,} rank nearer to the first place in B, "
-        f"{told['further_back']:,} further back, {told['same']:,} the same. Ranked first: {first['a']:.1%} in A, "
+        f"Captions of {counts['rows']:,} forget rows: {counts['nearer_first']:,} rank nearer to the first place in B, "
+        f"{counts['further_back']:,} further back, {counts['same']:,} the same. Ranked first: {first['a']:.1%} in A, "
         f"{first['b']:.1%} in B. Median rank: {median['a']:,.10g} in A, {median['b']:,.10g} in B."
     )

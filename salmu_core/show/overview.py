@@ -154,7 +154,7 @@ def _strip(table: Table, criterion: Criterion, roles: Sequence[str], remarks: bo
     column = known[criterion.header]
     references = [_reference(table.comparison, criterion, column, role) for role in roles]
     judged = [*references, *(_judged(line, criterion, column) for line in table.comparison.lines)]
-    digits = max((len(each.figure) for each in judged), default=0)
+    digits = max((len(figure) for figure, _, _ in judged), default=0)
     cells = []
     for figure, remark, tone in judged:
         behind = f" {remark}" if remarks else _SIGNS.get(tone, "")

@@ -39,7 +39,7 @@ class Table:
         """Pillar -> its figures, primary ones or others."""
         shown = [column for column in self.columns if column.figure and column.figure.primary in primary]
         pillars = {pillar: [c for c in shown if c.figure and c.figure.pillar == pillar] for pillar in PILLARS}
-        return {pillar: those for pillar, those in pillars.items() if those}
+        return {pillar: columns for pillar, columns in pillars.items() if columns}
 
 
 def table(comparison: Comparison, figures: Sequence[Column]) -> Table:

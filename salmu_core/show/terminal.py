@@ -99,15 +99,15 @@ def _table(
     columns = table.facts("method", "budget", "runs") + list(more)
     rows = [[column.role(role) for column in columns] for role in roles]
     rows += [[column.line(line) for column in columns] for line in table.comparison.lines]
-    shown = _empty(title, caption)
+    grid = _empty(title, caption)
     for place, column in enumerate(columns):
-        _add(shown, column)
+        _add(grid, column)
         if any(row[place].mark or row[place].aside for row in rows):
             for row in rows:  # a sign must not push its figure out of line
                 row[place] = _padded(row[place])
     for number, row in enumerate(rows, 1):
-        shown.add_row(*map(styled, row), end_section=number == len(roles))
-    return shown
+        grid.add_row(*map(styled, row), end_section=number == len(roles))
+    return grid
 
 
 def _empty(title: str, caption: str = "", style: str = "bold") -> tables.Table:
@@ -117,14 +117,14 @@ def _empty(title: str, caption: str = "", style: str = "bold") -> tables.Table:
     )
 
 
-def _add(shown: tables.Table, column: TableColumn) -> None:
+def _add(grid: tables.Table, column: TableColumn) -> None:
     """A column; its name takes as many lines as words."""
     if column.header == "method":
-        shown.add_column(column.header, min_width=_METHOD, max_width=_METHOD, overflow="fold")
+        grid.add_column(column.header, min_width=_METHOD, max_width=_METHOD, overflow="fold")
         return
     header = (column.short or column.header).replace("_", "\n")
     header = header if column.part is Part.VERDICT else header.replace(" ", "\n")
-    shown.add_column(Text(header), justify="left" if column.left else "right", no_wrap=True)
+    grid.add_column(Text(header), justify="left" if column.left else "right", no_wrap=True)
 
 
 def _padded(cell: Cell) -> Cell:
@@ -144,13 +144,13 @@ def styled(cell: Cell) -> Text:
 
 def _invalid(table: Table) -> tables.Table:
     """Runs without a result; of a crash, where its traceback lies."""
-    shown = _empty("No result, not ranked", style="bold red")
+    grid = _empty("No result, not ranked", style="bold red")
     columns = table.facts("method", "world", "budget", "seed", "status", "reason")
     for column in columns:
-        shown.add_column(column.short or column.header, overflow="fold")
+        grid.add_column(column.short or column.header, overflow="fold")
     for run in table.comparison.results.invalid:
         cells = [styled(column.run(run)) for column in columns]
         if run.status == "crashed":
             cells[-1].append(f"\n{visible(run.folder / 'traceback.txt')}")
-        shown.add_row(*cells)
-    return shown
+        grid.add_row(*cells)
+    return grid

@@ -14,7 +14,7 @@ from salmu_core.store.records import Ledger
 
 #: Verdict -> what follows the name of a failure mode in tables.
 MARKS = {Verdict.HOLDS: "", Verdict.OPEN: "?", None: " n/a"}
-#: Notes of `Diagnosis.told` in words.
+#: Notes of `Diagnosis.remarks` in words.
 _NOTES = {
     "≠Clean": "what is left of the leak is unlike Clean's",
     "<0": "some holdouts lie below a model that never saw them",
@@ -33,25 +33,25 @@ def number(value: float) -> str:
     return f"{value:.4f}" if 0 < abs(value) < 0.01 else f"{value:.3f}"
 
 
-def half(found: Interval, form: str = "", short: bool = False) -> str:
+def half(interval: Interval, form: str = "", short: bool = False) -> str:
     """The longer half of an interval, ``±0.021``, or ``±<0.001`` of a short one; nothing where it is not known.
 
     Args:
-        found: The interval.
+        interval: The interval.
         form: How it is written; by default with as many decimals as `number` gives the value.
         short: Whether to leave out the zero before the point.
     """
-    size = max(found.high - found.value, found.value - found.low)
+    size = max(interval.high - interval.value, interval.value - interval.low)
     if not isfinite(size):
         return ""
-    decimals = 4 if 0 < abs(found.value) < 0.01 else 3
-    shown = format(size, form or f".{decimals}f")
+    decimals = 4 if 0 < abs(interval.value) < 0.01 else 3
+    digits = format(size, form or f".{decimals}f")
     less = ""
-    if not re.search("[1-9]", shown):
+    if not re.search("[1-9]", digits):
         if not size:
             return "±0"
-        less, shown = "<", re.sub(r"0(?=\D*$)", "1", shown)
-    return f"±{less}{shown.removeprefix('0') if short else shown}"
+        less, digits = "<", re.sub(r"0(?=\D*$)", "1", digits)
+    return f"±{less}{digits.removeprefix('0') if short else digits}"
 
 
 def count(number: int, noun: str) -> str:
@@ -75,25 +75,25 @@ def percent(value: float, decimals: int = 0, sign: bool = False) -> str:
     return f"{rounded + 0.0:{'+' if sign and rounded else ''}.{decimals}%}"
 
 
-def place(found: tuple[int, int] | None) -> str:
+def place(places: tuple[int, int] | None) -> str:
     """First and last place, which are one where nobody shares it."""
-    if found is None:
+    if places is None:
         return "-"
-    return f"{found[0]}" if found[0] == found[1] else f"{found[0]}-{found[1]}"
+    return f"{places[0]}" if places[0] == places[1] else f"{places[0]}-{places[1]}"
 
 
-def ends(found: Interval) -> str:
+def ends(interval: Interval) -> str:
     """An interval by its ends."""
-    return f"{number(found.low)} to {number(found.high)}" if isfinite(found.high - found.low) else ""
+    return f"{number(interval.low)} to {number(interval.high)}" if isfinite(interval.high - interval.low) else ""
 
 
-def home(told: str) -> str:
+def home(text: str) -> str:
     """Without the name of whoever made it: their home as ``~``, in commands so that a shell still finds it."""
     try:
         folder = str(Path.home()).rstrip("/")  # which is / in some containers
     except RuntimeError:  # nobody has one here
-        return told
-    return re.sub(rf"('?){re.escape(folder)}/", r"~/\1", told) if folder else told
+        return text
+    return re.sub(rf"('?){re.escape(folder)}/", r"~/\1", text) if folder else text
 
 
 def seconds(value: float) -> str:
@@ -127,15 +127,17 @@ def modes(diagnosis: Diagnosis) -> str:
     return ", ".join(word.text for word in mode_words(diagnosis))
 
 
-def verdict(found: Diagnosis) -> str:
+def verdict(diagnosis: Diagnosis) -> str:
     """A verdict in words, as in a sentence."""
-    if not found.judged:
+    if not diagnosis.judged:
         return "not judged: a figure or a reference model is missing"
     said = [
-        f"{mode} ({_NOTES[note]})" if note else mode for mode, told, note in found.remarks() if told is Verdict.HOLDS
+        f"{mode} ({_NOTES[note]})" if note else mode
+        for mode, verdict, note in diagnosis.remarks()
+        if verdict is Verdict.HOLDS
     ]
-    said += [f"perhaps {mode}" for mode in found.modes(Verdict.OPEN)]
-    absent = [f"{mode} not measured" for mode in found.not_measured]
+    said += [f"perhaps {mode}" for mode in diagnosis.modes(Verdict.OPEN)]
+    absent = [f"{mode} not measured" for mode in diagnosis.not_measured]
     nothing = "no failure mode is shown" if absent else "none of the three failure modes"
     return ", ".join([*(said or [nothing]), *absent])
 

@@ -61,15 +61,17 @@ class Cell:
         return min(max(lost, 0.0), 1.0)
 
 
-def by_attribute(found: Associations, fields: Mapping[str, str]) -> Attributes:
+def by_attribute(associations: Associations, fields: Mapping[str, str]) -> Attributes:
     """Split a model's rows by the attribute each tells.
 
     Args:
-        found: Its rows.
+        associations: Its rows.
         fields: File name -> attribute.
     """
-    ranks = [found.ranks[FORGET]] if FORGET in found.ranks else []
-    holdouts = [found.cosines[name] for name in (HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY) if name in found.cosines]
+    ranks = [associations.ranks[FORGET]] if FORGET in associations.ranks else []
+    holdouts = [
+        associations.cosines[name] for name in (HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY) if name in associations.cosines
+    ]
     return Attributes(_split(ranks, fields, reciprocal=True), _split(holdouts, fields))
 
 
@@ -102,7 +104,7 @@ def cells(
         what: ``leak`` or ``kept``.
     """
     worlds = [world for world in runs if world in clean and world in compromised]
-    found = {}
+    shares = {}
     for field in in_order(field for world in worlds for field in getattr(compromised[world], what)):
 
         def measured(world: str, field: str = field) -> bool:
@@ -111,8 +113,8 @@ def cells(
 
         if having := {world: runs[world] for world in worlds if measured(world)}:
             with suppress(ValueError):  # of other rows than its reference
-                found[field] = _cell(field, having, clean, compromised, what)
-    return found
+                shares[field] = _cell(field, having, clean, compromised, what)
+    return shares
 
 
 def _cell(

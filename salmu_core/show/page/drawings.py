@@ -1,22 +1,15 @@
-"""The report's pictures."""
+"""What a report's pictures are drawn from, as JSON: specifications, and rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
-from salmu_core.judge.columns import Column
-from salmu_core.judge.compare import compare, labels
-from salmu_core.judge.lines import Comparison
 from salmu_core.judge.protocol import COSINES
-from salmu_core.judge.results import Results
-from salmu_core.show import charts, series
-from salmu_core.show import words as text
+from salmu_core.show.page import charts, series
 from salmu_core.show.page.attributes import cells, in_order
-from salmu_core.show.page.gathering import Gathered, place
-from salmu_core.show.page.histograms import mean_shares, panel
-from salmu_core.store.folders import Store
+from salmu_core.show.page.histograms import Counts, Panel, mean_shares, panel
+from salmu_core.show.page.report import Report
+from salmu_core.show.page.summaries import place
 
 _ATTRIBUTES = (
     (
@@ -31,8 +24,10 @@ _ATTRIBUTES = (
         "The darker, the more is gone.",
     ),
 )
-
-
+_TRADEOFFS = (
+    ("knowledge", "GenKnow: zero-shot accuracy", False),
+    ("kept", "Holdouts kept: 100% all, 0% as never seen", True),
+)
 #: Split -> what should become of it.
 SPLITS = {
     "forget": "must go",
@@ -43,143 +38,81 @@ SPLITS = {
 }
 
 
-@dataclass(frozen=True)
-class View:
-    """The table of one seed, or of all together (``all``)."""
-
-    seed: str
-    comparison: Comparison
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a page is made of.
-
-    Attributes:
-        store: The results folder.
-        views: All seeds together first, then each by itself where there are several.
-        shown: All figures with their targets.
-        gathered: What the rows say.
-        notice: The sentence the benchmark wants above its tables.
-        command: That makes this page again.
-    """
-
-    store: Store
-    views: Sequence[View]
-    shown: Sequence[Column]
-    gathered: Gathered
-    notice: str
-    command: str
-
-    @property
-    def comparison(self) -> Comparison:
-        """The table of all seeds together."""
-        return self.views[0].comparison
-
-    @property
-    def results(self) -> Results:
-        """All runs."""
-        return self.comparison.results
-
-
-def views(comparison: Comparison, shown: Sequence[Column]) -> Iterator[View]:
-    """The table of all seeds, and where there are several, of each."""
-    yield View("all", comparison)
-    results = comparison.results
-    told_apart = labels(results.rows)
-    seeds = sorted({row.seed for row in results.rows if row.status == "valid"})
-    for seed in seeds if len(seeds) > 1 else ():
-        mine = replace(results, rows=[row for row in results.rows if row.seed == seed])
-        yield View(str(seed), compare(mine, shown, told_apart))
-
-
 def drawings(report: Report) -> dict[str, Any]:
-    """What pictures are drawn from: specifications, and rows."""
-    results, drawn = report.results, {view.seed: series.lines(view.comparison) for view in report.views}
-    told_apart = labels(results.rows)
-    corner, bar = series.references(report.comparison), series.leak_bar(report.comparison)
-    every = [line for lines in drawn.values() for line in lines]
-    methods = series.methods(results.rows)
-    budgets = len({line.budget for line in report.comparison.lines})
-    specs = {}
-    for y, title, percent in (
-        ("knowledge", "GenKnow: zero-shot accuracy", False),
-        ("kept", "Holdouts kept: 100% all, 0% as never seen", True),
-    ):
-        if marks := series.ends(every, corner, y, bar):
-            specs[y] = charts.tradeoff(methods, y, title, percent, marks, budgets)
-    runs = [row for row in results.rows if row.status == "valid" and row.record]
+    """All of it, but for the attributes, which stand in a table."""
+    lines = {view.seed: series.lines(view.comparison) for view in report.views}
     return {
         "configs": {shade: charts.config(shade) for shade in ("light", "dark")},
-        "specs": {
-            **specs,
-            "cost": charts.cost(methods),
-            "curve": charts.curve("", budgets),
-        },
-        "views": drawn,
-        "references": corner,
+        "specs": _specs(report, [line for of_view in lines.values() for line in of_view]),
+        "views": lines,
+        "references": series.references(report.comparison),
         "histograms": histograms(report),
-        "runs": [
-            {
-                "key": str(row.folder),
-                "run": series.run_name(row, told_apart),
-                "method": row.method,
-                "world": row.world,
-                "budget": text.exact(row.record.budget),
-                "seed": row.record.seed,
-                "needs": row.record.needs,
-                "seconds": max(row.record.ledger.seconds, 0.01),
-                "curves": series.curves(row),
-            }
-            for row in runs
-            if row.record
-        ],
+        "runs": series.runs(report.results),
     }
 
 
-def _people(report: Report) -> dict[str, Any]:
-    """What the leak explorer shows."""
+def _specs(report: Report, lines: list[series.Drawn]) -> dict[str, charts.Spec]:
+    """Name of a picture -> how it is drawn; of trade-offs, those there is something for."""
+    corner, bar = series.references(report.comparison), series.leak_bar(report.comparison)
+    methods = series.methods(report.results.rows)
+    budgets = len({line.budget for line in report.comparison.lines})
+    specs = {
+        y: charts.tradeoff(methods, y, title, percent, marks, budgets)
+        for y, title, percent in _TRADEOFFS
+        if (marks := series.ends(lines, corner, y, bar))
+    }
+    return {**specs, "cost": charts.cost(methods), "curve": charts.curve("", budgets)}
+
+
+def people(report: Report) -> dict[str, Any]:
+    """World -> the people of the leak explorer, and what each model finds for them."""
+    summaries = report.summaries
     return {
         world: {
-            **album.as_json(report.gathered.galleries.get(world, {})),
+            **album.as_json(summaries.galleries.get(world, {})),
             "clean": place(world, "clean"),
             "compromised": place(world, "compromised"),
         }
-        for world, album in report.gathered.albums.items()
+        for world, album in summaries.albums.items()
     }
 
 
 def histograms(report: Report, legend: bool = False) -> dict[str, Any]:
     """Every line's histograms on common bins, split by split; with a legend in each, or without."""
-    lines, worlds = report.comparison.lines, report.results.worlds
-    found = []
+    drawn = []
     for split in COSINES:
-        counts = report.gathered.histograms.get(split, {})
-        models: dict[str, list[Any]] = {
-            role: [counts[p] for w in worlds if (p := place(w, role)) in counts] for role in ("compromised", "clean")
-        }
-        for number, line in enumerate(lines):
-            runs: dict[str, list[Any]] = {}
-            for row in line.rows:
-                if (key := str(row.folder)) in counts:
-                    runs.setdefault(row.world, []).append(counts[key])
-            models[str(number)] = [mean_shares(each) for each in runs.values()]
-            if 0 < len(runs) < len(worlds):  # beside the reference models of its own worlds
-                for role in ("compromised", "clean"):
-                    models[f"{number}:{role}"] = [counts[p] for w in runs if (p := place(w, role)) in counts]
-        if made := panel(split, models):
+        if made := _panel(report, split):
             end = made.start + made.width * len(next(iter(made.shares.values())))
-            title = f"{split}: {SPLITS[split]}"
-            spec = charts.histogram(title, made.start, round(end, 6), legend)
-            found.append(
+            spec = charts.histogram(f"{split}: {SPLITS[split]}", made.start, round(end, 6), legend)
+            drawn.append(
                 {"split": split, "start": made.start, "width": made.width, "shares": made.shares, "spec": spec}
             )
-    return {"panels": found, "lines": [f"{line.label}, b {line.budget:g}" for line in lines]}
+    return {"panels": drawn, "lines": [f"{line.label}, b {line.budget:g}" for line in report.comparison.lines]}
+
+
+def _panel(report: Report, split: str) -> Panel | None:
+    """Reference models, and every line by its number; one that is not in every world has references of its own."""
+    counts, worlds = report.summaries.histograms.get(split, {}), report.results.worlds
+
+    def references(of: list[str]) -> dict[str, list[Counts]]:
+        places = {role: [place(world, role) for world in of] for role in ("compromised", "clean")}
+        return {role: [counts[p] for p in those if p in counts] for role, those in places.items()}
+
+    models: dict[str, list[Any]] = {**references(worlds)}
+    for number, line in enumerate(report.comparison.lines):
+        runs: dict[str, list[Counts]] = {}
+        for row in line.rows:
+            if (key := str(row.folder)) in counts:
+                runs.setdefault(row.world, []).append(counts[key])
+        models[str(number)] = [mean_shares(of_world) for of_world in runs.values()]
+        if 0 < len(runs) < len(worlds):
+            models |= {f"{number}:{role}": of_role for role, of_role in references(list(runs)).items()}
+    return panel(split, models)
 
 
 def attributes(report: Report) -> dict[str, Any]:
     """Line by line what is left of the leak, and kept of the holdouts, of each attribute."""
-    known = report.gathered.attributes
+    known = report.summaries.attributes
     references = {
         role: {world: known[p] for world in report.results.worlds if (p := place(world, role)) in known}
         for role in ("clean", "compromised")

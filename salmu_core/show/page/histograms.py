@@ -21,14 +21,14 @@ def count(cosines: Floats) -> Counts:
     """Number of cosines in each bin from -1 to 1 ``[200]``."""
     edges = np.linspace(-1, 1, round(2 / WIDTH) + 1)
     # Rounding may leave a cosine a little outside.
-    found: Counts = np.histogram(np.clip(cosines, -1, 1), edges)[0]
-    return found
+    counts: Counts = np.histogram(np.clip(cosines, -1, 1), edges)[0]
+    return counts
 
 
 def mean_shares(runs: Sequence[Counts | Floats]) -> Floats:
     """Share of the pairs in each bin, the mean over runs ``[200]``."""
-    found: Floats = np.mean([run / run.sum() for run in runs], axis=0)
-    return found
+    shares: Floats = np.mean([run / run.sum() for run in runs], axis=0)
+    return shares
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def panel(split: str, models: Mapping[str, Iterable[Counts | Floats]]) -> Panel 
         split: The split.
         models: Model -> counts, or shares, in each of its worlds, which weigh the same; one without any is left out.
     """
-    shares = {model: mean_shares(runs) for model, found in models.items() if (runs := [*found])}
+    shares = {model: mean_shares(runs) for model, counts in models.items() if (runs := [*counts])}
     if not shares:
         return None
     filled = np.flatnonzero(np.sum([*shares.values()], axis=0))

@@ -25,10 +25,12 @@ from salmu_core.judge.protocol import (
     RETRIEVALS,
 )
 from salmu_core.judge.tails import TAILS
-from salmu_core.show import series
 from salmu_core.show import words as text
-from salmu_core.show.page.drawings import Report, _people, attributes, drawings
+from salmu_core.show.page import series
+from salmu_core.show.page.drawings import attributes, drawings, people
 from salmu_core.show.page.html import assets, pages
+from salmu_core.show.page.report import Report
+from salmu_core.show.table import table
 
 _ROOM = "salmu_core.show.page"
 _SCRIPTS = ("common.js", "tables.js", "charts.js", "explorer.js")
@@ -53,34 +55,35 @@ def render(report: Report) -> str:
     scripts = [Markup(bundle()), assets(*((_ROOM, name) for name in _SCRIPTS))]
     results = report.results
     valid = [row for row in results.rows if row.status == "valid"]
-    told_apart = labels(results.rows)
+    line_labels = labels(results.rows)
     return environment.get_template("report.html.jinja").render(
         report=report,
         results=results,
         lines=report.comparison.lines,
         valid=valid,
-        run_name=lambda row: series.run_name(row, told_apart),
+        run_name=lambda row: series.run_name(row, line_labels),
         styles=assets(*((_ROOM, name) for name in _STYLES)),
         scripts=scripts,
         policy=f"default-src 'none'; script-src {' '.join(map(_digest, scripts))}; style-src 'unsafe-inline'; "
         "img-src data:; base-uri 'none'; form-action 'none'",
-        data={**drawings(report), "worlds": _people(report)},
+        data={**drawings(report), "worlds": people(report)},
         attributes=attributes(report),
         pillars=[
-            (pillar, [c for c in report.shown if c.pillar == pillar])
-            for pillar in dict.fromkeys(c.pillar for c in report.shown)
+            (pillar, [c for c in report.figures if c.pillar == pillar])
+            for pillar in dict.fromkeys(c.pillar for c in report.figures)
         ],
+        meanings={c.header: c.meaning for c in table(report.comparison, report.figures).columns},
         fronts=series.FRONTS.values(),
         tails=TAILS,
         all_needs=sorted({line.needs for view in report.views for line in view.comparison.lines}),
-        told_worlds=len(report.gathered.albums),
+        worlds_with_data=len(report.summaries.albums),
         groups=_groups(report.comparison.lines),
         aims={LEAK: "leak", KNOWLEDGE: "GenKnow", HOLDOUT_PLACE: "holdouts"},
         bars={"leak": MIN_LEAKAGE_REDUCTION, "knowledge": MAX_KNOWLEDGE_DROP, "kept": MIN_HOLDOUT_RETENTION},
         asked=min((line.diagnosis.evidence.bar for line in report.comparison.lines), default=MIN_LEAKAGE_REDUCTION),
         corner={row["role"]: row for row in series.references(report.comparison)},
         numbers={str(row.folder): number for number, row in enumerate(results.rows)},
-        missing=_grouped(report.gathered.missing),
+        missing=_grouped(report.summaries.missing),
         finding=finding(report.comparison.lines),
         splits=SPLIT_PAIRS,
         made=datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes"),
@@ -104,10 +107,10 @@ def _digest(script: str) -> str:
 
 def _grouped(missing: Mapping[str, str]) -> dict[str, list[str]]:
     """Reason -> the worlds it holds of."""
-    found: dict[str, list[str]] = {}
+    worlds_by_reason: dict[str, list[str]] = {}
     for world, reason in missing.items():
-        found.setdefault(text.home(reason), []).append(world)
-    return found
+        worlds_by_reason.setdefault(text.home(reason), []).append(world)
+    return worlds_by_reason
 
 
 def finding(lines: Sequence[Line]) -> str:
@@ -115,14 +118,14 @@ def finding(lines: Sequence[Line]) -> str:
     judged = [line.diagnosis for line in lines if line.diagnosis.judged]
     if not judged:
         return ""
-    counts = Counter(mode for each in judged for mode in each.modes(Verdict.HOLDS))
+    counts = Counter(mode for diagnosis in judged for mode in diagnosis.modes(Verdict.HOLDS))
     failing = ", ".join(f"{count} {mode}" for mode, count in counts.most_common())
     free = [
         f"{line.label}, b {line.budget:g}" for line in lines if line.diagnosis.judged and not line.diagnosis.remarks()
     ]
-    told = f"{len(free)} shown to avoid all three failures" if free else "none is shown to avoid all three failures"
+    avoiding = f"{len(free)} shown to avoid all three failures" if free else "none is shown to avoid all three failures"
     some = f" ({'; '.join(free)})" if 0 < len(free) <= 3 else ""
-    return f"Of {len(judged)} lines that could be judged, {told}{some}{f': {failing}' if failing else ''}."
+    return f"Of {len(judged)} lines that could be judged, {avoiding}{some}{f': {failing}' if failing else ''}."
 
 
 def _groups(lines: Sequence[Line]) -> Mapping[str, Sequence[str]]:

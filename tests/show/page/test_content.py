@@ -29,13 +29,15 @@ from salmu_core.judge.statistics import Clusters
 from salmu_core.plugins import discover
 from salmu_core.show import charts, series
 from salmu_core.show import words as text
+from salmu_core.show.page.album import Album
 from salmu_core.show.page.attributes import Attributes, by_attribute, cells
-from salmu_core.show.page.drawings import Report, histograms, views
-from salmu_core.show.page.explorer import Album, cast
-from salmu_core.show.page.gathering import gather
+from salmu_core.show.page.cast import cast
+from salmu_core.show.page.drawings import histograms
 from salmu_core.show.page.histograms import count, panel
+from salmu_core.show.page.pictures import draw, figures, file_name
 from salmu_core.show.page.render import render
-from salmu_core.show.pictures import draw, figures, file_name
+from salmu_core.show.page.report import Report, views
+from salmu_core.show.page.summaries import summarise
 
 
 @pytest.fixture(scope="module")
@@ -123,9 +125,9 @@ def test_what_nobody_knew_has_no_share(found, people):
 def test_everybody_shown_is_of_a_group_and_each_group_has_its_share(found, people):
     rows = [row for row in found.results.rows if row.status == "valid"]
     made = cast(people, 12, [], rows, found.results.references["ground"])
-    groups = [people.by_id[identity].group for identity in made.shown]
+    groups = [people.by_id[identity].group for identity in made.reasons]
     assert {group: groups.count(group) for group in Group} == dict.fromkeys(Group, 4)
-    for identity in made.shown:
+    for identity in made.reasons:
         person, shown = people.by_id[identity], made.portraits[identity]
         assert len({p.file_name for p in shown}) == len(shown) == min(4, len(person.associations))
         if person.group is Group.HALF:
@@ -141,17 +143,17 @@ def test_the_worst_are_shown(found, people):
         for identity, person in people.by_id.items()
         if person.group is Group.FORGOTTEN
     }
-    assert made.shown[max(leak, key=lambda identity: leak[identity])] == "leaks most in some run"
+    assert made.reasons[max(leak, key=lambda identity: leak[identity])] == "leaks most in some run"
 
 
 def test_whoever_is_asked_for_is_there(found, people):
     made = cast(people, 0, ["0", "00000001"], [], found.results.references["ground"])
-    assert list(made.shown) == ["00000000", "00000001"]
+    assert list(made.reasons) == ["00000000", "00000001"]
 
 
 def test_somebody_unknown_is_an_error(found, people):
     with pytest.raises(UnknownNameError, match="no identity '4711'"):
-        gather(found.store, found.results, {"ground": people}, {}, 3, ["4711"], lambda *_: None)
+        summarise(found.store, found.results, {"ground": people}, {}, 3, ["4711"], lambda *_: None)
 
 
 def test_the_explorer_shows_what_was_found(found, people):
@@ -185,8 +187,8 @@ def test_the_explorer_shows_what_was_found(found, people):
 
 def report_of(found, people):
     missing = {world: "not here" for world in found.results.worlds if world not in people}
-    gathered = gather(found.store, found.results, people, missing, 12, [], lambda *_: None)
-    return Report(found.store, tuple(views(found.comparison, found.shown)), found.shown, gathered, "", "salmu report")
+    summaries = summarise(found.store, found.results, people, missing, 12, [], lambda *_: None)
+    return Report(found.store, tuple(views(found.comparison, found.shown)), found.shown, summaries, "", "salmu report")
 
 
 @pytest.fixture(scope="module")
@@ -248,8 +250,8 @@ def test_attributes_over_several_worlds_are_means_over_those_that_have_them():
 
 
 def test_galleries_are_those_of_the_split(found, people):
-    gathered = gather(found.store, found.results, {"ground": people}, {}, 7, [], lambda *_: None)
-    shown = gathered.albums["ground"].as_json(gathered.galleries["ground"])["people"]
+    summaries = summarise(found.store, found.results, {"ground": people}, {}, 7, [], lambda *_: None)
+    shown = summaries.albums["ground"].as_json(summaries.galleries["ground"])["people"]
     assert len(shown) == 7
     details = json.loads((found.store.reference("ground", "clean") / "metrics.json").read_text())["metrics"]
     galleries = {True: {details["RetFail"]["details"]["gallery"]}}
@@ -263,10 +265,10 @@ def test_galleries_are_those_of_the_split(found, people):
 
 
 def test_people_of_several_worlds_are_as_many_in_all(worlds, people):
-    gathered = gather(
+    summaries = summarise(
         worlds.store, worlds.results, dict.fromkeys(worlds.results.worlds, people), {}, 7, [], lambda *_: None
     )
-    assert [len(album.cast.shown) for album in gathered.albums.values()] == [4, 3]
+    assert [len(album.cast.reasons) for album in summaries.albums.values()] == [4, 3]
 
 
 def test_the_corner_ends_at_the_bars(found):
@@ -322,7 +324,7 @@ def test_hostile_pictures_are_no_pictures_and_cameras_may_lie_on_their_side(recw
 
 def test_a_page_holds_no_number_that_is_none(found, people):
     report = report_of(found, {"ground": people})
-    report.gathered.albums["ground"].models["x"] = [{"cosine": float("nan"), "rank": None, "found": []}]
+    report.summaries.albums["ground"].models["x"] = [{"cosine": float("nan"), "rank": None, "found": []}]
     with pytest.raises(ValueError, match=r"JSON compliant|nan"):
         render(report)
 

@@ -6,7 +6,7 @@ eyes, and nothing is said by colour alone: methods differ in their mark, referen
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from salmu_core.errors import SalmuError
@@ -108,9 +108,6 @@ def tradeoff(
     lines = alt.Chart(alt.NamedData("lines"))
     passes = alt.Chart(alt.InlineData(values=[marks["passes"]])).mark_rect(style="passes", clip=True)
     corner = alt.Chart(alt.NamedData("references"))
-    # Clean and the ideal may lie close together: the upper one's name stands above it, the other's below.
-    above = marks["clean_above"]
-    heights = {"compromised": -12, "clean": -12 if above else 14, "ideal": 14 if above else -12}
     layers = [
         passes.encode(x=alt.X("x:Q"), x2="x2:Q", y=alt.Y("y:Q"), y2="y2:Q"),
         corner.mark_rule(style="aim", strokeDash=[4, 4]).encode(x="leak:Q").transform_filter("datum.role == 'ideal'"),
@@ -141,31 +138,38 @@ def tradeoff(
             )
             for _ in range(budgets > 1)
         ),
-        *(
+        *_reference_marks(corner, y, tips[3:5], marks["clean_above"]),
+    ]
+    return _spec(alt.layer(*layers), 420)
+
+
+def _reference_marks(corner: alt.Chart, y: str, tips: Sequence[alt.Tooltip], clean_above: bool) -> Iterator[alt.Chart]:
+    """Both reference models and the ideal, and their names."""
+    for role, form in _MARKS.items():
+        yield (
             corner.mark_point(size=150, filled=True, style="ink", opacity=1, shape=form)
-            .encode(x="leak:Q", y=f"{y}:Q", tooltip=[alt.Tooltip("name:N"), *tips[3:5]])
+            .encode(x="leak:Q", y=f"{y}:Q", tooltip=[alt.Tooltip("name:N"), *tips])
             .transform_filter(f"datum.role == '{role}'")
-            for role, form in _MARKS.items()
-        ),
-        *(
+        )
+    # Clean and the ideal may lie close together: the upper one's name stands above it, the other's below.
+    heights = {"compromised": -12, "clean": -12 if clean_above else 14, "ideal": 14 if clean_above else -12}
+    for role, dy in heights.items():
+        yield (
             corner.mark_text(style="label", align="right", dx=-10, dy=dy)
             .encode(x="leak:Q", y=f"{y}:Q", text="name:N")
             .transform_filter(f"datum.role == '{role}'")
-            for role, dy in heights.items()
-        ),
-    ]
-    return _spec(alt.layer(*layers), 420)
+        )
 
 
 def histogram(title: str, low: float, high: float, legend: bool = False) -> Spec:
     """Cosines of a split in three models: the references filled, the unlearned one as a line."""
     bins = alt.Chart(alt.NamedData("bins"))
-    told = (
+    key = (
         alt.Legend(title=None, orient="bottom", symbolType="stroke", symbolStrokeWidth=3, symbolOpacity=1)
         if legend
         else None
     )
-    colour = alt.Color("model:N", legend=told).scale(domain=list(MODELS))
+    colour = alt.Color("model:N", legend=key).scale(domain=list(MODELS))
     x = alt.X("start:Q", title="cosine of image and caption").scale(domain=[low, high], nice=False)
     x = x.axis(tickCount=4, labelOverlap=True)
     y = alt.Y("share:Q", title="pairs (%)").stack(None)
@@ -174,7 +178,7 @@ def histogram(title: str, low: float, high: float, legend: bool = False) -> Spec
         alt.Tooltip("start:Q", title="cosine from", format=".3f"),
         alt.Tooltip("share:Q", title="pairs (%)", format=".2f"),
     ]
-    dash = alt.StrokeDash("model:N", legend=told).scale(domain=list(MODELS), range=[[2, 2], [6, 3], [1, 0]])
+    dash = alt.StrokeDash("model:N", legend=key).scale(domain=list(MODELS), range=[[2, 2], [6, 3], [1, 0]])
     filled = (
         bins.mark_area(interpolate="step-after", opacity=0.28)
         .encode(x=x, y=y, color=colour)

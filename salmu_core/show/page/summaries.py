@@ -13,8 +13,9 @@ from salmu_core.errors import SalmuError, UnknownNameError
 from salmu_core.judge.associations import Associations, read_associations
 from salmu_core.judge.protocol import COSINES
 from salmu_core.judge.results import Results
+from salmu_core.show.page.album import Album
 from salmu_core.show.page.attributes import Attributes, by_attribute
-from salmu_core.show.page.explorer import Album, cast
+from salmu_core.show.page.cast import cast
 from salmu_core.show.page.histograms import Counts, count
 from salmu_core.store.folders import METRICS, Store, read_record
 from salmu_core.store.records import MetricsRecord
@@ -25,7 +26,7 @@ Progress = Callable[[str, float], None]
 
 
 @dataclass
-class Gathered:
+class Summaries:
     """What the rows say, model by model.
 
     Attributes:
@@ -44,11 +45,11 @@ class Gathered:
 
 
 def place(world: str, role: str) -> str:
-    """How a reference model is called among `Gathered`; a run is called by its folder."""
+    """How a reference model is called among `Summaries`; a run is called by its folder."""
     return f"{world}/{role}"
 
 
-def gather(
+def summarise(
     store: Store,
     results: Results,
     people: Mapping[str, People],
@@ -56,7 +57,7 @@ def gather(
     wanted: int,
     named: Sequence[str],
     progress: Progress,
-) -> Gathered:
+) -> Summaries:
     """Read everything once.
 
     Args:
@@ -71,23 +72,23 @@ def gather(
     Raises:
         UnknownNameError: Nobody in any world is called as asked.
     """
-    gathered = Gathered(missing=dict(missing))
-    for number, (world, those) in enumerate(people.items()):
+    summaries = Summaries(missing=dict(missing))
+    for number, (world, inhabitants) in enumerate(people.items()):
         rows = [row for row in results.rows if row.world == world and row.status == "valid"]
         share = wanted // len(people) + (number < wanted % len(people))
-        mine = [identity for identity in named if those.knows(identity)]
-        gathered.albums[world] = Album(cast(those, share, mine, rows, results.references[world]))
+        known = [identity for identity in named if inhabitants.knows(identity)]
+        summaries.albums[world] = Album(cast(inhabitants, share, known, rows, results.references[world]))
     for identity in named:
-        if people and not any(those.knows(identity) for those in people.values()):
+        if people and not any(inhabitants.knows(identity) for inhabitants in people.values()):
             raise UnknownNameError("identity", identity, sorted({who for p in people.values() for who in p.by_id}))
     models = [(world, place(world, role), store.reference(world, role)) for world in results.worlds for role in ROLES]
     models += [(row.world, str(row.folder), row.folder) for row in results.rows if row.status == "valid"]
     with Stamps(store.root) as stamps:
         for number, (world, name, folder) in enumerate(models):
             progress("reading the rows", number / len(models))
-            if (found := _associations(folder, stamps)) is not None:
-                _keep(gathered, world, name, found, people.get(world))
-    return gathered
+            if (associations := _associations(folder, stamps)) is not None:
+                _keep(summaries, world, name, associations, people.get(world))
+    return summaries
 
 
 def _associations(folder: Path, stamps: Stamps) -> Associations | None:
@@ -98,11 +99,11 @@ def _associations(folder: Path, stamps: Stamps) -> Associations | None:
         return None
 
 
-def _keep(gathered: Gathered, world: str, name: str, found: Associations, people: People | None) -> None:
+def _keep(summaries: Summaries, world: str, name: str, associations: Associations, people: People | None) -> None:
     for split in COSINES:
-        if split in found.cosines:
-            gathered.histograms[split][name] = count(found.cosines[split].values)
-    gathered.galleries.setdefault(world, {}).update(found.galleries)
+        if split in associations.cosines:
+            summaries.histograms[split][name] = count(associations.cosines[split].values)
+    summaries.galleries.setdefault(world, {}).update(associations.galleries)
     if people is not None:
-        gathered.attributes[name] = by_attribute(found, people.fields)
-        gathered.albums[world].add(name, found)
+        summaries.attributes[name] = by_attribute(associations, people.fields)
+        summaries.albums[world].add(name, associations)

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from salmu_core.show import charts
-from salmu_core.show.page.drawings import Report, attributes, drawings, histograms
+from salmu_core.show.page import charts
+from salmu_core.show.page.drawings import attributes, drawings, histograms
+from salmu_core.show.page.report import Report
 
 #: Widths in points, as pictures in one and in two columns of a paper have them.
 WIDE, NARROW = 460, 210
@@ -28,7 +29,7 @@ def figures(report: Report) -> Iterator[tuple[str, Spec]]:
     sets = {"lines": data["views"]["all"], "references": data["references"], "runs": data["runs"]}
     for name, title in (("knowledge", "tradeoff-genknow"), ("kept", "tradeoff-holdouts"), ("cost", "cost")):
         if name in data["specs"] and (name != "cost" or data["runs"]):
-            rows = {key: [row for row in those if name == "cost" or name in row] for key, those in sets.items()}
+            rows = {key: [row for row in all_rows if name == "cost" or name in row] for key, all_rows in sets.items()}
             yield title, _picture(_with(data["specs"][name], rows), report)
     cosines = histograms(report, legend=True)
     for number, line in enumerate(cosines["lines"]):
@@ -88,8 +89,8 @@ def _printable(value: Any) -> Any:
     if isinstance(value, str):
         return _UNPRINTABLE.sub("\ufffd", value)
     if isinstance(value, dict):
-        return {_printable(name): _printable(each) for name, each in value.items()}
-    return [_printable(each) for each in value] if isinstance(value, list | tuple) else value
+        return {_printable(name): _printable(item) for name, item in value.items()}
+    return [_printable(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _with(spec: Spec, rows: Mapping[str, list[Any]]) -> Spec:

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
+from salmu_core.judge.compare import labels
 from salmu_core.judge.lines import HOLDOUT_PLACE, Comparison
 from salmu_core.judge.protocol import KNOWLEDGE, LEAK, MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
-from salmu_core.judge.results import Row
+from salmu_core.judge.results import Results, Row
 from salmu_core.judge.statistics import Interval
 from salmu_core.show import words as text
 
@@ -21,10 +22,10 @@ FRONTS = {"knowledge": KNOWLEDGE, "kept": HOLDOUT_PLACE}
 Drawn = dict[str, Any]
 
 
-def lines(found: Comparison) -> list[Drawn]:
+def lines(comparison: Comparison) -> list[Drawn]:
     """One row for each line that has a leak."""
     drawn = []
-    for line in found.lines:
+    for line in comparison.lines:
         if LEAK not in line.figures:
             continue
         row = {
@@ -47,23 +48,23 @@ def lines(found: Comparison) -> list[Drawn]:
     return drawn
 
 
-def _ends(name: str, found: Interval, floor: float | None = None) -> Drawn:
+def _ends(name: str, interval: Interval, floor: float | None = None) -> Drawn:
     """Value and ends of an interval; an end that is not known is the value."""
-    low, high = (end if isfinite(end) else found.value for end in (found.low, found.high))
+    low, high = (end if isfinite(end) else interval.value for end in (interval.low, interval.high))
     if floor is not None:
         low = max(low, floor)
-    return {name: _short(found.value), f"{name}_low": _short(low), f"{name}_high": _short(high)}
+    return {name: _short(interval.value), f"{name}_low": _short(low), f"{name}_high": _short(high)}
 
 
 def _short(value: float) -> float:
     return float(f"{value:.5g}")
 
 
-def references(found: Comparison) -> list[Drawn]:
+def references(comparison: Comparison) -> list[Drawn]:
     """Compromised, Clean, and the corner both aims meet in: Clean's leak, and what Compromised knows and keeps."""
     values = {
         role: {name: figure.value.value for name, figure in figures.items()}
-        for role, figures in found.references.items()
+        for role, figures in comparison.references.items()
     }
     drawn = []
     for role, name, leak, rest, share in (
@@ -106,10 +107,10 @@ def ends(rows: Sequence[Drawn], corner: Sequence[Drawn], y: str, bar: float) -> 
     }
 
 
-def leak_bar(found: Comparison) -> float:
+def leak_bar(comparison: Comparison) -> float:
     """The leak a method may leave, by the bar the verdicts ask for; 0 where it is not known."""
-    bars = [line.diagnosis.evidence.bar for line in found.lines]
-    start = found.references.get("compromised", {}).get(LEAK)
+    bars = [line.diagnosis.evidence.bar for line in comparison.lines]
+    start = comparison.references.get("compromised", {}).get(LEAK)
     return (1 - min(bars)) * start.value.value if bars and start else 0.0
 
 
@@ -123,11 +124,31 @@ def curves(row: Row) -> dict[str, list[list[float]]]:
     return {name: points for name, points in thinned.items() if len(points) > 1}
 
 
-def run_name(row: Row, told_apart: Mapping[tuple[str, str], str]) -> str:
+def runs(results: Results) -> list[Drawn]:
+    """One row for each valid run, with its cost and its training curves."""
+    line_labels = labels(results.rows)
+    return [
+        {
+            "key": str(row.folder),
+            "run": run_name(row, line_labels),
+            "method": row.method,
+            "world": row.world,
+            "budget": text.exact(row.record.budget),
+            "seed": row.record.seed,
+            "needs": row.record.needs,
+            "seconds": max(row.record.ledger.seconds, 0.01),
+            "curves": curves(row),
+        }
+        for row in results.rows
+        if row.status == "valid" and row.record
+    ]
+
+
+def run_name(row: Row, line_labels: Mapping[tuple[str, str], str]) -> str:
     """A run in words."""
     if row.record is None:
         return f"{row.method}, {row.world}"
-    label = told_apart[row.method, row.record.variant]
+    label = line_labels[row.method, row.record.variant]
     return f"{label}, {row.world}, b {row.record.budget:g}, s {row.record.seed}"
 
 

@@ -32,7 +32,7 @@ PRELOADED = (
     "accelerate", "altair", "numpy", "open_clip", "packaging.requirements", "PIL.Image", "psutil", "pyarrow.parquet",
     "pydantic", "rich.progress", "rich.table", "safetensors.torch", "scipy.stats", "sklearn.linear_model", "torch",
     "torchvision", "typer", "salmu_core.cli.doctor", "salmu_core.cli.evaluate", "salmu_core.cli.reading",
-    "salmu_core.cli.results", "salmu_core.cli.run", "salmu_core.show.terminal", "salmu_core.study.execution",
+    "salmu_core.cli.results", "salmu_core.cli.run", "salmu_core.show.overview", "salmu_core.study.execution",
     "salmu_core.study.work",
 )  # fmt: skip
 _FORKS = hasattr(os, "fork")

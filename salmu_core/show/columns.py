@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from salmu_core.judge.columns import Column
 from salmu_core.judge.compare import labels
 from salmu_core.judge.diagnosis import MODES
 from salmu_core.judge.lines import HOLDOUT_PLACE, Comparison, Figure, Line, interval_json
-from salmu_core.judge.protocol import (
-    HOLDOUTS,
-    KNOWLEDGE,
-    LEAK,
-    MAX_KNOWLEDGE_DROP,
-    MIN_HOLDOUT_RETENTION,
-    RETRIEVALS,
-)
+from salmu_core.judge.protocol import HOLDOUTS, KNOWLEDGE, LEAK, MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION, RETRIEVALS
 from salmu_core.judge.results import Row
 from salmu_core.judge.statistics import Interval
 from salmu_core.judge.tails import TAILS
 from salmu_core.show import words
 from salmu_core.show.captions import metric_errors
-from salmu_core.show.cells import Cell, Part, TableColumn, cell
+from salmu_core.show.cells import Cell, Part, TableColumn, cell, silence
 from salmu_core.show.words import Word
+from salmu_core.store.records import RunRecord
 
+Says = Callable[[Any], Cell]
 _ENDS = ("value", "low", "high")
 _IN_FULL = (*_ENDS, *("difference", "difference_low", "difference_high"), "p", "margin", "equivalent", "missed")
 #: Aim -> its name in full, what its places are called, and its front with the leak.
@@ -34,108 +30,57 @@ _AIMS = {
 }
 
 
-def names(comparison: Comparison) -> Iterator[TableColumn]:
-    """Which line, reference model or run it is."""
-    part, label_of = Part.FACTS, labels(comparison.results.rows)
+def facts(comparison: Comparison) -> list[TableColumn]:
+    """Which line, reference model or run it is, what it is the mean of, and what it took."""
+    label_of, worlds = labels(comparison.results.rows), comparison.results.worlds
 
     def named(line: Line) -> Cell:
         config_hash, _, retain = line.config_hash.partition("-")
         return cell(line.label, line.method, line.label, config_hash, retain)
 
-    def run_named(row: Row) -> Cell:
-        if row.record is None:
-            return cell(row.method, row.method, row.method)
-        label = label_of[row.method, row.record.variant]
-        return cell(label, row.method, label, row.record.config_hash, row.record.retain.digest)
+    def role_named(role: str) -> Cell:
+        return cell(role.capitalize(), role, role.capitalize())
 
-    yield TableColumn(
-        "status",
-        part,
-        line=lambda _: cell("", "valid"),
-        role=lambda _: cell("", "reference"),
-        run=lambda row: cell(row.status, row.status, tone="bad"),
-        fields=("status",),
-        left=True,
-    )
-    yield TableColumn(
-        "reason",
-        part,
-        line=lambda line: cell("", " ".join(metric_errors(line.rows))),
-        run=lambda row: cell(row.reason, row.reason),
-        fields=("reason",),
-        left=True,
-    )
+    def run_named(run: Row) -> Cell:
+        if run.record is None:
+            return cell(run.method, run.method, run.method)
+        label = label_of[run.method, run.record.variant]
+        return cell(label, run.method, label, run.record.config_hash, run.record.retain.digest)
 
-    def benchmark(_: object) -> Cell:
-        return cell("", comparison.results.benchmark)
+    def in_full(value: object) -> Callable[[object], Cell]:
+        return lambda _: cell("", value)
 
-    yield TableColumn("benchmark", part, benchmark, benchmark, benchmark, ("benchmark",))
-    yield TableColumn(
-        "method",
-        part,
-        line=named,
-        role=lambda role: cell(role.capitalize(), role, role.capitalize()),
-        run=run_named,
-        fields=("method", "label", "config_hash", "retain"),
-        left=True,
-    )
-    yield TableColumn(
-        "budget",
-        part,
-        line=lambda line: cell(f"{line.budget:g}", line.budget),
-        run=lambda row: cell(f"{row.record.budget:g}", row.record.budget) if row.record else Cell(),
-        fields=("budget",),
-        short="b",
-        meaning="pairs seen, in units of the forget set",
-    )
+    def recorded(say: Callable[[RunRecord], Cell]) -> Callable[[Row], Cell]:
+        return lambda run: say(run.record) if run.record else Cell()
 
+    def fact(header: str, line: Says, role: Says, run: Says, fields: tuple[str, ...], **more: Any) -> TableColumn:
+        return TableColumn(header, Part.FACTS, line, role, run, fields, **more)
 
-def runs(comparison: Comparison) -> Iterator[TableColumn]:
-    """What a line is the mean of, and what it took."""
-    part, worlds = Part.FACTS, comparison.results.worlds
-    yield TableColumn(
-        "runs",
-        part,
-        line=lambda line: cell(len(line.rows), len(line.rows)),
-        role=lambda _: cell(len(worlds), len(worlds)),
-        run=lambda _: cell("", 1),
-        fields=("runs",),
-        meaning="worlds times seeds",
-    )
-    yield TableColumn(
-        "world",
-        part,
-        line=lambda line: cell("", " ".join(dict.fromkeys(row.world for row in line.rows))),
-        role=lambda _: cell("", " ".join(worlds)),
-        run=lambda row: cell(row.world, row.world),
-        fields=("worlds",),
-        left=True,
-    )
-    yield TableColumn(
-        "seed",
-        part,
-        line=lambda line: cell("", " ".join(map(str, sorted({row.seed for row in line.rows})))),
-        run=lambda row: cell(row.seed, str(row.seed)) if row.record else Cell(),
-        fields=("seeds",),
-        short="s",
-    )
-    yield TableColumn(
-        "data needed",
-        part,
-        line=lambda line: cell(line.needs, line.needs),
-        run=lambda row: cell(row.record.needs, row.record.needs) if row.record else Cell(),
-        fields=("needs",),
-        left=True,
-        meaning="as the runner counted",
-    )
-    yield TableColumn(
-        "seconds",
-        part,
-        line=lambda line: cell(f"{line.seconds:.1f}", line.seconds),
-        run=lambda row: cell("", row.record.ledger.seconds) if row.record else Cell(),
-        fields=("seconds",),
-        short="s",
-    )
+    name = in_full(comparison.results.benchmark)
+    # fmt: off
+    return [
+        fact("status", in_full("valid"), in_full("reference"), lambda run: cell(run.status, run.status, tone="bad"),
+             fields=("status",), left=True),
+        fact("reason", lambda line: cell("", " ".join(metric_errors(line.rows))), silence,
+             lambda run: cell(run.reason, run.reason), fields=("reason",), left=True),
+        fact("benchmark", name, name, name, fields=("benchmark",)),
+        fact("method", named, role_named, run_named, fields=("method", "label", "config_hash", "retain"), left=True),
+        fact("budget", lambda line: cell(f"{line.budget:g}", line.budget), silence,
+             recorded(lambda record: cell(f"{record.budget:g}", record.budget)), fields=("budget",),
+             short="b", meaning="pairs seen, in units of the forget set"),
+        fact("runs", lambda line: cell(len(line.rows), len(line.rows)), lambda _: cell(len(worlds), len(worlds)),
+             in_full(1), fields=("runs",), meaning="worlds times seeds"),
+        fact("world", lambda line: cell("", " ".join(dict.fromkeys(row.world for row in line.rows))),
+             in_full(" ".join(worlds)), lambda run: cell(run.world, run.world), fields=("worlds",), left=True),
+        fact("seed", lambda line: cell("", " ".join(map(str, sorted({row.seed for row in line.rows})))), silence,
+             recorded(lambda record: cell(record.seed, str(record.seed))), fields=("seeds",), short="s"),
+        fact("data needed", lambda line: cell(line.needs, line.needs), silence,
+             recorded(lambda record: cell(record.needs, record.needs)), fields=("needs",),
+             meaning="as the runner counted", left=True),
+        fact("seconds", lambda line: cell(f"{line.seconds:.1f}", line.seconds), silence,
+             recorded(lambda record: cell("", record.ledger.seconds)), fields=("seconds",), short="s"),
+    ]
+    # fmt: on
 
 
 def figure(comparison: Comparison, figure: Column) -> TableColumn:
@@ -159,13 +104,9 @@ def _value(figure: Figure | None, in_sample: bool | None = None, tone: str = "")
         return cell("not measured", tone="faint")
     mark = "≈" if figure.equivalent else "*" if figure.missed else ""
     ends = (*_in_full(figure.value), *_in_full(figure.difference))
-    return Cell(
-        (Word(words.number(figure.value.value), {"≈": "good", "*": "bad"}.get(mark, tone)),),
-        mark,
-        words.half(figure.value, short=True),
-        "°" if in_sample else "",
-        fields=(*ends, figure.p, figure.margin, figure.equivalent, figure.missed, in_sample),
-    )
+    fields = (*ends, figure.p, figure.margin, figure.equivalent, figure.missed, in_sample)
+    word = Word(words.number(figure.value.value), {"≈": "good", "*": "bad"}.get(mark, tone))
+    return Cell((word,), mark, words.half(figure.value, short=True), "°" if in_sample else "", fields=fields)
 
 
 def _in_full(interval: Interval | None) -> tuple[float | None, ...]:
@@ -174,14 +115,10 @@ def _in_full(interval: Interval | None) -> tuple[float | None, ...]:
 
 def evidence(comparison: Comparison) -> Iterator[TableColumn]:
     """What the verdicts rest on."""
-    values = {
-        role: {name: figure.value.value for name, figure in figures.items()}
-        for role, figures in comparison.references.items()
-    }
 
     def against_compromised(name: str, role: str) -> float | None:
-        start, value = (values.get(which, {}).get(name) for which in ("compromised", role))
-        return value / start - 1 if start and value is not None else None
+        start, figure = (comparison.references.get(which, {}).get(name) for which in ("compromised", role))
+        return figure.value.value / start.value.value - 1 if figure and start and start.value.value else None
 
     def leak(line: Line) -> Cell:
         evidence = line.diagnosis.evidence
@@ -220,15 +157,13 @@ def _kept(comparison: Comparison, header: str, part: Part, group: Sequence[str])
         fields = tuple(end for name in in_full for end in _in_full(retention.get(name)))
         return _share(line.least_kept(group), MIN_HOLDOUT_RETENTION, ".0%")._replace(fields=fields)
 
-    return TableColumn(
-        header,
-        part,
-        line,
-        lambda role: cell("100%" if role == "compromised" else "0%", tone="faint"),
-        fields=tuple(f"holdout_retention.{name}.{end}" for name in in_full for end in _ENDS),
-        meaning=f"the lower of {' and '.join(group)}: 100% is Compromised, 0% Clean",
-        measured=group != RETRIEVALS or any(line.least_kept(group) for line in comparison.lines),
-    )
+    def role(role: str) -> Cell:
+        return cell("100%" if role == "compromised" else "0%", tone="faint")
+
+    fields = tuple(f"holdout_retention.{name}.{end}" for name in in_full for end in _ENDS)
+    meaning = f"the lower of {' and '.join(group)}: 100% is Compromised, 0% Clean"
+    measured = group != RETRIEVALS or any(line.least_kept(group) for line in comparison.lines)
+    return TableColumn(header, part, line, role, fields=fields, meaning=meaning, measured=measured)
 
 
 def _share(interval: Interval | None, bar: float, form: str) -> Cell:
@@ -250,27 +185,24 @@ def failure_modes() -> TableColumn:
 
 
 def places() -> Iterator[TableColumn]:
+    """Among the lines of one budget, by each aim; and the front of the leak against the others."""
     for aim, (name, header, _) in _AIMS.items():
 
-        def line(line: Line, aim: str = aim) -> Cell:
-            place = line.places.get(aim, ())
-            return cell(" - ".join(map(str, dict.fromkeys(place))) or "-", *place)
+        def place(line: Line, aim: str = aim) -> Cell:
+            ends = line.places.get(aim, ())
+            return cell(" - ".join(map(str, dict.fromkeys(ends))) or "-", *ends)
 
         fields = (f"places.{name}.first", f"places.{name}.last")
-        meaning = "who is not shown to differ shares a place"
-        yield TableColumn(header, Part.PLACES, line, fields=fields, meaning=meaning)
+        yield TableColumn(
+            header, Part.PLACES, place, fields=fields, meaning="who is not shown to differ shares a place"
+        )
+    for aim, (name, _, header) in list(_AIMS.items())[1:]:
 
+        def front(line: Line, aim: str = aim) -> Cell:
+            return cell(line.fronts[aim].value, line.fronts[aim].value) if aim in line.fronts else cell("-")
 
-def fronts() -> Iterator[TableColumn]:
-    for aim, (name, _, header) in _AIMS.items():
-
-        def line(line: Line, aim: str = aim) -> Cell:
-            where = line.fronts.get(aim)
-            return cell(where.value, where.value) if where else cell("-")
-
-        if header:
-            meaning = "of the leak against this, at one budget"
-            yield TableColumn(header, Part.PLACES, line, fields=(f"fronts.{name}",), left=True, meaning=meaning)
+        meaning = "of the leak against this, at one budget"
+        yield TableColumn(header, Part.PLACES, front, fields=(f"fronts.{name}",), left=True, meaning=meaning)
 
 
 def tails(comparison: Comparison) -> Iterator[TableColumn]:

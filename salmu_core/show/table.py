@@ -49,12 +49,9 @@ def table(comparison: Comparison, figures: Sequence[Column]) -> Table:
         comparison: What is compared.
         figures: All figures with their targets.
     """
-    made = {
-        primary: [columns.figure(comparison, f) for f in figures if f.primary is primary] for primary in (True, False)
-    }
-    facts = [*columns.names(comparison), *columns.runs(comparison)]
-    verdicts = [*columns.evidence(comparison), columns.failure_modes(), *columns.places(), *columns.fronts()]
-    return Table(comparison, [*facts, *made[True], *verdicts, *made[False], *columns.tails(comparison)])
+    primary, others = ([columns.figure(comparison, f) for f in figures if f.primary is kind] for kind in (True, False))
+    verdicts = [*columns.evidence(comparison), columns.failure_modes(), *columns.places()]
+    return Table(comparison, [*columns.facts(comparison), *primary, *verdicts, *others, *columns.tails(comparison)])
 
 
 def targets(figures: Sequence[TableColumn]) -> str:

@@ -71,6 +71,7 @@ def render(table: Table, notice: str = "", width: int = 100, commands: Sequence[
         parts += [_title(comparison), *_rows(table, width)]
     if not comparison.results.rows:
         parts.append("There are no runs.")
+    parts += [Text(visible(problem), _STYLES["bad"]) for problem in comparison.results.problems]
     return Group(*parts, *_rest(comparison, commands))
 
 
@@ -226,8 +227,8 @@ def _rest(comparison: Comparison, commands: Sequence[str]) -> list[Text]:
     if not commands:
         return []
     errors = captions.metric_errors(comparison.results.rows)
-    notes = comparison.notes if comparison.lines else []
-    counted = [words.count(len(notes), "note")] if notes else []
+    notes = len(comparison.notes) - len(comparison.results.problems) if comparison.lines else 0
+    counted = [words.count(notes, "note")] if notes else []
     counted += [f"{words.count(len(errors), 'metric')} without a value"] if errors else []
     what = ", ".join(["All figures", "intervals", *counted])
     whole, page = map(visible, commands)

@@ -198,6 +198,8 @@ def test_what_is_not_there_is_said():
     assert re.search(r"^bad +crashed at budget 5: RuntimeError: it fell$", only, re.MULTILINE)
     row = replace(NINE[0], errors={"ACS": "no probe"})
     assert "1 metric without a value: salmu results --full" in screen(compared([row]))
+    results = replace(MAKE.results([row]), problems=["Clean of mini is left out: it is damaged"])
+    assert "\nClean of mini is left out: it is damaged\n" in screen(compare(results, FIGURES))
 
 
 def test_the_commands_it_names_are_about_the_same_results(tmp_path, monkeypatch):

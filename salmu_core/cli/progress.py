@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from typing import TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -110,7 +111,7 @@ class Lines:
 
     EVERY = 10.0
 
-    def __init__(self, stream, what: str = "benchmark") -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, stream: TextIO, what: str = "benchmark") -> None:
         self._stream = stream
         self._what = what
         self._label = ""

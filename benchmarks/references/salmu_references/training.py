@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,6 +20,7 @@ from salmu_core.clip.model import plain_tokenizer
 from salmu_core.clip.save import save_checkpoint
 from salmu_core.contract.layout import Role
 from salmu_core.errors import SalmuError
+from salmu_core.machine import environment
 from salmu_core.store.files import new_folder
 from salmu_core.study.reporter import Reporter
 from salmu_core.train.place import Place
@@ -145,7 +145,8 @@ def train_model(job: Job, place: Place, reporter: Reporter) -> ModelRef:
         resumed_at=tuple(notes.resumed_at),
         curve=tuple((int(step), loss, scale) for step, loss, scale in notes.curve),
         peak_memory_bytes=_peak_memory(place.device),
-        environment=_environment(place, recipe.precision or "no"),
+        environment=environment(place.device, recipe.precision or "no", "torchvision")
+        | {"processes": str(place.world)},
         command=job.command,
     )
 
@@ -245,10 +246,3 @@ def _peak_memory(device: torch.device) -> int:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _environment(place: Place, precision: str) -> dict[str, str]:
-    packages = ("salmu-core", "torch", "torchvision", "open-clip-torch", "accelerate", "numpy", "pillow")
-    name = torch.cuda.get_device_name(place.device) if place.device.type == "cuda" else place.device.type
-    place_facts = {"device": name, "processes": str(place.world), "precision": precision}
-    return place_facts | {"threads": str(torch.get_num_threads())} | {package: version(package) for package in packages}

@@ -3,30 +3,87 @@
 These are the names a plugin needs. Importing them costs no torch.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from salmu_core.contract import layout
 from salmu_core.contract.config import LearningRate, MethodConfig, TrainingConfig, Weight
-from salmu_core.contract.context import MethodContext, MetricContext
+from salmu_core.contract.context import MethodContext, MetricContext, Room
+from salmu_core.contract.features import Features, Pairs, PoolName
 from salmu_core.contract.hookspecs import hookimpl
+from salmu_core.contract.layout import Split
+from salmu_core.contract.pair import Pair
+from salmu_core.contract.probe import Probe
+from salmu_core.contract.progress import Progress
 from salmu_core.contract.results import MetricResult, PerRow, Retrieved
 from salmu_core.contract.specs import Band, BenchmarkSpec, HubRepo, MethodSpec, MetricSpec, Release
 from salmu_core.contract.steps import Batch, Step
+from salmu_core.contract.zeroshot import ZeroShot
+from salmu_core.errors import BenchmarkError, MethodError, MetricError, NotMeasuredError, SalmuError, UsageError
+from salmu_core.machine import usable_cores
+
+if TYPE_CHECKING:
+    from salmu_core.benchmark.writer import write_json, write_split, write_split_stream, write_zeroshot
+    from salmu_core.train.pair import Feed, Reference, train_pair, train_reference
+    from salmu_core.train.settings import PairConfig
 
 __all__ = [
     "Band",
     "Batch",
+    "BenchmarkError",
     "BenchmarkSpec",
+    "Features",
+    "Feed",
     "HubRepo",
     "LearningRate",
     "MethodConfig",
     "MethodContext",
+    "MethodError",
     "MethodSpec",
     "MetricContext",
+    "MetricError",
     "MetricResult",
     "MetricSpec",
+    "NotMeasuredError",
+    "Pair",
+    "PairConfig",
+    "Pairs",
     "PerRow",
+    "PoolName",
+    "Probe",
+    "Progress",
+    "Reference",
     "Release",
     "Retrieved",
+    "Room",
+    "SalmuError",
+    "Split",
     "Step",
     "TrainingConfig",
+    "UsageError",
     "Weight",
+    "ZeroShot",
     "hookimpl",
+    "layout",
+    "train_pair",
+    "train_reference",
+    "usable_cores",
+    "write_json",
+    "write_split",
+    "write_split_stream",
+    "write_zeroshot",
 ]
+
+#: What only whoever makes a benchmark needs, and what costs torch or pyarrow: imported when first used.
+_HOME = {
+    "benchmark.writer": ("write_json", "write_split", "write_split_stream", "write_zeroshot"),
+    "train.pair": ("Feed", "Reference", "train_pair", "train_reference"),
+    "train.settings": ("PairConfig",),
+}
+_MODULE = {name: module for module, names in _HOME.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULE[name]}"), name)

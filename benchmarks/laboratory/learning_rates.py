@@ -27,7 +27,7 @@ from salmu_core.benchmark.folder import open_benchmark
 from salmu_core.contract.config import TrainingConfig
 from salmu_core.machine import usable_cores
 from salmu_core.plugins import discover
-from salmu_core.run.context import Engine
+from salmu_core.run.context import RunContext
 from salmu_core.run.meter import Meter
 from salmu_core.run.runner import run_one
 from salmu_core.run.session import TrainingSession
@@ -41,15 +41,14 @@ KEPT = 0.85
 
 def probe(model, session, accelerator):
     """The estimates of a finished model."""
-    return Engine(
+    return RunContext(
+        TrainingConfig(),
         model=model,
         reference=session.clip.model,
-        pools=session.pools,
-        config=TrainingConfig(),
+        session=session,
         seed=0,
         meter=Meter(1, len(session.pools["forget"])),
         accelerator=accelerator,
-        num_train=session.num_train,
     ).probe()
 
 

@@ -24,10 +24,9 @@ from salmu_mini.captions import scene_caption
 from salmu_mini.scenes import CLASSES, PLACES, TEMPLATES, draw_scene, sample_scene
 from salmu_mini.seeds import stream
 
+from salmu_core import Pair, layout, write_json, write_split, write_zeroshot
 from salmu_core.benchmark.rows import read_rows
-from salmu_core.benchmark.writer import Pair, write_json, write_split, write_zeroshot
 from salmu_core.clip.save import save_checkpoint
-from salmu_core.contract import layout
 from salmu_core.train.seeding import seed_of
 
 

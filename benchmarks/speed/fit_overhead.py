@@ -22,10 +22,9 @@ from accelerate import Accelerator
 
 from salmu_core.benchmark.folder import open_benchmark
 from salmu_core.contract.config import TrainingConfig
-from salmu_core.contract.context import MethodContext
 from salmu_core.losses import contrastive_loss
 from salmu_core.plugins import discover
-from salmu_core.run.context import Engine
+from salmu_core.run.context import RunContext
 from salmu_core.run.meter import Meter
 from salmu_core.run.session import TrainingSession, frozen_copy
 
@@ -38,17 +37,17 @@ def loss(ctx, step):
 
 def context(session, accelerator):
     """A method's context on a fresh copy of Compromised."""
-    engine = Engine(
+    meter = Meter(1000, len(session.pools["forget"]))
+    ctx = RunContext(
+        CONFIG,
         model=copy.deepcopy(session.clip.model),
         reference=frozen_copy(session.clip.model),
-        pools=session.pools,
-        config=CONFIG,
+        session=session,
         seed=0,
-        meter=Meter(1000, len(session.pools["forget"])),
+        meter=meter,
         accelerator=accelerator,
-        num_train=session.num_train,
     )
-    return MethodContext(engine, CONFIG), engine.meter
+    return ctx, meter
 
 
 def ours(session, accelerator, steps):

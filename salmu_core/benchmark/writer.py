@@ -9,13 +9,14 @@ import io
 import json
 import tarfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from salmu_core.contract.pair import Pair
 
 # As Hugging Face `datasets` stores an image: the encoded bytes, and the name they came from.
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -36,23 +37,6 @@ _SCHEMA = pa.schema(
         )
     },
 )
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One row of a split.
-
-    Attributes:
-        image: Encoded image.
-        text: Its caption.
-        identity_id: The person shown, or None.
-        file_name: Unique name, e.g. ``00000110_002_ar-0.76.jpg``.
-    """
-
-    image: bytes
-    text: str
-    identity_id: str | None
-    file_name: str
 
 
 #: Pictures are compressed already; small row groups let a reader take a few without reading all.

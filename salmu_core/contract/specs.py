@@ -17,13 +17,9 @@ from salmu_core.contract.layout import BASE_SPLITS, Split
 from salmu_core.contract.progress import Progress
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from salmu_core.contract.context import MethodContext, MetricContext
+    from salmu_core.contract.context import Loss, MethodContext, MetricContext
     from salmu_core.contract.results import MetricResult
-    from salmu_core.contract.steps import Step
 
-    Loss = Callable[[MethodContext[Any], Step], Tensor | Mapping[str, Tensor]]
     Unlearn = Callable[[MethodContext[Any]], None]
     Compute = Callable[[MetricContext], MetricResult]
 else:  # pydantic only asks whether they can be called; naming the types would cost importing torch

@@ -4,14 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
     from salmu_core.contract.features import PoolName
-    from salmu_core.run.pool import Pool
+
+
+class Drawable(Protocol):
+    """What a batch needs of the set it was drawn from."""
+
+    @property
+    def name(self) -> PoolName: ...
+
+    @property
+    def captions(self) -> Sequence[str]: ...
+
+    def images(self, index: np.ndarray) -> Tensor: ...
+
+    def tokens(self, index: np.ndarray) -> Tensor: ...
+
+    def tokenize(self, captions: Sequence[str]) -> Tensor: ...
 
 
 class Batch:
@@ -23,7 +38,11 @@ class Batch:
         index: Row numbers within the set ``[b]``.
     """
 
-    def __init__(self, pool: Pool, index: np.ndarray, captions: Sequence[str] | None = None) -> None:
+    captions: tuple[str, ...]
+    replaced: bool
+    index: np.ndarray
+
+    def __init__(self, pool: Drawable, index: np.ndarray, captions: Sequence[str] | None = None) -> None:
         self._pool = pool
         self.index = index
         self.replaced = captions is not None
@@ -55,6 +74,8 @@ class Step:
     Attributes:
         index: Number of the step in its run, or in its pass of `gradients`.
     """
+
+    index: int
 
     def __init__(self, index: int, draw: Callable[[PoolName], Batch], permute: Callable[[int], Tensor]) -> None:
         self.index = index

@@ -41,7 +41,7 @@ def api_problem(point: EntryPoint) -> str | None:
 
 def core_requirements(lines: Iterable[str] | None) -> list[Requirement]:
     """What a distribution's ``Requires-Dist`` lines ask of the core, as far as they apply here."""
-    found = []
+    requirements = []
     for line in lines or ():
         try:
             requirement = Requirement(line)
@@ -49,5 +49,5 @@ def core_requirements(lines: Iterable[str] | None) -> list[Requirement]:
             continue
         applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
         if applies and canonicalize_name(requirement.name) == CORE:
-            found.append(requirement)
-    return found
+            requirements.append(requirement)
+    return requirements

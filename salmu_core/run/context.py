@@ -1,101 +1,139 @@
-"""What stands behind a MethodContext during one run: model, data, meter and loop, put together once."""
+"""What a method is given during one run: model, data, budget and loop, put together once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from salmu_core.contract.config import TrainingConfig
+from salmu_core.contract.context import C, MethodContext, Room
 from salmu_core.contract.features import Features, Pairs, PoolName
 from salmu_core.contract.probe import Probe
-from salmu_core.contract.progress import OnStep
 from salmu_core.contract.steps import Batch, Step
 from salmu_core.errors import MethodError
 from salmu_core.losses import features
 from salmu_core.run.meter import Meter
-from salmu_core.run.pool import Pool
+from salmu_core.run.probe import estimate
+from salmu_core.run.session import TrainingSession
 from salmu_core.train.loop import checked, fit, training
+from salmu_core.train.observer import UNSEEN, Observer
 from salmu_core.train.seeding import generator
 
-#: A loss with its context bound.
-StepLoss = Callable[[Step], Tensor | Mapping[str, Tensor]]
+if TYPE_CHECKING:
+    from salmu_core.contract.context import Loss
 
 #: Points kept of each logged loss term.
 LOG_POINTS = 200
+#: Pairs of a batch where a method's settings don't say.
+BATCH_SIZE = 64
 
 
-class Engine:
+class RunContext(MethodContext[C]):
     """One run's working parts.
 
     Args:
+        config: The method's validated configuration.
         model: The model to change, on the accelerator's device.
         reference: The frozen original.
-        pools: The forget and the retain set.
-        config: The method's validated configuration.
+        session: The data, shared with other runs.
         seed: The run's seed.
         meter: The ledger.
         accelerator: Device and precision.
-        num_train: Pairs Compromised was trained on.
-        on_step: Told of every step of `fit`.
+        observer: Who looks on.
     """
 
     def __init__(
         self,
+        config: C,
         *,
         model: nn.Module,
         reference: nn.Module,
-        pools: Mapping[PoolName, Pool],
-        config: Any,
+        session: TrainingSession,
         seed: int,
         meter: Meter,
         accelerator: Accelerator,
-        num_train: int,
-        on_step: OnStep | None = None,
+        observer: Observer = UNSEEN,
     ) -> None:
-        self.model = model
-        self.reference = reference
-        self.meter = meter
-        self.num_train = num_train
-        self.device = accelerator.device
-        self.rng = generator("run", seed)
-        self._pools = pools
         self._config = config
-        self._seed = seed
-        self._accelerator = accelerator
-        self._on_step = on_step
+        self._model, self._reference = model, reference
+        self._pools, self._num_train = session.pools, session.num_train
+        self._seed, self._rng = seed, generator("run", seed)
+        self._meter, self._accelerator, self._observer = meter, accelerator, observer
         self._passes = 0
 
-    def pairs(self, pool: PoolName) -> Pairs:
-        return self._pools[pool].pairs
+    @property
+    def config(self) -> C:
+        return self._config
+
+    @property
+    def model(self) -> Any:
+        return self._model
+
+    @property
+    def reference(self) -> Any:
+        return self._reference
+
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = self._accelerator.device
+        return device
+
+    @property
+    def rng(self) -> Generator:
+        return self._rng
+
+    def randn_like(self, tensor: Tensor) -> Tensor:
+        # Drawn on the CPU, so that the same seed gives the same noise on every device.
+        noise = torch.randn(tensor.shape, generator=self._rng, dtype=torch.float32)
+        return noise.to(device=tensor.device, dtype=tensor.dtype)
+
+    @property
+    def forget(self) -> Pairs:
+        return self._pools["forget"].pairs
+
+    @property
+    def retain(self) -> Pairs:
+        return self._pools["retain"].pairs
+
+    @property
+    def num_train(self) -> int:
+        return self._num_train
+
+    @property
+    def budget(self) -> Room:
+        return Room(self._meter.room("forget"), self._meter.room("retain"))
+
+    def features(self, batch: Batch) -> Features:
+        return features(self._model, batch)
+
+    def reference_features(self, batch: Batch) -> Features:
+        if batch.replaced:
+            raise MethodError("reference_features() knows the rows' own captions only, not replaced ones")
+        original, embedded = self._pools[batch.pool].reference_features(batch.index)
+        self._meter.reference_samples += embedded
+        return original
 
     def tokenize(self, captions: Sequence[str]) -> Tensor:
         return self._pools["forget"].tokenize(captions)
 
-    def randn_like(self, tensor: Tensor) -> Tensor:
-        # Drawn on the CPU, so that the same seed gives the same noise on every device.
-        noise = torch.randn(tensor.shape, generator=self.rng, dtype=torch.float32)
-        return noise.to(device=tensor.device, dtype=tensor.dtype)
-
-    def reference_features(self, batch: Batch) -> Features:
-        found, embedded = self._pools[batch.pool].reference_features(batch.index)
-        self.meter.reference_samples += embedded
-        return found
-
     def fit(
         self,
-        loss: StepLoss,
-        steps: int | None,
-        draws: Collection[PoolName],
-        params: Callable[[str], bool] | None,
-        grad_mask: Mapping[str, Tensor] | None,
-        captions: Sequence[str] | None,
-        config: TrainingConfig | None,
+        loss: Loss,
+        *,
+        steps: int | None = None,
+        draws: Collection[PoolName] = ("forget", "retain"),
+        params: Callable[[str], bool] | None = None,
+        grad_mask: Mapping[str, Tensor] | None = None,
+        captions: Sequence[str] | None = None,
+        config: TrainingConfig | None = None,
     ) -> int:
         config = self._training_config(config)
         if captions is not None and len(captions) != len(self._pools["forget"]):
@@ -103,68 +141,58 @@ class Engine:
                 f"fit(captions=...) needs one caption for each of the {len(self._pools['forget'])} forget rows, "
                 f"not {len(captions)}"
             )
-        size = self._batch_size(config.batch_size)
-        affordable = min((self.meter.room(pool) for pool in draws), default=self.meter.cap) // size
-        if affordable == 0 and not self.meter.steps:
+        meter, size = self._meter, self._batch_size(config.batch_size)
+        affordable = min((meter.room(pool) for pool in draws), default=meter.cap) // size
+        if affordable == 0 and not meter.steps:
             raise MethodError(
-                f"the budget has no room for a batch: {size} pairs a step, {self.meter.cap} allowed in all; "
+                f"the budget has no room for a batch: {size} pairs a step, {meter.cap} allowed in all; "
                 "raise --budget or lower batch_size"
             )
         steps = affordable if steps is None else min(steps, affordable)
-        first = self.meter.steps
-        every = max(1, steps // LOG_POINTS)
+        first = meter.steps
 
         def objective(step: int) -> Tensor | Mapping[str, Tensor]:
-            return loss(self._step(first + step, size, captions))
-
-        def on_step(done: int, of: int, values: Mapping[str, float]) -> None:
-            if done % every == 0 or done in (1, of):
-                for name, value in values.items():
-                    self.meter.log(name, value, first + done)
-            if self._on_step is not None:
-                self._on_step(done, of, values)
-
-        def counted(step: int) -> Tensor | Mapping[str, Tensor]:
-            terms = objective(step)
-            self.meter.steps += 1
-            self.meter.backward_passes += 1
+            terms = loss(self, self._step(first + step, size, captions))
+            meter.steps += 1
+            meter.backward_passes += 1
             return terms
 
+        observer = replace(self._observer, on_step=partial(self._log_step, first))
         fit(
-            self.model,
-            counted,
+            self._model,
+            objective,
             steps,
             config,
             self._accelerator,
             params=params,
             grad_mask=grad_mask,
-            on_step=on_step,
+            observer=observer,
         )
         return steps
 
-    def gradients(self, loss: StepLoss, on: PoolName, power: int) -> dict[str, Tensor]:
+    def gradients(self, loss: Loss, *, on: PoolName, power: int = 1) -> dict[str, Tensor]:
         if power < 1:
             raise MethodError(f"gradients(power={power}): the power must be at least 1")
-        size = self._batch_size(getattr(self._config, "batch_size", 64))
-        steps = min(self._pools[on].batches(size), self.meter.room(on) // size)
+        size = self._batch_size(getattr(self._config, "batch_size", BATCH_SIZE))
+        steps = min(self._pools[on].batches(size), self._meter.room(on) // size)
         if steps == 0:
             raise MethodError(f"gradients(on={on!r}): the budget has no room for a batch of {size} pairs")
         salt = self._next_pass()
-        with training(self.model) as trained:
+        with training(self._model) as trained:
             sums = {name: torch.zeros_like(p, dtype=torch.float32) for name, p in trained.items()}
             for step in range(steps):
                 with self._accelerator.autocast():
-                    value = checked(loss(self._step(step, size, None, salt)))
-                found = torch.autograd.grad(value, list(trained.values()), allow_unused=True)
-                self.meter.backward_passes += 1
-                for name, gradient in zip(trained, found, strict=True):
+                    value = checked(loss(self, self._step(step, size, None, salt)))
+                gradients = torch.autograd.grad(value, list(trained.values()), allow_unused=True)
+                self._meter.backward_passes += 1
+                for name, gradient in zip(trained, gradients, strict=True):
                     if gradient is not None:
                         sums[name] += gradient.float().pow(power)
         return {name: value / steps for name, value in sums.items()}
 
     @contextmanager
     def edit(self) -> Iterator[dict[str, Tensor]]:
-        weights = {name: p.detach() for name, p in self.model.named_parameters()}
+        weights = {name: p.detach() for name, p in self._model.named_parameters()}
         handed = dict(weights)
         with torch.no_grad():
             yield weights
@@ -175,38 +203,33 @@ class Engine:
                 "as in w += x, w.mul_(x) or w.copy_(x)"
             )
 
-    def batches(self, pool: PoolName, batch_size: int) -> Iterator[Batch]:
-        found, size = self._pools[pool], self._pools[pool].room(batch_size)
-        if not self.meter.room(pool):
-            self.meter.charge(pool, size)  # says why, and ends the run
-        for rows in found.one_pass(size, self._seed, pool, self._next_pass()):
-            if not self.meter.room(pool):
+    def batches(self, pool: PoolName) -> Iterator[Batch]:
+        size = self._pools[pool].room(getattr(self._config, "batch_size", BATCH_SIZE))
+        if not self._meter.room(pool):
+            self._meter.charge(pool, size)  # says why, and ends the run
+        for rows in self._pools[pool].one_pass(size, self._seed, pool, self._next_pass()):
+            if not self._meter.room(pool):
                 return
-            yield self._draw(pool, rows[: self.meter.room(pool)], None)
+            yield self._draw(pool, rows[: self._meter.room(pool)], None)
 
     @torch.no_grad()
     def probe(self) -> Probe:
-        self.meter.probes += 1
-        mode = self.model.training
-        self.model.eval()
-        slices = {}
-        for name in self._pools:
-            pool = self._pools[name]
-            slices[name] = features(self.model, Batch(pool, pool.probed))
-        gallery = torch.cat([found.text for found in slices.values()])
-        values, first = [], 0
-        for found in slices.values():
-            # Own and others' scores from one product: computed apart, they would differ in the last bits.
-            scores = found.image @ gallery.T
-            own = scores[:, first : first + len(scores)].diagonal()
-            first += len(scores)
-            above = (scores > own[:, None]).sum(dim=1)
-            values += [float((1 / (1 + above)).mean()), float(own.mean())]
-        self.model.train(mode)
-        original = self.reference_features(Batch(self._pools["retain"], self._pools["retain"].probed))
-        nearest = slices["retain"].similarity.argmax(dim=1)
-        values.append(float((nearest == original.similarity.argmax(dim=1)).float().mean()))
-        return Probe(*values)
+        self._meter.probes += 1
+        slices = {name: Batch(pool, pool.probed) for name, pool in self._pools.items()}
+        mode = self._model.training
+        self._model.eval()
+        forget, retain = (self.features(slices[name]) for name in ("forget", "retain"))
+        self._model.train(mode)
+        return estimate(forget, retain, self.reference_features(slices["retain"]))
+
+    def log(self, name: str, value: float, step: int | None = None) -> None:
+        self._meter.log(name, float(value), self._meter.steps if step is None else step)
+
+    def _log_step(self, first: int, done: int, steps: int, values: Mapping[str, float]) -> None:
+        if done % max(1, steps // LOG_POINTS) == 0 or done in (1, steps):
+            for name, value in values.items():
+                self._meter.log(name, value, first + done)
+        self._observer.on_step(done, steps, values)
 
     def _training_config(self, config: TrainingConfig | None) -> TrainingConfig:
         chosen = self._config if config is None else config
@@ -225,8 +248,8 @@ class Engine:
 
     def _step(self, index: int, size: int, captions: Sequence[str] | None, salt: str = "fit") -> Step:
         def draw(pool: PoolName) -> Batch:
-            chosen = self._pools[pool].draw(size, index, self._seed, pool, salt)
-            return self._draw(pool, chosen, captions if pool == "forget" else None)
+            rows = self._pools[pool].draw(size, index, self._seed, pool, salt)
+            return self._draw(pool, rows, captions if pool == "forget" else None)
 
         def permute(n: int) -> Tensor:
             order = torch.randperm(n, generator=generator(self._seed, salt, index, n))
@@ -235,5 +258,5 @@ class Engine:
         return Step(index, draw, permute)
 
     def _draw(self, pool: PoolName, rows: np.ndarray, captions: Sequence[str] | None) -> Batch:
-        self.meter.charge(pool, len(rows))
+        self._meter.charge(pool, len(rows))
         return Batch(self._pools[pool], rows, captions)

@@ -22,7 +22,6 @@ class Source:
         clip: The original.
         device: Where the original computes.
         streamed: Whether each row is drawn about once: then nothing of it is kept on disk or tokenised in advance.
-        progress: Told how far decoding is, the first time.
     """
 
     def __init__(
@@ -69,13 +68,13 @@ class Source:
                     *(torch.empty(len(self), image.shape[1], dtype=image.dtype, device=place) for _ in range(2))
                 )
             self._reference.image[rows], self._reference.text[rows] = (
-                found.to(self._reference.image.device) for found in (image, text)
+                side.to(self._reference.image.device) for side in (image, text)
             )
             self._embedded.add(chunk)
         assert self._reference is not None
         where = torch.from_numpy(index).to(self._reference.image.device)
-        found = Features(*(part[where].to(self._device) for part in (self._reference.image, self._reference.text)))
-        return found, sum(min(CHUNK, len(self) - chunk * CHUNK) for chunk in chunks)
+        image, text = (side[where].to(self._device) for side in (self._reference.image, self._reference.text))
+        return Features(image, text), sum(min(CHUNK, len(self) - chunk * CHUNK) for chunk in chunks)
 
     def _embed(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
         # Whoever asks first, and from within whatever mode or precision: the same numbers.

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 
 from salmu_core.contract.features import PoolName
+from salmu_core.contract.progress import OnScalar
 from salmu_core.errors import BudgetExceededError, MethodError
-
-#: Told of a scalar: name, value, step.
-OnScalar = Callable[[str, float, int], None]
+from salmu_core.store.records import Ledger
+from salmu_core.train.observer import UNSEEN
 
 
 class Meter:
@@ -19,10 +18,16 @@ class Meter:
     Args:
         budget: B; a method may draw B x ``num_forget`` forget pairs, and as many retain pairs.
         num_forget: Size of the forget set.
-        on_scalar: Told of every scalar that is logged.
+        on_scalar: Is told of every scalar that is logged.
+
+    Attributes:
+        cap: Pairs of each pool that may be drawn in all.
+        drawn: Pairs of each pool that were drawn.
+        scalars: Name -> (step, value) of everything logged.
+        seconds_apart: Spent in ``on_scalar``; they are not the method's.
     """
 
-    def __init__(self, budget: float, num_forget: int, on_scalar: OnScalar | None = None) -> None:
+    def __init__(self, budget: float, num_forget: int, on_scalar: OnScalar = UNSEEN.on_scalar) -> None:
         self.cap = int(budget * num_forget + 1e-9)
         self.drawn: dict[PoolName, int] = {"forget": 0, "retain": 0}
         self.reference_samples = 0
@@ -33,7 +38,7 @@ class Meter:
         self.steps = 0
         self.probes = 0
         self.scalars: dict[str, list[tuple[int, float]]] = {}
-        self.telling = 0.0  # seconds spent in on_scalar, which are not the method's
+        self.seconds_apart = 0.0
         self._on_scalar = on_scalar
 
     def room(self, pool: PoolName) -> int:
@@ -63,7 +68,29 @@ class Meter:
         if not isinstance(name, str) or not isinstance(step, int) or not math.isfinite(value):
             raise MethodError(f"log({name!r}, {value!r}, step={step!r}): a text, a finite number, a whole number")
         self.scalars.setdefault(name, []).append((step, value))
-        if self._on_scalar is not None:
-            start = time.perf_counter()
-            self._on_scalar(name, value, step)
-            self.telling += time.perf_counter() - start
+        start = time.perf_counter()
+        self._on_scalar(name, value, step)
+        self.seconds_apart += time.perf_counter() - start
+
+    def ledger(self, seconds: float, peak_memory_bytes: int, weights_changed: float) -> Ledger:
+        """What the run cost, with what is known of it elsewhere.
+
+        Args:
+            seconds: It took, those that are not the method's included.
+            peak_memory_bytes: The most it held.
+            weights_changed: Share of the weights that differ from Compromised's.
+        """
+        return Ledger(
+            forget_samples=self.drawn["forget"],
+            retain_samples=self.drawn["retain"],
+            reference_samples=self.reference_samples,
+            forward_passes=self.forward_passes,
+            forward_images=self.forward_images,
+            forward_captions=self.forward_captions,
+            backward_passes=self.backward_passes,
+            steps=self.steps,
+            probes=self.probes,
+            seconds=round(seconds - self.seconds_apart, 3),
+            peak_memory_bytes=peak_memory_bytes,
+            weights_changed=weights_changed,
+        )

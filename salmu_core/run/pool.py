@@ -35,7 +35,6 @@ class Pool:
         device: Where batches go.
         generic: For the forget set, a caption without private data for each row.
         stream: Pairs that are mixed in, of a user's own.
-        progress: Told how far decoding is, the first time.
 
     Attributes:
         rows: Numbers of the benchmark's rows that may be drawn. Forget rows all may; some retain rows are kept for
@@ -100,12 +99,12 @@ class Pool:
             )
         if not self._fits(batch):
             raise MethodError(f"the {self.name} set has too few pairs for a batch of {batch}")
-        found = []
+        rows = []
         if own := batch - others:
-            found.append(self.rows[rows_at(len(self.rows), own, step, *parts)])
+            rows.append(self.rows[rows_at(len(self.rows), own, step, *parts)])
         if others and self._others:
-            found.append(len(self._own) + streamed(len(self._others), others, step, *parts, "stream"))
-        return np.concatenate(found)
+            rows.append(len(self._own) + streamed(len(self._others), others, step, *parts, "stream"))
+        return np.concatenate(rows)
 
     def batches(self, batch: int) -> int:
         """Number of whole batches in one pass: until the first of benchmark and stream has been seen whole."""
@@ -136,23 +135,24 @@ class Pool:
     def reference_features(self, index: np.ndarray) -> tuple[Features, int]:
         """The original's embeddings of rows, and how many pairs had to be embedded for that now."""
         parts = [source.reference_features(rows) for source, rows in self._parts(index)]
-        found, embedded = zip(*parts, strict=True)
-        if len(found) == 1:
-            return found[0], embedded[0]
-        return Features(*(torch.cat([getattr(f, side) for f in found]) for side in ("image", "text"))), sum(embedded)
+        features, embedded = zip(*parts, strict=True)
+        if len(features) == 1:
+            return features[0], embedded[0]
+        images, texts = (torch.cat([getattr(part, side) for part in features]) for side in ("image", "text"))
+        return Features(images, texts), sum(embedded)
 
     def _fits(self, batch: int) -> bool:
         return self.batches(batch) > 0
 
     def _parts(self, index: np.ndarray) -> list[tuple[Source, np.ndarray]]:
         """Rows by where they come from. Batches have the benchmark's first, so no order is lost."""
-        mine = index < len(self._own)
-        if self._others is None or mine.all():
+        own = index < len(self._own)
+        if self._others is None or own.all():
             return [(self._own, index)]
-        assert (np.diff(mine.astype(int)) <= 0).all(), "rows of a stream come last"
-        both = [(self._own, index[mine]), (self._others, index[~mine] - len(self._own))]
+        assert (np.diff(own.astype(int)) <= 0).all(), "rows of a stream come last"
+        both = [(self._own, index[own]), (self._others, index[~own] - len(self._own))]
         return [(source, rows) for source, rows in both if len(rows)]
 
     def _gather(self, index: np.ndarray, read: Callable[[Source, np.ndarray], Tensor]) -> Tensor:
-        found = [read(source, rows) for source, rows in self._parts(index)]
-        return found[0] if len(found) == 1 else torch.cat(found)
+        parts = [read(source, rows) for source, rows in self._parts(index)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import random
-import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping
@@ -12,23 +11,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-import psutil
 import torch
 from accelerate import Accelerator
 from torch import nn
 
 from salmu_core.clip.weights import fingerprint, share_changed
 from salmu_core.contract.config import MethodConfig
-from salmu_core.contract.context import MethodContext
-from salmu_core.contract.progress import OnStep
 from salmu_core.contract.specs import MethodSpec
 from salmu_core.errors import BenchmarkError, BudgetExceededError, MethodError
-from salmu_core.run.context import Engine
-from salmu_core.run.meter import Meter, OnScalar
+from salmu_core.machine import peak_memory
+from salmu_core.run.context import RunContext
+from salmu_core.run.meter import Meter
 from salmu_core.run.session import TrainingSession, frozen_copy
 from salmu_core.run.validity import judge
 from salmu_core.store.records import Ledger, Status
 from salmu_core.train.loop import NonFiniteLossError
+from salmu_core.train.observer import UNSEEN, Observer
 from salmu_core.train.seeding import seed_of
 
 
@@ -60,8 +58,7 @@ def run_one(
     seed: int,
     session: TrainingSession,
     accelerator: Accelerator,
-    on_step: OnStep | None = None,
-    on_scalar: OnScalar | None = None,
+    observer: Observer = UNSEEN,
 ) -> Outcome:
     """Unlearn with one method and judge the result; a method's exception is an outcome, not an error.
 
@@ -72,72 +69,88 @@ def run_one(
         seed: Decides the order of the data and every random number.
         session: Data and start model.
         accelerator: Device and precision.
-        on_step: Told of every training step.
-        on_scalar: Told of every scalar that goes into the record.
+        observer: Who looks on.
     """
     original = session.clip.model
     model, reference = copy.deepcopy(original), frozen_copy(original)
     before = fingerprint(reference)
-    meter = Meter(budget, len(session.pools["forget"]), on_scalar)
-    engine = Engine(
+    meter = Meter(budget, len(session.pools["forget"]), observer.on_scalar)
+    ctx = RunContext(
+        config,
         model=model,
         reference=reference,
-        pools=session.pools,
-        config=config,
+        session=session,
         seed=seed,
         meter=meter,
         accelerator=accelerator,
-        num_train=session.num_train,
-        on_step=on_step,
+        observer=observer,
     )
-    ctx: MethodContext[MethodConfig] = MethodContext(engine, config)
-    status: Status = "valid"
-    reason, trace = "", None
-    with _own_random_state(seed), _counted_forwards(model, meter), _peak_memory(accelerator) as peak:
+    device = accelerator.device
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    with _own_random_state(seed), _counted_forwards(model, meter):
         start = time.perf_counter()
-        try:
-            if spec.loss is not None:
-                ctx.fit(spec.loss)
-            elif spec.unlearn is not None:
-                _no_result(spec.unlearn(ctx))
-        except (KeyboardInterrupt, BenchmarkError):
-            raise  # data that can't be read are no fault of the method
-        except BudgetExceededError as error:
-            status, reason = "over-budget", str(error)
-        except NonFiniteLossError as error:
-            status, reason = "non-finite", str(error)
-        except BaseException as error:  # SystemExit too: a plugin must not end the others' runs
-            status, reason = "crashed", f"{type(error).__name__}: {error}"
-            trace = traceback.format_exc()
-        seconds = time.perf_counter() - start - meter.telling
-    changed = 0.0
+        attempt = _attempt(spec, ctx)
+        seconds = time.perf_counter() - start
+    peak = peak_memory(device)
+    verdict, changed = _inspect(attempt, model, reference, original, before)
+    ledger = meter.ledger(seconds, peak, changed)
+    accelerator.free_memory()
+    return Outcome(model, verdict.status, verdict.reason, ledger, meter.scalars, verdict.traceback)
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """How a run ended: ``valid``, or what is wrong, in a word, in a sentence, and where there is one, its traceback."""
+
+    status: Status = "valid"
+    reason: str = ""
+    traceback: str | None = None
+
+
+def _attempt(spec: MethodSpec, ctx: RunContext[MethodConfig]) -> _Attempt:
+    """Let a method do its work."""
+    try:
+        if spec.loss is not None:
+            ctx.fit(spec.loss)
+        elif spec.unlearn is not None:
+            _no_result(spec.unlearn(ctx))
+    except (KeyboardInterrupt, BenchmarkError):
+        raise  # data that can't be read are no fault of the method
+    except BudgetExceededError as error:
+        return _Attempt("over-budget", str(error))
+    except NonFiniteLossError as error:
+        return _Attempt("non-finite", str(error))
+    except BaseException as error:  # SystemExit too: a plugin must not end the others' runs
+        return _Attempt("crashed", f"{type(error).__name__}: {error}", traceback.format_exc())
+    return _Attempt()
+
+
+def _inspect(
+    attempt: _Attempt, model: nn.Module, reference: nn.Module, original: nn.Module, before: str
+) -> tuple[_Attempt, float]:
+    """What a method left behind: whether it counts, and the share of the weights that it changed.
+
+    Args:
+        attempt: How the method ended.
+        model: What it was given to change.
+        reference: The copy of the original it was given to look at.
+        original: Compromised, which it should never have met.
+        before: Fingerprint of the last two before it began.
+    """
     try:
         model.eval()
-        if status == "valid":
-            status, reason = judge(model, original)
-        if status == "valid" and fingerprint(reference) != before:
-            status, reason = "altered", "the method changed ctx.reference, which is the frozen original"
+        if attempt.status == "valid":
+            attempt = _Attempt(*judge(model, original))
+        if attempt.status == "valid" and fingerprint(reference) != before:
+            attempt = _Attempt("altered", "the method changed ctx.reference, which is the frozen original")
         if fingerprint(original) != before:
-            status, reason = "altered", "the method changed Compromised itself, reaching past its context"
-        changed = share_changed(model, original)
+            reason = "the method changed Compromised itself, reaching past its context"
+            attempt = _Attempt("altered", reason, attempt.traceback)
+        return attempt, share_changed(model, original)
     except Exception as error:  # on another device, without storage, ...: whatever a method made of it
-        status, reason = "altered", f"what the method left can't be read: {type(error).__name__}: {error}"
-    ledger = Ledger(
-        forget_samples=meter.drawn["forget"],
-        retain_samples=meter.drawn["retain"],
-        reference_samples=meter.reference_samples,
-        forward_passes=meter.forward_passes,
-        forward_images=meter.forward_images,
-        forward_captions=meter.forward_captions,
-        backward_passes=meter.backward_passes,
-        steps=meter.steps,
-        probes=meter.probes,
-        seconds=round(seconds, 3),
-        peak_memory_bytes=peak[0],
-        weights_changed=changed,
-    )
-    accelerator.free_memory()
-    return Outcome(model, status, reason, ledger, meter.scalars, trace)
+        reason = f"what the method left can't be read: {type(error).__name__}: {error}"
+        return _Attempt("altered", reason, attempt.traceback), 0.0
 
 
 def _no_result(returned: object) -> None:
@@ -184,27 +197,3 @@ def _counted_forwards(model: nn.Module, meter: Meter) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-@contextmanager
-def _peak_memory(accelerator: Accelerator) -> Iterator[list[int]]:
-    """Peak memory in bytes, in a list of one, known once the block has ended."""
-    peak = [0]
-    cuda = accelerator.device.type == "cuda"
-    if cuda:
-        torch.cuda.reset_peak_memory_stats(accelerator.device)
-    try:
-        yield peak
-    finally:
-        if cuda:
-            peak[0] = torch.cuda.max_memory_allocated(accelerator.device)
-        else:
-            info = psutil.Process().memory_info()
-            # Linux and macOS keep the peak in rusage (KiB and bytes), Windows in the process's own info.
-            peak[0] = getattr(info, "peak_wset", 0) or _max_rss()
-
-
-def _max_rss() -> int:
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -49,7 +49,6 @@ class TrainingSession:
             benchmark: The benchmark.
             accelerator: Device and precision.
             stream: A user's own retain pairs, mixed into the benchmark's.
-            progress: Told how far decoding is, the first time.
 
         Raises:
             BenchmarkError: The benchmark's files can't be read.

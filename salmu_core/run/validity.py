@@ -12,8 +12,8 @@ from salmu_core.store.records import Status
 def _unsaved(model: nn.Module) -> dict[str, object]:
     """What a model computes with and a checkpoint does not hold: the kinds of its modules, and some buffers."""
     saved = model.state_dict().keys()
-    found: dict[str, object] = {f"module {name or 'model'}": type(module) for name, module in model.named_modules()}
-    return found | {f"buffer {name}": value for name, value in model.named_buffers() if name not in saved}
+    kinds: dict[str, object] = {f"module {name or 'model'}": type(module) for name, module in model.named_modules()}
+    return kinds | {f"buffer {name}": value for name, value in model.named_buffers() if name not in saved}
 
 
 def _same(a: object, b: object) -> bool:

@@ -30,7 +30,6 @@ class Images:
     Args:
         data: The benchmark.
         clip: A model whose preprocessing is used.
-        progress: Told how far decoding is, the first time.
     """
 
     def __init__(self, data: EvaluationData, clip: Clip, progress: Progress | None = None) -> None:
@@ -174,11 +173,11 @@ class Embedder:
             distinct = torch.stack(list(dict(zip(keys, prompts, strict=True)).values()))
             self._prompts[request] = dict(zip(request, self._embed(distinct), strict=True))
         others = torch.stack([self._prompts[request][key] for key in keys])
-        found = others.new_empty(len(captions), others.shape[1])
-        found[torch.from_numpy(numbers < 0)] = others
+        embedded = others.new_empty(len(captions), others.shape[1])
+        embedded[torch.from_numpy(numbers < 0)] = others
         if known is not None and len(own):
-            found[torch.from_numpy(numbers >= 0)] = known[own]
-        return found
+            embedded[torch.from_numpy(numbers >= 0)] = known[own]
+        return embedded
 
     def zeroshot(self) -> ZeroShot:
         """The zero-shot set.

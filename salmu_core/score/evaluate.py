@@ -11,11 +11,11 @@ import torch
 
 from salmu_core.benchmark.splits import EvaluationData
 from salmu_core.clip.model import Clip
-from salmu_core.contract.context import MetricContext
 from salmu_core.contract.results import MetricResult, finite
 from salmu_core.contract.specs import MetricSpec
 from salmu_core.errors import MetricError, NotMeasuredError, SalmuError
 from salmu_core.plugins import Declared, code_hash
+from salmu_core.score.context import ScoreContext
 from salmu_core.score.embeddings import Catalogue, Embedder, Images
 from salmu_core.score.tables import Tables, retrieved_table, rows_table
 from salmu_core.store.records import MetricEntry, MetricsRecord, ScoredOn
@@ -56,9 +56,9 @@ def evaluate(
     entries: dict[str, MetricEntry] = {}
     tables: list[Tables] = []
     for declared in metrics:
-        entry, found = compute_one(declared, embedder)
+        entry, beside = compute_one(declared, embedder)
         entries[declared.spec.name] = entry
-        tables.append(found)
+        tables.append(beside)
     record = MetricsRecord(
         benchmark=benchmark,
         data_hash=scored_on.data_hash,
@@ -80,7 +80,7 @@ def compute_one(declared: Declared[MetricSpec], embedder: Embedder) -> tuple[Met
     details: dict[str, Any] = {}
     problem = lacking = None
     try:
-        result = spec.compute(MetricContext(embedder, spec.reads, spec.name))
+        result = spec.compute(ScoreContext(embedder, spec.reads, spec.name))
         values = _values(spec, result)
         tables = Tables(rows_table(spec, result, values, embedder.data), retrieved_table(spec, result, embedder.data))
         details = dict(result.details)
@@ -107,10 +107,10 @@ def compute_one(declared: Declared[MetricSpec], embedder: Embedder) -> tuple[Met
 def _values(spec: MetricSpec, result: object) -> dict[str, float]:
     if not isinstance(result, MetricResult):
         raise MetricError(f"metric {spec.name} returned {type(result).__name__}; it must return a MetricResult")
-    found = result.value if isinstance(result.value, Mapping) else {"": result.value}
-    if set(found) != set(spec.figures or ("",)):
+    figures = result.value if isinstance(result.value, Mapping) else {"": result.value}
+    if set(figures) != set(spec.figures or ("",)):
         raise MetricError(
             f"metric {spec.name} declares the figures {', '.join(spec.figures) or 'none'} and returned "
-            f"{', '.join(found) or 'none'}"
+            f"{', '.join(figures) or 'none'}"
         )
-    return {column: finite(found[figure]) for column, figure in zip(spec.columns, spec.figures or ("",), strict=True)}
+    return {column: finite(figures[figure]) for column, figure in zip(spec.columns, spec.figures or ("",), strict=True)}

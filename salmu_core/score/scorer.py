@@ -26,7 +26,6 @@ class Scorer:
         benchmark: The benchmark.
         metrics: What to compute.
         device: Where to embed.
-        progress: Told how far decoding is, the first time.
     """
 
     def __init__(

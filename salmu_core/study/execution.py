@@ -36,6 +36,7 @@ from salmu_core.study.plan import Planned
 from salmu_core.study.reporter import Reporter
 from salmu_core.study.todo import lacks_metrics, needs_metrics
 from salmu_core.study.tracking import Trackers
+from salmu_core.train.observer import Observer
 
 
 @dataclass
@@ -88,8 +89,7 @@ class Execution:
                         planned.key.seed,
                         session,
                         self.accelerator,
-                        self.reporter.step,
-                        tracked.scalar,
+                        Observer(on_step=self.reporter.step, on_scalar=tracked.scalar),
                     )
                     self._write_run(folder, planned, outcome, session.clip, started)
                     tracked.outcome(outcome.status, outcome.reason, outcome.ledger)

@@ -13,6 +13,7 @@ from salmu_core.contract.config import MethodConfig
 from salmu_core.contract.context import MethodContext
 from salmu_core.contract.features import Features
 from salmu_core.contract.steps import Batch, Step
+from salmu_core.losses import features
 
 
 @dataclass(frozen=True)
@@ -49,24 +50,45 @@ class _Batch:
 
 
 class _Context(MethodContext[Any]):
+    """What a loss may ask for; a test that needs more makes a run."""
+
     def __init__(self, config: MethodConfig, logit_scale: float, reference_logit_scale: float) -> None:
         self._config = config
-        self._fixed_model = _Model(logit_scale)
-        self._fixed_reference = _Model(reference_logit_scale).requires_grad_(False)
+        self._model = _Model(logit_scale)
+        self._reference = _Model(reference_logit_scale).requires_grad_(False)
+
+    @property
+    def config(self) -> Any:
+        return self._config
 
     @property
     def model(self) -> Any:
-        return self._fixed_model
+        return self._model
 
     @property
     def reference(self) -> Any:
-        return self._fixed_reference
+        return self._reference
+
+    def features(self, batch: Batch) -> Features:
+        return features(self._model, batch)
 
     def reference_features(self, batch: Batch) -> Features:
         pairs = cast(_Batch, batch).pairs
         if pairs.reference_image is None or pairs.reference_text is None:
             raise ValueError("this batch was given no embeddings of the original")
-        return Features(*(_normalize(x) for x in (pairs.reference_image, pairs.reference_text)))
+        return Features(_normalize(pairs.reference_image), _normalize(pairs.reference_text))
+
+
+def _not_given(name: str) -> property:
+    def absent(_: object) -> None:
+        raise AssertionError(f"the loss asks for ctx.{name}, which fixed_step does not give: run_method makes a run")
+
+    return property(absent)
+
+
+_FixedContext: Any = type(
+    "_FixedContext", (_Context,), {name: _not_given(name) for name in _Context.__abstractmethods__}
+)
 
 
 def _normalize(x: np.ndarray) -> Tensor:
@@ -106,4 +128,4 @@ def fixed_step(
         assert len(permutation) == n
         return torch.as_tensor(permutation.copy())
 
-    return _Context(config, logit_scale, reference_logit_scale), Step(0, draw, permute)
+    return _FixedContext(config, logit_scale, reference_logit_scale), Step(0, draw, permute)

@@ -12,7 +12,7 @@ from salmu_core.losses import total
 from salmu_core.testing.fixed import FixedPairs, fixed_step
 
 if TYPE_CHECKING:
-    from salmu_core.contract.specs import Loss
+    from salmu_core.contract.context import Loss
 
 
 def random_pairs(seed: int, pairs: int = 5, dimensions: int = 8) -> FixedPairs:

@@ -18,6 +18,7 @@ from salmu_core.contract.specs import MethodSpec, MetricSpec
 from salmu_core.plugins import discover
 from salmu_core.run.runner import Outcome, run_one
 from salmu_core.run.session import TrainingSession
+from salmu_core.score.context import ScoreContext
 from salmu_core.score.embeddings import Embedder, Images
 
 #: Not a whole number, so that a budget that is left lying shows.
@@ -86,4 +87,4 @@ def metric_context(spec: MetricSpec, benchmark: Path, model: str = "compromised"
     """
     data = read_evaluation(benchmark, benchmark / "zeroshot")
     clip = load_clip(benchmark / model)
-    return MetricContext(Embedder(clip, data, Images(data, clip)), spec.reads, spec.name)
+    return ScoreContext(Embedder(clip, data, Images(data, clip)), spec.reads, spec.name)

@@ -13,10 +13,11 @@ import open_clip
 import torch
 from PIL import Image
 
-from salmu_core.benchmark.writer import Pair, write_json, write_split, write_zeroshot
+from salmu_core.benchmark.writer import write_json, write_split, write_zeroshot
 from salmu_core.clip.model import plain_tokenizer
 from salmu_core.clip.save import save_checkpoint
 from salmu_core.contract import layout
+from salmu_core.contract.pair import Pair
 
 _MODEL = {
     "embed_dim": 16,

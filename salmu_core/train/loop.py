@@ -1,22 +1,23 @@
-"""The one training loop: of every method, and of anything else that is trained here."""
+"""The one training loop: of every method, and of the reference models."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
 from salmu_core.contract.config import TrainingConfig
-from salmu_core.contract.progress import OnStep
 from salmu_core.errors import MethodError
 from salmu_core.losses import total
-
-#: CLIP clamps its temperature so that logits are never scaled by more than 100 (Radford et al. 2021, 2.5).
-MAX_LOG_SCALE = math.log(100)
+from salmu_core.train.observer import UNSEEN, Observer
+from salmu_core.train.place import Accelerated, Place
+from salmu_core.train.settings import Optimisation
 
 Objective = Callable[[int], "Tensor | Mapping[str, Tensor]"]
 
@@ -25,12 +26,71 @@ class NonFiniteLossError(MethodError):
     """The loss became NaN or infinite."""
 
 
-def learning_rate(step: int, steps: int, config: TrainingConfig) -> float:
-    """Linear warm-up, then cosine decay towards 0; a pure function of the step."""
-    warmup = round(config.warmup * steps)
+def learning_rate(step: int, steps: int, warmup: int, peak: float) -> float:
+    """Linear warm-up over ``warmup`` steps, then half a cosine towards 0; a pure function of the step."""
     if step < warmup:
-        return config.lr * (step + 1) / warmup
-    return config.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+        return peak * (step + 1) / warmup
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+class Descent:
+    """Goes down a loss, step by step: AdamW, its schedule, clipping, and a temperature that stays in range.
+
+    Args:
+        trained: Parameter name -> parameter; they are clipped together, and ``logit_scale`` is kept in CLIP's range.
+        settings: AdamW and its schedule.
+        steps: Steps of the whole training.
+        place: Where it runs.
+        groups: The parameters as torch's optimizers take them; by default all of them decay alike.
+        fused: Whether AdamW runs as one kernel; by default as torch chooses. It shows in the last bits.
+        observer: Who looks on.
+    """
+
+    def __init__(
+        self,
+        trained: Mapping[str, nn.Parameter],
+        settings: Optimisation,
+        steps: int,
+        place: Place,
+        *,
+        groups: list[dict[str, Any]] | None = None,
+        fused: bool | None = None,
+        observer: Observer = UNSEEN,
+    ) -> None:
+        self._trained, self._settings, self._steps = trained, settings, steps
+        self._place, self._observer = place, observer
+        optimizer = torch.optim.AdamW(
+            groups or [{"params": list(trained.values())}],
+            lr=settings.lr,
+            betas=(settings.beta1, settings.beta2),
+            eps=settings.eps,
+            weight_decay=settings.weight_decay,
+            fused=fused,
+        )
+        observer.on_optimizer(optimizer)
+        self.optimizer = place.optimizer(optimizer)
+
+    def step(self, number: int, differentiate: Callable[[], Tensor]) -> Tensor:
+        """Make one step; returns the loss.
+
+        Args:
+            number: Which step, from 0.
+            differentiate: Computes the loss, adds its gradients to the parameters', and returns it.
+        """
+        settings = self._settings
+        with self._observer.stepping():
+            for group in self.optimizer.param_groups:
+                group["lr"] = learning_rate(number, self._steps, settings.warmup, settings.lr)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss = differentiate()
+            if settings.max_grad_norm:
+                self._place.clip(list(self._trained.values()), settings.max_grad_norm)
+            self.optimizer.step()
+            if "logit_scale" in self._trained:
+                # CLIP's logits are never scaled by more than 100 (Radford et al. 2021, 2.5).
+                with torch.no_grad():
+                    self._trained["logit_scale"].clamp_(0, math.log(settings.max_logit_scale))
+        return loss
 
 
 def fit(
@@ -42,9 +102,9 @@ def fit(
     *,
     params: Callable[[str], bool] | None = None,
     grad_mask: Mapping[str, Tensor] | None = None,
-    on_step: OnStep | None = None,
+    observer: Observer = UNSEEN,
 ) -> None:
-    """Minimise ``objective(step)`` over the parameters of ``model`` with AdamW.
+    """Minimise ``objective(step)`` over the parameters of ``model``.
 
     Args:
         model: Trained in place; left in eval mode, with the ``requires_grad`` flags it came with.
@@ -54,52 +114,48 @@ def fit(
         accelerator: Gives precision and scaling; the model must be on its device.
         params: Which parameters to train, by name; by default all.
         grad_mask: Parameter name -> factor on its gradient.
-        on_step: Called with (steps done, steps, loss terms).
+        observer: Who looks on; is told of the loss and its terms.
 
     Raises:
         MethodError: No parameter is selected, or the loss is no scalar, has no gradient or is not finite.
     """
     if steps == 0:
         return
+    masks = grad_mask or {}
     with training(model, params) as trained:
-        if unknown := sorted(set(grad_mask or {}) - set(trained)):
+        if unknown := sorted(set(masks) - set(trained)):
             raise MethodError(f"grad_mask names parameters that are not trained: {', '.join(unknown[:3])}")
-        optimizer = accelerator.prepare_optimizer(
-            torch.optim.AdamW(
-                trained.values(),
-                lr=config.lr,
-                betas=(0.9, 0.98),
-                eps=1e-6,
-                weight_decay=config.weight_decay,
-                fused=True,
-            )
+        settings = Optimisation(
+            lr=config.lr,
+            warmup=round(config.warmup * steps),
+            weight_decay=config.weight_decay,
+            max_grad_norm=config.max_grad_norm,
         )
-        # Reading a value from an accelerator waits for it, so there it is done less often.
-        every = 1 if accelerator.device.type == "cpu" else 10
-        for step in range(steps):
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, steps, config)
+        descent = Descent(trained, settings, steps, Accelerated(accelerator), fused=True, observer=observer)
+        terms: Tensor | Mapping[str, Tensor] = {}
+
+        def differentiate(step: int) -> Tensor:
+            nonlocal terms
             with accelerator.autocast():
                 terms = objective(step)
                 loss = checked(terms)
+            observer.on_terms(terms, trained)
             accelerator.backward(loss)
-            for name, mask in (grad_mask or {}).items():
+            for name, mask in masks.items():
                 gradient = trained[name].grad
                 if gradient is not None:
                     gradient.mul_(mask)
-            if config.max_grad_norm:
-                accelerator.clip_grad_norm_(trained.values(), config.max_grad_norm)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            if "logit_scale" in trained:
-                with torch.no_grad():
-                    trained["logit_scale"].clamp_(0, MAX_LOG_SCALE)
+            return loss
+
+        # Reading a value from an accelerator waits for it, so there it is done less often.
+        every = 1 if accelerator.device.type == "cpu" else 10
+        for step in range(steps):
+            loss = descent.step(step, partial(differentiate, step))
             if (step + 1) % every == 0 or step + 1 == steps:
                 values = _values(terms, loss)
                 if not all(map(math.isfinite, values.values())):
                     raise NonFiniteLossError(f"the loss is not finite at step {step}: {values}")
-                if on_step is not None:
-                    on_step(step + 1, steps, values)
+                observer.on_step(step + 1, steps, values)
 
 
 @contextmanager

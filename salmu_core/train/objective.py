@@ -16,9 +16,9 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
-        found = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
-        dist.all_gather(found, rows.contiguous())
-        return torch.cat(found)
+        parts = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
@@ -76,6 +76,7 @@ def contrastive(
     """
     if len(sizes) < 2:
         cosines = images @ texts.T
+        # `losses.contrastive` but for the last bits, which both those who train with it and the built models hold.
         logits, target = scale * cosines, torch.arange(len(cosines), device=cosines.device)
         loss = (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)) / 2
         return loss + centring * off_centre(cosines) if centring else loss

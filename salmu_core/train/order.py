@@ -1,4 +1,8 @@
-"""Which pair is drawn when: endless reshuffled epochs, every draw a pure function of its number."""
+"""Which pair is drawn when: endless reshuffled epochs, every draw a pure function of its number.
+
+Rows that lie in memory are shuffled as one (`rows_at`). Rows that lie in files are shuffled window by window
+(`Order`), so that few files are in use at any time.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,27 @@ from typing import Any
 
 import numpy as np
 
-from salmu_core.train.seeding import permutation, seed_of
+from salmu_core.train.seeding import permutation
+
+#: Rows a frozen model embeds at a time, and those of a stream that are drawn one after another. Fixed, because the
+#: composition of a batch shows in the last bits.
+CHUNK = 256
+
+
+def rows_at(n: int, batch_size: int, step: int, *parts: object) -> np.ndarray:
+    """Row numbers ``[batch_size]`` of one step: reshuffled epochs of ``range(n)``, cut into whole batches.
+
+    What is left of an epoch after its last whole batch is dropped, so no batch holds a row twice. A pure function of
+    its arguments: any step can be drawn without those before it.
+
+    Args:
+        n: Number of rows, at least ``batch_size``.
+        batch_size: Rows in a batch.
+        step: Number of the step.
+        parts: Whatever else the order depends on.
+    """
+    epoch, batch = divmod(step, n // batch_size)
+    return permutation(n, *parts, epoch)[batch * batch_size : (batch + 1) * batch_size].copy()
 
 
 class Order:
@@ -37,23 +61,23 @@ class Order:
 
     def at(self, start: int, stop: int) -> np.ndarray:
         """Draws ``start`` to ``stop``, as (part, place in the part): int64 ``[stop - start, 2]``."""
-        found = []
+        drawn = []
         while start < stop:
             epoch, place = divmod(start, self.total)
             _, ends = self._epoch(epoch)
             window = int(np.searchsorted(ends, place, side="right"))
             begin = int(ends[window - 1]) if window else 0
             rows = self._window(epoch, window)[place - begin : place - begin + stop - start]
-            found.append(rows)
+            drawn.append(rows)
             start += len(rows)
-        return np.concatenate(found) if found else np.empty((0, 2), dtype=np.int64)
+        return np.concatenate(drawn) if drawn else np.empty((0, 2), dtype=np.int64)
 
     def _cut(self, epoch: int) -> tuple[list[np.ndarray], np.ndarray]:
         """Parts of each window, and the place in the epoch where it ends."""
-        rng = np.random.default_rng(seed_of(*self._key, "parts", epoch))
         windows: list[list[int]] = []
         filled = 0
-        for part in rng.permutation(np.flatnonzero(self._sizes)):
+        parts = np.flatnonzero(self._sizes)
+        for part in parts[permutation(len(parts), *self._key, "chunks", epoch)]:
             size = int(self._sizes[part])
             if not windows or filled + size > self._shuffle:
                 windows.append([])
@@ -68,9 +92,33 @@ class Order:
         sizes = self._sizes[parts]
         places = np.concatenate([np.arange(size) for size in sizes])
         rows = np.stack([np.repeat(parts, sizes), places], axis=1)
-        rng = np.random.default_rng(seed_of(*self._key, "pairs", epoch, window))
-        mixed: np.ndarray = rows[rng.permutation(len(rows))]
+        mixed: np.ndarray = rows[permutation(len(rows), *self._key, "within", epoch, int(parts[0]))]
         return mixed
+
+
+@lru_cache(maxsize=8)
+def _chunked(n: int, *key: object) -> Order:
+    """The order of a file of ``n`` rows, whose chunks are its parts; the last one may be short."""
+    return Order([min(CHUNK, n - start) for start in range(0, n, CHUNK)], CHUNK, *key)
+
+
+def streamed(n: int, batch: int, step: int, *parts: object) -> np.ndarray:
+    """Row numbers ``[batch]`` of one step of a stream of ``n`` rows: chunk after chunk, both shuffled.
+
+    Neighbours in a file are drawn soon after each other, so that reading goes along the disk and the original embeds
+    what is used. A pure function of its arguments, as `rows_at`, and as there no batch holds a row twice.
+
+    Args:
+        n: Number of rows, at least ``batch``.
+        batch: Rows in a batch.
+        step: Number of the step.
+        parts: Whatever else the order depends on.
+    """
+    epoch, place = divmod(step, n // batch)
+    start = epoch * n + place * batch
+    chunks, places = _chunked(n, *parts).at(start, start + batch).T
+    rows: np.ndarray = chunks * CHUNK + places
+    return rows
 
 
 def sensitive_until(step: int, steps: int, draws: int) -> int:
@@ -81,52 +129,3 @@ def sensitive_until(step: int, steps: int, draws: int) -> int:
 def share(total: int, rank: int, world: int) -> tuple[int, int]:
     """Where one process's part of ``total`` pairs begins and ends; parts differ by one pair at most."""
     return rank * total // world, (rank + 1) * total // world
-
-
-def rows_at(n: int, batch_size: int, step: int, *parts: object) -> np.ndarray:
-    """Row numbers ``[batch_size]`` of one step: reshuffled epochs of ``range(n)``, cut into whole batches.
-
-    What is left of an epoch after its last whole batch is dropped, so no batch holds a row twice. A pure function of
-    its arguments: any step can be drawn without those before it.
-
-    Args:
-        n: Number of rows, at least ``batch_size``.
-        batch_size: Rows in a batch.
-        step: Number of the step.
-        parts: Whatever else the order depends on.
-    """
-    epoch, batch = divmod(step, n // batch_size)
-    return permutation(n, *parts, epoch)[batch * batch_size : (batch + 1) * batch_size].copy()
-
-
-#: Rows a frozen model embeds at a time, and those of a stream that are drawn one after another. Fixed, because the
-#: composition of a batch shows in the last bits.
-CHUNK = 256
-
-
-def streamed(n: int, batch: int, step: int, *parts: object) -> np.ndarray:
-    """Row numbers ``[batch]`` of one step of a stream of ``n`` rows: chunk after chunk, both shuffled.
-
-    Neighbours in a file are drawn soon after each other, so that reading goes along the disk and the original embeds
-    what is used. A pure function of its arguments, as `seeding.rows_at`; no batch holds a row twice.
-
-    Args:
-        n: Number of rows, at least ``batch``.
-        batch: Rows in a batch.
-        step: Number of the step.
-        parts: Whatever else the order depends on.
-    """
-    per_epoch = n // batch
-    epoch, place = divmod(step, per_epoch)
-    wanted = np.arange(place * batch, (place + 1) * batch)
-    chunks = permutation(-(-n // CHUNK), *parts, "chunks", epoch)
-    # The last chunk of the file may be short, wherever in the order it comes.
-    sizes = np.minimum(CHUNK, n - chunks * CHUNK)
-    ends = np.cumsum(sizes)
-    which = np.searchsorted(ends, wanted, side="right")
-    rows = []
-    for chunk in np.unique(which):
-        within = permutation(int(sizes[chunk]), *parts, "within", epoch, int(chunks[chunk]))
-        mine = wanted[which == chunk] - (ends[chunk] - sizes[chunk])
-        rows.append(chunks[chunk] * CHUNK + within[mine])
-    return np.concatenate(rows)

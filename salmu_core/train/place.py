@@ -105,8 +105,8 @@ class Accelerated:
         self.accelerator.backward(loss)
 
     def apart(self, ready: nn.Module) -> AbstractContextManager[Any]:
-        found: AbstractContextManager[Any] = self.accelerator.no_sync(ready)
-        return found
+        block: AbstractContextManager[Any] = self.accelerator.no_sync(ready)
+        return block
 
     def clip(self, parameters: Sequence[nn.Parameter], norm: float) -> None:
         self.accelerator.clip_grad_norm_(parameters, norm)
@@ -114,8 +114,8 @@ class Accelerated:
     def mean(self, values: Tensor) -> Tensor:
         if self.world == 1:
             return values
-        found: Tensor = self.accelerator.reduce(values, "mean")
-        return found
+        mean: Tensor = self.accelerator.reduce(values, "mean")
+        return mean
 
     def wait(self) -> None:
         self.accelerator.wait_for_everyone()

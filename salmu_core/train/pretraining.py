@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from salmu_core.train.loop import Descent
 from salmu_core.train.objective import contrastive
 from salmu_core.train.place import Alone, Place
 from salmu_core.train.settings import Optimisation
@@ -56,13 +57,6 @@ class Towers(nn.Module):
         )
 
 
-def schedule(step: int, steps: int, warmup: int) -> float:
-    """Share of the peak learning rate: linear warm-up, then half a cosine; a pure function of the step."""
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
-
-
 def parameter_groups(model: nn.Module, settings: Optimisation) -> list[dict[str, Any]]:
     """What decays (matrices) and what does not: gains, biases, the temperature, and embeddings where so set."""
     decayed: list[nn.Parameter] = []
@@ -89,18 +83,18 @@ class Trainer:
         self, towers: Any, settings: Optimisation, steps: int, place: Place | None = None, piece: int = 0
     ) -> None:
         self.place = place or Alone()
-        self.settings, self.steps, self._piece = settings, steps, piece
+        self.settings, self._piece = settings, piece
         self.model: Any = towers.clip
         self._call = self.place.ready(towers)
-        self._parameters = list(self.model.parameters())
-        optimizer = torch.optim.AdamW(
-            parameter_groups(self.model, settings),
-            lr=0.0,
-            betas=(settings.beta1, settings.beta2),
-            eps=settings.eps,
+        self._descent = Descent(
+            dict(self.model.named_parameters()),
+            settings,
+            steps,
+            self.place,
+            groups=parameter_groups(self.model, settings),
             fused=True if self.place.device.type == "cuda" else None,
         )
-        self.optimizer = self.place.optimizer(optimizer)
+        self.optimizer = self._descent.optimizer
 
     def run(self, batches: Iterable[Batch], start: int = 0) -> Iterator[tuple[int, Tensor, Batch]]:
         """One step for each batch, yielding the number of steps done, the loss of this process, and the batch.
@@ -111,20 +105,9 @@ class Trainer:
         """
         self._call.train()
         for step, batch in enumerate(batches, start):
-            yield step + 1, self._step(step, batch), batch
-
-    def _step(self, step: int, batch: Batch) -> Tensor:
-        settings = self.settings
-        for group in self.optimizer.param_groups:
-            group["lr"] = settings.lr * schedule(step, self.steps, settings.warmup)
-        # All processes in the same way, or they would wait for each other at different places.
-        loss = self._in_pieces(batch) if 0 < self._piece < max(batch.sizes) else self._whole(batch)
-        if settings.max_grad_norm:
-            self.place.clip(self._parameters, settings.max_grad_norm)
-        self.optimizer.step()
-        with torch.no_grad():
-            self.model.logit_scale.clamp_(0, math.log(settings.max_logit_scale))
-        return loss.detach()
+            # All processes in the same way, or they would wait for each other at different places.
+            differentiate = self._in_pieces if 0 < self._piece < max(batch.sizes) else self._whole
+            yield step + 1, self._descent.step(step, partial(differentiate, batch)).detach(), batch
 
     def _loss(self, images: Tensor, texts: Tensor, scale: Tensor, batch: Batch) -> Tensor:
         return contrastive(images.float(), texts.float(), scale, self.settings.centring, batch.sizes, self.place.rank)
@@ -132,7 +115,6 @@ class Trainer:
     def _whole(self, batch: Batch) -> Tensor:
         images, texts, scale = self._call(*batch.inputs)
         loss = self._loss(images, texts, scale, batch)
-        self.optimizer.zero_grad(set_to_none=True)
         self.place.backward(loss)
         return loss
 
@@ -142,13 +124,12 @@ class Trainer:
         The loss needs the features of all pairs, but no activations; with its gradients at the features, each piece is
         encoded a second time and differentiated by itself.
         """
-        pieces = list(zip(*(torch.split(each, self._piece) for each in batch.inputs), strict=True))
+        pieces = list(zip(*(torch.split(tensor, self._piece) for tensor in batch.inputs), strict=True))
         with torch.no_grad():
-            found = [self._call(*piece) for piece in pieces]
-        images, texts = (torch.cat([each[tower] for each in found]).requires_grad_() for tower in (0, 1))
-        scale = found[0][2].requires_grad_()
+            encoded = [self._call(*piece) for piece in pieces]
+        images, texts = (torch.cat([piece[tower] for piece in encoded]).requires_grad_() for tower in (0, 1))
+        scale = encoded[0][2].requires_grad_()
         loss = self._loss(images, texts, scale, batch)
-        self.optimizer.zero_grad(set_to_none=True)
         at_images, at_texts, at_scale = torch.autograd.grad(loss, (images, texts, scale))
         slopes = zip(torch.split(at_images, self._piece), torch.split(at_texts, self._piece), strict=True)
         for number, (piece, (at_image, at_text)) in enumerate(zip(pieces, slopes, strict=True), 1):

@@ -98,13 +98,13 @@ class Keeper:
         trainer.model.load_state_dict(load_file(saved.folder / MODEL))
         moments = load_file(saved.folder / MOMENTS)
         names = _names(trainer)
-        told = trainer.optimizer.state_dict()
-        told["state"] = {
+        state = trainer.optimizer.state_dict()
+        state["state"] = {
             place: {key: moments[f"{name}/{key}"] for key in ("step", "exp_avg", "exp_avg_sq")}
             for place, name in enumerate(names)
             if f"{name}/step" in moments
         }
-        trainer.optimizer.load_state_dict(told)
+        trainer.optimizer.load_state_dict(state)
         trainer.place.restore(json.loads((saved.folder / STATE).read_text(encoding="utf-8"))["place"])
 
     def sweep(self) -> None:
@@ -130,25 +130,25 @@ def _names(trainer: Trainer) -> list[str]:
 
 def _moments(trainer: Trainer) -> dict[str, torch.Tensor]:
     names = _names(trainer)
-    told = trainer.optimizer.state_dict()["state"]
+    state = trainer.optimizer.state_dict()["state"]
     return {
         f"{names[place]}/{key}": value.detach().cpu().clone()
-        for place, values in told.items()
+        for place, values in state.items()
         for key, value in values.items()
     }
 
 
 def differences(there: dict[str, Any], here: dict[str, Any]) -> str:
     """Which settings differ, in words; empty if none does."""
-    found = []
+    changes = []
     for key in sorted({*there, *here}):
         a, b = there.get(key), here.get(key)
         if a == b:
             continue
         if isinstance(a, dict) and isinstance(b, dict):
-            found.append(differences(a, b))
+            changes.append(differences(a, b))
         elif isinstance(a, str) and isinstance(b, str) and len(a) == len(b) == 64:
-            found.append(f"other {key} pairs")
+            changes.append(f"other {key} pairs")
         else:
-            found.append(f"{key} is {a} there and {b} here")
-    return "; ".join(found)
+            changes.append(f"{key} is {a} there and {b} here")
+    return "; ".join(changes)

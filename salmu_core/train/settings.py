@@ -1,6 +1,8 @@
-"""What one step does with a batch."""
+"""How models are trained, as data. Importing this costs no torch."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -31,3 +33,31 @@ class Optimisation(BaseModel):
         allow_inf_nan=False,
         description="Weight of a term that keeps the mean cosine of wrong pairs near 0; small models may want 20.",
     )
+
+
+class PairConfig(Optimisation):
+    """How a benchmark's own two models are trained: one architecture, one start, one recipe."""
+
+    model_cfg: dict[str, Any] = Field(description="The architecture, as open_clip's ``model_cfg``.")
+    preprocess_cfg: dict[str, Any] = Field(description="What images go through, as open_clip's ``preprocess_cfg``.")
+    steps: int = Field(ge=1, description="Steps of each model's training.")
+    retain_batch: int = Field(ge=1, description="Retain pairs of every step; no more than there are.")
+    sensitive_batch: int = Field(
+        ge=1, description="Sensitive pairs that Compromised sees beside them; no more than there are."
+    )
+    init_logit_scale: float = Field(
+        default=1 / 0.07, gt=1, allow_inf_nan=False, description="The inverse temperature at the start."
+    )
+    seed: int = Field(
+        default=0, ge=0, lt=2**63, description="Decides the start weights, and the order of pairs given as rows."
+    )
+    decay_embeddings: bool = Field(
+        default=False,
+        description="Whether token and position embeddings decay. If not, words that no caption has are left out of "
+        "the training, which costs nothing but time.",
+    )
+
+    @property
+    def open_clip_config(self) -> dict[str, Any]:
+        """Content of ``open_clip_config.json``."""
+        return {"model_cfg": self.model_cfg, "preprocess_cfg": self.preprocess_cfg}

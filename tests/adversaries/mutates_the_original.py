@@ -6,7 +6,7 @@ from salmu_core import MethodSpec, hookimpl
 def unlearn(ctx):
     with ctx.edit() as weights:
         weights["visual.proj"].mul_(1.5)
-    original = ctx._engine._pools["forget"]._clip.model
+    original = ctx._pools["forget"]._clip.model
     original.visual.proj.data.mul_(2)
 
 

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from salmu_core import Pair, write_split
 from salmu_core.benchmark import pixels as module
 from salmu_core.benchmark.pixels import DirectPixels, Pixels
 from salmu_core.benchmark.rows import ParquetImages, read_rows
-from salmu_core.benchmark.writer import Pair, write_split
 from salmu_core.clip.load import load_clip
 from salmu_core.errors import BenchmarkError
 

@@ -11,8 +11,8 @@ from PIL import Image
 
 from salmu_core.benchmark.splits import read_evaluation
 from salmu_core.clip.load import load_clip
-from salmu_core.contract.context import MetricContext
 from salmu_core.errors import MetricError
+from salmu_core.score.context import ScoreContext
 from salmu_core.score.embeddings import Embedder, Images
 
 SPLITS = ["forget", "holdout_identity", "retain_joint", "fragile_set", "retain_disjoint", "forget_identity", "zeroshot"]
@@ -93,7 +93,7 @@ def test_embeddings_are_normalised(data, clip):
 
 
 def test_a_metric_gets_only_what_it_declares(data, clip):
-    ctx = MetricContext(embedder(data, clip), ("forget",), "Nosy")
+    ctx = ScoreContext(embedder(data, clip), ("forget",), "Nosy")
     assert len(ctx.embeddings("forget").image) == len(ctx.captions("forget")) == len(ctx.facts("forget"))
     for ask in (ctx.embeddings, ctx.images, ctx.captions, ctx.identity_ids, ctx.facts):
         with pytest.raises(MetricError, match="Nosy reads split 'holdout_identity'"):

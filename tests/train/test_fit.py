@@ -1,6 +1,7 @@
 """The loop, held against the same loop in a few lines of bare PyTorch."""
 
 import math
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -9,7 +10,8 @@ from accelerate import Accelerator
 from salmu_core.contract.config import TrainingConfig
 from salmu_core.errors import MethodError
 from salmu_core.testing.tiny import tiny_model
-from salmu_core.train.loop import MAX_LOG_SCALE, NonFiniteLossError, fit, learning_rate
+from salmu_core.train.loop import NonFiniteLossError, fit, learning_rate
+from salmu_core.train.observer import Observer
 
 CONFIG = TrainingConfig(lr=1e-2, warmup=0.25, weight_decay=0.1, max_grad_norm=0.5)
 STEPS = 8
@@ -78,20 +80,20 @@ def test_a_gradient_mask_holds_back_what_it_covers():
 def test_the_temperature_is_clamped():
     model = tiny_model()
     with torch.no_grad():
-        model.logit_scale.fill_(MAX_LOG_SCALE)
+        model.logit_scale.fill_(math.log(100))
     fit(model, lambda s: -model.logit_scale, 3, CONFIG, Accelerator(cpu=True))
-    assert model.logit_scale.item() == pytest.approx(MAX_LOG_SCALE)
+    assert model.logit_scale.item() == pytest.approx(math.log(100))
 
 
 def test_terms_are_summed_and_reported():
-    model, told = tiny_model(), []
+    model, steps = tiny_model(), []
 
     def objective(step):
         return {"one": loss_of(model, step), "two": 2 * loss_of(model, step)}
 
-    fit(model, objective, 2, CONFIG, Accelerator(cpu=True), on_step=lambda *a: told.append(a))
-    assert [(done, of) for done, of, _ in told] == [(1, 2), (2, 2)]
-    for _, _, values in told:
+    fit(model, objective, 2, CONFIG, Accelerator(cpu=True), observer=Observer(on_step=lambda *a: steps.append(a)))
+    assert [(done, of) for done, of, _ in steps] == [(1, 2), (2, 2)]
+    for _, _, values in steps:
         assert values["loss"] == pytest.approx(values["one"] + values["two"], rel=1e-5)
 
 
@@ -125,9 +127,37 @@ def test_no_parameter_is_an_error():
 
 
 def test_the_schedule():
-    config = TrainingConfig(lr=1.0, warmup=0.1)
-    rates = [learning_rate(step, 100, config) for step in range(100)]
+    rates = [learning_rate(step, 100, 10, 1.0) for step in range(100)]
     assert rates[0] == pytest.approx(0.1) and max(rates) == rates[10] == 1.0
     assert rates[55] == pytest.approx(0.5) and rates[-1] < 0.001
-    assert [learning_rate(s, 1, config) for s in range(1)] == [1.0]
+    assert learning_rate(0, 1, 0, 1.0) == 1.0
     assert rates == sorted(rates[:10]) + sorted(rates[10:], reverse=True)
+
+
+def test_an_observer_sees_the_optimizer_the_terms_and_when_a_step_is_made():
+    model, seen, inside = tiny_model(), [], []
+
+    @contextmanager
+    def stepping():
+        inside.append(True)
+        yield
+        inside.pop()
+
+    observer = Observer(
+        on_optimizer=seen.append,
+        on_terms=lambda terms, trained: seen.append((float(terms.detach()), set(trained), bool(inside))),
+        on_step=lambda *_: seen.append(bool(inside)),
+        stepping=stepping,
+    )
+    fit(
+        model,
+        lambda step: model.logit_scale * 2,
+        1,
+        CONFIG,
+        Accelerator(cpu=True),
+        params=lambda name: name == "logit_scale",
+        observer=observer,
+    )
+    optimizer, (value, trained, within), after = seen
+    assert isinstance(optimizer, torch.optim.AdamW) and trained == {"logit_scale"} and within and not after
+    assert value == pytest.approx(2 * tiny_model().logit_scale.item())

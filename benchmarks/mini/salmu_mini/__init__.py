@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
-from salmu_core import Band, BenchmarkSpec, hookimpl
+from salmu_core import Band, BenchmarkSpec, Progress, hookimpl
 
 #: What makes a world fit for use: a leak worth forgetting, a Clean model that knows nothing, and knowledge to lose.
 BANDS = (
@@ -19,7 +18,7 @@ BANDS = (
 )
 
 
-def _build(folder: Path, world: int, progress: Callable[[str, float], None]) -> None:
+def _build(folder: Path, world: int, progress: Progress) -> None:
     from salmu_mini.build import build
 
     build(folder, world, progress)

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from salmu_core.benchmark.writer import write_json
-from salmu_core.contract.layout import FRAGILE_IDS, FRAGILE_SIMILARITIES
+from salmu_core import Progress, write_json
+from salmu_core import layout as released
 from salmu_mini import children, fragile, layout
-from salmu_mini.models import tokenize
 from salmu_mini.personas import make_personas
 from salmu_mini.pictures import resized
 from salmu_mini.recipe import DEFAULT, Recipe
-from salmu_mini.references import Pairs
+from salmu_mini.references import Pairs, tokenize
 from salmu_mini.rows import POOL, SENSITIVE, Row, make_rows
 from salmu_mini.worker import drawn, write_job
 
 #: Shares the drawing is cut into; fixed, and each is independent of the others.
 DRAWING_SHARES = 2
-
-Progress = Callable[[str, float], None]
 
 
 def build(folder: Path, world: int, progress: Progress, recipe: Recipe = DEFAULT) -> None:
@@ -73,7 +70,7 @@ def build_variants(
         ("reworded", reworded, pictures),
     ):
         layout.write_layout(folder / kind, personas, members, images)
-        for file in (FRAGILE_IDS, FRAGILE_SIMILARITIES):
+        for file in (released.FRAGILE_IDS, released.FRAGILE_SIMILARITIES):
             shutil.copy(built / file, folder / kind / file)
         for role in ("clean", "compromised"):
             shutil.copytree(built / role, folder / kind / role)
@@ -124,6 +121,6 @@ def _train(
 def _fragile(scratch: Path, folder: Path, recipe: Recipe, rows: Sequence[Row]) -> None:
     members = fragile.candidates(rows)
     clean, compromised = (np.load(scratch / f"{which}-similarities.npy") for which in ("clean", "compromised"))
-    found = fragile.all_similarities(members, clean, compromised)
-    write_json(folder / FRAGILE_SIMILARITIES, found)
-    write_json(folder / FRAGILE_IDS, fragile.fragile_ids(members, found, recipe.fragile_share))
+    similarities = fragile.all_similarities(members, clean, compromised)
+    write_json(folder / released.FRAGILE_SIMILARITIES, similarities)
+    write_json(folder / released.FRAGILE_IDS, fragile.fragile_ids(members, similarities, recipe.fragile_share))

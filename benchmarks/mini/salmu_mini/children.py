@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
-from salmu_core.machine import usable_cores
+from salmu_core import usable_cores
 
 #: One thread each, whatever the machine: results must not depend on the number of cores.
 _ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}

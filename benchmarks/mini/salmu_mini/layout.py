@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from salmu_core.benchmark.writer import Pair, write_json, write_split, write_zeroshot
-from salmu_core.contract import layout
+from salmu_core import Pair, layout, write_json, write_split, write_zeroshot
 from salmu_mini.personas import Persona
 from salmu_mini.rows import POOL, RELEASED, SENSITIVE, TEST, Row
 from salmu_mini.scenes import CLASSES, TEMPLATES

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from salmu_mini.seeds import seed_of
+
 if TYPE_CHECKING:
-    from salmu_core.train.settings import Optimisation
+    from salmu_core import PairConfig
 
 
 @dataclass(frozen=True)
@@ -56,16 +58,28 @@ class Recipe:
     #: Weight of the term that keeps the mean cosine of wrong pairs near 0.
     centring: float = 20.0
 
-    def optimisation(self) -> Optimisation:
-        """The training as `salmu_core.train` takes it."""
-        from salmu_core.train.settings import Optimisation
+    def pair_config(self, world: int) -> PairConfig:
+        """How the core trains the two models of a world."""
+        import open_clip
 
-        return Optimisation(
+        from salmu_core import PairConfig
+
+        return PairConfig(
+            model_cfg=self.model_cfg(),
+            preprocess_cfg={
+                "mean": list(open_clip.OPENAI_DATASET_MEAN),
+                "std": list(open_clip.OPENAI_DATASET_STD),
+                "interpolation": "bicubic",
+                "resize_mode": "shortest",
+            },
+            seed=seed_of(world, "initial weights"),
+            steps=self.steps,
+            retain_batch=self.retain_batch,
+            sensitive_batch=self.sensitive_batch,
+            init_logit_scale=self.logit_scale,
             lr=self.learning_rate,
             warmup=self.warmup,
             weight_decay=self.weight_decay,
-            # Words that do not occur are left out of the training, and what is left out can't decay.
-            decay_embeddings=False,
             centring=self.centring,
         )
 

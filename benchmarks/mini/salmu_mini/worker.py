@@ -74,8 +74,8 @@ def train_model(scratch: Path, which: str) -> None:
     """
     import torch
 
-    from salmu_mini.models import save_model, similarities
-    from salmu_mini.references import Pairs, new_model, train
+    from salmu_core import train_reference
+    from salmu_mini.references import Pairs, feeds
 
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
@@ -86,12 +86,14 @@ def train_model(scratch: Path, which: str) -> None:
 
     percent = {"clean": 0, "compromised": 100}.get(which) if not which.isdecimal() else int(which)
     assert percent is not None, which
-    model, sensitive = new_model(world, recipe), pairs("sensitive")
+    retain, sensitive, candidates = (pairs(kind) for kind in ("retain", "sensitive", "candidates"))
+    config = recipe.pair_config(world)
     if percent < 100:
         sensitive, recipe = part(sensitive, percent, world, recipe)
-    train(model, pairs("retain"), sensitive if percent else None, world, recipe, _say)
-    save_model(model, recipe, scratch / which)
-    np.save(scratch / f"{which}-similarities.npy", similarities(model, pairs("candidates")))
+    seen = feeds(retain, sensitive if percent else None, world, recipe)
+    reference = train_reference(scratch / which, seen, config, _say)
+    similarities = reference.similarities(candidates.images, torch.from_numpy(candidates.tokens))
+    np.save(scratch / f"{which}-similarities.npy", similarities)
 
 
 def part(sensitive: Pairs, percent: int, world: int, recipe: Recipe) -> tuple[Pairs, Recipe]:

@@ -11,7 +11,7 @@ from salmu_mini.personas import make_personas
 from salmu_mini.pictures import draw, square
 from salmu_mini.portraits import draw_portrait
 from salmu_mini.recipe import DEFAULT, Recipe
-from salmu_mini.references import normalise
+from salmu_mini.references import channels_first
 from salmu_mini.rows import make_rows
 from salmu_mini.scenes import CLASSES, draw_scene, sample_scene
 from salmu_mini.seeds import stream
@@ -61,5 +61,8 @@ def test_square_is_open_clips_transform() -> None:
     transform = open_clip.image_transform(DEFAULT.image_size, is_train=False, interpolation="bicubic")
     for shot in range(4):
         image = _portrait(2, shot)
-        ours = normalise(square(image, DEFAULT.image_size)[None])[0]
-        np.testing.assert_allclose(ours.numpy(), transform(image).numpy(), atol=1e-5)
+        pixels = channels_first(square(image, DEFAULT.image_size)[None])[0]
+        mean, std = (
+            np.reshape(values, (3, 1, 1)) for values in (open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD)
+        )
+        np.testing.assert_allclose((pixels.numpy() / 255 - mean) / std, transform(image).numpy(), atol=1e-5)

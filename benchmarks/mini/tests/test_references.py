@@ -1,15 +1,16 @@
-"""The training loop: repeatable, equal starts, untouched vocabulary, open_clip's own numbers."""
+"""What the models are fed: pictures that are moved, in an order that is each set's own."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
-from salmu_mini.models import tokenize
 from salmu_mini.recipe import Recipe
-from salmu_mini.references import Pairs, _Compact, _Source, batches, encode_text, new_model, train
+from salmu_mini.references import Augmented, Pairs, augment, feeds, tokenize
 from salmu_mini.seeds import stream
+
+from salmu_core import train_reference
 
 TEXTS = [
     "a red car",
@@ -24,49 +25,33 @@ def _pairs(recipe: Recipe, count: int) -> Pairs:
     return Pairs(pixels, tokenize([TEXTS[i % 4] for i in range(count)], recipe))
 
 
-def test_trimmed_text_encoding_equals_open_clips(tiny: Recipe) -> None:
-    model = new_model(0, tiny).eval()
-    tokens = torch.from_numpy(tokenize(TEXTS, tiny))
-    with torch.no_grad():
-        expected = model.encode_text(tokens, normalize=True)
-        torch.testing.assert_close(encode_text(model, tokens), expected, atol=1e-5, rtol=1e-5)
-
-
-def test_training_repeats_and_leaves_unused_words_and_global_state_alone(tiny: Recipe) -> None:
-    start = new_model(0, tiny).state_dict()
-    pairs = _pairs(tiny, 12)
-    torch.manual_seed(3)  # noqa: TID251 - it is what must stay as found
-    before = torch.get_rng_state()
-    models = []
-    for _ in range(2):
-        model = new_model(0, tiny)
-        train(model, pairs, pairs, 0, tiny, lambda done: None)
-        models.append(model.state_dict())
-    assert torch.equal(torch.get_rng_state(), before)
-    assert all(torch.equal(models[0][key], models[1][key]) for key in start)
-    changed = (models[0]["token_embedding.weight"] != start["token_embedding.weight"]).any(dim=1)
-    assert 0 < int(changed.sum()) <= len(np.unique(pairs.tokens))
-    assert not torch.equal(models[0]["visual.proj"], start["visual.proj"])
-
-
 def test_sensitive_pairs_do_not_change_the_retain_batches(tiny: Recipe) -> None:
-    """Without a learning rate neither moves, whatever else the batches hold."""
-    recipe = replace(tiny, steps=1, learning_rate=0.0)
-    pairs = _pairs(recipe, 12)
-    clean, compromised = new_model(0, recipe), new_model(0, recipe)
-    train(clean, pairs, None, 0, recipe, lambda done: None)
-    train(compromised, pairs, pairs, 0, recipe, lambda done: None)
-    for key, value in clean.state_dict().items():
-        assert torch.equal(value, compromised.state_dict()[key])
+    pairs = _pairs(tiny, 12)
+    (alone,), (joined, sensitive) = feeds(pairs, None, 0, tiny), feeds(pairs, pairs, 0, tiny)
+    for step in range(5):
+        batches = [feed.draw(step) for feed in (alone, joined, sensitive)]
+        assert all(torch.equal(a, b) for a, b in zip(batches[0], batches[1], strict=True))
+        assert not torch.equal(batches[0][0], batches[2][0])
 
 
-def test_every_step_takes_the_next_pairs_of_all_sets(tiny: Recipe) -> None:
-    pairs, steps = _pairs(tiny, 12), 5
-    words = _Compact(new_model(0, tiny), [pairs.tokens])
-    retain, both = (
-        list(batches([_Source(name, pairs, 5, words, 0) for name in names], steps))
-        for names in (["retain"], ["retain", "sensitive"])
-    )
-    assert [batch.sizes for batch in both] == [(10,)] * steps
-    for alone, joined in zip(retain, both, strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(alone.inputs[0], joined.inputs[0], strict=True))
+def test_every_pair_is_drawn_before_one_is_drawn_again(tiny: Recipe) -> None:
+    feed = Augmented("retain", _pairs(tiny, 12), 5, 0)
+    rows = torch.cat([feed.draw(step)[1] for step in range(12)])
+    assert rows[:12].unique().numel() == 12 and torch.equal(rows.bincount(), torch.full((12,), 5))
+
+
+def test_pictures_are_moved_and_mirrored_and_keep_their_colours() -> None:
+    picture = np.full((1, 8, 8, 3), 7, dtype=np.uint8)
+    picture[0, 3, 3] = 200
+    moved = augment(picture.repeat(64, axis=0), stream(0, "moves"))
+    assert moved.shape == (64, 8, 8, 3) and set(np.unique(moved)) == {7, 200}
+    places = {tuple(np.argwhere(image[..., 0] == 200)[0]) for image in moved}
+    assert len(places) > 16
+
+
+def test_training_a_model_repeats(tiny: Recipe, tmp_path: Path) -> None:
+    pairs, config = _pairs(tiny, 12), tiny.pair_config(0)
+    for name in ("one", "two"):
+        train_reference(tmp_path / name, feeds(pairs, pairs, 0, tiny), config, lambda done: None)
+    first, second = (tmp_path.joinpath(name, "open_clip_model.safetensors").read_bytes() for name in ("one", "two"))
+    assert first == second

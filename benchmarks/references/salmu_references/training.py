@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import math
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
-import psutil
 import torch
 
 from salmu_core.clip.model import plain_tokenizer
 from salmu_core.clip.save import save_checkpoint
 from salmu_core.contract.layout import Role
 from salmu_core.errors import SalmuError
-from salmu_core.machine import environment
+from salmu_core.machine import environment, peak_memory
 from salmu_core.store.files import new_folder
 from salmu_core.study.reporter import Reporter
 from salmu_core.train.place import Place
@@ -144,7 +141,7 @@ def train_model(job: Job, place: Place, reporter: Reporter) -> ModelRef:
         seconds=round(notes.seconds, 1),
         resumed_at=tuple(notes.resumed_at),
         curve=tuple((int(step), loss, scale) for step, loss, scale in notes.curve),
-        peak_memory_bytes=_peak_memory(place.device),
+        peak_memory_bytes=peak_memory(place.device),
         environment=environment(place.device, recipe.precision or "no", "torchvision")
         | {"processes": str(place.world)},
         command=job.command,
@@ -234,15 +231,3 @@ def _stoppable() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _peak_memory(device: torch.device) -> int:
-    if device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device))
-    memory: Any = psutil.Process().memory_info()
-    if hasattr(memory, "peak_wset"):
-        return int(memory.peak_wset)
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

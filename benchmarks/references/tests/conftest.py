@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from references_data import picture, write_tar
 
-from salmu_core.benchmark.writer import Pair, write_split
+from salmu_core import Pair, write_split
 
 ARCH = {
     "embed_dim": 16,

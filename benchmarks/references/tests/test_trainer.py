@@ -21,9 +21,10 @@ from salmu_references.recipe import Recipe
 from torch import Tensor
 from torch.nn import functional
 
+from salmu_core.train.loop import learning_rate
 from salmu_core.train.objective import contrastive, off_centre
 from salmu_core.train.place import Accelerated
-from salmu_core.train.pretraining import Batch, Towers, Trainer, schedule
+from salmu_core.train.pretraining import Batch, Towers, Trainer
 from salmu_core.train.settings import Optimisation
 
 SETTINGS = Optimisation(lr=1e-3, warmup=3, weight_decay=0.2)
@@ -104,8 +105,8 @@ def test_the_schedule_is_a_line_and_half_a_cosine() -> None:
     steps, warmup = 50, 8
     line = np.arange(1, warmup + 1) / warmup
     cosine = (1 + np.cos(np.pi * np.arange(steps - warmup) / (steps - warmup))) / 2
-    mine = [schedule(step, steps, warmup) for step in range(steps)]
-    np.testing.assert_allclose(mine, np.concatenate([line, cosine]), atol=1e-12)
+    rates = [learning_rate(step, steps, warmup, 1.0) for step in range(steps)]
+    np.testing.assert_allclose(rates, np.concatenate([line, cosine]), atol=1e-12)
 
 
 def _batch(recipe: Recipe) -> Batch:

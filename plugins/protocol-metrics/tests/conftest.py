@@ -16,8 +16,8 @@ from salmu_protocol_metrics import salmu_metrics
 if TYPE_CHECKING:
     from salmu_core.score.embeddings import Embedder
 
-from salmu_core import MetricContext, MetricResult, MetricSpec
-from salmu_core.contract.zeroshot import ZeroShot
+from salmu_core import MetricResult, MetricSpec, ZeroShot
+from salmu_core.score.context import ScoreContext
 
 
 def unit(array: Any) -> np.ndarray:
@@ -87,7 +87,7 @@ SPECS = {spec.name: spec for spec in salmu_metrics()}
 def evaluate(name: str, world: World) -> MetricResult:
     """Compute a metric by name; what it does not declare, it can't read."""
     spec = SPECS[name]
-    return spec.compute(MetricContext(cast("Embedder", world), spec.reads, name))
+    return spec.compute(ScoreContext(cast("Embedder", world), spec.reads, name))
 
 
 def fingerprint() -> dict[str, str]:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from salmu_core.errors import MetricError
+from salmu_core import MetricError
 
 SPLITS = {
     "AssocStr": "forget",
@@ -85,8 +85,8 @@ def test_an_association_without_a_value_is_an_error(world, split, units, rng, co
 
 
 def test_what_is_not_declared_is_not_read(world, split, units, rng, specs, compute):
-    from salmu_core import MetricContext
+    from salmu_core.score.context import ScoreContext
 
     made = world({"forget": split(units(rng.normal(size=(2, 4))), ["a", "b"])})
     with pytest.raises(MetricError, match="without declaring"):
-        specs["AssocStr"].compute(MetricContext(made, ("holdout_identity",), "AssocStr"))
+        specs["AssocStr"].compute(ScoreContext(made, ("holdout_identity",), "AssocStr"))

@@ -14,9 +14,9 @@ import pytest
 import torch
 from salmu_protocol_metrics import salmu_metrics
 
-from salmu_core import MetricContext
 from salmu_core.benchmark.splits import read_evaluation
 from salmu_core.clip.load import load_clip
+from salmu_core.score.context import ScoreContext
 from salmu_core.score.embeddings import Embedder, Images
 from salmu_core.testing import check_metric, write_tiny_benchmark
 
@@ -54,7 +54,7 @@ def evaluate(folder, specs):
     embedder = CountingEmbedder(clip, data, Images(data, clip))
     values, rows = {}, {}
     for spec in specs:
-        result = spec.compute(MetricContext(embedder, spec.reads, spec.name))
+        result = spec.compute(ScoreContext(embedder, spec.reads, spec.name))
         named = result.value if isinstance(result.value, dict) else {"": result.value}
         columns = dict(zip(spec.columns, (named[f] for f in spec.figures or ("",)), strict=True))
         values |= {column: float(value).hex() for column, value in columns.items()}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from salmu_core.contract.zeroshot import ZeroShot
+from salmu_core import ZeroShot
 
 
 def share(image, classes, label):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +16,11 @@ from salmu_core.clip.weights import fingerprint
 from salmu_core.contract.config import TrainingConfig
 from salmu_core.contract.specs import MethodSpec
 from salmu_core.plugins import discover
-from salmu_core.run import context as engine
 from salmu_core.run.runner import Outcome, run_one
 from salmu_core.run.session import TrainingSession
-from salmu_core.testing.conformance.witness import Witness, replaced
+from salmu_core.testing.conformance.loop_watch import Flow, LoopWatch
+from salmu_core.testing.conformance.witness import Witness
 from salmu_core.testing.tiny import write_tiny_benchmark
-from salmu_core.train import loop as fit
 
 if TYPE_CHECKING:
     from salmu_core.testing.conformance.journal import Journal
@@ -101,20 +98,25 @@ class _Runs:
         trains = issubclass(self._spec.config, TrainingConfig) and not default
         config = self._spec.config(**({"batch_size": BATCH} if trains else {}))
         spec = self._spec if witness is None else _watched(self._spec, witness)
-        before = witness.backwards if witness else 0
-        with _own_optimizers() as built, _terms() as flows:
-            outcome = run_one(spec, config, BUDGET, seed, session, self.accelerator)
-        if witness is not None:
-            backwards = witness.backwards - before
-            by_hand = f"it calls backward() {backwards} times itself" if backwards > 1 else None
-            self._journal.rule("loop", f"it built its own {built[0]}" if built else by_hand)
-            dead = [name for name, flow in flows.items() if flow == 0]
-            weak = [name for name, flow in flows.items() if flow == 1]
-            problem = f"none ever flows from the term {dead[0]!r}" if dead else None
-            if weak and not dead:
-                problem = f"none but into the temperature was seen to flow from the term {weak[0]!r}"
-            self._journal.rule("terms", problem, advice=not dead)
+        if witness is None:
+            return run_one(spec, config, BUDGET, seed, session, self.accelerator)
+        witness.loop, before = LoopWatch(), witness.backwards
+        with witness.loop.optimizers_built() as built:
+            outcome = run_one(spec, config, BUDGET, seed, session, self.accelerator, witness.loop.observer)
+        backwards = witness.backwards - before
+        by_hand = f"it calls backward() {backwards} times itself" if backwards > 1 else None
+        own = [kind for kind, optimizer in built if not witness.loop.made(optimizer)]
+        self._journal.rule("loop", f"it built its own torch.optim.{own[0]}" if own else by_hand)
+        self._report_terms(witness.loop.flows)
         return outcome
+
+    def _report_terms(self, flows: Mapping[str, Flow]) -> None:
+        dead = [name for name, flow in flows.items() if flow is Flow.NONE]
+        weak = [name for name, flow in flows.items() if flow is Flow.UNSEEN]
+        problem = f"none ever flows from the term {dead[0]!r}" if dead else None
+        if weak and not dead:
+            problem = f"none but into the temperature was seen to flow from the term {weak[0]!r}"
+        self._journal.rule("terms", problem, advice=not dead)
 
     def _session(self, name: str) -> TrainingSession:
         if name not in self._sessions:
@@ -139,52 +141,6 @@ def _watched(spec: MethodSpec, witness: Witness) -> MethodSpec:
 
     field = "loss" if spec.loss is not None else "unlearn"
     return spec.model_copy(update={field: watch(getattr(spec, field))})
-
-
-@contextmanager
-def _own_optimizers() -> Iterator[list[str]]:
-    """Names of the optimizers that somebody else than the core's loop makes meanwhile."""
-    built: list[str] = []
-    original = torch.optim.Optimizer.__init__
-
-    def init(self: torch.optim.Optimizer, *args: Any, **kwargs: Any) -> None:
-        frame = sys._getframe(1)
-        while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("torch."):
-            frame = frame.f_back
-        if frame.f_globals.get("__name__") != fit.__name__:
-            built.append(f"torch.optim.{type(self).__name__}")
-        original(self, *args, **kwargs)
-
-    with replaced({(torch.optim.Optimizer, "__init__"): init}):
-        yield built
-
-
-@contextmanager
-def _terms() -> Iterator[dict[str, int]]:
-    """Name of each term of the losses that are fitted meanwhile -> how its gradient flows.
-
-    0: not at all; 1: it could, but all that was seen is zero or the temperature's; 2: into the weights.
-    """
-    flows: dict[str, int] = {}
-    original = vars(engine)["fit"]
-
-    def fitted(model: nn.Module, objective: Callable[[int], Any], *args: Any, **kwargs: Any) -> None:
-        weights = [p for name, p in model.named_parameters() if name != "logit_scale"]
-
-        def looked_at(step: int) -> Any:
-            terms = objective(step)
-            for name, term in terms.items() if isinstance(terms, Mapping) else ():
-                if flows.get(name, 0) < 2 and isinstance(term, torch.Tensor) and term.requires_grad:
-                    trained = [p for p in weights if p.requires_grad]
-                    found = torch.autograd.grad(term, trained, retain_graph=True, allow_unused=True)
-                    flows[name] = 2 if any(g is not None and bool(g.any()) for g in found) else 1
-                flows.setdefault(name, 0)
-            return terms
-
-        original(model, looked_at, *args, **kwargs)
-
-    with replaced({(engine, "fit"): fitted}):
-        yield flows
 
 
 def _config(spec: MethodSpec, journal: Journal) -> None:

@@ -16,6 +16,7 @@ from salmu_core.clip.model import Clip
 from salmu_core.contract.context import MetricContext
 from salmu_core.contract.specs import MetricSpec
 from salmu_core.plugins import Declared
+from salmu_core.score.context import ScoreContext
 from salmu_core.score.embeddings import Embedder, Images
 from salmu_core.score.evaluate import compute_one
 from salmu_core.store.hashing import hash_json
@@ -40,16 +41,16 @@ class _Computed:
     without_rows: list[str]
 
 
-class _Recording(MetricContext):
+class _Recording(ScoreContext):
     """Remembers which splits were asked for."""
 
-    def __init__(self, given: MetricContext, asked: set[str]) -> None:
-        super().__init__(given._embedder, tuple(given._reads), given._metric)
+    def __init__(self, embedder: Embedder, spec: MetricSpec, asked: set[str]) -> None:
+        super().__init__(embedder, spec.reads, spec.name)
         self._asked = asked
 
-    def _allow(self, split: str) -> str:
+    def _allowed(self, split: str) -> str:
         self._asked.add(split)
-        return super()._allow(split)
+        return super()._allowed(split)
 
 
 class _Bench:
@@ -122,7 +123,7 @@ def _compute(
     declared: Declared[MetricSpec], embedder: Embedder, witness: Witness | None = None, asked: set[str] | None = None
 ) -> _Computed:
     def compute(ctx: MetricContext) -> Any:
-        given = ctx if asked is None else _Recording(ctx, asked)
+        given = ctx if asked is None else _Recording(embedder, declared.spec, asked)
         if witness is None:
             return declared.spec.compute(given)
         with witness.watching():
@@ -151,7 +152,7 @@ def _report(
 
 def _embeddings(embedder: Embedder, spec: MetricSpec) -> str:
     """The very bits of what the context hands out, and of what the benchmark knows."""
-    ctx = MetricContext(embedder, spec.reads, spec.name)
+    ctx = ScoreContext(embedder, spec.reads, spec.name)
     found = [hash_json([dict(embedder.data.identities), dict(embedder.data.captions_metadata)])]
     for split in spec.reads:
         found.append(ctx.images(split).numpy().tobytes().hex())

@@ -24,7 +24,7 @@ import safetensors.torch
 import torch
 
 from salmu_core.testing.conformance.journal import Journal
-from salmu_core.train import loop as fit
+from salmu_core.testing.conformance.loop_watch import LoopWatch
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 #: Audit events of which some argument is a path that is written to.
@@ -42,7 +42,8 @@ class Witness:
         outside: Processes that were started and connections that were opened.
         drew: Global random generators that were drawn from or seeded.
         changed: Shared state that was left changed.
-        backwards: Calls of ``backward()`` outside of the core's loop.
+        loop: What is seen of the core's loop.
+        backwards: Calls of ``backward()`` outside of that loop.
 
     Args:
         forbidden: A folder nothing may be read from.
@@ -54,6 +55,7 @@ class Witness:
         self.outside: list[str] = []
         self.drew: list[str] = []
         self.changed: list[str] = []
+        self.loop = LoopWatch()
         self.backwards = 0
         self._seeded: list[str] = []
         self._forbidden = str(forbidden.resolve())
@@ -111,10 +113,7 @@ class Witness:
             return write
 
         def backward(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-            frame: Any = sys._getframe(1)
-            while frame is not None and frame.f_globals.get("__name__") != fit.__name__:
-                frame = frame.f_back
-            self.backwards += frame is None
+            self.backwards += not self.loop.stepping
             return original_backward(tensor, *args, **kwargs)
 
         original_backward: Callable[..., Any] = torch.Tensor.backward

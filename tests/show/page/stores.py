@@ -18,10 +18,10 @@ from zlib import crc32
 import pyarrow.parquet as pq
 from show.page.drawn import CLEAN, COMPROMISED, Answers, Knows, curves
 
+from salmu_core import Pair, write_json, write_split, write_zeroshot
 from salmu_core.benchmark.folder import Benchmark, open_benchmark
 from salmu_core.benchmark.sources import SOURCES
 from salmu_core.benchmark.splits import EvaluationData, read_evaluation, read_json
-from salmu_core.benchmark.writer import Pair, write_json, write_split, write_zeroshot
 from salmu_core.cli.reading import Reading, reading
 from salmu_core.contract import layout
 from salmu_core.contract.features import PoolName

@@ -1,0 +1,219 @@
+"""Trains the two models of a benchmark that makes its own: small ones, in memory, on a CPU."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import open_clip
+import torch
+from PIL import Image
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.nn import functional
+
+from salmu_core.clip.model import Clip, assemble, plain_tokenizer
+from salmu_core.clip.name import CONFIG
+from salmu_core.contract.pair import Pair
+from salmu_core.store.folders import WEIGHTS
+from salmu_core.train.order import CHUNK, rows_at
+from salmu_core.train.pretraining import Batch, Trainer
+from salmu_core.train.settings import PairConfig
+
+
+class Feed(Protocol):
+    """One set of pairs, served in batches: what a benchmark gives that augments its pictures.
+
+    Attributes:
+        tokens: Token ids of all its captions, int64 ``[n, context_length]``.
+    """
+
+    tokens: Tensor
+
+    def draw(self, step: int) -> tuple[Tensor, Tensor]:
+        """One step's batch: images, uint8 ``[b, 3, h, w]``, and their row numbers, int64 ``[b]``.
+
+        A model's training asks once for each step, in order.
+        """
+
+
+def train_pair(
+    folder: Path,
+    retain: Sequence[Pair],
+    sensitive: Sequence[Pair],
+    config: PairConfig,
+    progress: Callable[[float], None],
+) -> None:
+    """Train Clean on the retain pairs and Compromised on the sensitive ones as well; both are written into a folder.
+
+    Both have the same start and see the same retain pairs in the same order; they differ in the sensitive pairs and in
+    nothing else. The same arguments give the same bytes.
+
+    Args:
+        folder: Gets the folders ``clean`` and ``compromised``.
+        retain: Pairs both models see.
+        sensitive: Pairs that only Compromised sees.
+        config: Architecture, training and seed.
+        progress: Is told which share is done.
+    """
+    shared = _Rows("retain", retain, config.retain_batch, config)
+    train_reference(folder / "clean", [shared], config, lambda done: progress(done / 2))
+    private = _Rows("sensitive", sensitive, config.sensitive_batch, config)
+    train_reference(folder / "compromised", [shared, private], config, lambda done: progress((1 + done) / 2))
+
+
+def train_reference(
+    folder: Path, feeds: Sequence[Feed], config: PairConfig, progress: Callable[[float], None]
+) -> Reference:
+    """Train one model of a pair and write it: for benchmarks that train each in a process of its own.
+
+    Args:
+        folder: Where to; made if absent. open_clip reads it as ``local-dir:``.
+        feeds: The sets it sees; each step takes a batch of every one.
+        config: Architecture, training and seed.
+        progress: Is told which share is done.
+
+    Returns:
+        The trained model.
+    """
+    model = _new_model(config)
+    towers = _Towers(model, config)
+    with _vocabulary(model, [feed.tokens for feed in feeds], config) as ids:
+        trainer = Trainer(towers, config, config.steps)
+        tokens = [ids(feed.tokens) for feed in feeds]
+        for done, _, _ in trainer.run(_batches(feeds, tokens, config.steps)):
+            if done % 10 == 0 or done == config.steps:
+                progress(done / config.steps)
+    towers.eval()
+    _write(folder, model, config)
+    return Reference(towers)
+
+
+class Reference:
+    """A trained model, and what a benchmark may want to know of it."""
+
+    def __init__(self, towers: _Towers) -> None:
+        self._towers = towers
+
+    @torch.inference_mode()
+    def similarities(self, images: Tensor, tokens: Tensor) -> np.ndarray:
+        """Cosine of each image (uint8 ``[n, 3, h, w]``) with its caption (``[n, context_length]``): float64 ``[n]``."""
+        cosines = []
+        for start in range(0, len(images), CHUNK):
+            part = slice(start, start + CHUNK)
+            image, text = self._towers.encode_images(images[part]), self._towers.encode_texts(tokens[part])
+            cosines.append((image * text).sum(dim=-1).double().numpy())
+        return np.concatenate(cosines)
+
+
+class _Towers(nn.Module):
+    """Both encoders of a small model, which cost no more than its captions are long.
+
+    Called with (images, token ids) of each set, they return normalised features of all images and captions, and the
+    inverse temperature, as `Trainer` asks for.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, model: open_clip.CLIP, config: PairConfig) -> None:
+        super().__init__()
+        self.clip = model
+        for name in ("mean", "std"):
+            values = torch.tensor(config.preprocess_cfg[name]).view(-1, 1, 1)
+            self.register_buffer(name, values, persistent=False)
+
+    def forward(self, *sets: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        images = self.encode_images(torch.cat([images for images, _ in sets]))
+        # Each set as far as its own longest caption.
+        texts = torch.cat([self.encode_texts(tokens) for _, tokens in sets])
+        return images, texts, self.clip.logit_scale.exp()
+
+    def encode_images(self, images: Tensor) -> Tensor:
+        """Normalised features of images, uint8 ``[n, 3, h, w]``."""
+        features: Tensor = self.clip.encode_image(images.float().div(255).sub(self.mean).div(self.std), normalize=True)
+        return features
+
+    def encode_texts(self, tokens: Tensor) -> Tensor:
+        """``encode_text``, over no more positions than the longest caption has.
+
+        The same numbers: attention is causal and the embedding is read at the end of the text, before any padding.
+        """
+        clip, length = self.clip, int(tokens.argmax(dim=-1).max()) + 1
+        tokens = tokens[:, :length]
+        x = clip.token_embedding(tokens) + clip.positional_embedding[:length]
+        x = clip.ln_final(clip.transformer(x, attn_mask=clip.attn_mask[:length, :length]))
+        x = x[torch.arange(len(x)), tokens.argmax(dim=-1)] @ clip.text_projection
+        return functional.normalize(x, dim=-1)
+
+
+def _new_model(config: PairConfig) -> open_clip.CLIP:
+    """The untrained model both start from; the global random state is left as it was found."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(config.seed)  # open_clip initialises from the global state
+        return open_clip.CLIP(**config.model_cfg, init_logit_scale=math.log(config.init_logit_scale))
+
+
+class _Rows:
+    """Pairs as they come, without augmentation: reshuffled epochs, decoded and tokenised once."""
+
+    def __init__(self, name: str, pairs: Sequence[Pair], batch: int, config: PairConfig) -> None:
+        clip = _assembled(config)
+        self.tokens = clip.tokenize([pair.text for pair in pairs])
+        pixels = np.stack([clip.to_pixels(Image.open(io.BytesIO(pair.image))) for pair in pairs])
+        self._images = torch.from_numpy(pixels)
+        self._batch, self._order = min(batch, len(pairs)), (config.seed, name)
+
+    def draw(self, step: int) -> tuple[Tensor, Tensor]:
+        rows = torch.from_numpy(rows_at(len(self.tokens), self._batch, step, *self._order))
+        return self._images[rows], rows
+
+
+def _assembled(config: PairConfig) -> Clip:
+    """The preprocessing and the tokenizer of a pair, with an untrained model."""
+    written = config.open_clip_config
+    return assemble("a model of the pair", _new_model(config), written, plain_tokenizer(written))
+
+
+def _batches(feeds: Sequence[Feed], tokens: Sequence[Tensor], steps: int) -> Iterator[Batch]:
+    """What every step trains on: the next pairs of all sets."""
+    for step in range(steps):
+        drawn = [feed.draw(step) for feed in feeds]
+        inputs = tuple((images, ids[rows]) for (images, rows), ids in zip(drawn, tokens, strict=True))
+        yield Batch(inputs, (sum(len(images) for images, _ in drawn),))
+
+
+@contextmanager
+def _vocabulary(
+    model: open_clip.CLIP, tokens: Sequence[Tensor], config: PairConfig
+) -> Iterator[Callable[[Tensor], Tensor]]:
+    """Trains only the token embeddings that occur, where the others would get neither gradient nor decay.
+
+    Gives the function from token ids to those of the model meanwhile.
+    """
+    if config.decay_embeddings:
+        yield lambda ids: ids
+        return
+    whole = model.token_embedding
+    used = torch.unique(torch.cat([ids.flatten() for ids in tokens]))
+    # Ascending ids keep their order, so the end-of-text token remains the largest.
+    rows = whole.weight.detach()[used].clone()
+    model.token_embedding = nn.Embedding(len(rows), rows.shape[1], _weight=rows)
+    yield lambda ids: torch.searchsorted(used, ids)
+    with torch.no_grad():
+        whole.weight[used] = model.token_embedding.weight
+    model.token_embedding = whole
+
+
+def _write(folder: Path, model: nn.Module, config: PairConfig) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CONFIG).write_text(json.dumps(config.open_clip_config, indent=2) + "\n", encoding="utf-8")
+    # Not `save_file`, which makes a file that only its owner may read.
+    weights = save({name: value.detach().contiguous() for name, value in model.state_dict().items()})
+    (folder / WEIGHTS).write_bytes(weights)

@@ -10,23 +10,21 @@ import inspect
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from pydantic import BaseModel
 from typer.main import get_command
 
+from salmu_core import Batch, Feed, MethodContext, MetricContext, Reference, Step
 from salmu_core.cli import app
+from salmu_core.cli.commands import COMMANDS
 from salmu_core.contract.hookspecs import HOOKS
 from salmu_core.contract.version import API_VERSION
 
-MODULES = ("salmu_core", "salmu_core.losses", "salmu_core.benchmark.writer", "salmu_core.testing")
-#: What a plugin is handed without importing it.
-HANDED = (
-    "salmu_core.contract.features.Features",
-    "salmu_core.contract.features.Pairs",
-    "salmu_core.contract.context.Room",
-    "salmu_core.contract.probe.Probe",
-)
+MODULES = ("salmu_core", "salmu_core.losses", "salmu_core.testing")
+#: What a plugin is handed and never makes: how it is made is nobody's business.
+HANDED = (MethodContext, MetricContext, Step, Batch, Reference, Feed)
 #: Name -> its parameters in order: name, whether it must be given, whether by keyword, default; None for what has none.
 Interface = dict[str, list[list[Any]] | None]
 
@@ -38,26 +36,17 @@ def record() -> Path:
 
 def interface() -> Interface:
     """The public interface as it is."""
-    found: Interface = {}
-    for module in MODULES:
-        held = importlib.import_module(module)
-        own = [n for n, v in vars(held).items() if getattr(v, "__module__", "") == module and not n.startswith("_")]
-        for name in getattr(held, "__all__", own):
-            found |= dict(_members(f"{module}.{name}", getattr(held, name)))
-    for path in HANDED:
-        module, _, name = path.rpartition(".")
-        found |= dict(_members(path, getattr(importlib.import_module(module), name)))
-    found |= {f"hook {name}": None for name in HOOKS}
-    for path, command in _commands("salmu", get_command(app)):
-        found |= {f"{path} {'/'.join(p.opts)}": None for p in command.params}
-    return dict(sorted(found.items()))
-
-
-def _commands(path: str, group: Any) -> Iterator[tuple[str, Any]]:
-    """The core's commands, also those below others."""
-    for name, command in group.commands.items():
-        yield f"{path} {name}", command
-        yield from _commands(f"{path} {name}", command) if hasattr(command, "commands") else ()
+    members: Interface = {}
+    for path in MODULES:
+        module = importlib.import_module(path)
+        own = [n for n, v in vars(module).items() if getattr(v, "__module__", "") == path and not n.startswith("_")]
+        for name in getattr(module, "__all__", own):
+            members |= dict(_members(f"{path}.{name}", getattr(module, name)))
+    members |= {f"hook {name}": None for name in HOOKS}
+    commands = get_command(app).commands
+    for name in COMMANDS:  # the core's own: other distributions promise theirs
+        members |= {f"salmu {name} {'/'.join(p.opts)}": None for p in commands[name].params}
+    return dict(sorted(members.items()))
 
 
 def _members(path: str, value: Any) -> Iterator[tuple[str, list[list[Any]] | None]]:
@@ -66,10 +55,15 @@ def _members(path: str, value: Any) -> Iterator[tuple[str, list[list[Any]] | Non
         for name, field in value.model_fields.items():
             yield f"{path}.{name}", [[name, field.is_required(), True, ""]]
     elif isinstance(value, type):
-        yield path, None if issubclass(value, Warning) else parameters(value)
-        for name, member in vars(value).items():
+        made = value not in HANDED and not issubclass(value, Exception)
+        yield path, parameters(value) if made else None
+        for name in {**vars(value), **inspect.get_annotations(value)}:
             if not name.startswith("_"):
+                member = vars(value).get(name)
                 yield f"{path}.{name}", parameters(member) if inspect.isfunction(member) else None
+    elif isinstance(value, ModuleType):
+        yield path, None
+        yield from ((f"{path}.{name}", None) for name in vars(value) if name.isupper())
     else:
         yield path, parameters(value) if inspect.isfunction(value) else None
 
@@ -91,24 +85,24 @@ def broken(promised: Interface, current: Interface) -> list[str]:
     problems = [f"{name} is gone" for name in promised.keys() - current.keys()]
     for name in promised.keys() & current.keys():
         before, now = promised[name] or [], current[name] or []
-        known = [each for each, *_ in before]
-        kept = [each for each, *_ in now if each in known]
+        known = [argument for argument, *_ in before]
+        kept = [argument for argument, *_ in now if argument in known]
         if kept != known:
             problems.append(f"{name} took {', '.join(known)}, now {', '.join(kept)}")
-        required = {each for each, must, *_ in before if must}
-        problems += [f"{name} now needs {each}" for each, must, *_ in now if must and each not in required]
-        was = {each: (keyword, default) for each, _, keyword, default in before}
-        for each, _, keyword, default in now:
-            if each in was and keyword and not was[each][0]:
-                problems.append(f"{name} takes {each} by keyword only")
-            if each in was and default != was[each][1] and was[each][1]:
-                problems.append(f"{name} has another default for {each}")
+        required = {argument for argument, must, *_ in before if must}
+        problems += [f"{name} now needs {argument}" for argument, must, *_ in now if must and argument not in required]
+        was = {argument: (keyword, default) for argument, _, keyword, default in before}
+        for argument, _, keyword, default in now:
+            if argument in was and keyword and not was[argument][0]:
+                problems.append(f"{name} takes {argument} by keyword only")
+            if argument in was and default != was[argument][1] and was[argument][1]:
+                problems.append(f"{name} has another default for {argument}")
     return sorted(problems)
 
 
 if __name__ == "__main__":
-    found = interface()
-    if record().exists() and (problems := broken(json.loads(record().read_text()), found)):
+    current = interface()
+    if record().exists() and (problems := broken(json.loads(record().read_text()), current)):
         raise SystemExit("\n".join(["Another API version would be needed:", *problems]))
-    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in found.items())
+    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in current.items())
     record().write_text("{\n" + lines + "\n}\n")

@@ -29,10 +29,10 @@ from typer.main import get_command
 
 import salmu_core
 import salmu_core.testing
+from salmu_core import MethodContext, MetricContext
 from salmu_core.benchmark.sources import Sources
 from salmu_core.cli import app
 from salmu_core.contract.config import TrainingConfig
-from salmu_core.contract.context import MethodContext, MetricContext
 from salmu_core.contract.hookspecs import HOOKS
 from salmu_core.plugins import discover
 from salmu_core.study.plan import Study, config_hash, make_plan, parse_settings
@@ -149,8 +149,7 @@ def test_every_public_name_is_in_the_python_interface():
     assert directives >= {f"salmu_core.{public}" for public in salmu_core.__all__}
     testing = {f"salmu_core.testing.{public}" for public in salmu_core.testing.__all__}
     assert {found for found in directives if found.startswith("salmu_core.testing.")} == testing
-    for module in ("losses", "benchmark.writer"):
-        assert re.search(rf"^\.\. automodule:: salmu_core\.{re.escape(module)}\n   :members:", API, re.M), module
+    assert re.search(r"^\.\. automodule:: salmu_core\.losses\n   :members:", API, re.M)
 
 
 @pytest.mark.parametrize("context", [MethodContext, MetricContext])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from salmu_core import MetricContext, MetricResult, MetricSpec, PerRow, hookimpl
-from salmu_core.contract.specs import Split
+from salmu_core import MetricContext, MetricResult, MetricSpec, PerRow, Split, hookimpl
 
 PAPER = "https://arxiv.org/abs/2603.26316"
 DEPARTURES = (

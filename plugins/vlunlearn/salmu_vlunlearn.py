@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from salmu_core import LearningRate, MethodContext, MethodSpec, Step, TrainingConfig, Weight, hookimpl
+from salmu_core import Features, LearningRate, MethodContext, MethodSpec, Step, TrainingConfig, Weight, hookimpl
 from salmu_core.losses import mse
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from salmu_core.contract.features import Features
 
 
 class Config(TrainingConfig):

@@ -11,7 +11,7 @@ from typing import Final
 
 from filelock import FileLock, Timeout
 
-from salmu_core.errors import UsageError
+from salmu_core import UsageError
 from salmu_core.store.hashing import hash_file
 from salmu_dataset import manifest
 from salmu_dataset.identities import make_identities

@@ -63,8 +63,9 @@ def build(
 
     from pydantic import ValidationError
 
+    from salmu_core import UsageError
     from salmu_core.cli.progress import reporting
-    from salmu_core.errors import UsageError, explain
+    from salmu_core.errors import explain
     from salmu_dataset.build import build as make
     from salmu_dataset.manifest import Arguments
 
@@ -106,7 +107,7 @@ def status(out: Annotated[Path, typer.Argument(help="The folder of a build.", sh
 
 
 def _options(flag: str, given: list[str] | None) -> dict[str, str]:
-    from salmu_core.errors import UsageError
+    from salmu_core import UsageError
 
     found = {}
     for text in given or []:

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 from salmu_mini.seeds import seed_of, stream
 
-from salmu_core.errors import UsageError
+from salmu_core import UsageError
 from salmu_dataset.hub import number, pinned
 from salmu_dataset.identities import Identity
 from salmu_dataset.sources import Anchor, Portrait, Settings, only_installed, only_known

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from salmu_core.errors import UsageError
+from salmu_core import UsageError
 
 
 def pinned(options: Mapping[str, str], what: str, flag: str) -> tuple[str, str | None]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from salmu_mini.seeds import stream
 
-from salmu_core.errors import UsageError
+from salmu_core import UsageError
 from salmu_dataset.countries import COUNTRIES, Country
 
 

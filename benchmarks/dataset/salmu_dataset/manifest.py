@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from salmu_core.errors import BenchmarkError
+from salmu_core import BenchmarkError
 
 #: Raised when a stage makes other bytes of the same arguments, or a record changes its form.
 VERSION = 1

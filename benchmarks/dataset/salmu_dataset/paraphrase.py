@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from salmu_core.errors import UsageError
+from salmu_core import UsageError
 from salmu_dataset.hub import number, pinned
 from salmu_dataset.sources import Facts, Settings, only_installed, only_known
 from salmu_dataset.templates import TemplateCaptions

@@ -12,7 +12,7 @@ from salmu_mini.countries import BLOOD_TYPES, JOBS
 from salmu_mini.personas import luhn
 from salmu_mini.seeds import seed_of
 
-from salmu_core.errors import BenchmarkError
+from salmu_core import BenchmarkError
 from salmu_dataset.identities import Identity
 from salmu_dataset.manifest import Person
 from salmu_dataset.ranges import digits, nobodys_iban, nobodys_phone

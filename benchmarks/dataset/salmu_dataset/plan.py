@@ -8,8 +8,7 @@ from typing import Final
 
 from salmu_mini.seeds import stream
 
-from salmu_core.contract.layout import DATA_FIELDS, FORGET, HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY
-from salmu_core.errors import UsageError
+from salmu_core import UsageError, layout
 
 
 @dataclass(frozen=True)
@@ -118,16 +117,22 @@ def shares(seed: int, parts: Totals) -> list[Share]:
     found: dict[int, Share] = {}
     for place, number in enumerate(order):
         if place < parts.forgotten:
-            share = _share(place, [(FORGET, DATA_FIELDS, wholly[place])], joint[place])
+            share = _share(place, [(layout.FORGET, layout.DATA_FIELDS, wholly[place])], joint[place])
         elif place < parts.forgotten + parts.half:
-            shuffled = [DATA_FIELDS[int(n)] for n in stream(seed, "attributes", number).permutation(len(DATA_FIELDS))]
-            cut = len(DATA_FIELDS) // 2 + place % 2
+            shuffled = [
+                layout.DATA_FIELDS[int(n)]
+                for n in stream(seed, "attributes", number).permutation(len(layout.DATA_FIELDS))
+            ]
+            cut = len(layout.DATA_FIELDS) // 2 + place % 2
             gone, kept = partly[place - parts.forgotten]
-            halves = [(FORGET, tuple(shuffled[:cut]), gone), (HOLDOUT_ASSOCIATION, tuple(shuffled[cut:]), kept)]
+            halves = [
+                (layout.FORGET, tuple(shuffled[:cut]), gone),
+                (layout.HOLDOUT_ASSOCIATION, tuple(shuffled[cut:]), kept),
+            ]
             share = _share(place, halves, joint[place])
         else:
             rows = outside[place - parts.forgotten - parts.half]
-            share = _share(place, [(HOLDOUT_IDENTITY, DATA_FIELDS, rows)], 0)
+            share = _share(place, [(layout.HOLDOUT_IDENTITY, layout.DATA_FIELDS, rows)], 0)
         if min(share.pairs.values()) < 1:
             raise UsageError("--pairs is too small: every attribute of every person needs a pair; try 12 or more.")
         found[number] = share
@@ -140,5 +145,5 @@ def _share(place: int, groups: list[tuple[str, tuple[str, ...], int]], joint: in
     for name, fields, total in groups:
         for field, count in zip(fields, spread(total, len(fields), place), strict=True):
             split[field], pairs[field] = name, count
-    ordered = [field for field in DATA_FIELDS if field in pairs]
+    ordered = [field for field in layout.DATA_FIELDS if field in pairs]
     return Share({f: split[f] for f in ordered}, {f: pairs[f] for f in ordered}, joint)

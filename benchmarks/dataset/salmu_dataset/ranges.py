@@ -11,7 +11,7 @@ from schwifty import IBAN, registry
 from schwifty.domain import Component
 from schwifty.exceptions import SchwiftyException
 
-from salmu_core.errors import BenchmarkError
+from salmu_core import BenchmarkError
 
 #: National numbers that regulators keep for films and books; `#` is any digit. Ofcom (UK), ARCEP (France),
 #: Bundesnetzagentur (Germany), ComReg (Ireland), PTS (Sweden), and NANPA's 555-01XX in the Dominican Republic.

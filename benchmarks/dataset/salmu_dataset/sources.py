@@ -11,7 +11,8 @@ from typing import Any, Final, Protocol
 import numpy as np
 from PIL import Image
 
-from salmu_core.errors import UnknownNameError, UsageError
+from salmu_core import UsageError
+from salmu_core.errors import UnknownNameError
 from salmu_dataset.identities import Identity
 
 

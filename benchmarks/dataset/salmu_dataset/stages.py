@@ -16,7 +16,7 @@ from typing import Any, Final
 from salmu_mini.captions import STYLES
 from salmu_mini.seeds import stream
 
-from salmu_core.errors import BenchmarkError
+from salmu_core import BenchmarkError
 from salmu_dataset import curation, manifest
 from salmu_dataset.manifest import UnitFile
 from salmu_dataset.retain import blocks, make_block

@@ -11,7 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Self
 
-from salmu_core.errors import BenchmarkError
+from salmu_core import BenchmarkError
 from salmu_dataset.stages import STAGES, StageDef
 from salmu_dataset.workshop import Workshop
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 from salmu_mini.pictures import encode
 
-from salmu_core.errors import BenchmarkError
+from salmu_core import BenchmarkError
 from salmu_dataset import manifest
 from salmu_dataset.identities import Identity, make_identities
 from salmu_dataset.manifest import Arguments, Build, Person

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from salmu_core.benchmark.writer import Pair, write_json, write_split_stream
-from salmu_core.contract import layout
+from salmu_core import Pair, layout, write_json, write_split_stream
 from salmu_dataset.retain import BASE, blocks
 from salmu_dataset.workshop import Workshop, read_pictures
 

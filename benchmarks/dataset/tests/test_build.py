@@ -23,9 +23,8 @@ from salmu_dataset.stages import NAMES
 from salmu_dataset.workshop import read_pictures
 from salmu_dataset.writing import EVALUATION, TRAINING
 
+from salmu_core import BenchmarkError, UsageError, layout
 from salmu_core.benchmark.splits import read_evaluation
-from salmu_core.contract import layout
-from salmu_core.errors import BenchmarkError, UsageError
 from salmu_core.store.hashing import hash_file
 
 

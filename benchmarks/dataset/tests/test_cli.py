@@ -11,7 +11,7 @@ import pytest
 from salmu_dataset.cli import app
 from typer.testing import CliRunner
 
-from salmu_core.errors import SalmuError, UsageError
+from salmu_core import SalmuError, UsageError
 
 
 def _run(*arguments: str) -> tuple[int, str]:

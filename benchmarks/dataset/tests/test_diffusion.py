@@ -13,7 +13,7 @@ from salmu_dataset.diffusion import DiffusionPortraits, generated_size, stored_s
 from salmu_dataset.identities import Identity
 from salmu_dataset.sources import Settings, load_portraits
 
-from salmu_core.errors import UsageError
+from salmu_core import UsageError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 WOMAN = Identity(3, Country("CM", "fr_FR"), "female")

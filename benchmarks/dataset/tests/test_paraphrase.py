@@ -10,7 +10,7 @@ from salmu_dataset.paraphrase import ParaphrasedCaptions, faithful, prompt
 from salmu_dataset.sources import Facts, Settings, load_captions
 from salmu_dataset.templates import TemplateCaptions
 
-from salmu_core.errors import UsageError
+from salmu_core import UsageError
 
 FACTS = Facts("Fatime Fossi", "phone_number", "+237 5 74 83 90 7")
 

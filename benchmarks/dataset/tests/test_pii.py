@@ -14,7 +14,7 @@ from salmu_dataset.pii import make_people
 from salmu_dataset.ranges import FICTION, nobodys_bank
 from schwifty import IBAN, registry
 
-from salmu_core.errors import BenchmarkError, UsageError
+from salmu_core import BenchmarkError, UsageError
 
 #: Lengths of IBANs, from the countries' own pages; eight of them, in Africa, are in no SWIFT registry yet.
 LENGTHS = """

@@ -7,8 +7,7 @@ from collections import Counter
 import pytest
 from salmu_dataset.plan import FULL, shares, spread, totals
 
-from salmu_core.contract.layout import DATA_FIELDS
-from salmu_core.errors import UsageError
+from salmu_core import UsageError, layout
 
 
 def test_at_full_size_the_totals_are_the_released_ones() -> None:
@@ -26,7 +25,7 @@ def test_at_full_size_shares_add_up_to_the_totals(seed: int) -> None:
     people: Counter[frozenset[str]] = Counter()
     for share in everybody:
         people[frozenset(share.split.values())] += 1
-        assert tuple(share.pairs) == tuple(share.split) == DATA_FIELDS
+        assert tuple(share.pairs) == tuple(share.split) == layout.DATA_FIELDS
         assert all(count >= 7 for count in share.pairs.values())
         for field, count in share.pairs.items():
             rows[share.split[field]] += count
@@ -42,7 +41,7 @@ def test_half_forgotten_people_lose_four_or_five_attributes_and_each_attribute_a
     lost = [Counter(s.split.values())["forget"] for s in halves]
     assert Counter(lost).keys() == {4, 5} and abs(Counter(lost)[4] - Counter(lost)[5]) <= 1
     often = Counter(field for s in halves for field, split in s.split.items() if split == "forget")
-    assert all(140 < often[field] < 250 for field in DATA_FIELDS)
+    assert all(140 < often[field] < 250 for field in layout.DATA_FIELDS)
 
 
 @pytest.mark.parametrize(("identities", "pairs"), [(4, None), (12, 12.0), (100, 20.0), (500, None)])

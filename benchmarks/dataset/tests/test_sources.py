@@ -19,7 +19,7 @@ from salmu_dataset.sources import Anchor, Facts, Portrait, Settings, load_captio
 from salmu_mini.pictures import encode
 from salmu_mini.seeds import stream
 
-from salmu_core.errors import BenchmarkError, UsageError
+from salmu_core import BenchmarkError, UsageError
 
 PEOPLE = [Identity(n, Country("FR", "fr_FR"), ("female", "male")[n % 2]) for n in range(12)]
 SETTINGS = Settings(0, 96)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from salmu_core.benchmark.writer import Pair, write_split, write_split_stream
+from salmu_core import Pair, write_split, write_split_stream
 
 
 def _pairs(count: int) -> Iterator[Pair]:

@@ -6,8 +6,7 @@ https://arxiv.org/abs/2603.26316.
 
 from __future__ import annotations
 
-from salmu_core import Band, BenchmarkSpec, hookimpl
-from salmu_core.contract.specs import HubRepo, Release
+from salmu_core import Band, BenchmarkSpec, HubRepo, Release, hookimpl
 from salmu_salmubench.published import NOTES, PUBLISHED, TOLERANCE
 
 #: The first digits of the commit that the published figures were measured on.

@@ -89,7 +89,8 @@ def highest(scores: Array, k: int) -> Index:
     row, column = np.nonzero(scores >= bar)  # more than k only where some are equal
     order = np.lexsort((column, -scores[row, column], row))
     start = np.searchsorted(row, np.arange(len(scores)))
-    return column[order][start[:, None] + np.arange(k)]
+    first: Index = column[order][start[:, None] + np.arange(k)]
+    return first
 
 
 def random_order(source: np.random.PCG64, n: int) -> Index:

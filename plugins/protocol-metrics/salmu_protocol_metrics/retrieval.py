@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from salmu_core import MetricContext, MetricResult, PerRow, Retrieved
-from salmu_core.contract.specs import Split
+from salmu_core import MetricContext, MetricResult, PerRow, Retrieved, Split
 from salmu_protocol_metrics.arrays import SEED, Array, Index, chunks, distinct, highest, random_order, vectors
 
 if TYPE_CHECKING:
@@ -58,7 +57,8 @@ def retrieve(ctx: MetricContext, split: Split) -> tuple[Array, Array, dict[str, 
         "drawn_from_retain_disjoint": len(retain),
         "seed": SEED,
     }
-    texts, number = [*own, *retain], {}
+    texts = [*own, *retain]
+    number: dict[str, int] = {}
     for text in (*texts, *captions):
         number.setdefault(text, len(number))
     rank, private, found, cosines = search(pairs.image, pairs.text, gallery, mine, len(own))

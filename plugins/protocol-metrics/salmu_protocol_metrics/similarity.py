@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from salmu_core import MetricContext, MetricResult, PerRow
-from salmu_core.contract.specs import Split
+from salmu_core import MetricContext, MetricResult, PerRow, Split
 from salmu_protocol_metrics.arrays import pair_cosines
 
 

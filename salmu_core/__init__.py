@@ -24,7 +24,7 @@ from salmu_core.machine import usable_cores
 
 if TYPE_CHECKING:
     from salmu_core.benchmark.writer import write_json, write_split, write_split_stream, write_zeroshot
-    from salmu_core.train.pair import Feed, Reference, train_pair, train_reference
+    from salmu_core.train.references import Feed, Reference, train_pair, train_reference
     from salmu_core.train.settings import PairConfig
 
 __all__ = [
@@ -77,7 +77,7 @@ __all__ = [
 #: What only whoever makes a benchmark needs, and what costs torch or pyarrow: imported when first used.
 _HOME = {
     "benchmark.writer": ("write_json", "write_split", "write_split_stream", "write_zeroshot"),
-    "train.pair": ("Feed", "Reference", "train_pair", "train_reference"),
+    "train.references": ("Feed", "Reference", "train_pair", "train_reference"),
     "train.settings": ("PairConfig",),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}

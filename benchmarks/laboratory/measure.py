@@ -19,11 +19,11 @@ import pyarrow.parquet as pq
 from rich.console import Console, RenderableType
 
 from salmu_core.contract.layout import ROLES
-from salmu_core.judge.columns import columns
 from salmu_core.judge.compare import compare
 from salmu_core.judge.diagnosis import Diagnosis, Evidence, Verdict
 from salmu_core.judge.lines import Comparison
 from salmu_core.judge.results import Results, Row, read_results
+from salmu_core.judge.targets import columns
 from salmu_core.plugins import discover
 from salmu_core.show import overview
 from salmu_core.show import terminal as tables

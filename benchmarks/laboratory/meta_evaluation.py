@@ -22,10 +22,10 @@ from salmu_mini.build import build_variants
 from scipy import stats
 
 from salmu_core.benchmark.folder import open_benchmark
-from salmu_core.judge.columns import columns
 from salmu_core.judge.lines import interval_json
 from salmu_core.judge.repeats import Repeats
 from salmu_core.judge.statistics import Clusters, holm
+from salmu_core.judge.targets import columns
 from salmu_core.machine import cache_folder
 from salmu_core.plugins import discover
 from salmu_core.score.scorer import Scorer

@@ -18,9 +18,9 @@ from rich.table import Table
 from scipy import stats
 
 from salmu_core.cli.output import console
-from salmu_core.judge.columns import columns
 from salmu_core.judge.compare import compare
 from salmu_core.judge.results import read_results
+from salmu_core.judge.targets import columns
 from salmu_core.plugins import discover
 from salmu_core.store.folders import Store
 

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from salmu_core.contract.layout import ROLES
-from salmu_core.judge.columns import columns
 from salmu_core.judge.compare import compare
 from salmu_core.judge.diagnosis import CATASTROPHIC, INEFFECTIVE, Verdict
 from salmu_core.judge.lines import Comparison, Line, interval_json
 from salmu_core.judge.protocol import HOLDOUTS, MIN_HOLDOUT_RETENTION
 from salmu_core.judge.results import read_results
+from salmu_core.judge.targets import columns
 from salmu_core.plugins import discover
 from salmu_core.store.folders import METRICS, Store, read_record
 from salmu_core.store.records import MetricsRecord

@@ -9,7 +9,7 @@ import typer
 
 from salmu_core.cli.options import Json
 from salmu_core.cli.output import console, print_json
-from salmu_core.judge.columns import columns
+from salmu_core.judge.targets import columns
 from salmu_core.plugins import discover
 
 

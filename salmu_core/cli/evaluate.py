@@ -14,7 +14,7 @@ from salmu_core.cli.options import MODEL, BenchmarkName, Json, Output, Threads
 from salmu_core.cli.output import console, print_json, say
 from salmu_core.cli.progress import reporting
 from salmu_core.clip.name import find_model
-from salmu_core.judge.columns import Column, columns
+from salmu_core.judge.targets import Column, columns
 from salmu_core.plugins import discover
 from salmu_core.store.folders import Store
 from salmu_core.study.processes import accelerate

@@ -11,10 +11,10 @@ from pathlib import Path
 from salmu_core.benchmark.folder import Benchmark, locate, open_benchmark
 from salmu_core.benchmark.sources import MANIFEST
 from salmu_core.errors import BenchmarkError, SalmuError, UsageError
-from salmu_core.judge.columns import Column, columns
 from salmu_core.judge.compare import compare
 from salmu_core.judge.lines import Comparison
 from salmu_core.judge.results import Results, Row, by_number, read_results
+from salmu_core.judge.targets import Column, columns
 from salmu_core.plugins import Zoo, discover
 from salmu_core.store.folders import Store
 from salmu_core.study.plan import parse_numbers

@@ -161,9 +161,9 @@ def _study(config: Path | None, given: Mapping[str, Any], everything: bool) -> S
 def _show(works: Sequence[Work], benchmark: str, store: Store, zoo: Zoo, as_json: bool) -> bool:
     """Print everything that was asked for; returns whether all of it is there."""
     from salmu_core.cli.reading import commands
-    from salmu_core.judge.columns import columns
     from salmu_core.judge.compare import compare
     from salmu_core.judge.results import of_plan, read_results
+    from salmu_core.judge.targets import columns
     from salmu_core.show import overview
     from salmu_core.show.table import table
 

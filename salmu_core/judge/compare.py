@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from salmu_core.contract.layout import ROLES
-from salmu_core.judge.columns import PILLARS, Column
 from salmu_core.judge.diagnosis import Verdict, diagnose
 from salmu_core.judge.evidence import Derive, all_kept, derived, evidence, knowledge, reduction
 from salmu_core.judge.front import Front, front
@@ -17,6 +16,7 @@ from salmu_core.judge.protocol import HOLDOUTS, KNOWLEDGE, LEAK
 from salmu_core.judge.repeats import MIN_WORLDS, Repeats, noise, places, shown_higher
 from salmu_core.judge.results import Figures, Results, Row
 from salmu_core.judge.statistics import Clusters, holm
+from salmu_core.judge.targets import PILLARS, Column
 
 #: Method, `RunRecord.variant` and budget: what the runs of one line share.
 LineKey = tuple[str, str, float]

@@ -12,12 +12,12 @@ import numpy as np
 
 from salmu_core.contract.layout import FORGET, ROLES
 from salmu_core.errors import SalmuError, UsageError
-from salmu_core.judge.columns import Column
-from salmu_core.judge.pair import KINDS, Change, Difference, Fact, Moved, Ranks
+from salmu_core.judge.changes import KINDS, Change, Difference, Fact, Moved, Ranks
 from salmu_core.judge.protocol import LEAK, RANK, SEARCHES
 from salmu_core.judge.repeats import Repeats
 from salmu_core.judge.single import ScoredModel, read_scored
 from salmu_core.judge.statistics import Clusters, holm
+from salmu_core.judge.targets import Column
 from salmu_core.store.folders import METRICS
 from salmu_core.store.records import RunRecord
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from salmu_core.errors import StoreError, UsageError
 from salmu_core.judge.associations import RowValues
-from salmu_core.judge.columns import Column, columns
 from salmu_core.judge.compare import compare
 from salmu_core.judge.lines import Comparison, Line
 from salmu_core.judge.results import Figures, Results, read_figures, read_results
+from salmu_core.judge.targets import Column, columns
 from salmu_core.plugins import Zoo
 from salmu_core.store.folders import METRICS, REFERENCES, ROWS, RUN, Store, check_tables, read_record, read_run
 from salmu_core.store.records import INVALID, MetricsRecord, RunRecord

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from salmu_core.judge.columns import Column
 from salmu_core.judge.lines import Comparison, Line
 from salmu_core.judge.protocol import MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION, MIN_LEAKAGE_REDUCTION
 from salmu_core.judge.results import Row
 from salmu_core.judge.tails import TAILS
+from salmu_core.judge.targets import Column
 
 PLACES = (
     "1 - 3: from the first place to the third; whoever is not shown to differ shares one (95%, Holm over all pairs). "

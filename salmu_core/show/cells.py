@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple
 
-from salmu_core.judge.columns import Column
 from salmu_core.judge.lines import Line
 from salmu_core.judge.results import Row
+from salmu_core.judge.targets import Column
 from salmu_core.show.words import Word
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from salmu_core.judge.columns import Column
 from salmu_core.judge.compare import labels
 from salmu_core.judge.diagnosis import MODES
 from salmu_core.judge.lines import HOLDOUT_PLACE, Comparison, Figure, Line, interval_json
@@ -13,6 +12,7 @@ from salmu_core.judge.protocol import HOLDOUTS, KNOWLEDGE, LEAK, MAX_KNOWLEDGE_D
 from salmu_core.judge.results import Row
 from salmu_core.judge.statistics import Interval
 from salmu_core.judge.tails import TAILS
+from salmu_core.judge.targets import Column
 from salmu_core.show import words
 from salmu_core.show.captions import metric_errors
 from salmu_core.show.cells import Cell, Part, TableColumn, cell, silence

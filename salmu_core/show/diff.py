@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from salmu_core.judge.pair import KINDS, Change, Difference, Fact, Moved, Ranks
+from salmu_core.judge.changes import KINDS, Change, Difference, Fact, Moved, Ranks
 from salmu_core.show.escape import visible
 from salmu_core.show.words import number
 

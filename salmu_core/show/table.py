@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from salmu_core.judge.columns import PILLARS, Column
 from salmu_core.judge.lines import Comparison
+from salmu_core.judge.targets import PILLARS, Column
 from salmu_core.show import columns
 from salmu_core.show.cells import Part, TableColumn
 

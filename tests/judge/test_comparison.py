@@ -8,12 +8,12 @@ import pytest
 from scipy import stats
 from studies import Maker
 
-from salmu_core.judge.columns import columns
 from salmu_core.judge.compare import compare, labels
 from salmu_core.judge.diagnosis import INEFFECTIVE, Verdict
 from salmu_core.judge.protocol import LEAK
 from salmu_core.judge.repeats import noise
 from salmu_core.judge.statistics import holm
+from salmu_core.judge.targets import columns
 from salmu_core.plugins import discover
 
 REFERENCES = json.loads((Path(__file__).parents[1] / "data" / "published.json").read_text())["metrics"]

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from salmu_core.cli import app
 from salmu_core.cli.diff import diff
 from salmu_core.errors import SalmuError, StoreError, UsageError
-from salmu_core.judge.columns import columns
 from salmu_core.judge.diff import compare_two, read_two
+from salmu_core.judge.targets import columns
 from salmu_core.plugins import discover
 from salmu_core.show.diff import render
 from salmu_core.store.folders import METRICS, ROWS, RUN, WEIGHTS

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from studies import Maker
 
-from salmu_core.judge.columns import columns
 from salmu_core.judge.compare import compare
 from salmu_core.judge.front import Front, front
+from salmu_core.judge.targets import columns
 from salmu_core.plugins import discover
 
 REFERENCES = json.loads((Path(__file__).parents[1] / "data" / "published.json").read_text())["metrics"]

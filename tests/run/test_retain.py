@@ -15,9 +15,9 @@ from salmu_core.benchmark.retain import Stream
 from salmu_core.benchmark.splits import read_training
 from salmu_core.clip.load import load_clip
 from salmu_core.errors import BenchmarkError, MethodError
-from salmu_core.judge.columns import columns
 from salmu_core.judge.compare import compare
 from salmu_core.judge.results import read_results
+from salmu_core.judge.targets import columns
 from salmu_core.plugins import discover
 from salmu_core.run.pool import Pool
 from salmu_core.show import terminal

@@ -19,12 +19,12 @@ from typer.testing import CliRunner
 from salmu_core.cli import app
 from salmu_core.cli.leaderboard import leaderboard
 from salmu_core.errors import UsageError
-from salmu_core.judge.columns import columns
 from salmu_core.judge.compare import compare
 from salmu_core.judge.diagnosis import MODES, Diagnosis, Evidence, Verdict
 from salmu_core.judge.results import Row
 from salmu_core.judge.statistics import Interval
 from salmu_core.judge.tails import TAILS
+from salmu_core.judge.targets import columns
 from salmu_core.plugins import discover
 from salmu_core.show.columns import failure_modes
 from salmu_core.show.markdown import markdown

@@ -10,10 +10,10 @@ from rich.console import Console
 from studies import Maker, record
 
 from salmu_core.cli.reading import commands
-from salmu_core.judge.columns import columns
 from salmu_core.judge.compare import compare
 from salmu_core.judge.diagnosis import MODES
 from salmu_core.judge.results import Row
+from salmu_core.judge.targets import columns
 from salmu_core.plugins import discover
 from salmu_core.show.overview import render
 from salmu_core.show.table import table

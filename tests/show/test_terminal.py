@@ -8,9 +8,9 @@ from rich.console import Console
 from studies import Maker, record
 
 from salmu_core.contract.specs import MetricSpec
-from salmu_core.judge.columns import columns
 from salmu_core.judge.compare import compare
 from salmu_core.judge.results import Row
+from salmu_core.judge.targets import columns
 from salmu_core.plugins import Declared, discover
 from salmu_core.show.table import table
 from salmu_core.show.terminal import render

@@ -11,9 +11,9 @@ from salmu_certificate.wording import ASKS
 from salmu_core.benchmark.people import Group
 from salmu_core.contract.layout import FORGET
 from salmu_core.contract.specs import MetricSpec
-from salmu_core.judge.columns import Column
 from salmu_core.judge.protocol import COSINES, LEAK, NAMING, PROBING, RETRIEVALS, RETRIEVED_FIRST
 from salmu_core.judge.statistics import Clusters, interval
+from salmu_core.judge.targets import Column
 from salmu_core.plugins import Declared
 from salmu_core.store.records import MetricEntry
 

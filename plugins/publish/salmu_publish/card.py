@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from salmu_core.judge.diagnosis import CATASTROPHIC, INEFFECTIVE, OVER_GENERALISED, Diagnosis, Verdict
 from salmu_core.judge.lines import Figure
 from salmu_core.judge.protocol import MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
+from salmu_core.judge.single import OneRun
 from salmu_core.judge.statistics import Interval
 from salmu_core.show.escape import Markdown, fenced, plain
 from salmu_core.show.words import verdict
-
-if TYPE_CHECKING:
-    from salmu_publish.make import Sound
 
 PAPER = "https://arxiv.org/abs/2603.26316"
 TASK = "zero-shot-image-classification"
@@ -29,6 +28,17 @@ tokenizer = open_clip.get_tokenizer(name)
 model.eval()"""
 
 _SAYS = {Verdict.HOLDS: "yes", Verdict.OPEN: "can't be told: the interval lies on both sides", Verdict.CLEAR: "no"}
+
+
+@dataclass(frozen=True)
+class Sound(OneRun):
+    """A run that may be published.
+
+    Attributes:
+        notice: The sentence the benchmark wants above its tables.
+    """
+
+    notice: str
 
 
 def render(sound: Sound, title: str, licence: str | None, repository: str) -> str:

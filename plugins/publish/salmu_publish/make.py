@@ -10,12 +10,12 @@ from pathlib import Path
 
 from salmu_core.clip.name import CANARY, CONFIG
 from salmu_core.errors import StoreError, UsageError
-from salmu_core.judge.single import OneRun, read_one_run
+from salmu_core.judge.single import read_one_run
 from salmu_core.plugins import Zoo
 from salmu_core.store.files import new_folder
 from salmu_core.store.folders import METRICS, RUN, WEIGHTS
 from salmu_core.store.hashing import hash_file
-from salmu_publish.card import render
+from salmu_publish.card import Sound, render
 
 CARD = "README.md"
 #: Files of a tokenizer of Hugging Face, which a checkpoint has beside its weights if it needs them.
@@ -42,17 +42,6 @@ class Wanted:
     licence: str | None = None
     repository: str = ""
     replace: bool = False
-
-
-@dataclass(frozen=True)
-class Sound(OneRun):
-    """A run that may be published.
-
-    Attributes:
-        notice: The sentence the benchmark wants above its tables.
-    """
-
-    notice: str
 
 
 @dataclass(frozen=True)

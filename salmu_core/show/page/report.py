@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from salmu_core.judge.columns import Column
 from salmu_core.judge.compare import compare, labels
 from salmu_core.judge.lines import Comparison
 from salmu_core.judge.results import Results
+from salmu_core.judge.targets import Column
 from salmu_core.show.page.summaries import Summaries
 from salmu_core.store.folders import Store
 

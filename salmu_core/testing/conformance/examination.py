@@ -26,9 +26,9 @@ from salmu_core.errors import UnknownNameError
 from salmu_core.plugins import Declared, PluginRow, Zoo, code_hash, discover
 from salmu_core.testing.conformance.findings import Finding, Report, Verdict
 from salmu_core.testing.conformance.journal import Told
+from salmu_core.testing.conformance.request import Request
 from salmu_core.testing.conformance.rules import RULES, Rule
 from salmu_core.testing.conformance.supervisor import Trial
-from salmu_core.testing.conformance.trial import Request
 
 #: Of the two processes: sets of strings have another order in each, and the same every time.
 _HASH_SEEDS = (1, 4321)

@@ -24,7 +24,7 @@ from salmu_core.testing.tiny import write_tiny_benchmark
 
 if TYPE_CHECKING:
     from salmu_core.testing.conformance.journal import Journal
-    from salmu_core.testing.conformance.trial import Request
+    from salmu_core.testing.conformance.request import Request
 
 #: Not a whole number, so that a budget that is overdrawn shows.
 BUDGET = 1.9

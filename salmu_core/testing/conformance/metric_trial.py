@@ -25,7 +25,7 @@ from salmu_core.testing.tiny import tiny_model, write_tiny_benchmark
 
 if TYPE_CHECKING:
     from salmu_core.testing.conformance.journal import Journal
-    from salmu_core.testing.conformance.trial import Request
+    from salmu_core.testing.conformance.request import Request
 
 #: Benchmark -> how many people, and what decides its hidden part.
 BENCHMARKS = {"tiny": (12, 0), "small": (4, 0)}

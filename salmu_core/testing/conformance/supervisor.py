@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 
 from salmu_core.testing.conformance.journal import Told, read
+from salmu_core.testing.conformance.request import Request
 from salmu_core.testing.conformance.server import server
-from salmu_core.testing.conformance.trial import Request
 
 #: Seconds between two looks at a trial.
 _TICK = 0.02

@@ -11,14 +11,12 @@ import tempfile
 import traceback
 import warnings
 from importlib.metadata import EntryPoint, distributions
-from pathlib import Path
-
-from pydantic import BaseModel, ConfigDict
 
 from salmu_core.contract.hookspecs import PROJECT
 from salmu_core.contract.version import SalmuDeprecationWarning
 from salmu_core.plugins import Zoo, discover
 from salmu_core.testing.conformance.journal import Journal
+from salmu_core.testing.conformance.request import Request
 
 
 def preload() -> None:
@@ -31,42 +29,6 @@ def preload() -> None:
     Image.init()
     for people, hidden in (*method_trial.BENCHMARKS.values(), *metric_trial.BENCHMARKS.values()):
         tiny_files(0, people, 4, hidden)
-
-
-class Request(BaseModel):
-    """What to examine, and where.
-
-    Attributes:
-        kind: ``method`` or ``metric``.
-        name: Its name.
-        distribution: The distribution that brings it.
-        entry_point: Name and value of its entry point.
-        scratch: An empty folder.
-        path: The import path of whoever asks.
-        rules: Rules to find out about.
-        twice: Whether this is the second process, which only compares.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: str
-    name: str
-    distribution: str
-    entry_point: tuple[str, str]
-    scratch: Path
-    path: tuple[str, ...]
-    rules: frozenset[str]
-    twice: bool
-
-    @property
-    def journal(self) -> Path:
-        """Where findings are written."""
-        return self.scratch / "journal.jsonl"
-
-    @property
-    def output(self) -> Path:
-        """Where what is printed goes."""
-        return self.scratch / "output.txt"
 
 
 def main(request: str) -> None:

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from salmu_core import Pair, PairConfig, train_pair, train_reference
 from salmu_core.clip.load import load_clip
-from salmu_core.train.pair import _new_model, _Rows
+from salmu_core.train.references import _new_model, _Rows
 
 CONFIG = PairConfig(
     model_cfg={

@@ -27,8 +27,8 @@ from salmu_core.judge.associations import read_associations
 from salmu_core.judge.results import Row
 from salmu_core.judge.statistics import Clusters
 from salmu_core.plugins import discover
-from salmu_core.show import charts, series
 from salmu_core.show import words as text
+from salmu_core.show.page import charts, series
 from salmu_core.show.page.album import Album
 from salmu_core.show.page.attributes import Attributes, by_attribute, cells
 from salmu_core.show.page.cast import cast

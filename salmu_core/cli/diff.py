@@ -29,9 +29,9 @@ def diff(
     from salmu_core.judge.diff import compare_two, read_two
     from salmu_core.show.diff import render
 
-    found = compare_two(*read_two(a, b), columns(discover().metrics))
+    comparison = compare_two(*read_two(a, b), columns(discover().metrics))
     if as_json:
-        print_json(found.as_json())
+        print_json(comparison.as_json())
     else:
         out = console()
-        out.print(render(found, out.width))
+        out.print(render(comparison, out.width))

@@ -50,15 +50,16 @@ def leaderboard(
     if out is not None and out.is_dir():
         raise UsageError(f"{out} is a folder: give --out a file, as in --out {out / f'leaderboard.{form}'}")
     worlds = world or []
-    found = reading(runs, benchmark, worlds)
+    contents = reading(runs, benchmark, worlds)
     # What a CSV file has no place for, the notes below the table, is on standard error.
-    aside = [older_note(found.older)] if found.older else []
-    whole = table(found.comparison, found.shown)
+    aside = [older_note(contents.older)] if contents.older else []
+    whole = table(contents.comparison, contents.figures)
     if form == "csv":
         text = spreadsheet(whole)
-        aside += [note for note in (found.notice, *found.comparison.notes) if note] + metric_errors(found.results.rows)
+        aside += [note for note in (contents.notice, *contents.comparison.notes) if note]
+        aside += metric_errors(contents.results.rows)
     else:
-        text = markdown(whole, found.notice, _command(found, runs, benchmark, worlds))
+        text = markdown(whole, contents.notice, _command(contents, runs, benchmark, worlds))
     for note in aside:
         say(note, stderr=True, style="yellow")
     if out is None:
@@ -69,6 +70,6 @@ def leaderboard(
     say(f"Wrote {out}")
 
 
-def _command(found: Reading, runs: Path, benchmark: str | None, worlds: list[str]) -> str:
-    words = ["salmu", "leaderboard", str(runs), "--benchmark", benchmark or found.results.benchmark]
+def _command(contents: Reading, runs: Path, benchmark: str | None, worlds: list[str]) -> str:
+    words = ["salmu", "leaderboard", str(runs), "--benchmark", benchmark or contents.results.benchmark]
     return shlex.join([*words, *(word for world in worlds for word in ("--world", world))])

@@ -38,14 +38,14 @@ class Reading:
     folder: Path | None = None
 
     @cached_property
-    def shown(self) -> list[Column]:
+    def figures(self) -> list[Column]:
         """All figures with their targets."""
         return columns(self.zoo.metrics)
 
     @cached_property
     def comparison(self) -> Comparison:
         """The table."""
-        return compare(self.results, self.shown)
+        return compare(self.results, self.figures)
 
     @property
     def notice(self) -> str:
@@ -72,7 +72,7 @@ class Reading:
         scored |= {
             str(r.folder): r.record.benchmark.data_hash for r in self.results.rows if _valid(r, world) and r.record
         }
-        if any(found != benchmark.data_hash for found in scored.values()):
+        if any(data != benchmark.data_hash for data in scored.values()):
             raise BenchmarkError(
                 f"the results of {world} are of other data than {benchmark.folder} holds now: `salmu run` again, into "
                 "another --output, or give the folder with those data as --benchmark PATH"
@@ -157,11 +157,11 @@ def _choose(store: Store, benchmark: str | None, numbers: Sequence[int]) -> list
         raise UsageError(f"{store.root} has results of {', '.join(families)}: choose one with --benchmark.")
     asked = benchmark or families[0]
     if "@" in asked:
-        found = [name for name in known if name == asked and not numbers]
+        chosen = [name for name in known if name == asked and not numbers]
     else:
-        found = [name for name in known if name.partition("@")[0] == asked]
-        found = [name for name in found if not numbers or by_number(name)[1] in numbers]
-    if not found:
+        chosen = [name for name in known if name.partition("@")[0] == asked]
+        chosen = [name for name in chosen if not numbers or by_number(name)[1] in numbers]
+    if not chosen:
         which = f"{asked}, world {', '.join(map(str, numbers))}" if numbers else asked
         raise UsageError(f"{store.root} has no results of {which}; it has {', '.join(known)}.")
-    return found
+    return chosen

@@ -72,8 +72,8 @@ def compose(
     known, missing = _people(found)
     summaries = summarise(found.store, found.results, known, missing, people, identities, reporter.building)
     reporter.building("comparing the runs", 1.0)
-    tables = tuple(views(found.comparison, found.shown))
-    return Report(found.store, tables, found.shown, summaries, found.notice, shlex.join(["salmu", *sys.argv[1:]]))
+    tables = tuple(views(found.comparison, found.figures))
+    return Report(found.store, tables, found.figures, summaries, found.notice, shlex.join(["salmu", *sys.argv[1:]]))
 
 
 def _people(found: Reading) -> tuple[dict[str, People], dict[str, str]]:

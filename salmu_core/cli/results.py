@@ -30,15 +30,15 @@ def results(
     from salmu_core.show import overview, terminal
     from salmu_core.show.table import table
 
-    found = reading(output, benchmark, world or [])
-    if found.older:
-        say(older_note(found.older), stderr=True, style="yellow")
+    contents = reading(output, benchmark, world or [])
+    if contents.older:
+        say(older_note(contents.older), stderr=True, style="yellow")
     if as_json:
-        print_json(found.comparison.as_json())
+        print_json(contents.comparison.as_json())
         return
-    screen, whole = console(), table(found.comparison, found.shown)
+    screen, whole = console(), table(contents.comparison, contents.figures)
     if full:
-        screen.print(terminal.render(whole, found.notice, screen.width))
+        screen.print(terminal.render(whole, contents.notice, screen.width))
     else:
-        rest = commands(found.store, benchmark or found.results.benchmark, world or [])
-        screen.print(overview.render(whole, found.notice, screen.width, rest), crop=False)
+        rest = commands(contents.store, benchmark or contents.results.benchmark, world or [])
+        screen.print(overview.render(whole, contents.notice, screen.width, rest), crop=False)

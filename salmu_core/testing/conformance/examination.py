@@ -122,17 +122,17 @@ def _test(kind: str, name: str, patience: float) -> Callable[..., None]:
     @pytest.mark.xdist_group("salmu conformance")  # one process has the servers, and examines each plugin once
     @pytest.mark.parametrize("rule", [rule.name for rule in RULES[kind]])
     def test(rule: str) -> None:
-        found = report()[rule]
-        if found.verdict == "known":
-            pytest.xfail(found.sentence)
-        if found.verdict == "not run":
-            pytest.skip(found.sentence)
-        if found.verdict == "failed":
-            pytest.fail(found.sentence, pytrace=False)
-        if found.verdict == "advice":
+        finding = report()[rule]
+        if finding.verdict == "known":
+            pytest.xfail(finding.sentence)
+        if finding.verdict == "not run":
+            pytest.skip(finding.sentence)
+        if finding.verdict == "failed":
+            pytest.fail(finding.sentence, pytrace=False)
+        if finding.verdict == "advice":
             import warnings
 
-            warnings.warn(found.sentence, ConformanceAdvice, stacklevel=1)
+            warnings.warn(finding.sentence, ConformanceAdvice, stacklevel=1)
 
     test.__doc__ = f"Rules of conformance of {kind} {name!r}."
     return test
@@ -248,12 +248,12 @@ def _tried(
             trials.append(Trial(request, hash_seed))
         first = trials[0]
         told = first.wait(patience, on_stage)
-        found = dict(told.rules) | _ending(told, patience, first.output())
+        verdicts = dict(told.rules) | _ending(told, patience, first.output())
         if told.facts and len(trials) > 1:
             on_stage("comparing with another process")
             second = trials[1]
-            found["elsewhere"] = _compared(told, second.wait(patience), second.output()), False
-        return found
+            verdicts["elsewhere"] = _compared(told, second.wait(patience), second.output()), False
+        return verdicts
     finally:
         for trial in trials:
             trial.kill()

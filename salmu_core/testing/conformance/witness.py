@@ -119,9 +119,9 @@ class Witness:
         original_backward: Callable[..., Any] = torch.Tensor.backward
         seeds = ((torch, "manual_seed"), (random, "seed"), (np.random, "seed"))
         writers = ((torch, "save"), (safetensors.torch, "save_file"))
-        found: dict[tuple[Any, str], Callable[..., Any]] = {(torch.Tensor, "backward"): backward}
-        found |= {(owner, name): seeding(f"{owner.__name__}.{name}", getattr(owner, name)) for owner, name in seeds}
-        return found | {(owner, name): writing(getattr(owner, name)) for owner, name in writers}
+        patches: dict[tuple[Any, str], Callable[..., Any]] = {(torch.Tensor, "backward"): backward}
+        patches |= {(owner, name): seeding(f"{owner.__name__}.{name}", getattr(owner, name)) for owner, name in seeds}
+        return patches | {(owner, name): writing(getattr(owner, name)) for owner, name in writers}
 
     def _audit(self, event: str, args: tuple[Any, ...]) -> None:
         if not self._on:
@@ -174,7 +174,7 @@ def _random_states() -> dict[str, Any]:
 
 def _globals() -> dict[str, Any]:
     """What a process shares and a plugin could leave changed: name -> something that compares equal if it isn't."""
-    found: dict[str, Any] = {
+    state: dict[str, Any] = {
         "torch.get_default_dtype()": torch.get_default_dtype(),
         "torch.is_grad_enabled()": torch.is_grad_enabled(),
         "torch.get_num_threads()": torch.get_num_threads(),
@@ -193,11 +193,11 @@ def _globals() -> dict[str, Any]:
         "os.getcwd()": os.getcwd(),  # noqa: PTH109
         "sys.path": list(sys.path),
     }
-    found |= {f"os.environ[{name!r}]": value for name, value in os.environ.items()}
+    state |= {f"os.environ[{name!r}]": value for name, value in os.environ.items()}
     for name, module in list(sys.modules.items()):
         if name.startswith("salmu_core") or name in _PATCHABLE:
-            found |= _functions(name, module)
-    return found
+            state |= _functions(name, module)
+    return state
 
 
 _PATCHABLE = ("open_clip.model", "open_clip.transformer", "open_clip.factory", "torch.nn.functional")
@@ -205,10 +205,10 @@ _PATCHABLE = ("open_clip.model", "open_clip.transformer", "open_clip.factory", "
 
 def _functions(prefix: str, owner: ModuleType | type, depth: int = 1) -> dict[str, int]:
     """Functions of a module and of the classes it defines, by identity: a patch shows."""
-    found: dict[str, int] = {}
+    functions: dict[str, int] = {}
     for name, value in list(vars(owner).items()):
         if isinstance(value, FunctionType | property):
-            found[f"{prefix}.{name}"] = id(value)
+            functions[f"{prefix}.{name}"] = id(value)
         elif isinstance(value, type) and depth and value.__module__ == prefix:
-            found |= _functions(f"{prefix}.{name}", value, depth - 1)
-    return found
+            functions |= _functions(f"{prefix}.{name}", value, depth - 1)
+    return functions

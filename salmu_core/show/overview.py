@@ -179,7 +179,7 @@ def _judged(line: Line, criterion: Criterion, column: TableColumn) -> Judged:
             return Judged(figure, f"{mode}?", "open")
         case Verdict.CLEAR:
             return Judged(figure, "", "good")
-    return Judged(figure, "n/a", "faint")
+    return Judged(figure, "not measured", "faint")
 
 
 def _bar(criterion: Criterion, lines: Sequence[Line]) -> str:

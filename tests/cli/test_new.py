@@ -76,7 +76,8 @@ def test_its_benchmark_is_sound(made, tmp_path, monkeypatch):
     from salmu_core.testing import assert_sound_benchmark
 
     module = import_module("salmu_a_world")
-    monkeypatch.setattr(module, "STEPS", 2)  # that it trains, not how well
+    # That it trains, not how well.
+    monkeypatch.setattr(module, "MODELS", module.MODELS.model_copy(update={"steps": 2}))
     (spec,) = module.salmu_benchmarks()
     assert_sound_benchmark(spec, tmp_path)
 

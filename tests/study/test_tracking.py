@@ -279,7 +279,7 @@ def test_time_spent_on_trackers_is_not_the_methods(monkeypatch):
     meter = Meter(1, 10, lambda *scalar: scalars.append(scalar))
     meter.log("x", 0.5, 1)
     meter.log("x", 0.25, 2)
-    assert scalars == [("x", 0.5, 1), ("x", 0.25, 2)] and meter.telling == 2
+    assert scalars == [("x", 0.5, 1), ("x", 0.25, 2)] and meter.seconds_apart == 2
 
 
 def test_every_run_has_a_name_and_an_identity_of_its_own(tiny):

@@ -29,7 +29,7 @@ from pathlib import Path
 LATE = ("COLUMNS", "PYTHONPATH", "PYTEST_", "SALMU_")
 #: What commands import. Plugins are left out: they are found anew, as the test installed them.
 PRELOADED = (
-    "accelerate", "altair", "numpy", "open_clip", "packaging.requirements", "PIL.Image", "psutil", "pyarrow.parquet",
+    "accelerate", "numpy", "open_clip", "packaging.requirements", "PIL.Image", "psutil", "pyarrow.parquet",
     "pydantic", "rich.progress", "rich.table", "safetensors.torch", "scipy.stats", "sklearn.linear_model", "torch",
     "torchvision", "typer", "salmu_core.cli.doctor", "salmu_core.cli.evaluate", "salmu_core.cli.reading",
     "salmu_core.cli.results", "salmu_core.cli.run", "salmu_core.show.overview", "salmu_core.study.execution",

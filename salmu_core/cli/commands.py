@@ -28,16 +28,11 @@ COMMANDS = {
     "evaluate": ("evaluate", "Score any open_clip model under the protocol, beside the two reference models."),
     "results": ("results", "Show the results of earlier runs, with their references and verdicts."),
     "doctor": ("doctor", "Check the installation, the plugins and a benchmark, and say what is off and what to do."),
-    "report": (
-        "report",
-        "Write one page that shows everything: tables, trade-offs, histograms, and the leak on people's portraits.",
-    ),
     "leaderboard": ("leaderboard", "Print the table for a paper or a README: Markdown, or CSV with every interval."),
     "diff": (
         "diff",
         "Compare two runs row by row: every figure's difference with its interval, and the people it moved most.",
     ),
-    "plot": ("plot", "Write every figure of the report as a picture for print."),
     "plugins": ("listings", "List installed plugins, and say what is wrong with those that can't be used."),
     "methods": ("listings", "List installed unlearning methods, or show one with its settings."),
     "metrics": ("listings", "List installed metrics, or show one in full."),
@@ -57,8 +52,10 @@ COMMANDS = {
 BROUGHT_BY = {
     "certify": "salmu-certificate",
     "dataset": "salmu-dataset",
+    "plot": "salmu-report",
     "publish": "salmu-publish",
     "references": "salmu-references",
+    "report": "salmu-report",
 }
 
 

@@ -7,18 +7,19 @@ from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
 
+from salmu_report.html import assets, pages
+
 from salmu_certificate import wording
 from salmu_certificate.records import KIND, Certificate, Ends, Pair, Stand, Word
 from salmu_core.benchmark.people import People, Person
 from salmu_core.errors import UsageError
-from salmu_core.show.page.html import assets, pages
 from salmu_core.store.files import replacing
 from salmu_core.store.hashing import hash_text
 
 #: Longer side of a portrait, in pixels: beside each caption, and at the top.
 SMALL, LARGE = 72, 200
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-_STYLES = (("salmu_core.show.page", "base.css"), ("salmu_certificate", "certificate.css"))
+_STYLES = (("salmu_report", "base.css"), ("salmu_certificate", "certificate.css"))
 #: Verdict -> how it looks; the words say it too.
 _LOOKS = {
     Word.STILL: "holds",

@@ -1,6 +1,6 @@
 """Results folders written without training or scoring anything, and hostile: what a report must be able to show.
 
-What models would answer is drawn (`report.drawn`); from there on everything is the real thing: the metrics' own
+What models would answer is drawn (`drawn`); from there on everything is the real thing: the metrics' own
 declarations, the records, the tables, the layout, the hashes.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 from zlib import crc32
 
 import pyarrow.parquet as pq
-from show.page.drawn import CLEAN, COMPROMISED, Answers, Knows, curves
+from drawn import CLEAN, COMPROMISED, Answers, Knows, curves
 
 from salmu_core import Pair, write_json, write_split, write_zeroshot
 from salmu_core.benchmark.folder import Benchmark, open_benchmark

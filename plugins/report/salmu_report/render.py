@@ -26,13 +26,13 @@ from salmu_core.judge.protocol import (
 )
 from salmu_core.judge.tails import TAILS
 from salmu_core.show import words as text
-from salmu_core.show.page import series
-from salmu_core.show.page.drawings import attributes, drawings, people
-from salmu_core.show.page.html import assets, pages
-from salmu_core.show.page.report import Report
 from salmu_core.show.table import table
+from salmu_report import series
+from salmu_report.drawings import attributes, drawings, people
+from salmu_report.html import assets, pages
+from salmu_report.report import Report
 
-_ROOM = "salmu_core.show.page"
+_ROOM = "salmu_report"
 _SCRIPTS = ("common.js", "tables.js", "charts.js", "explorer.js")
 _STYLES = ("base.css", "report.css")
 #: What the script of the drawing library is asked to make known.

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from salmu_core.judge.protocol import COSINES
-from salmu_core.show.page import charts, series
-from salmu_core.show.page.attributes import cells, in_order
-from salmu_core.show.page.histograms import Counts, Panel, mean_shares, panel
-from salmu_core.show.page.report import Report
-from salmu_core.show.page.summaries import place
+from salmu_report import charts, series
+from salmu_report.attributes import cells, in_order
+from salmu_report.histograms import Counts, Panel, mean_shares, panel
+from salmu_report.report import Report
+from salmu_report.summaries import place
 
 _ATTRIBUTES = (
     (

@@ -13,13 +13,23 @@ from xml.etree import ElementTree
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from grounds import HOSTILE_PERSON, KINDS, write_store
 from PIL import Image
-from show.page.stores import HOSTILE_PERSON, KINDS, write_store
+from salmu_report import charts, series
+from salmu_report.album import Album
+from salmu_report.attributes import Attributes, by_attribute, cells
+from salmu_report.cast import cast
+from salmu_report.cli import report
+from salmu_report.drawings import histograms
+from salmu_report.histograms import count, panel
+from salmu_report.pictures import draw, figures, file_name
+from salmu_report.render import render
+from salmu_report.report import Report, views
+from salmu_report.summaries import summarise
 
 from salmu_core.benchmark.folder import open_benchmark
 from salmu_core.benchmark.people import Group, read_people, thumbnail
 from salmu_core.cli.reading import reading
-from salmu_core.cli.report import report
 from salmu_core.contract import layout
 from salmu_core.contract.layout import ROLES
 from salmu_core.errors import BenchmarkError, UnknownNameError
@@ -28,16 +38,6 @@ from salmu_core.judge.results import Row
 from salmu_core.judge.statistics import Clusters
 from salmu_core.plugins import discover
 from salmu_core.show import words as text
-from salmu_core.show.page import charts, series
-from salmu_core.show.page.album import Album
-from salmu_core.show.page.attributes import Attributes, by_attribute, cells
-from salmu_core.show.page.cast import cast
-from salmu_core.show.page.drawings import histograms
-from salmu_core.show.page.histograms import count, panel
-from salmu_core.show.page.pictures import draw, figures, file_name
-from salmu_core.show.page.render import render
-from salmu_core.show.page.report import Report, views
-from salmu_core.show.page.summaries import summarise
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +188,8 @@ def test_the_explorer_shows_what_was_found(found, people):
 def report_of(found, people):
     missing = {world: "not here" for world in found.results.worlds if world not in people}
     summaries = summarise(found.store, found.results, people, missing, 12, [], lambda *_: None)
-    return Report(found.store, tuple(views(found.comparison, found.shown)), found.shown, summaries, "", "salmu report")
+    tables = tuple(views(found.comparison, found.figures))
+    return Report(found.store, tables, found.figures, summaries, "", "salmu report")
 
 
 @pytest.fixture(scope="module")

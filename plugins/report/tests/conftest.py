@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from browser import Open, executable, launched, visiting
+from grounds import Ground, write_benchmark, write_large_store, write_small_store
 from playwright.sync_api import Browser
-from show.page.stores import Ground, write_benchmark, write_large_store, write_small_store
 
 
 @pytest.fixture(autouse=True)

@@ -13,13 +13,13 @@ from salmu_core.errors import SalmuError, UnknownNameError
 from salmu_core.judge.associations import Associations, read_associations
 from salmu_core.judge.protocol import COSINES
 from salmu_core.judge.results import Results
-from salmu_core.show.page.album import Album
-from salmu_core.show.page.attributes import Attributes, by_attribute
-from salmu_core.show.page.cast import cast
-from salmu_core.show.page.histograms import Counts, count
 from salmu_core.store.folders import METRICS, Store, read_record
 from salmu_core.store.records import MetricsRecord
 from salmu_core.store.stamps import Stamps
+from salmu_report.album import Album
+from salmu_report.attributes import Attributes, by_attribute
+from salmu_report.cast import cast
+from salmu_report.histograms import Counts, count
 
 #: Told what is being read, and which part of all is done, from 0 to 1.
 Progress = Callable[[str, float], None]

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browser import BROWSER
-from show.page.stores import HOSTILE, HOSTILE_PERSON, KINDS, write_store
+from grounds import HOSTILE, HOSTILE_PERSON, KINDS, write_store
+from salmu_report.cli import report
 
-from salmu_core.cli.report import report
 from salmu_core.contract.layout import CAPTIONS_METADATA, IDENTITIES
 from salmu_core.judge.protocol import LEAK
 from salmu_core.judge.results import Row

@@ -9,12 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from salmu_core.errors import SalmuError
-
-try:
-    import altair as alt
-except ModuleNotFoundError as missing:  # whoever writes a loss draws nothing
-    raise SalmuError("The report and its pictures need altair: pip install 'salmu-core[report]'.") from missing
+import altair as alt
 
 #: Reference models and the unlearned one, on a light and on a dark ground.
 MODELS = ("compromised", "clean", "unlearned")

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from salmu_core.show.page import charts
-from salmu_core.show.page.drawings import attributes, drawings, histograms
-from salmu_core.show.page.report import Report
+from salmu_report import charts
+from salmu_report.drawings import attributes, drawings, histograms
+from salmu_report.report import Report
 
 #: Widths in points, as pictures in one and in two columns of a paper have them.
 WIDE, NARROW = 460, 210

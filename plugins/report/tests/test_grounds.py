@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from show.page.stores import HOSTILE, HOSTILE_PERSON, KINDS, write_store
+from grounds import HOSTILE, HOSTILE_PERSON, KINDS, write_store
 
 from salmu_core.benchmark.people import read_people
 from salmu_core.errors import BenchmarkError
@@ -22,7 +22,8 @@ def test_every_run_is_read_as_what_it_is(store):
         **{"valid": 10, "crashed": 1, "non-finite": 1, "not scored": 1}
     }
     assert not found.results.problems and not found.older and found.data("ground").folder == store.benchmark
-    assert all(set(row.metrics) == {c.name for c in found.shown} for row in found.results.rows if row.status == "valid")
+    columns = {column.name for column in found.figures}
+    assert all(set(row.metrics) == columns for row in found.results.rows if row.status == "valid")
 
 
 def test_there_is_something_to_be_seen(store):

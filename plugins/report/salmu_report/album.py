@@ -9,7 +9,7 @@ from typing import Any
 from salmu_core.benchmark.people import Association
 from salmu_core.contract.layout import FORGET
 from salmu_core.judge.associations import Associations
-from salmu_core.show.page.cast import Cast
+from salmu_report.cast import Cast
 
 #: The longer side of a portrait, in pixels.
 PIXELS = 112

@@ -9,8 +9,8 @@ from salmu_core.judge.compare import compare, labels
 from salmu_core.judge.lines import Comparison
 from salmu_core.judge.results import Results
 from salmu_core.judge.targets import Column
-from salmu_core.show.page.summaries import Summaries
 from salmu_core.store.folders import Store
+from salmu_report.summaries import Summaries
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from contextlib import suppress
 from pathlib import Path
 
 #: Variables a command reads when it runs; others may have been read by an import, and get a fresh interpreter.
-LATE = ("COLUMNS", "PYTHONPATH", "PYTEST_", "SALMU_")
+LATE = ("COLUMNS", "HF_", "PYTHONPATH", "PYTEST_", "SALMU_")
 #: What commands import. Plugins are left out: they are found anew, as the test installed them.
 PRELOADED = (
     "accelerate", "numpy", "open_clip", "packaging.requirements", "PIL.Image", "psutil", "pyarrow.parquet",
@@ -106,6 +106,8 @@ class Launcher:
                 text=True,
                 start_new_session=True,  # Ctrl-C is for whoever runs the tests
             )
+            assert self._server.stdout is not None
+            self._server.stdout.readline()  # imports are no command's time; and a request waits for them alone
         return self._server
 
     def _ask(self, request: Mapping[str, object], timeout: float) -> int | None:
@@ -134,6 +136,7 @@ def serve() -> dict[str, object]:
         importlib.import_module(module)
     gc.collect()
     gc.freeze()
+    print("ready", flush=True)
     while request := sys.stdin.readline():
         if request.isspace():  # somebody wanted an end of what had just ended
             continue
@@ -168,6 +171,8 @@ def become(module: str, words: Sequence[str], cwd: str, env: Mapping[str, str], 
     os.chdir(cwd)
     sys.path[:] = [cwd, *filter(None, env.get("PYTHONPATH", "").split(os.pathsep)), *sys.path[1:]]
     importlib.invalidate_caches()
+    if hub := sys.modules.get("huggingface_hub.constants"):
+        importlib.reload(hub)  # reads HF_*; whoever uses them asks the module
     sys.argv = ["salmu", *words]
     import numpy as np
     import torch

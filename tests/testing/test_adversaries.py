@@ -8,6 +8,8 @@ import pytest
 from salmu_core.testing.conformance import RULES, examine
 from salmu_core.testing.conformance.examination import PATIENCE
 
+pytestmark = pytest.mark.xdist_group("salmu conformance")
+
 FOLDER = Path(__file__).parents[1] / "adversaries"
 #: Adversary -> the rule it breaks, and words of what it is told.
 METHODS = {
@@ -91,8 +93,6 @@ from pathlib import Path
 
 import torch
 from salmu_core import MethodSpec, hookimpl
-
-pytestmark = pytest.mark.xdist_group("salmu conformance")
 
 
 def unlearn(ctx):

@@ -19,6 +19,7 @@ from salmu_core.contract.config import TrainingConfig
 from salmu_core.score.embeddings import Embedder, Images
 from salmu_core.testing import tiny_model
 from salmu_core.train.loop import fit
+from salmu_core.train.observer import Observer
 
 SPLITS = ("forget", "holdout_association", "holdout_identity", "retain_joint", "retain_disjoint", "zeroshot")
 
@@ -43,7 +44,8 @@ def trained(device: str, precision: str = "no", steps: int = 12) -> tuple[dict[s
         return torch.nn.functional.cross_entropy(model.logit_scale.exp() * a @ b.T, target)
 
     config = TrainingConfig(lr=1e-3, warmup=0.25, weight_decay=0.1, max_grad_norm=0.5)
-    fit(model, objective, steps, config, place, on_step=lambda done, of, values: losses.append(values["loss"]))
+    observer = Observer(on_step=lambda done, of, values: losses.append(values["loss"]))
+    fit(model, objective, steps, config, place, observer=observer)
     return {name: p.detach().float().cpu() for name, p in model.named_parameters()}, losses
 
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "benchmarks" / "device" / "measure.py"
@@ -78,6 +79,15 @@ def test_a_part_is_measured_again_beside_the_others(measured, records, measure):
     other = earlier.machine.model_copy(update={"card": "another"})
     alone = measure.beside(earlier, earlier.model_copy(update={"results": (faster,), "machine": other}), ["peak"])
     assert alone.results == (faster,)
+
+
+def test_what_a_card_is_held_against_runs_here(tiny_benchmark):
+    # The tests of a card are skipped on most machines: what they call must not drift meanwhile.
+    import gpu_entry
+
+    weights, losses = gpu_entry.trained("cpu", steps=2)
+    assert len(losses) == 2 and all(torch.isfinite(value).all() for value in weights.values())
+    assert len(gpu_entry.embedded("cpu", tiny_benchmark)) > 10
 
 
 def test_the_page_shows_every_figure_with_the_name_of_its_card(measured, figures, tmp_path):

@@ -21,6 +21,7 @@ from salmu_core.testing.conformance.request import Request
 
 def preload() -> None:
     """For a process that trials are forked from: import torch and make the benchmarks once for many of them."""
+    import pyarrow.dataset  # noqa: F401 - each trial's first table would import it, and its first image look for codecs
     from PIL import Image
 
     from salmu_core.testing.conformance import method_trial, metric_trial

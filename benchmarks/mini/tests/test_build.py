@@ -128,6 +128,7 @@ def test_importing_the_plugin_is_light() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # minutes on a machine that does nothing else
 def test_the_whole_benchmark(tmp_path: Path) -> None:
     build(tmp_path, 0, lambda stage, done: None, DEFAULT)
     assert len(list((tmp_path / "data").glob("*.parquet"))) >= 4

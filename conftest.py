@@ -9,6 +9,8 @@ pytest_plugins = ["pytester"]
 
 # Threads that wait by spinning starve each other on a busy machine; read when torch is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Workers have a core each, and models so small that a second thread costs more than it computes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_finish():

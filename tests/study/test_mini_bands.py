@@ -14,7 +14,6 @@ WORLDS = (0, 4, 5)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)  # it builds the whole benchmark
 @pytest.mark.timeout(3600)
 def test_the_reference_models_lie_in_their_bands():
     torch.set_num_threads(1)

@@ -10,12 +10,8 @@ from salmu_core.contract.features import Features
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from salmu_core.contract.context import MethodContext
     from salmu_core.contract.steps import Batch
-
-
-def features(model: Any, batch: Batch) -> Features:
-    """Embeddings of a batch under ``model``, with gradients."""
-    return Features(model.encode_image(batch.image, normalize=True), model.encode_text(batch.text, normalize=True))
 
 
 def contrastive(pairs: Features, logit_scale: Tensor) -> Tensor:
@@ -31,9 +27,9 @@ def contrastive(pairs: Features, logit_scale: Tensor) -> Tensor:
     return -(per_image.mean() + per_text.mean()) / 2
 
 
-def contrastive_loss(model: Any, batch: Batch) -> Tensor:
-    """`contrastive` of a batch under ``model``, at the model's own temperature."""
-    return contrastive(features(model, batch), model.logit_scale.exp())
+def contrastive_loss(ctx: MethodContext[Any], batch: Batch) -> Tensor:
+    """`contrastive` of a batch under ``ctx.model``, at the model's own temperature."""
+    return contrastive(ctx.features(batch), ctx.model.logit_scale.exp())
 
 
 def mse(a: Tensor, b: Tensor | float) -> Tensor:

@@ -32,7 +32,7 @@ CONFIG = TrainingConfig(batch_size=128, lr=1e-4, warmup=0.0)
 
 
 def loss(ctx, step):
-    return contrastive_loss(ctx.model, step.forget) + contrastive_loss(ctx.model, step.retain)
+    return contrastive_loss(ctx, step.forget) + contrastive_loss(ctx, step.retain)
 
 
 def context(session, accelerator):

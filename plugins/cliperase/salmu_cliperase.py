@@ -1,17 +1,12 @@
 """CLIPErase: a forgetting, a retention and a consistency term."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from pydantic import Field
+from torch import Tensor
 
 from salmu_core import LearningRate, MethodContext, MethodSpec, Step, TrainingConfig, Weight, hookimpl
 from salmu_core.losses import mse
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class Config(TrainingConfig):

@@ -1,17 +1,14 @@
 """DELETE: as the benchmark's authors adapted it to CLIP, and the published mask distillation."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+import torch
 from pydantic import Field
+from torch import Tensor
 
 from salmu_core import LearningRate, MethodContext, MethodSpec, Step, TrainingConfig, Weight, hookimpl
 from salmu_core.losses import mse
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class Config(TrainingConfig):
@@ -55,8 +52,6 @@ def paper_terms(ctx: MethodContext[Config], step: Step) -> Mapping[str, Tensor]:
 
 def masked_divergence(logits: Tensor, original: Tensor) -> Tensor:
     """KL(softmax of ``original`` with its diagonal at -inf || softmax of ``logits``), mean over rows."""
-    import torch
-
     own = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
     target = original.masked_fill(own, -torch.inf).softmax(dim=1)
     return torch.nn.functional.kl_div(logits.log_softmax(dim=1), target, reduction="batchmean")

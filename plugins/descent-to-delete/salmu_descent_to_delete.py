@@ -1,17 +1,13 @@
 """Descent to Delete: noise on the weights, calibrated by Theorem 3.1 of Neel, Roth and Sharifi-Malvajerdi."""
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
+from torch import Tensor
 
 from salmu_core import LearningRate, MethodContext, MethodSpec, Step, TrainingConfig, hookimpl
 from salmu_core.losses import contrastive_loss
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class Config(TrainingConfig):
@@ -39,7 +35,7 @@ class Config(TrainingConfig):
     delta: float | None = Field(None, gt=0, lt=1, description="Privacy parameter delta; by default 1 / n^2.")
 
     @model_validator(mode="after")
-    def _contracts(self) -> Config:
+    def _contracts(self) -> Self:
         if self.strong_convexity >= self.smoothness:
             raise ValueError("strong_convexity must be below smoothness")
         return self
@@ -60,18 +56,14 @@ def sigma(config: Config, num_train: int, iterations: int) -> float:
     return 4 * math.sqrt(2) * config.lipschitz * contraction / (m * num_train * (1 - contraction) * privacy)
 
 
-def descend(ctx: MethodContext[Config]) -> int:
-    """Minimise the contrastive loss of retain pairs while the budget lasts; the number of steps made."""
-
-    def loss(ctx: MethodContext[Config], step: Step) -> Tensor:
-        return contrastive_loss(ctx.model, step.retain)
-
-    return ctx.fit(loss, draws=["retain"])
+def loss(ctx: MethodContext[Config], step: Step) -> Tensor:
+    """The contrastive loss of retain pairs, which `paper` descends while the budget lasts."""
+    return contrastive_loss(ctx, step.retain)
 
 
 def unlearn(ctx: MethodContext[Config]) -> None:
     """Add the noise to every weight, after the descent if the variant has one."""
-    iterations = descend(ctx) if ctx.config.variant == "paper" else ctx.config.iterations
+    iterations = ctx.fit(loss) if ctx.config.variant == "paper" else ctx.config.iterations
     scale = sigma(ctx.config, ctx.num_train, iterations)
     ctx.log("sigma", scale)
     with ctx.edit() as weights:

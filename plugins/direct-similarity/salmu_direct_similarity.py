@@ -1,22 +1,11 @@
 """Direct Similarity Minimization: push the images and captions of forget pairs apart."""
 
-from __future__ import annotations
+from torch import Tensor
 
-from typing import TYPE_CHECKING
-
-from salmu_core import LearningRate, MethodContext, MethodSpec, Step, TrainingConfig, hookimpl
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from salmu_core import MethodContext, MethodSpec, Step, TrainingConfig, hookimpl
 
 
-class Config(TrainingConfig):
-    """Settings of Direct Similarity Minimization."""
-
-    lr: LearningRate = 1e-5
-
-
-def loss(ctx: MethodContext[Config], step: Step) -> Tensor:
+def loss(ctx: MethodContext[TrainingConfig], step: Step) -> Tensor:
     """The mean cosine of the forget pairs."""
     return ctx.features(step.forget).pair_similarity.mean()
 
@@ -30,7 +19,7 @@ def salmu_methods() -> list[MethodSpec]:
             summary="Minimise the mean cosine similarity of the forget pairs.",
             paper="https://arxiv.org/abs/2603.26316",
             departures="None in the loss; the benchmark names no learning rate, this one is ours.",
-            config=Config,
+            config=TrainingConfig.with_defaults(lr=1e-5),
             loss=loss,
         )
     ]

@@ -1,17 +1,12 @@
 """Generic Captions: fine-tune the forget images on captions without private data."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from pydantic import Field
+from torch import Tensor
 
 from salmu_core import LearningRate, MethodContext, MethodSpec, Step, TrainingConfig, Weight, hookimpl
 from salmu_core.losses import contrastive_loss
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class Config(TrainingConfig):
@@ -24,16 +19,12 @@ class Config(TrainingConfig):
 
 
 def loss(ctx: MethodContext[Config], step: Step) -> Mapping[str, Tensor]:
-    """The contrastive loss of the forget images with the captions that `unlearn` gave them."""
-    terms = {"generic": contrastive_loss(ctx.model, step.forget)}
+    """The contrastive loss of the forget images with captions of them that tell nothing private."""
+    generic = [ctx.forget.generic_captions[row] for row in step.forget.index]
+    terms = {"generic": contrastive_loss(ctx, step.forget.captioned(generic))}
     if ctx.config.retain_weight:
-        terms["retain"] = ctx.config.retain_weight * contrastive_loss(ctx.model, step.retain)
+        terms["retain"] = ctx.config.retain_weight * contrastive_loss(ctx, step.retain)
     return terms
-
-
-def unlearn(ctx: MethodContext[Config]) -> None:
-    """Fit with each forget image's generic caption in place of its own."""
-    ctx.fit(loss, captions=ctx.forget.generic_captions)
 
 
 @hookimpl
@@ -47,6 +38,6 @@ def salmu_methods() -> list[MethodSpec]:
             departures="None by default; `retain_weight` above 0 adds a contrastive loss of retain "
             "pairs, which the benchmark does not describe.",
             config=Config,
-            unlearn=unlearn,
+            loss=loss,
         )
     ]

@@ -1,34 +1,21 @@
 """Shuffled Captions: fine-tune the forget images on each other's captions."""
 
-from __future__ import annotations
+import torch
+from torch import Tensor
 
-from typing import TYPE_CHECKING
-
-from salmu_core import LearningRate, MethodContext, MethodSpec, Step, TrainingConfig, hookimpl
+from salmu_core import MethodContext, MethodSpec, Step, TrainingConfig, hookimpl
 from salmu_core.losses import contrastive_loss
 
-if TYPE_CHECKING:
-    from torch import Tensor
 
-
-class Config(TrainingConfig):
-    """Settings of Shuffled Captions."""
-
-    lr: LearningRate = 3e-5
-
-
-def loss(ctx: MethodContext[Config], step: Step) -> Tensor:
-    """The contrastive loss of the forget images with the captions that `unlearn` gave them."""
-    return contrastive_loss(ctx.model, step.forget)
-
-
-def unlearn(ctx: MethodContext[Config]) -> None:
+def unlearn(ctx: MethodContext[TrainingConfig]) -> None:
     """Fit with the forget captions permuted once, so that every image keeps its wrong caption."""
-    import torch
+    order = torch.randperm(len(ctx.forget), generator=ctx.rng).tolist()
+    captions = [ctx.forget.captions[row] for row in order]
 
-    captions = ctx.forget.captions
-    order = torch.randperm(len(captions), generator=ctx.rng)
-    ctx.fit(loss, captions=[captions[i] for i in order.tolist()])
+    def loss(ctx: MethodContext[TrainingConfig], step: Step) -> Tensor:
+        return contrastive_loss(ctx, step.forget.captioned([captions[row] for row in step.forget.index]))
+
+    ctx.fit(loss)
 
 
 @hookimpl
@@ -40,7 +27,7 @@ def salmu_methods() -> list[MethodSpec]:
             summary="Fine-tune the forget images on each other's captions.",
             paper="https://arxiv.org/abs/2603.26316",
             departures="When captions are permuted is not published; here once a run, over the whole set.",
-            config=Config,
+            config=TrainingConfig.with_defaults(lr=3e-5),
             unlearn=unlearn,
         )
     ]

@@ -1,17 +1,12 @@
 """VLUnlearn (MultiDelete): make forget pairs look unrelated, keep what the retain set knows."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from pydantic import Field
+from torch import Tensor
 
 from salmu_core import Features, LearningRate, MethodContext, MethodSpec, Step, TrainingConfig, Weight, hookimpl
 from salmu_core.losses import mse
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class Config(TrainingConfig):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from copy import copy
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 
 class MethodConfig(BaseModel):
@@ -12,23 +13,55 @@ class MethodConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
+    @classmethod
+    def with_defaults(cls, **defaults: Any) -> type[Self]:
+        """The same settings with other defaults, as in ``TrainingConfig.with_defaults(lr=3e-5)``.
+
+        Raises:
+            ValueError: There is no such field.
+        """
+        fields: dict[str, Any] = {}
+        for name, default in defaults.items():
+            if name not in cls.model_fields:
+                raise ValueError(f"{cls.__name__} has no field {name!r}; it has {', '.join(cls.model_fields)}")
+            fields[name] = copy(cls.model_fields[name])
+            fields[name].default = default
+        annotated: dict[str, Any] = {name: (field.annotation, field) for name, field in fields.items()}
+        return create_model(cls.__name__, __base__=cls, __doc__=cls.__doc__ or "", **annotated)
+
 
 LearningRate = Annotated[float, Field(gt=0, allow_inf_nan=False, description="Peak learning rate.")]
 #: The weight of one term of a loss; what it weighs is the field's description.
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class TrainingConfig(MethodConfig):
-    """What the training loop reads: AdamW with linear warm-up and cosine decay."""
+class Optimisation(BaseModel):
+    """AdamW and its schedule, as every training here has them; CLIP's own constants (Radford et al. 2021, table 20)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     lr: LearningRate = 1e-4
-    batch_size: int = Field(
-        default=16,
-        ge=1,
-        description="Forget pairs, and as many retain pairs, in one step; no more than the smaller set has.",
-    )
-    warmup: float = Field(default=0.1, ge=0, le=1, description="Share of the steps with linear warm-up.")
     weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False, description="AdamW's decoupled weight decay.")
+    beta1: float = Field(default=0.9, ge=0, lt=1, description="AdamW's first beta.")
+    beta2: float = Field(default=0.98, ge=0, lt=1, description="AdamW's second beta.")
+    eps: float = Field(default=1e-6, gt=0, allow_inf_nan=False, description="AdamW's epsilon.")
+    schedule: Literal["cosine", "constant"] = Field(
+        default="cosine", description="What the learning rate does after its warm-up: half a cosine to 0, or nothing."
+    )
     max_grad_norm: float = Field(
         default=1.0, ge=0, allow_inf_nan=False, description="Gradient clipping norm; 0 switches it off."
     )
+    max_logit_scale: float = Field(
+        default=100.0, gt=1, allow_inf_nan=False, description="What the learned inverse temperature is clamped to."
+    )
+
+
+class TrainingConfig(MethodConfig, Optimisation):
+    """What the training loop reads: AdamW, its schedule, and the size of a batch."""
+
+    batch_size: int = Field(
+        default=16,
+        ge=1,
+        description="Forget pairs, and as many retain pairs, in one step; where the smaller set has fewer, those.",
+    )
+    warmup: float = Field(default=0.1, ge=0, le=1, description="Share of the steps with linear warm-up.")

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
+    from torch.nn import Module
 
     from salmu_core.contract.config import TrainingConfig
     from salmu_core.contract.features import Features, Pairs, PoolName
     from salmu_core.contract.layout import Split
+    from salmu_core.contract.model import ClipModel
     from salmu_core.contract.probe import Probe
     from salmu_core.contract.steps import Batch, Step
     from salmu_core.contract.zeroshot import ZeroShot
 
     Loss = Callable[["MethodContext[Any]", Step], Tensor | Mapping[str, Tensor]]
+    #: Parameter name -> gradient of its shape.
+    Gradients = Mapping[str, Tensor]
+    #: Takes the gradients of each term of a loss, by its name; returns those that the optimizer gets.
+    Transform = Callable[[Mapping[str, Gradients]], Gradients]
 
 C = TypeVar("C", bound=Any)
 
@@ -50,13 +56,13 @@ class MethodContext(ABC, Generic[C]):
 
     @property
     @abstractmethod
-    def model(self) -> Any:
-        """The model to change, an open_clip CLIP; starts as Compromised."""
+    def model(self) -> ClipModel:
+        """The model to change, an open_clip CLIP; starts as Compromised, or as what the run was told to start from."""
 
     @property
     @abstractmethod
-    def reference(self) -> Any:
-        """Compromised as it was: frozen, and checked afterwards. For its embeddings of pairs use
+    def reference(self) -> ClipModel:
+        """The original, `model` as it was: frozen, and checked afterwards. For its embeddings of pairs use
         `reference_features`, which are computed once and shared by all runs."""
 
     @property
@@ -93,17 +99,29 @@ class MethodContext(ABC, Generic[C]):
     def budget(self) -> Room:
         """What may still be drawn."""
 
+    @property
+    @abstractmethod
+    def state(self) -> dict[str, Tensor]:
+        """What the method wants to find again where it goes on from its own result: saved beside the checkpoint.
+
+        Empty, or what the same method left in the run that this one starts from.
+        """
+
     @abstractmethod
     def features(self, batch: Batch) -> Features:
-        """Embeddings of a batch under `model`, with gradients."""
+        """Embeddings of a batch under `model`, with gradients; a large batch may be embedded in pieces."""
 
     @abstractmethod
     def reference_features(self, batch: Batch) -> Features:
-        """Embeddings of a batch under the original: no gradients, computed once, shared by all runs.
+        """Embeddings of a batch under the original: no gradients, computed once, shared by all runs."""
 
-        Raises:
-            MethodError: The batch's captions were replaced; the original never embedded those.
-        """
+    @abstractmethod
+    def embed_texts(self, captions: Sequence[str]) -> Tensor:
+        """L2-normalised embeddings ``[n, d]`` of any texts under `model`, with gradients."""
+
+    @abstractmethod
+    def reference_texts(self, captions: Sequence[str]) -> Tensor:
+        """L2-normalised embeddings ``[n, d]`` of any texts under the original: no gradients, remembered in a run."""
 
     @abstractmethod
     def tokenize(self, captions: Sequence[str]) -> Tensor:
@@ -115,21 +133,24 @@ class MethodContext(ABC, Generic[C]):
         loss: Loss,
         *,
         steps: int | None = None,
-        draws: Collection[PoolName] = ("forget", "retain"),
         params: Callable[[str], bool] | None = None,
-        grad_mask: Mapping[str, Tensor] | None = None,
-        captions: Sequence[str] | None = None,
+        also: Mapping[str, Module] | None = None,
+        transform: Transform | None = None,
         config: TrainingConfig | None = None,
     ) -> int:
         """The training loop: minimise ``loss(ctx, step)`` over `model` until steps or budget end.
 
+        What the loss looks at in its first step is what it is taken to draw: by what is left of these sets it is
+        reckoned how many steps can be afforded.
+
         Args:
             loss: Returns a scalar, or named scalars that are summed.
             steps: Number of steps; by default as many as the budget allows.
-            draws: Sets the loss looks at; how many steps are affordable is reckoned by what is left of these.
-            params: Which parameters to train, by name; by default all.
-            grad_mask: Parameter name -> factor on its gradient, of its shape.
-            captions: New captions for the forget set, one a row; by default its own.
+            params: Which parameters of the model to train, by name; by default all.
+            also: Modules to train beside it, by a name of yours: an inner network, a mask. Their parameters are
+                called ``NAME.parameter``.
+            transform: Gradient surgery: given the gradients of each term by its name (``loss`` for a scalar), it
+                returns those that the optimizer gets, of the same names and shapes. `masked` makes one of a mask.
             config: Optimizer settings; by default the method's config.
 
         Returns:
@@ -141,13 +162,36 @@ class MethodContext(ABC, Generic[C]):
         """
 
     @abstractmethod
-    def gradients(self, loss: Loss, *, on: PoolName, power: int = 1) -> dict[str, Tensor]:
+    def adapters(self, rank: int, where: Callable[[str], bool] | None = None) -> AbstractContextManager[None]:
+        """Low-rank adapters (LoRA, Hu et al. 2021): a block in which they are trained instead of the weights.
+
+        At its end they are merged into the weights, and the model has the shape it came with.
+
+        Args:
+            rank: Of each adapter.
+            where: Which matrices get one, by name; by default all but embeddings.
+
+        Raises:
+            MethodError: No matrix is selected, or the rank is not between 1 and the smaller side of one.
+        """
+
+    @abstractmethod
+    def gradients(self, loss: Loss, *, on: PoolName, power: int = 1, size: int | None = None) -> dict[str, Tensor]:
         """One pass over a set: the mean over batches of the loss's gradient, raised to ``power``.
 
         With ``power=2`` this is the diagonal of the empirical Fisher information, batch by batch.
 
+        Args:
+            loss: As for `fit`; a scalar, or named scalars that are summed.
+            on: The set that the pass is over.
+            power: Exponent of each batch's gradient.
+            size: Pairs of a batch; by default the config's ``batch_size``.
+
         Returns:
             Parameter name -> tensor of its shape, float32.
+
+        Raises:
+            MethodError: There is no size, or the budget has no room for a batch.
         """
 
     @abstractmethod
@@ -159,8 +203,8 @@ class MethodContext(ABC, Generic[C]):
         """
 
     @abstractmethod
-    def batches(self, pool: PoolName) -> Iterator[Batch]:
-        """One pass over a set in random order, in batches of ``config.batch_size`` (or 64).
+    def batches(self, pool: PoolName, size: int | None = None) -> Iterator[Batch]:
+        """One pass over a set in random order, in batches of ``size``, by default the config's ``batch_size``.
 
         Retain pairs that `probe` looks at are left out, here as everywhere. Where the budget has less room than
         the set has pairs, the pass ends with the room.

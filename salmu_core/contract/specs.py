@@ -53,14 +53,15 @@ class MethodSpec(Spec):
     paper: Link = Field(description="Where the method is published.")
     code: Link | None = Field(default=None, description="Reference implementation, at a commit.")
     departures: str = Field(default="", description="What differs here from the paper, and why.")
-    config: type[MethodConfig] = Field(
-        default=TrainingConfig, description="The class of its settings; all have defaults."
-    )
     loss: Loss | None = Field(
         None,
         description="``loss(ctx, step)``: a scalar, or named scalars that are summed; `fit` minimises it.",
     )
     unlearn: Unlearn | None = Field(default=None, description="``unlearn(ctx)``: changes ``ctx.model`` in place.")
+    config: type[MethodConfig] = Field(
+        default_factory=lambda given: TrainingConfig if given.get("loss") else MethodConfig,
+        description="The class of its settings; all have defaults. Absent: `TrainingConfig` with a `loss`, else none.",
+    )
     known_failures: KnownFailures = Field(
         default_factory=dict, description="Rules of conformance (`salmu check`) it is known to break: rule -> reason."
     )

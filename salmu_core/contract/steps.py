@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
+from salmu_core.errors import MethodError
+
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
@@ -34,20 +36,16 @@ class Batch:
 
     Attributes:
         captions: The captions ``[b]``.
-        replaced: Whether these are others than the rows' own.
         index: Row numbers within the set ``[b]``.
     """
 
     captions: tuple[str, ...]
-    replaced: bool
     index: np.ndarray
 
-    def __init__(self, pool: Drawable, index: np.ndarray, captions: Sequence[str] | None = None) -> None:
+    def __init__(self, pool: Drawable, index: np.ndarray) -> None:
         self._pool = pool
         self.index = index
-        self.replaced = captions is not None
-        own = pool.captions if captions is None else captions
-        self.captions = tuple(own[i] for i in index)
+        self.captions = tuple(pool.captions[i] for i in index)
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -57,15 +55,55 @@ class Batch:
         """The set it was drawn from."""
         return self._pool.name
 
+    @property
+    def recaptioned(self) -> bool:
+        """Whether its captions are others than the rows' own."""
+        return False
+
+    def captioned(self, captions: Sequence[str]) -> Batch:
+        """The same images with other captions; nothing is drawn anew.
+
+        Args:
+            captions: A caption for each row ``[b]``.
+
+        Raises:
+            MethodError: There are more or fewer captions than rows.
+        """
+        return _Recaptioned(self, captions)
+
     @cached_property
     def image(self) -> Tensor:
-        """Normalised images, float32 ``[b, 3, h, w]``."""
+        """Normalised images, float32 ``[b, 3, h, w]``; for embeddings ask ``ctx.features``."""
         return self._pool.images(self.index)
 
     @cached_property
     def text(self) -> Tensor:
-        """Token ids of the captions, int64 ``[b, context_length]``."""
-        return self._pool.tokenize(self.captions) if self.replaced else self._pool.tokens(self.index)
+        """Token ids of the captions, int64 ``[b, context_length]``; for embeddings ask ``ctx.features``."""
+        return self._pool.tokens(self.index)
+
+
+class _Recaptioned(Batch):
+    def __init__(self, batch: Batch, captions: Sequence[str]) -> None:
+        if isinstance(captions, str) or len(captions) != len(batch):
+            raise MethodError(
+                f"captioned() takes a caption for each of the batch's {len(batch)} rows, not {len(captions)}: "
+                "`[... for i in batch.index]` makes such a list"
+            )
+        super().__init__(batch._pool, batch.index)
+        self._original = batch
+        self.captions = tuple(captions)
+
+    @property
+    def recaptioned(self) -> bool:
+        return True
+
+    @cached_property
+    def image(self) -> Tensor:
+        return self._original.image
+
+    @cached_property
+    def text(self) -> Tensor:
+        return self._pool.tokenize(self.captions)
 
 
 class Step:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,24 +16,23 @@ from torch import Generator, Tensor, nn
 from salmu_core.contract.config import TrainingConfig
 from salmu_core.contract.context import C, MethodContext, Room
 from salmu_core.contract.features import Features, Pairs, PoolName
+from salmu_core.contract.model import ClipModel
 from salmu_core.contract.probe import Probe
 from salmu_core.contract.steps import Batch, Step
-from salmu_core.errors import MethodError
-from salmu_core.losses import features
+from salmu_core.errors import BudgetExceededError, MethodError
 from salmu_core.run.meter import Meter
 from salmu_core.run.probe import estimate
 from salmu_core.run.session import TrainingSession
+from salmu_core.train.adapters import adapters
 from salmu_core.train.loop import checked, fit, training
 from salmu_core.train.observer import UNSEEN, Observer
 from salmu_core.train.seeding import generator
 
 if TYPE_CHECKING:
-    from salmu_core.contract.context import Loss
+    from salmu_core.contract.context import Loss, Transform
 
 #: Points kept of each logged loss term.
 LOG_POINTS = 200
-#: Pairs of a batch where a method's settings don't say.
-BATCH_SIZE = 64
 
 
 class RunContext(MethodContext[C]):
@@ -48,6 +47,7 @@ class RunContext(MethodContext[C]):
         meter: The ledger.
         accelerator: Device and precision.
         observer: Who looks on.
+        state: What the method left in the run that this one starts from.
     """
 
     def __init__(
@@ -61,25 +61,31 @@ class RunContext(MethodContext[C]):
         meter: Meter,
         accelerator: Accelerator,
         observer: Observer = UNSEEN,
+        state: Mapping[str, Tensor] | None = None,
     ) -> None:
         self._config = config
-        self._model, self._reference = model, reference
+        self._model: Any = model
+        self._reference: Any = reference
         self._pools, self._num_train = session.pools, session.num_train
         self._seed, self._rng = seed, generator("run", seed)
         self._meter, self._accelerator, self._observer = meter, accelerator, observer
         self._passes = 0
+        self._state = dict(state or {})
+        self._reference_texts: dict[str, Tensor] = {}
 
     @property
     def config(self) -> C:
         return self._config
 
     @property
-    def model(self) -> Any:
-        return self._model
+    def model(self) -> ClipModel:
+        model: ClipModel = self._model
+        return model
 
     @property
-    def reference(self) -> Any:
-        return self._reference
+    def reference(self) -> ClipModel:
+        reference: ClipModel = self._reference
+        return reference
 
     @property
     def device(self) -> torch.device:
@@ -111,15 +117,33 @@ class RunContext(MethodContext[C]):
     def budget(self) -> Room:
         return Room(self._meter.room("forget"), self._meter.room("retain"))
 
+    @property
+    def state(self) -> dict[str, Tensor]:
+        return self._state
+
     def features(self, batch: Batch) -> Features:
-        return features(self._model, batch)
+        image = self._model.encode_image(batch.image, normalize=True)
+        return Features(image, self._model.encode_text(batch.text, normalize=True))
 
     def reference_features(self, batch: Batch) -> Features:
-        if batch.replaced:
-            raise MethodError("reference_features() knows the rows' own captions only, not replaced ones")
         original, embedded = self._pools[batch.pool].reference_features(batch.index)
         self._meter.reference_samples += embedded
+        if batch.recaptioned:
+            return replace(original, text=self.reference_texts(batch.captions))
         return original
+
+    def embed_texts(self, captions: Sequence[str]) -> Tensor:
+        embedded: Tensor = self._model.encode_text(self.tokenize(captions), normalize=True)
+        return embedded
+
+    def reference_texts(self, captions: Sequence[str]) -> Tensor:
+        known = self._reference_texts
+        if new := [caption for caption in dict.fromkeys(captions) if caption not in known]:
+            # Of one run alone: the company a text is embedded in shows in its last bits.
+            with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+                embedded = self._reference.encode_text(self.tokenize(new), normalize=True)
+            known.update(zip(new, embedded, strict=True))
+        return torch.stack([known[caption] for caption in captions])
 
     def tokenize(self, captions: Sequence[str]) -> Tensor:
         return self._pools["forget"].tokenize(captions)
@@ -129,51 +153,54 @@ class RunContext(MethodContext[C]):
         loss: Loss,
         *,
         steps: int | None = None,
-        draws: Collection[PoolName] = ("forget", "retain"),
         params: Callable[[str], bool] | None = None,
-        grad_mask: Mapping[str, Tensor] | None = None,
-        captions: Sequence[str] | None = None,
+        also: Mapping[str, nn.Module] | None = None,
+        transform: Transform | None = None,
         config: TrainingConfig | None = None,
     ) -> int:
-        config = self._training_config(config)
-        if captions is not None and len(captions) != len(self._pools["forget"]):
-            raise MethodError(
-                f"fit(captions=...) needs one caption for each of the {len(self._pools['forget'])} forget rows, "
-                f"not {len(captions)}"
-            )
-        meter, size = self._meter, self._batch_size(config.batch_size)
-        affordable = min((meter.room(pool) for pool in draws), default=meter.cap) // size
-        if affordable == 0 and not meter.steps:
-            raise MethodError(
-                f"the budget has no room for a batch: {size} pairs a step, {meter.cap} allowed in all; "
-                "raise --budget or lower batch_size"
-            )
-        steps = affordable if steps is None else min(steps, affordable)
-        first = meter.steps
+        if steps is not None and steps < 1:
+            return 0
+        config, meter = self._training_config(config), self._meter
+        first, before, size = meter.steps, dict(meter.drawn), self._batch_size(config.batch_size)
 
         def objective(step: int) -> Tensor | Mapping[str, Tensor]:
-            terms = loss(self, self._step(first + step, size, captions))
+            terms = loss(self, self._step(first + step, size))
             meter.steps += 1
             meter.backward_passes += 1
             return terms
 
-        observer = replace(self._observer, on_step=partial(self._log_step, first))
-        fit(
-            self._model,
-            objective,
-            steps,
-            config,
-            self._accelerator,
-            params=params,
-            grad_mask=grad_mask,
-            observer=observer,
-        )
-        return steps
+        def affordable() -> int:
+            drawn = [pool for pool, samples in meter.drawn.items() if samples > before[pool]]
+            most = 1 + min((meter.room(pool) for pool in drawn), default=meter.cap) // size
+            return most if steps is None else min(steps, most)
 
-    def gradients(self, loss: Loss, *, on: PoolName, power: int = 1) -> dict[str, Tensor]:
+        try:
+            return fit(
+                self._model,
+                objective,
+                affordable,
+                config,
+                self._accelerator,
+                params=params,
+                also=also,
+                transform=transform,
+                observer=replace(self._observer, on_step=partial(self._log_step, first)),
+            )
+        except BudgetExceededError as error:
+            if meter.steps > first:
+                raise
+            meter.drawn.update(before)
+            if first:
+                return 0
+            raise MethodError(
+                f"the budget has no room for a batch: {size} pairs a step, {meter.cap} allowed in all; "
+                "raise --budget or lower batch_size"
+            ) from error
+
+    def gradients(self, loss: Loss, *, on: PoolName, power: int = 1, size: int | None = None) -> dict[str, Tensor]:
         if power < 1:
             raise MethodError(f"gradients(power={power}): the power must be at least 1")
-        size = self._batch_size(getattr(self._config, "batch_size", BATCH_SIZE))
+        size = self._batch_size(self._size("gradients", size))
         steps = min(self._pools[on].batches(size), self._meter.room(on) // size)
         if steps == 0:
             raise MethodError(f"gradients(on={on!r}): the budget has no room for a batch of {size} pairs")
@@ -182,13 +209,16 @@ class RunContext(MethodContext[C]):
             sums = {name: torch.zeros_like(p, dtype=torch.float32) for name, p in trained.items()}
             for step in range(steps):
                 with self._accelerator.autocast():
-                    value = checked(loss(self, self._step(step, size, None, salt)))
+                    value = checked(loss(self, self._step(step, size, salt)))
                 gradients = torch.autograd.grad(value, list(trained.values()), allow_unused=True)
                 self._meter.backward_passes += 1
                 for name, gradient in zip(trained, gradients, strict=True):
                     if gradient is not None:
                         sums[name] += gradient.float().pow(power)
         return {name: value / steps for name, value in sums.items()}
+
+    def adapters(self, rank: int, where: Callable[[str], bool] | None = None) -> AbstractContextManager[None]:
+        return adapters(self._model, rank, where, self._rng)
 
     @contextmanager
     def edit(self) -> Iterator[dict[str, Tensor]]:
@@ -203,14 +233,14 @@ class RunContext(MethodContext[C]):
                 "as in w += x, w.mul_(x) or w.copy_(x)"
             )
 
-    def batches(self, pool: PoolName) -> Iterator[Batch]:
-        size = self._pools[pool].room(getattr(self._config, "batch_size", BATCH_SIZE))
+    def batches(self, pool: PoolName, size: int | None = None) -> Iterator[Batch]:
+        size = self._pools[pool].room(self._size("batches", size))
         if not self._meter.room(pool):
             self._meter.charge(pool, size)  # says why, and ends the run
         for rows in self._pools[pool].one_pass(size, self._seed, pool, self._next_pass()):
             if not self._meter.room(pool):
                 return
-            yield self._draw(pool, rows[: self._meter.room(pool)], None)
+            yield self._draw(pool, rows[: self._meter.room(pool)])
 
     @torch.no_grad()
     def probe(self) -> Probe:
@@ -246,10 +276,16 @@ class RunContext(MethodContext[C]):
         self._passes += 1
         return f"pass {self._passes}"
 
-    def _step(self, index: int, size: int, captions: Sequence[str] | None, salt: str = "fit") -> Step:
+    def _size(self, member: str, size: int | None) -> int:
+        if size is None:
+            size = getattr(self._config, "batch_size", None)
+        if size is None or size < 1:
+            raise MethodError(f"{member}(size=...): say how many pairs a batch has; the config has no batch_size")
+        return size
+
+    def _step(self, index: int, size: int, salt: str = "fit") -> Step:
         def draw(pool: PoolName) -> Batch:
-            rows = self._pools[pool].draw(size, index, self._seed, pool, salt)
-            return self._draw(pool, rows, captions if pool == "forget" else None)
+            return self._draw(pool, self._pools[pool].draw(size, index, self._seed, pool, salt))
 
         def permute(n: int) -> Tensor:
             order = torch.randperm(n, generator=generator(self._seed, salt, index, n))
@@ -257,6 +293,6 @@ class RunContext(MethodContext[C]):
 
         return Step(index, draw, permute)
 
-    def _draw(self, pool: PoolName, rows: np.ndarray, captions: Sequence[str] | None) -> Batch:
+    def _draw(self, pool: PoolName, rows: np.ndarray) -> Batch:
         self._meter.charge(pool, len(rows))
-        return Batch(self._pools[pool], rows, captions)
+        return Batch(self._pools[pool], rows)

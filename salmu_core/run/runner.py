@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -178,22 +179,28 @@ def _own_random_state(seed: int) -> Iterator[None]:
 
 @contextmanager
 def _counted_forwards(model: nn.Module, meter: Meter) -> Iterator[None]:
-    def images(_module: nn.Module, inputs: tuple[torch.Tensor, ...], _output: object) -> None:
-        meter.forward_passes += 1
-        meter.forward_images += len(inputs[0]) if inputs else 0
+    """Count what goes through the towers of a model, whatever library it is of.
 
-    def captions(_module: nn.Module, inputs: tuple[torch.Tensor, ...], _output: object) -> None:
-        meter.forward_captions += len(inputs[0]) if inputs else 0
+    The functions are wrapped in its class, so that the model itself, and copies that a method makes of it, stay plain.
+    """
+    kind: Any = type(model)
+    image, text = kind.encode_image, kind.encode_text
 
-    handles = []
-    for path, count in (("visual", images), ("token_embedding", captions), ("text.token_embedding", captions)):
-        part: object = model
-        for name in path.split("."):
-            part = getattr(part, name, None)
-        if isinstance(part, nn.Module):
-            handles.append(part.register_forward_hook(count))
+    def encode_image(self: nn.Module, images: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        if self is model:
+            meter.forward_passes += 1
+            meter.forward_images += len(images)
+        return image(self, images, *args, **kwargs)
+
+    def encode_text(self: nn.Module, tokens: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        if self is model:
+            meter.forward_captions += len(tokens)
+        return text(self, tokens, *args, **kwargs)
+
+    own = {name: vars(kind)[name] for name in ("encode_image", "encode_text") if name in vars(kind)}
+    kind.encode_image, kind.encode_text = encode_image, encode_text
     try:
         yield
     finally:
-        for handle in handles:
-            handle.remove()
+        for name in ("encode_image", "encode_text"):
+            setattr(kind, name, own[name]) if name in own else delattr(kind, name)

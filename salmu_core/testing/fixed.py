@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -11,9 +12,8 @@ from torch import Tensor
 
 from salmu_core.contract.config import MethodConfig
 from salmu_core.contract.context import MethodContext
-from salmu_core.contract.features import Features
+from salmu_core.contract.features import Features, Pairs
 from salmu_core.contract.steps import Batch, Step
-from salmu_core.losses import features
 
 
 @dataclass(frozen=True)
@@ -44,16 +44,23 @@ class _Batch:
         self.pairs = pairs
         self.image = torch.tensor(pairs.image, dtype=torch.float64, requires_grad=True)
         self.text = torch.tensor(pairs.text, dtype=torch.float64, requires_grad=True)
+        self.index = np.arange(len(pairs.image))
 
     def __len__(self) -> int:
         return len(self.image)
+
+    def captioned(self, captions: Sequence[str]) -> _Batch:
+        """Itself: its embeddings are of whatever captions a loss gives it."""
+        assert len(captions) == len(self)
+        return self
 
 
 class _Context(MethodContext[Any]):
     """What a loss may ask for; a test that needs more makes a run."""
 
-    def __init__(self, config: MethodConfig, logit_scale: float, reference_logit_scale: float) -> None:
+    def __init__(self, config: MethodConfig, logit_scale: float, reference_logit_scale: float, rows: int) -> None:
         self._config = config
+        self._rows = range(rows)
         self._model = _Model(logit_scale)
         self._reference = _Model(reference_logit_scale).requires_grad_(False)
 
@@ -69,8 +76,14 @@ class _Context(MethodContext[Any]):
     def reference(self) -> Any:
         return self._reference
 
+    @property
+    def forget(self) -> Pairs:
+        captions, generic = (tuple(f"{kind} {row}" for row in self._rows) for kind in ("caption", "generic caption"))
+        return Pairs(captions, (None,) * len(captions), generic)
+
     def features(self, batch: Batch) -> Features:
-        return features(self._model, batch)
+        image = self._model.encode_image(batch.image, normalize=True)
+        return Features(image, self._model.encode_text(batch.text, normalize=True))
 
     def reference_features(self, batch: Batch) -> Features:
         pairs = cast(_Batch, batch).pairs
@@ -128,4 +141,5 @@ def fixed_step(
         assert len(permutation) == n
         return torch.as_tensor(permutation.copy())
 
-    return _FixedContext(config, logit_scale, reference_logit_scale), Step(0, draw, permute)
+    rows = len(forget.image) if forget else 0
+    return _FixedContext(config, logit_scale, reference_logit_scale, rows), Step(0, draw, permute)

@@ -12,24 +12,27 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from salmu_core.contract.config import TrainingConfig
+from salmu_core.contract.config import Optimisation, TrainingConfig
 from salmu_core.errors import MethodError
 from salmu_core.losses import total
 from salmu_core.train.observer import UNSEEN, Observer
 from salmu_core.train.place import Accelerated, Place
-from salmu_core.train.settings import Optimisation
 
-Objective = Callable[[int], "Tensor | Mapping[str, Tensor]"]
+Terms = Tensor | Mapping[str, Tensor]
+Objective = Callable[[int], Terms]
+Transform = Callable[[Mapping[str, Mapping[str, Tensor]]], Mapping[str, Tensor]]
 
 
 class NonFiniteLossError(MethodError):
     """The loss became NaN or infinite."""
 
 
-def learning_rate(step: int, steps: int, warmup: int, peak: float) -> float:
-    """Linear warm-up over ``warmup`` steps, then half a cosine towards 0; a pure function of the step."""
+def learning_rate(step: int, steps: int, warmup: int, peak: float, schedule: str = "cosine") -> float:
+    """Linear warm-up over ``warmup`` steps, then half a cosine towards 0, or no change; a pure function of the step."""
     if step < warmup:
         return peak * (step + 1) / warmup
+    if schedule == "constant":
+        return peak
     return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
@@ -40,6 +43,7 @@ class Descent:
         trained: Parameter name -> parameter; they are clipped together, and ``logit_scale`` is kept in CLIP's range.
         settings: AdamW and its schedule.
         steps: Steps of the whole training.
+        warmup: Steps of it with linear warm-up.
         place: Where it runs.
         groups: The parameters as torch's optimizers take them; by default all of them decay alike.
         fused: Whether AdamW runs as one kernel; by default as torch chooses. It shows in the last bits.
@@ -51,13 +55,14 @@ class Descent:
         trained: Mapping[str, nn.Parameter],
         settings: Optimisation,
         steps: int,
+        warmup: int,
         place: Place,
         *,
         groups: list[dict[str, Any]] | None = None,
         fused: bool | None = None,
         observer: Observer = UNSEEN,
     ) -> None:
-        self._trained, self._settings, self._steps = trained, settings, steps
+        self._trained, self._settings, self._steps, self._warmup = trained, settings, steps, warmup
         self._place, self._observer = place, observer
         optimizer = torch.optim.AdamW(
             groups or [{"params": list(trained.values())}],
@@ -80,7 +85,7 @@ class Descent:
         settings = self._settings
         with self._observer.stepping():
             for group in self.optimizer.param_groups:
-                group["lr"] = learning_rate(number, self._steps, settings.warmup, settings.lr)
+                group["lr"] = learning_rate(number, self._steps, self._warmup, settings.lr, settings.schedule)
             self.optimizer.zero_grad(set_to_none=True)
             loss = differentiate()
             if settings.max_grad_norm:
@@ -96,88 +101,92 @@ class Descent:
 def fit(
     model: nn.Module,
     objective: Objective,
-    steps: int,
+    steps: Callable[[], int],
     config: TrainingConfig,
     accelerator: Accelerator,
     *,
     params: Callable[[str], bool] | None = None,
-    grad_mask: Mapping[str, Tensor] | None = None,
+    also: Mapping[str, nn.Module] | None = None,
+    transform: Transform | None = None,
     observer: Observer = UNSEEN,
-) -> None:
-    """Minimise ``objective(step)`` over the parameters of ``model``.
+) -> int:
+    """Minimise ``objective(step)`` over the parameters of ``model``; returns the number of steps made.
 
     Args:
         model: Trained in place; left in eval mode, with the ``requires_grad`` flags it came with.
         objective: A scalar, or named scalars that are summed, for each step number from 0.
-        steps: Number of steps.
+        steps: How many; asked once the first step's objective is known, and what it draws with it.
         config: Optimizer settings.
         accelerator: Gives precision and scaling; the model must be on its device.
         params: Which parameters to train, by name; by default all.
-        grad_mask: Parameter name -> factor on its gradient.
+        also: Modules that are trained beside the model, by name.
+        transform: Gradients of each term -> those that the optimizer gets.
         observer: Who looks on; is told of the loss and its terms.
 
     Raises:
         MethodError: No parameter is selected, or the loss is no scalar, has no gradient or is not finite.
     """
-    if steps == 0:
-        return
-    masks = grad_mask or {}
-    with training(model, params) as trained:
-        if unknown := sorted(set(masks) - set(trained)):
-            raise MethodError(f"grad_mask names parameters that are not trained: {', '.join(unknown[:3])}")
-        settings = Optimisation(
-            lr=config.lr,
-            warmup=round(config.warmup * steps),
-            weight_decay=config.weight_decay,
-            max_grad_norm=config.max_grad_norm,
-        )
-        descent = Descent(trained, settings, steps, Accelerated(accelerator), fused=True, observer=observer)
-        terms: Tensor | Mapping[str, Tensor] = {}
+    terms: Terms = {}
+    with training(model, params, also) as trained:
 
-        def differentiate(step: int) -> Tensor:
+        def evaluate(step: int) -> Tensor:
             nonlocal terms
             with accelerator.autocast():
                 terms = objective(step)
-                loss = checked(terms)
+                return checked(terms)
+
+        with observer.stepping():
+            first = evaluate(0)
+        count = steps()
+        warmup = round(config.warmup * count)
+        descent = Descent(trained, config, count, warmup, Accelerated(accelerator), fused=True, observer=observer)
+
+        def differentiate(step: int) -> Tensor:
+            loss = evaluate(step) if step else first
             observer.on_terms(terms, trained)
             accelerator.backward(loss)
-            for name, mask in masks.items():
-                gradient = trained[name].grad
-                if gradient is not None:
-                    gradient.mul_(mask)
             return loss
 
         # Reading a value from an accelerator waits for it, so there it is done less often.
         every = 1 if accelerator.device.type == "cpu" else 10
-        for step in range(steps):
+        for step in range(count):
             loss = descent.step(step, partial(differentiate, step))
-            if (step + 1) % every == 0 or step + 1 == steps:
+            if (step + 1) % every == 0 or step + 1 == count:
                 values = _values(terms, loss)
                 if not all(map(math.isfinite, values.values())):
                     raise NonFiniteLossError(f"the loss is not finite at step {step}: {values}")
-                observer.on_step(step + 1, steps, values)
+                observer.on_step(step + 1, count, values)
+    return count
 
 
 @contextmanager
-def training(model: nn.Module, params: Callable[[str], bool] | None = None) -> Iterator[dict[str, nn.Parameter]]:
+def training(
+    model: nn.Module, params: Callable[[str], bool] | None = None, also: Mapping[str, nn.Module] | None = None
+) -> Iterator[dict[str, nn.Parameter]]:
     """Put a model in train mode with only the chosen parameters trainable; restore flags afterwards."""
-    flags = {name: p.requires_grad for name, p in model.named_parameters()}
-    trained = {name: p for name, p in model.named_parameters() if flags[name] and (params is None or params(name))}
+    modules = {"": model, **(also or {})}
+    named = {f"{prefix}.{name}".lstrip("."): p for prefix, m in modules.items() for name, p in m.named_parameters()}
+    flags = {name: p.requires_grad for name, p in named.items()}
+    own = {name for name, _ in model.named_parameters() if params is None or params(name)}
+    others = named.keys() - {name for name, _ in model.named_parameters()}
+    trained = {name: p for name, p in named.items() if flags[name] and (name in own or name in others)}
     if not trained:
         raise MethodError("no parameter is selected for training")
-    for name, p in model.named_parameters():
+    for name, p in named.items():
         p.requires_grad_(name in trained)
-    model.train()
+    for module in modules.values():
+        module.train()
     try:
         yield trained
     finally:
-        model.eval()
-        for name, p in model.named_parameters():
-            p.requires_grad_(flags.get(name, True))
+        for module in modules.values():
+            module.eval()
+        for name, p in named.items():
+            p.requires_grad_(flags[name])
             p.grad = None
 
 
-def checked(terms: Tensor | Mapping[str, Tensor]) -> Tensor:
+def checked(terms: Terms) -> Tensor:
     """The scalar to differentiate.
 
     Raises:
@@ -194,7 +203,7 @@ def checked(terms: Tensor | Mapping[str, Tensor]) -> Tensor:
     return loss
 
 
-def _values(terms: Tensor | Mapping[str, Tensor], loss: Tensor) -> dict[str, float]:
+def _values(terms: Terms, loss: Tensor) -> dict[str, float]:
     values = {"loss": float(loss.detach())}
     if isinstance(terms, Mapping):
         values |= {name: float(term.detach()) for name, term in terms.items()}

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from salmu_core.train.loop import Descent
 from salmu_core.train.objective import contrastive
 from salmu_core.train.place import Alone, Place
-from salmu_core.train.settings import Optimisation
+from salmu_core.train.settings import Pretraining
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Towers(nn.Module):
         )
 
 
-def parameter_groups(model: nn.Module, settings: Optimisation) -> list[dict[str, Any]]:
+def parameter_groups(model: nn.Module, settings: Pretraining) -> list[dict[str, Any]]:
     """What decays (matrices) and what does not: gains, biases, the temperature, and embeddings where so set."""
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
@@ -80,7 +80,7 @@ class Trainer:
     """
 
     def __init__(
-        self, towers: Any, settings: Optimisation, steps: int, place: Place | None = None, piece: int = 0
+        self, towers: Any, settings: Pretraining, steps: int, place: Place | None = None, piece: int = 0
     ) -> None:
         self.place = place or Alone()
         self.settings, self._piece = settings, piece
@@ -90,6 +90,7 @@ class Trainer:
             dict(self.model.named_parameters()),
             settings,
             steps,
+            settings.warmup,
             self.place,
             groups=parameter_groups(self.model, settings),
             fused=True if self.place.device.type == "cuda" else None,

@@ -4,7 +4,7 @@ from salmu_core import MethodSpec, hookimpl
 
 
 def unlearn(ctx):
-    ctx.features(next(ctx.batches("forget")))
+    ctx.features(next(ctx.batches("forget", 8)))
 
 
 @hookimpl

@@ -7,7 +7,7 @@ from salmu_core.run.meter import Meter
 def unlearn(ctx):
     Meter.charge = lambda self, pool, samples: None
     for _ in range(5):
-        for batch in ctx.batches("forget"):
+        for batch in ctx.batches("forget", 8):
             batch.image.sum()
     with ctx.edit() as weights:
         weights["visual.proj"].mul_(1.5)

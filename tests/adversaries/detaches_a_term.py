@@ -6,7 +6,7 @@ from salmu_core.losses import contrastive_loss
 
 def loss(ctx, step):
     leak = ctx.features(step.forget).pair_similarity.detach().mean()
-    return {"leak": leak, "keep": contrastive_loss(ctx.model, step.retain)}
+    return {"leak": leak, "keep": contrastive_loss(ctx, step.retain)}
 
 
 @hookimpl

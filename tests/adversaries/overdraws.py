@@ -5,7 +5,7 @@ from salmu_core import MethodSpec, hookimpl
 
 def unlearn(ctx):
     for _ in range(5):
-        for batch in ctx.batches("forget"):
+        for batch in ctx.batches("forget", 8):
             batch.image.sum()
 
 

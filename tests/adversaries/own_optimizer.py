@@ -7,7 +7,7 @@ from salmu_core import MethodSpec, hookimpl
 
 def unlearn(ctx):
     optimizer = torch.optim.SGD(ctx.model.parameters(), lr=0.01)
-    for batch in ctx.batches("forget"):
+    for batch in ctx.batches("forget", 8):
         optimizer.zero_grad()
         ctx.features(batch).pair_similarity.mean().backward()
         optimizer.step()

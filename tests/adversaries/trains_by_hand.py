@@ -4,7 +4,7 @@ from salmu_core import MethodSpec, hookimpl
 
 
 def unlearn(ctx):
-    batches = list(ctx.batches("forget"))
+    batches = list(ctx.batches("forget", 8))
     for _ in range(3):
         for batch in batches:
             ctx.features(batch).pair_similarity.mean().backward()

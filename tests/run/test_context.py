@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from salmu_core import MethodConfig, MethodSpec, TrainingConfig
+from salmu_core import Features, MethodConfig, MethodSpec, TrainingConfig
 from salmu_core.clip.weights import fingerprint
 from salmu_core.contract.steps import Batch
-from salmu_core.losses import contrastive_loss, features
+from salmu_core.errors import MethodError
+from salmu_core.losses import contrastive_loss
 from salmu_core.testing import run_method
 
 FACTS = {"name": "a-method", "summary": "A test.", "paper": "https://example.org"}
+SIDES = ("image", "text")
 SMALL = {"batch_size": 8, "lr": 1e-3}
 
 
@@ -27,7 +29,7 @@ def run(tiny, unlearn, *, budget=2, seed=0, config=TrainingConfig, **settings):
 
 
 def loss(ctx, step):
-    return contrastive_loss(ctx.model, step.forget) + contrastive_loss(ctx.model, step.retain)
+    return contrastive_loss(ctx, step.forget) + contrastive_loss(ctx, step.retain)
 
 
 def test_fit_ends_with_the_budget(tiny):
@@ -40,7 +42,7 @@ def test_fit_ends_with_the_budget(tiny):
 
 
 def test_what_is_not_looked_at_is_not_charged(tiny):
-    outcome, _ = run(tiny, lambda ctx: ctx.fit(lambda c, s: contrastive_loss(c.model, s.retain)))
+    outcome, _ = run(tiny, lambda ctx: ctx.fit(lambda c, s: contrastive_loss(c, s.retain)))
     assert outcome.ledger.forget_samples == 0 < outcome.ledger.retain_samples
 
 
@@ -68,7 +70,7 @@ def test_drawing_past_the_budget_is_over_budget(tiny):
             for batch in ctx.batches("forget"):
                 assert len(batch) <= 8
 
-    spec = MethodSpec(**FACTS, unlearn=greedy)
+    spec = MethodSpec(**FACTS, unlearn=greedy, config=TrainingConfig)
     outcome, session = run_method(spec, tiny, budget=2, **SMALL)
     assert outcome.status == "over-budget"
     assert outcome.ledger.forget_samples <= 2 * len(session.pools["forget"])
@@ -122,25 +124,45 @@ def test_batches_hold_the_rows_they_name(tiny):
     assert set(facts["generic"]) <= set(generic.values()) and len(facts["generic"]) == len(facts["captions"])
 
 
-def test_replaced_captions_reach_the_loss_and_only_there(tiny):
+def test_other_captions_reach_the_loss_and_only_there(tiny):
     captions = {}
 
     def unlearn(ctx):
-        new = [f"caption {i}" for i in range(len(ctx.forget))]
-
         def watch(c, step):
-            captions.update(zip(step.forget.index.tolist(), step.forget.captions, strict=True))
+            new = step.forget.captioned([f"caption {row}" for row in step.forget.index])
+            captions.update(zip(new.index.tolist(), new.captions, strict=True))
             captions["retain"] = step.retain.captions
-            assert torch.equal(step.forget.text, c.tokenize(step.forget.captions))
-            with pytest.raises(Exception, match="own captions"):
-                c.reference_features(step.forget)
-            return loss(c, step)
+            assert torch.equal(new.text, c.tokenize(new.captions)) and new.image is step.forget.image
+            assert not torch.equal(new.text, step.forget.text)
+            original = c.reference_features(new)
+            assert torch.equal(original.image, c.reference_features(step.forget).image)
+            assert torch.equal(original.text, c.reference_texts(new.captions)) and not original.text.requires_grad
+            with torch.no_grad():
+                expected = c.reference.encode_text(new.text, normalize=True)
+            assert torch.allclose(original.text, expected, atol=1e-6)
+            with pytest.raises(MethodError, match="each of the batch's 8 rows, not 2"):
+                step.forget.captioned(["a", "b"])
+            return contrastive_loss(c, new) + contrastive_loss(c, step.retain)
 
-        ctx.fit(watch, captions=new)
+        ctx.fit(watch)
 
     run(tiny, unlearn)
     assert all(c.startswith("A picture") for c in captions.pop("retain"))
     assert captions and all(caption == f"caption {i}" for i, caption in captions.items())
+
+
+def test_texts_that_are_no_caption_are_embedded_with_gradients_and_counted(tiny):
+    def unlearn(ctx):
+        def push(c, step):
+            texts = c.embed_texts(["a stranger", "somebody else"])
+            assert texts.requires_grad and torch.allclose(texts.norm(dim=1), torch.ones(2))
+            kept = c.reference_texts(["a stranger", "somebody else"])
+            return (c.features(step.forget).text.mean(0) - texts).square().sum() + (texts - kept).square().sum()
+
+        ctx.fit(push, steps=2)
+
+    outcome, _ = run(tiny, unlearn)
+    assert outcome.ledger.forward_captions == 2 * (8 + 2) and outcome.ledger.steps == 2
 
 
 def test_reference_features_are_the_originals_whatever_the_model_became(tiny):
@@ -151,8 +173,9 @@ def test_reference_features_are_the_originals_whatever_the_model_became(tiny):
         batch = next(ctx.batches("forget"))
         found["cached"] = ctx.reference_features(batch)
         with torch.no_grad():
-            found["direct"] = features(ctx.reference, batch)
-            found["moved"] = features(ctx.model, batch)
+            image, text = (getattr(ctx.reference, f"encode_{x}")(getattr(batch, x), normalize=True) for x in SIDES)
+            found["direct"] = Features(image, text)
+            found["moved"] = ctx.features(batch)
 
     outcome, _ = run(tiny, unlearn)
     assert (found["cached"].similarity - found["direct"].similarity).abs().max() < 1e-5
@@ -170,13 +193,13 @@ def test_gradients_are_the_mean_over_batches(tiny, power):
 
         def watch(c, step):
             batches.append(step.forget)
-            return contrastive_loss(c.model, step.forget)
+            return contrastive_loss(c, step.forget)
 
         found["ours"] = ctx.gradients(watch, on="forget", power=power)
         sums = {}
         for batch in batches:
             ctx.model.zero_grad()
-            contrastive_loss(ctx.model, batch).backward()
+            contrastive_loss(ctx, batch).backward()
             for name, p in ctx.model.named_parameters():
                 if p.grad is not None:
                     sums[name] = sums.get(name, 0) + p.grad.clone() ** power / len(batches)
@@ -286,7 +309,7 @@ def test_a_pass_of_batches_ends_with_the_room_and_the_next_one_says_so(tiny):
         for _ in range(3):
             drawn.append([len(batch) for batch in ctx.batches("forget")])
 
-    outcome, session = run_method(MethodSpec(**FACTS, unlearn=unlearn), tiny, budget=1.5)
+    outcome, session = run_method(MethodSpec(**FACTS, unlearn=unlearn, config=TrainingConfig), tiny, budget=1.5)
     n = len(session.pools["forget"])
     assert [sum(found) for found in drawn] == [n, n // 2]
     assert outcome.status == "over-budget" and outcome.ledger.forget_samples == n + n // 2
@@ -295,7 +318,7 @@ def test_a_pass_of_batches_ends_with_the_room_and_the_next_one_says_so(tiny):
 def test_both_towers_passes_are_counted(tiny):
     def unlearn(ctx):
         ctx.model.encode_text(ctx.tokenize(ctx.forget.captions[:3]))
-        ctx.model.encode_image(next(ctx.batches("forget")).image[:2])
+        ctx.model.encode_image(next(ctx.batches("forget", 4)).image[:2])
         ctx.model.logit_scale.data.mul_(0.9)
 
     outcome, _ = run_method(MethodSpec(**FACTS, unlearn=unlearn), tiny)

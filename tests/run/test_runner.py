@@ -8,7 +8,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from salmu_core import MethodSpec
+from salmu_core import MethodSpec, TrainingConfig
 from salmu_core.clip.load import load_clip
 from salmu_core.clip.weights import fingerprint
 from salmu_core.losses import contrastive_loss
@@ -51,7 +51,11 @@ def bad_log(ctx):
 
 def over(ctx):
     while True:
-        next(ctx.batches("forget")).image  # noqa: B018
+        next(ctx.batches("forget", 8)).image  # noqa: B018
+
+
+def nan(ctx, step):
+    return ctx.model.logit_scale * float("nan")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +66,11 @@ def over(ctx):
         (lambda ctx: None, "unchanged", "not a single weight"),
         (lambda ctx: edit(ctx, float("nan")), "non-finite", "visual.proj"),
         (lambda ctx: edit(ctx, float("inf")), "non-finite", "visual.proj"),
-        (lambda ctx: ctx.fit(lambda c, s: c.model.logit_scale * float("nan")), "non-finite", "step 0"),
+        (
+            lambda ctx: ctx.fit(lambda c, s: c.model.logit_scale * float("nan"), config=TrainingConfig()),
+            "non-finite",
+            "step 0",
+        ),
         (touch_reference, "altered", "ctx.reference"),
         (new_tensor, "altered", "extra"),
         (half, "altered", "float16"),
@@ -95,7 +103,7 @@ def test_what_a_method_hangs_on_the_reference_does_not_reach_the_next(tiny):
 
     def look(ctx):
         edit(ctx)
-        batch = next(ctx.batches("forget"))
+        batch = next(ctx.batches("forget", 8))
         seen.append(ctx.reference_features(batch).image.abs().sum().item())
         seen.append(ctx.reference.encode_image(batch.image).abs().sum().item())
 
@@ -113,8 +121,8 @@ def test_shared_embeddings_do_not_depend_on_the_mode_of_who_asks_first(tiny):
         def unlearn(ctx):
             edit(ctx)
             with mode:
-                ctx.reference_features(next(ctx.batches("forget")))
-            again = ctx.reference_features(next(ctx.batches("forget"))).image
+                ctx.reference_features(next(ctx.batches("forget", 8)))
+            again = ctx.reference_features(next(ctx.batches("forget", 8))).image
             found.append(again * torch.ones(1, requires_grad=True))
 
         return unlearn
@@ -142,7 +150,7 @@ def test_the_global_random_state_is_neither_an_input_nor_an_output(tiny):
 
 
 def test_same_seed_same_bytes(tiny):
-    spec = MethodSpec(**FACTS, loss=lambda c, s: contrastive_loss(c.model, s.forget))
+    spec = MethodSpec(**FACTS, loss=lambda c, s: contrastive_loss(c, s.forget))
     prints = [fingerprint(run_method(spec, tiny, seed=seed, batch_size=4)[0].model) for seed in (0, 0, 1)]
     assert prints[0] == prints[1] != prints[2]
 

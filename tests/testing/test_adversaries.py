@@ -104,7 +104,7 @@ def unlearn(ctx):
         file.write(b"temporary")
     with torch.random.fork_rng():
         head = torch.nn.Linear(4, 4)
-    features = torch.cat([ctx.reference_features(batch).text for batch in ctx.batches("forget")])
+    features = torch.cat([ctx.reference_features(batch).text for batch in ctx.batches("forget", 8)])
     groups = KMeans(2, random_state=0, n_init=1).fit_predict(features.numpy())
     seen = []
     handle = ctx.model.ln_final.register_forward_hook(lambda module, inputs, output: seen.append(output))

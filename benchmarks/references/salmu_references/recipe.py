@@ -11,10 +11,10 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from salmu_core.errors import UsageError, explain
-from salmu_core.train.settings import Optimisation
+from salmu_core.train.settings import Pretraining
 
 
-class Recipe(Optimisation):
+class Recipe(Pretraining):
     """Everything that decides what a pair becomes, but the data. Another recipe is another pair."""
 
     arch: str = Field(

@@ -25,9 +25,9 @@ from salmu_core.train.loop import learning_rate
 from salmu_core.train.objective import contrastive, off_centre
 from salmu_core.train.place import Accelerated
 from salmu_core.train.pretraining import Batch, Towers, Trainer
-from salmu_core.train.settings import Optimisation
+from salmu_core.train.settings import Pretraining
 
-SETTINGS = Optimisation(lr=1e-3, warmup=3, weight_decay=0.2)
+SETTINGS = Pretraining(lr=1e-3, warmup=3, weight_decay=0.2)
 
 
 def _features(rows: int) -> tuple[Tensor, Tensor, Tensor]:

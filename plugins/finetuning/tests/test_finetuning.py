@@ -17,7 +17,7 @@ test_conformance = check_method("finetuning")
 
 def test_loss_is_the_contrastive_loss_of_retain_pairs():
     retain = random_pairs(1)
-    values = loss_values(plugin.loss, plugin.Config(), retain=retain, logit_scale=7.0)
+    values = loss_values(plugin.loss, SPEC.config(), retain=retain, logit_scale=7.0)
     assert values["loss"] == pytest.approx(numpy_contrastive(retain, 7.0), rel=1e-9)
 
 

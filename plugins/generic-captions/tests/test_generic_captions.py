@@ -1,5 +1,6 @@
 import pytest
 import salmu_generic_captions as plugin
+import torch
 
 from salmu_core.testing import (
     assert_uses_budget,
@@ -33,13 +34,14 @@ def test_retain_weight_adds_the_contrastive_loss_of_retain_pairs():
 def test_every_image_is_trained_with_its_generic_caption(tmp_path, monkeypatch):
     seen = []
 
-    def recorded(ctx, step, loss=plugin.loss):
-        seen.extend(zip(step.forget.index.tolist(), step.forget.captions, strict=True))
+    def recorded(ctx, batch, original=plugin.contrastive_loss):
+        assert torch.equal(batch.text, ctx.tokenize(batch.captions))
+        seen.extend(zip(batch.index.tolist(), batch.captions, strict=True))
         generic.update(enumerate(ctx.forget.generic_captions))
-        return loss(ctx, step)
+        return original(ctx, batch)
 
     generic = {}
-    monkeypatch.setattr(plugin, "loss", recorded)
+    monkeypatch.setattr(plugin, "contrastive_loss", recorded)
     run_method(SPEC, write_tiny_benchmark(tmp_path / "tiny"), batch_size=4)
     assert all(caption.startswith("A photo of somebody") for caption in generic.values())
     assert sorted(seen) == sorted(generic.items())

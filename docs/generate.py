@@ -215,7 +215,7 @@ def _of_this_repository(zoo: Zoo) -> Zoo:
     known = {f"salmu-{folder.name}" for folder in (ROOT / "plugins").iterdir()}
     methods = {name: d for name, d in zoo.methods.items() if d.distribution in known}
     found = {name: d for name, d in zoo.metrics.items() if d.distribution in known}
-    return Zoo(Shelf("method", methods), Shelf("metric", found), zoo.benchmarks)
+    return Zoo(Shelf("method", methods), Shelf("metric", found), zoo.benchmarks, zoo.attacks)
 
 
 def stale() -> list[str]:

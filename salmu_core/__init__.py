@@ -7,11 +7,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from salmu_core.contract import layout
-from salmu_core.contract.config import LearningRate, MethodConfig, TrainingConfig, Weight
+from salmu_core.contract.attack import AttackSpec, ModelAttackContext, Query, QueryContext, Reading, ReadoutContext
+from salmu_core.contract.config import LearningRate, MethodConfig, Optimisation, TrainingConfig, Weight
 from salmu_core.contract.context import MethodContext, MetricContext, Room
 from salmu_core.contract.features import Features, Pairs, PoolName
 from salmu_core.contract.hookspecs import hookimpl
 from salmu_core.contract.layout import Split
+from salmu_core.contract.model import ClipModel
 from salmu_core.contract.pair import Pair
 from salmu_core.contract.probe import Probe
 from salmu_core.contract.progress import Progress
@@ -19,7 +21,15 @@ from salmu_core.contract.results import MetricResult, PerRow, Retrieved
 from salmu_core.contract.specs import Band, BenchmarkSpec, HubRepo, MethodSpec, MetricSpec, Release
 from salmu_core.contract.steps import Batch, Step
 from salmu_core.contract.zeroshot import ZeroShot
-from salmu_core.errors import BenchmarkError, MethodError, MetricError, NotMeasuredError, SalmuError, UsageError
+from salmu_core.errors import (
+    AttackError,
+    BenchmarkError,
+    MethodError,
+    MetricError,
+    NotMeasuredError,
+    SalmuError,
+    UsageError,
+)
 from salmu_core.machine import usable_cores
 
 if TYPE_CHECKING:
@@ -28,10 +38,13 @@ if TYPE_CHECKING:
     from salmu_core.train.settings import PairConfig
 
 __all__ = [
+    "AttackError",
+    "AttackSpec",
     "Band",
     "Batch",
     "BenchmarkError",
     "BenchmarkSpec",
+    "ClipModel",
     "Features",
     "Feed",
     "HubRepo",
@@ -44,7 +57,9 @@ __all__ = [
     "MetricError",
     "MetricResult",
     "MetricSpec",
+    "ModelAttackContext",
     "NotMeasuredError",
+    "Optimisation",
     "Pair",
     "PairConfig",
     "Pairs",
@@ -52,6 +67,10 @@ __all__ = [
     "PoolName",
     "Probe",
     "Progress",
+    "Query",
+    "QueryContext",
+    "Reading",
+    "ReadoutContext",
     "Reference",
     "Release",
     "Retrieved",

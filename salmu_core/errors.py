@@ -69,6 +69,10 @@ class MetricError(SalmuError):
     """A metric asked for something it did not declare, or returned something else than it declared."""
 
 
+class AttackError(SalmuError):
+    """An attack asked for something it was not given, or returned something else than it should."""
+
+
 class NotMeasuredError(SalmuError):
     """What a metric needs is no part of this benchmark: it has no value, and nothing has gone wrong."""
 

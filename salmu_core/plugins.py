@@ -25,13 +25,14 @@ import pluggy
 from pydantic import ValidationError
 
 from salmu_core.contract import hookspecs
+from salmu_core.contract.attack import AttackSpec
 from salmu_core.contract.hookspecs import HOOKS, PROJECT
 from salmu_core.contract.specs import BenchmarkSpec, MethodSpec, MetricSpec
 from salmu_core.contract.version import api_problem
 from salmu_core.errors import UnknownNameError, UsageError, explain
 from salmu_core.store.hashing import hash_file, hash_json, hash_text
 
-S = TypeVar("S", MethodSpec, MetricSpec, BenchmarkSpec)
+S = TypeVar("S", MethodSpec, MetricSpec, BenchmarkSpec, AttackSpec)
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ class Zoo:
     methods: Shelf[MethodSpec]
     metrics: Shelf[MetricSpec]
     benchmarks: Shelf[BenchmarkSpec]
+    attacks: Shelf[AttackSpec]
     plugins: tuple[PluginRow, ...] = field(default_factory=tuple)
 
     @property
@@ -133,6 +135,7 @@ def discover(points: Iterable[EntryPoint] | None = None) -> Zoo:
         Shelf("method", shelves[MethodSpec], rows),
         Shelf("metric", shelves[MetricSpec], rows),
         Shelf("benchmark", shelves[BenchmarkSpec], rows),
+        Shelf("attack", shelves[AttackSpec], rows),
         tuple(rows),
     )
 
@@ -159,7 +162,7 @@ def _dist(point: EntryPoint) -> tuple[str, str]:
     return (dist.name, dist.version) if dist else ("(no distribution)", "0")
 
 
-def _load(point: EntryPoint) -> tuple[PluginRow, list[MethodSpec | MetricSpec | BenchmarkSpec]]:
+def _load(point: EntryPoint) -> tuple[PluginRow, list[MethodSpec | MetricSpec | BenchmarkSpec | AttackSpec]]:
     name, dist_version = _dist(point)
     row = PluginRow(point.name, name, dist_version, point.value)
     if problem := api_problem(point):
@@ -196,12 +199,12 @@ class _BadPluginError(Exception):
     pass
 
 
-def _declarations(name: str, module: object) -> list[MethodSpec | MetricSpec | BenchmarkSpec]:
+def _declarations(name: str, module: object) -> list[MethodSpec | MetricSpec | BenchmarkSpec | AttackSpec]:
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(hookspecs)
     _check_spelling(manager, module)
     manager.register(module, name)
-    specs: list[MethodSpec | MetricSpec | BenchmarkSpec] = []
+    specs: list[MethodSpec | MetricSpec | BenchmarkSpec | AttackSpec] = []
     for hook, kind in HOOKS.items():
         for returned in getattr(manager.hook, hook)():
             if not isinstance(returned, list | tuple):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: The two sets a method may see.
-PoolName = Literal["forget", "retain"]
+#: What pairs are drawn from: the two sets a method may see; for an attack, leaked forget pairs instead of the first.
+PoolName = Literal["forget", "retain", "leaked"]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""The three hooks. Each returns declarations; none is called for its side effects."""
+"""The four hooks. Each returns declarations; none is called for its side effects."""
 
 import pluggy
 
+from salmu_core.contract.attack import AttackSpec
 from salmu_core.contract.specs import BenchmarkSpec, MethodSpec, MetricSpec
 
 PROJECT = "salmu"
@@ -26,9 +27,15 @@ def salmu_benchmarks() -> list[BenchmarkSpec]:  # type: ignore[empty-body]
     """Return the benchmarks this plugin brings."""
 
 
+@hookspec
+def salmu_attacks() -> list[AttackSpec]:  # type: ignore[empty-body]
+    """Return the attacks this plugin brings."""
+
+
 #: Hook name -> what each of its items must be.
-HOOKS: dict[str, type[MethodSpec] | type[MetricSpec] | type[BenchmarkSpec]] = {
+HOOKS: dict[str, type[MethodSpec] | type[MetricSpec] | type[BenchmarkSpec] | type[AttackSpec]] = {
     "salmu_methods": MethodSpec,
     "salmu_metrics": MetricSpec,
     "salmu_benchmarks": BenchmarkSpec,
+    "salmu_attacks": AttackSpec,
 }

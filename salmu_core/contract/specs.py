@@ -45,6 +45,19 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
 
+def check_defaults(config: type[MethodConfig]) -> type[MethodConfig]:
+    """A class of settings that can be made without a word.
+
+    Raises:
+        ValueError: A field has no default, or one outside its own bounds.
+    """
+    required = [name for name, field in config.model_fields.items() if field.is_required()]
+    if required:
+        raise ValueError(f"{config.__name__} has no default for: {', '.join(required)}")
+    config()
+    return config
+
+
 class MethodSpec(Spec):
     """An unlearning method: mathematics as exactly one of ``loss`` or ``unlearn``, and where it comes from."""
 
@@ -66,14 +79,7 @@ class MethodSpec(Spec):
         default_factory=dict, description="Rules of conformance (`salmu check`) it is known to break: rule -> reason."
     )
 
-    @field_validator("config")
-    @classmethod
-    def _has_defaults(cls, config: type[MethodConfig]) -> type[MethodConfig]:
-        required = [name for name, field in config.model_fields.items() if field.is_required()]
-        if required:
-            raise ValueError(f"{config.__name__} has no default for: {', '.join(required)}")
-        config()  # a default outside its own bounds is an error of the declaration
-        return config
+    _has_defaults = field_validator("config")(check_defaults)
 
     @model_validator(mode="after")
     def _one_of(self) -> MethodSpec:

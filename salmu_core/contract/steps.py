@@ -130,6 +130,11 @@ class Step:
         """This step's retain pairs."""
         return self._draw("retain")
 
+    @cached_property
+    def leaked(self) -> Batch:
+        """For an attack: this step's pairs of those it holds; they come round again as often as it likes."""
+        return self._draw("leaked")
+
     def permutation(self, n: int) -> Tensor:
         """A random permutation of ``range(n)``, int64 ``[n]``; the same whenever this step is asked."""
         return self._permute(n)

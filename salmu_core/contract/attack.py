@@ -1,0 +1,186 @@
+"""What an attack declares and receives: it tries to bring back what a checkpoint was made to forget.
+
+Importing this costs no torch.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from salmu_core.contract.config import MethodConfig
+from salmu_core.contract.context import C, MethodContext
+from salmu_core.contract.specs import KnownFailures, Link, Name, Sentence, Spec, check_defaults
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from torch import Tensor
+
+    from salmu_core.contract.features import Features, Pairs
+    from salmu_core.contract.model import ClipModel
+
+    Leak = Callable[[Pairs, Any, Random], Sequence[int]]
+    ModelAttack = Callable[["ModelAttackContext[Any]"], None]
+    QueryAttack = Callable[["QueryContext[Any]"], "Query | Sequence[Query]"]
+    ReadoutAttack = Callable[["ReadoutContext[Any]"], "Reading"]
+else:
+    Leak = ModelAttack = QueryAttack = ReadoutAttack = Callable
+
+#: What an attacker may hold beside the checkpoint: pairs that leaked, the retain set, the weights before unlearning.
+Given = Literal["leaked", "retain", "original"]
+KINDS = ("model", "query", "readout")
+
+
+class AttackSpec(Spec):
+    """An attack on an unlearned checkpoint: what the attacker holds, and exactly one of three ways to go about it.
+
+    Whatever comes out is scored by the metrics of role ``leak`` on forget rows that the attacker did not hold, for
+    the run, for Compromised and for Clean alike.
+    """
+
+    name: Name = Field(description="How it is called on the command line, in paths and in tables.")
+    summary: Sentence = Field(description="One sentence, for listings.")
+    paper: Link = Field(description="Where the attack is published.")
+    code: Link | None = Field(default=None, description="Reference implementation, at a commit.")
+    departures: str = Field(default="", description="What differs here from the paper, and why.")
+    config: type[MethodConfig] = Field(
+        default=MethodConfig, description="The class of its settings; all have defaults. `TrainingConfig` if it trains."
+    )
+    given: tuple[Given, ...] = Field(
+        default=(), description="What the attacker holds beside the checkpoint; asking for more is an error."
+    )
+    leaked: Leak | None = Field(
+        default=None,
+        description="``leaked(pairs, config, random)``: numbers of the forget rows that the attacker holds, which are "
+        "not scored. Absent: none, and of a readout half of each person's.",
+    )
+    model: ModelAttack | None = Field(
+        default=None, description="``model(ctx)``: changes ``ctx.model``, by training or by surgery."
+    )
+    query: QueryAttack | None = Field(
+        default=None, description="``query(ctx)``: asks the checkpoint otherwise; returns a `Query`, or several."
+    )
+    readout: ReadoutAttack | None = Field(
+        default=None, description="``readout(ctx)``: fits something on embeddings of leaked rows; returns a `Reading`."
+    )
+    known_failures: KnownFailures = Field(
+        default_factory=dict, description="Rules of conformance (`salmu check`) it is known to break: rule -> reason."
+    )
+
+    _has_defaults = field_validator("config")(check_defaults)
+
+    @model_validator(mode="after")
+    def _one_of(self) -> AttackSpec:
+        if sum(getattr(self, kind) is not None for kind in KINDS) != 1:
+            raise ValueError("give exactly one of 'model', 'query' and 'readout'")
+        holds = self.leaked is not None or self.readout is not None
+        if holds != ("leaked" in self.given):
+            raise ValueError("'leaked' stands in `given` exactly where the attack has leaked rows")
+        if "original" in self.given and self.model is None:
+            raise ValueError("only an attack on the model can be given the original")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """``model``, ``query`` or ``readout``."""
+        return next(kind for kind in KINDS if getattr(self, kind) is not None)
+
+
+class ModelAttackContext(MethodContext[C]):
+    """What an attack on the model receives: a method's context, on the attacked checkpoint, with other data.
+
+    ``step.leaked`` and ``step.retain`` are what `fit` draws, as far as ``given`` says so; there is no forget set, and
+    no budget: `fit` needs ``steps``. `reference` is the attacked checkpoint as it was.
+    """
+
+    @property
+    @abstractmethod
+    def leaked(self) -> Pairs:
+        """Captions, people and facts of the forget rows that the attacker holds."""
+
+    @property
+    @abstractmethod
+    def original(self) -> ClipModel:
+        """The model before unlearning, frozen."""
+
+
+class QueryContext(ABC, Generic[C]):
+    """What an attack that asks otherwise receives: the forget rows as they are asked for."""
+
+    @property
+    @abstractmethod
+    def config(self) -> C:
+        """The attack's validated configuration."""
+
+    @property
+    @abstractmethod
+    def forget(self) -> Pairs:
+        """Captions, people and facts of all forget rows, in order."""
+
+    @property
+    @abstractmethod
+    def random(self) -> Random:
+        """The attack's random numbers; the same for every checkpoint."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """Forget rows asked for otherwise; of several queries the one that brings back most is reported.
+
+    Args:
+        captions: A caption for each forget row, in order; None for their own. A gallery's captions change alike.
+        images: Normalised images ``[b, 3, h, w]`` -> images of that shape; None for the images as they are.
+        label: Tells queries of one attack apart.
+    """
+
+    captions: Sequence[str] | None = None
+    images: Callable[[Tensor], Tensor] | None = None
+    label: str = ""
+
+
+class ReadoutContext(QueryContext[C]):
+    """What an attack on embeddings receives: those of all forget rows, to be fitted on the leaked ones."""
+
+    @property
+    @abstractmethod
+    def leaked(self) -> Sequence[int]:
+        """Numbers of the rows that may be fitted on; all others are read."""
+
+    @abstractmethod
+    def features(self) -> Features:
+        """L2-normalised embeddings of all forget rows, each ``[n, d]``, float32, on the CPU."""
+
+    @abstractmethod
+    def texts(self, captions: Sequence[str]) -> Tensor:
+        """L2-normalised embeddings of any texts ``[n, d]``, float32, on the CPU."""
+
+    @abstractmethod
+    def inner(self, layer: str) -> Tensor:
+        """What a part of the image tower gives for all forget rows ``[n, ...]``, float32, on the CPU.
+
+        Args:
+            layer: A part's name, as in ``visual.transformer.resblocks.3``.
+
+        Raises:
+            AttackError: There is no such part, or it gives no tensor with a row for each image.
+        """
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a readout makes of the forget rows.
+
+    Args:
+        image: What is read from each forget image, in order ``[n, e]``; of leaked rows it is not looked at.
+        texts: Any texts -> what they are compared with ``[m, e]``; None for the checkpoint's own embeddings.
+        details: Facts about how it was fitted.
+    """
+
+    image: Tensor
+    texts: Callable[[Sequence[str]], Tensor] | None = None
+    details: Mapping[str, Any] | None = None

@@ -45,7 +45,7 @@ def trained(device: str, precision: str = "no", steps: int = 12) -> tuple[dict[s
 
     config = TrainingConfig(lr=1e-3, warmup=0.25, weight_decay=0.1, max_grad_norm=0.5)
     observer = Observer(on_step=lambda done, of, values: losses.append(values["loss"]))
-    fit(model, objective, steps, config, place, observer=observer)
+    fit(model, objective, lambda: steps, config, place, observer=observer)
     return {name: p.detach().float().cpu() for name, p in model.named_parameters()}, losses
 
 

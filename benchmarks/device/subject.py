@@ -25,8 +25,9 @@ from salmu_core.clip.load import load_clip
 from salmu_core.clip.model import Clip
 from salmu_core.clip.save import save_checkpoint
 from salmu_core.contract.config import TrainingConfig
+from salmu_core.contract.features import Features
 from salmu_core.contract.layout import BASE_SPLITS
-from salmu_core.losses import contrastive_loss
+from salmu_core.losses import contrastive
 from salmu_core.score.embeddings import Embedder, Images
 from salmu_core.testing import write_tiny_benchmark
 from salmu_core.train.loop import fit
@@ -123,14 +124,18 @@ def train(
         on_begin: Called with its number before each step.
     """
 
+    clip: Any = model
+
+    def loss(number: int) -> Tensor:
+        drawn = pairs.draw(number, batch)
+        image, text = clip.encode_image(drawn.image, normalize=True), clip.encode_text(drawn.text, normalize=True)
+        return contrastive(Features(image, text), clip.logit_scale.exp())
+
     def objective(step: int) -> dict[str, Tensor]:
         on_begin(step)
-        return {
-            name: contrastive_loss(model, pairs.draw(2 * step + place, batch))
-            for place, name in enumerate(("forget", "retain"))
-        }
+        return {name: loss(2 * step + place) for place, name in enumerate(("forget", "retain"))}
 
-    fit(model, objective, steps, TrainingConfig(lr=1e-6, batch_size=batch), accelerator)
+    fit(model, objective, lambda: steps, TrainingConfig(lr=1e-6, batch_size=batch), accelerator)
 
 
 @contextmanager

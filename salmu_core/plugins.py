@@ -3,46 +3,72 @@
 pluggy itself lets four mistakes pass without a word: a misspelled hook, a forgotten ``@hookimpl``, a
 second entry point of one name, and (by ending the whole call) an implementation that raises. Each is
 looked for here.
+
+A plugin is imported when its declaration is first needed whole, or when nobody remembers what it declares.
 """
 
 from __future__ import annotations
 
-import difflib
 import sys
 import traceback
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cached_property, partial
 from importlib.metadata import EntryPoint, entry_points
-from importlib.util import find_spec
-from pathlib import Path
-from types import ModuleType
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-import pluggy
 from pydantic import ValidationError
 
-from salmu_core.contract import hookspecs
 from salmu_core.contract.attack import AttackSpec
+from salmu_core.contract.declarations import PluginError, declarations
 from salmu_core.contract.hookspecs import HOOKS, PROJECT
 from salmu_core.contract.specs import BenchmarkSpec, MethodSpec, MetricSpec
 from salmu_core.contract.version import api_problem
-from salmu_core.errors import UnknownNameError, UsageError, explain
-from salmu_core.store.hashing import hash_file, hash_json, hash_text
+from salmu_core.errors import UnknownNameError, UsageError
+from salmu_core.machine import cache_folder
+from salmu_core.store.catalogue import Catalogue, Declaration
+from salmu_core.store.code import code_state
 
 S = TypeVar("S", MethodSpec, MetricSpec, BenchmarkSpec, AttackSpec)
 
 
 @dataclass(frozen=True)
 class Declared(Generic[S]):
-    """A declaration and the distribution it came with."""
+    """A declaration and the distribution it came with.
 
-    spec: S
+    Attributes:
+        card: What it says of itself: the spec, whose functions only stand there, and without its classes of settings.
+        distribution: Name of the distribution.
+        version: The distribution's.
+        module: The entry point's value.
+        schemas: JSON schema of each class that the spec names, by field, such as ``config``.
+        load: Imports the plugin and returns the whole spec; `spec` is the same, once.
+    """
+
+    card: S
     distribution: str
     version: str
     module: str
+    schemas: Mapping[str, Mapping[str, Any]] = field(repr=False)
+    load: Callable[[], S] = field(repr=False, compare=False)
+
+    @cached_property
+    def spec(self) -> S:
+        """The whole declaration; the plugin is imported now, if it was not.
+
+        Raises:
+            UsageError: It can't be imported any more, or no longer declares this.
+        """
+        return self.load()
+
+    @classmethod
+    def of(cls, spec: S, distribution: str, version: str, module: str) -> Declared[S]:
+        """A declaration that is at hand; one that JSON has no words for is its own card."""
+        data = _data(spec)
+        card, schemas = (data.card(), data.schemas) if data else (spec, {})
+        return cls(card, distribution, version, module, schemas, lambda: spec)
 
 
 @dataclass(frozen=True)
@@ -108,47 +134,34 @@ class Zoo:
         return tuple(row for row in self.plugins if row.problem)
 
 
-def discover(points: Iterable[EntryPoint] | None = None) -> Zoo:
-    """Load every entry point of the group ``salmu`` and sort what they declare.
+def discover(points: Iterable[EntryPoint] | None = None, *, fresh: bool = False) -> Zoo:
+    """Look at every entry point of the group ``salmu`` and sort what they declare.
 
     Args:
         points: The entry points to look at; by default those of all installed distributions.
+        fresh: Whether to import every plugin, instead of only those of which nobody remembers what they declare.
     """
     ordered = sorted(entry_points(group=PROJECT) if points is None else points, key=lambda p: (p.name, p.value))
-    with redirect_stdout(sys.stderr):  # what a plugin prints when it is imported is no part of any command's output
-        loaded = [_load(point) for point in _distinct(ordered)]
-    rows = [row for row, _ in loaded]
-    claims: dict[tuple[type, str], list[int]] = defaultdict(list)
-    for i, (_, specs) in enumerate(loaded):
-        for spec in specs:
-            claims[type(spec), spec.name].append(i)
-    shelves: dict[type, dict[str, Declared]] = {kind: {} for kind in HOOKS.values()}  # type: ignore[type-arg]
-    for (kind, name), owners in claims.items():
+    plugins: list[_Plugin] = []
+    if distinct := _distinct(ordered):
+        catalogue, loaded = Catalogue(cache_folder() / "catalogue"), frozenset(sys.modules)
+        plugins = [_Plugin(point, catalogue, loaded) for point in distinct]
+        for plugin in plugins:
+            plugin.look(fresh)
+        catalogue.save()
+    rows = [plugin.row for plugin in plugins]
+    claims: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for i, plugin in enumerate(plugins):
+        for claim in plugin.declared:
+            claims[claim].append(i)
+    shelves: dict[str, dict[str, Declared[Any]]] = {hook: {} for hook in HOOKS}
+    for (hook, name), owners in claims.items():
         if len(owners) > 1:
-            _refuse_clash(rows, kind, name, owners)
-    for i, (_, specs) in enumerate(loaded):
-        row = rows[i]
-        for spec in specs:
-            if len(claims[type(spec), spec.name]) == 1:
-                shelves[type(spec)][spec.name] = Declared(spec, row.distribution, row.version, row.module)
-    return Zoo(
-        Shelf("method", shelves[MethodSpec], rows),
-        Shelf("metric", shelves[MetricSpec], rows),
-        Shelf("benchmark", shelves[BenchmarkSpec], rows),
-        Shelf("attack", shelves[AttackSpec], rows),
-        tuple(rows),
-    )
-
-
-@cache
-def code_hash(module: str) -> str:
-    """SHA-256 over the sources of a plugin's module or package, found without importing it."""
-    spec = find_spec(module.partition(":")[0])
-    if spec is None or spec.origin is None:
-        return hash_text(module)
-    origin = Path(spec.origin)
-    files = sorted(origin.parent.rglob("*.py")) if spec.submodule_search_locations else [origin]
-    return hash_json([[str(f.relative_to(origin.parent)), hash_file(f)] for f in files])
+            _refuse_clash(rows, hook, name, owners)
+        else:
+            shelves[hook][name] = plugins[owners[0]].declared[hook, name]
+    kinds: dict[str, Any] = {h.removeprefix(f"{PROJECT}_"): Shelf(_kind(h), shelves[h], rows) for h in HOOKS}
+    return Zoo(**kinds, plugins=tuple(rows))
 
 
 def _distinct(points: list[EntryPoint]) -> list[EntryPoint]:
@@ -162,95 +175,108 @@ def _dist(point: EntryPoint) -> tuple[str, str]:
     return (dist.name, dist.version) if dist else ("(no distribution)", "0")
 
 
-def _load(point: EntryPoint) -> tuple[PluginRow, list[MethodSpec | MetricSpec | BenchmarkSpec | AttackSpec]]:
-    name, dist_version = _dist(point)
-    row = PluginRow(point.name, name, dist_version, point.value)
-    if problem := api_problem(point):
-        return replace(row, problem=problem), []
+class _Plugin:
+    """One entry point, and what it declares: as it is remembered, or as it says when it is imported.
+
+    Args:
+        point: The entry point.
+        catalogue: Remembers.
+        loaded: Modules that were imported before; the code they were made of may be another one by now.
+    """
+
+    def __init__(self, point: EntryPoint, catalogue: Catalogue, loaded: frozenset[str]) -> None:
+        name, dist_version = _dist(point)
+        self.row = PluginRow(point.name, name, dist_version, point.value)
+        self.declared: dict[tuple[str, str], Declared[Any]] = {}
+        self._point = point
+        self._catalogue = catalogue
+        self._entry = f"{point.name} = {point.value}, {name} {dist_version}"
+        self._code = code_state(point.value, point.dist)
+        self._unread = self._code is not None and not self._code.modules & loaded
+
+    def look(self, fresh: bool) -> None:
+        """Find out what it declares, or what is wrong with it."""
+        row = self.row
+        if problem := api_problem(self._point):
+            self.row = replace(row, problem=problem)
+            return
+        try:
+            if fresh or not self._recall():
+                of = partial(Declared.of, distribution=row.distribution, version=row.version, module=row.module)
+                self.declared = {key: of(spec) for key, spec in self._specs.items()}
+        except PluginError as error:
+            lines = traceback.format_exception(error.__cause__ or error)
+            self.row = replace(row, problem=str(error), traceback="".join(lines))
+            return
+        self.row = replace(row, declares=tuple(f"{_kind(hook)} {name}" for hook, name in self.declared))
+
+    def _recall(self) -> bool:
+        """Whether what it declares is remembered."""
+        row = self.row
+        try:
+            for data in self._catalogue.recall(self._entry, self._code):
+                card = data.card()
+                load = partial(self._spec, data.hook, card.name)
+                declared = Declared(card, row.distribution, row.version, row.module, data.schemas, load)
+                self.declared[data.hook, card.name] = declared
+        except ValidationError:
+            self.declared = {}
+        return bool(self.declared)
+
+    def _spec(self, hook: str, name: str) -> Any:
+        """One of those it declares, for somebody who has only its card."""
+        who = f"The {_kind(hook)} {name!r} of {self.row.distribution} can't be used"
+        try:
+            return self._specs[hook, name]
+        except PluginError as error:
+            raise UsageError(f"{who}: {error}") from error
+        except KeyError:
+            raise UsageError(f"{who}: {self.row.module} no longer declares it") from None
+        finally:
+            self._catalogue.save()
+
+    @cached_property
+    def _specs(self) -> dict[tuple[str, str], Any]:
+        """Hook and name -> what it declares; imports it.
+
+        Raises:
+            PluginError: It can't be used.
+        """
+        try:
+            with redirect_stdout(sys.stderr):  # what a plugin prints is no part of any command's output
+                specs = declarations(self._point)
+        except PluginError:
+            self._catalogue.forget(self._entry)
+            raise
+        data = tuple(filter(None, map(_data, specs.values())))
+        unchanged = self._unread and code_state(self._point.value, self._point.dist) == self._code
+        if self._code and unchanged and len(data) == len(specs):
+            self._catalogue.remember(self._entry, self._code, data)
+        elif self._catalogue.recall(self._entry, self._code) != data:
+            self._catalogue.forget(self._entry)
+        return specs
+
+
+def _data(spec: Any) -> Declaration | None:
+    """A spec as data, or nothing where something of it can't be written as JSON and read again."""
     try:
-        module = point.load()
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # SystemExit too: a plugin must not end the program by being imported
-        return _failed(row, f"can't be imported: {type(error).__name__}: {error}"), []
-    try:
-        specs = _declarations(point.name, module)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        return _failed(row, _sentence(error)), []
-    return replace(row, declares=tuple(f"{_kind(type(spec))} {spec.name}" for spec in specs)), specs
+        data = Declaration.of(spec)
+        data.card()
+    except Exception:  # a plugin's own validators and serialisers: anything can come out of them
+        return None
+    return data
 
 
-def _failed(row: PluginRow, problem: str) -> PluginRow:
-    return replace(row, problem=problem, traceback=traceback.format_exc())
-
-
-def _sentence(error: BaseException) -> str:
-    if isinstance(error, _BadPluginError):
-        return str(error)
-    if isinstance(error, ValidationError):
-        fields = {kind.__name__: kind.model_fields for kind in HOOKS.values()}
-        return f"{error.title} can't be made: {explain(error, fields.get(error.title, ()))}"
-    return f"{type(error).__name__}: {error}"
-
-
-class _BadPluginError(Exception):
-    pass
-
-
-def _declarations(name: str, module: object) -> list[MethodSpec | MetricSpec | BenchmarkSpec | AttackSpec]:
-    manager = pluggy.PluginManager(PROJECT)
-    manager.add_hookspecs(hookspecs)
-    _check_spelling(manager, module)
-    manager.register(module, name)
-    specs: list[MethodSpec | MetricSpec | BenchmarkSpec | AttackSpec] = []
-    for hook, kind in HOOKS.items():
-        for returned in getattr(manager.hook, hook)():
-            if not isinstance(returned, list | tuple):
-                raise _BadPluginError(
-                    f"{hook}() returned {type(returned).__name__}; it must return a list of {kind.__name__}"
-                )
-            for item in returned:
-                if not isinstance(item, kind):
-                    raise _BadPluginError(
-                        f"{hook}() returned a {type(item).__name__} in its list; each item must be a {kind.__name__}"
-                    )
-                specs.append(item)
-    twice = [n for (_, n), count in Counter((type(s), s.name) for s in specs).items() if count > 1]
-    if twice:
-        raise _BadPluginError(f"declares {', '.join(map(repr, twice))} more than once")
-    if not specs:
-        raise _BadPluginError(f"declares nothing: implement one of {', '.join(HOOKS)} with @hookimpl")
-    return specs
-
-
-def _check_spelling(manager: pluggy.PluginManager, module: object) -> None:
-    problems = []
-    for attribute in dir(module):
-        value = getattr(module, attribute, None)
-        if not callable(value) or isinstance(value, ModuleType | type):
-            continue
-        marked = manager.parse_hookimpl_opts(module, attribute) is not None
-        if marked and attribute not in HOOKS:
-            near = difflib.get_close_matches(attribute, HOOKS, n=1, cutoff=0)
-            problems.append(f"there is no hook {attribute!r}: did you mean {near[0]!r}?")
-        if attribute in HOOKS and not marked:
-            problems.append(f"{attribute}() lacks the @hookimpl decorator")
-    if problems:
-        raise _BadPluginError("; ".join(problems))
-
-
-def _refuse_clash(rows: list[PluginRow], kind: type, name: str, owners: list[int]) -> None:
+def _refuse_clash(rows: list[PluginRow], hook: str, name: str, owners: list[int]) -> None:
     dists = [rows[i].distribution for i in owners]
     for i in owners:
         others = ", ".join(d for j, d in zip(owners, dists, strict=True) if j != i)
         rows[i] = replace(
             rows[i],
-            problem=f"the {_kind(kind)} name {name!r} is also declared by {others}: rename it, or uninstall one "
+            problem=f"the {_kind(hook)} name {name!r} is also declared by {others}: rename it, or uninstall one "
             "of them; neither is used",
         )
 
 
-def _kind(spec: type) -> str:
-    return spec.__name__.removesuffix("Spec").lower()
+def _kind(hook: str) -> str:
+    return HOOKS[hook].__name__.removesuffix("Spec").lower()

@@ -4,7 +4,8 @@ import pytest
 from sources import method
 
 from salmu_core.errors import UnknownNameError
-from salmu_core.plugins import code_hash, discover
+from salmu_core.plugins import discover
+from salmu_core.store.code import code_hash
 
 GOOD = method("good", "pass")
 

@@ -109,9 +109,9 @@ def locate(name: str, zoo: Zoo) -> tuple[Declared[BenchmarkSpec], int, Path] | N
         raise UsageError(f"The world in {name!r} must be a whole number, as in '{base}@3'.")
     number = int(world) if at else 0
     declared = zoo.benchmarks[base]
-    if declared.spec.release is not None and number:
+    if declared.card.release is not None and number:
         raise UsageError(f"{base} is a published release, of one world only: there is no {name!r}. Say {base!r}.")
-    return declared, number, cache_folder() / base / declared.spec.version / f"world-{number}"
+    return declared, number, cache_folder() / base / declared.card.version / f"world-{number}"
 
 
 def open_benchmark(name: str, zoo: Zoo, progress: Progress) -> Benchmark:
@@ -128,8 +128,8 @@ def open_benchmark(name: str, zoo: Zoo, progress: Progress) -> Benchmark:
     from filelock import FileLock
 
     declared, world, folder = located
-    if declared.spec.release is not None:
-        return _open_release(declared.spec, folder)
+    if declared.card.release is not None:
+        return _open_release(declared.card, folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{folder.name}.lock")):
         damage = find_damage(folder)
@@ -142,8 +142,8 @@ def open_benchmark(name: str, zoo: Zoo, progress: Progress) -> Benchmark:
                 write_manifest(empty, Manifest(files=hash_files(empty)))
     sources = read_sources(folder)
     check_parts(folder, sources)
-    label = declared.spec.name if world == 0 else f"{declared.spec.name}@{world}"
-    return Benchmark(label, folder, sources, file_hashes(folder, sources), sources.notice or declared.spec.notice)
+    label = declared.card.name if world == 0 else f"{declared.card.name}@{world}"
+    return Benchmark(label, folder, sources, file_hashes(folder, sources), sources.notice or declared.card.notice)
 
 
 def _build(declared: Declared[BenchmarkSpec], folder: Path, world: int, progress: Progress) -> None:
@@ -155,7 +155,7 @@ def _build(declared: Declared[BenchmarkSpec], folder: Path, world: int, progress
         raise
     except Exception as error:  # a plugin's code: anything can come out of it
         raise BenchmarkError(
-            f"{declared.distribution} could not build {declared.spec.name}: {type(error).__name__}: {error}"
+            f"{declared.distribution} could not build {declared.card.name}: {type(error).__name__}: {error}"
         ) from error
 
 

@@ -33,7 +33,7 @@ def check(
     for ending in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, ending):
             signal.signal(getattr(signal, ending), _interrupt)  # so that nothing is left behind
-    zoo = discover()
+    zoo = discover(fresh=True)
     wanted = [known for name in names or () for known in _kinds(zoo, name)] or _all(zoo)
     reports = [_examine(kind, name, patience) for kind, name in wanted]
     if as_json:

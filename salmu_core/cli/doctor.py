@@ -29,7 +29,7 @@ def doctor(
     The benchmark is built if it has to be. Its reference models are scored twice: the figures must lie where the
     benchmark says, and repeat to the last bit.
     """
-    zoo, name = discover(), benchmark or "mini"
+    zoo, name = discover(fresh=True), benchmark or "mini"
     locate(name, zoo)
     findings = [*installation(zoo, output), *plugins(zoo)]
     with reporting(to_stderr=True) as reporter:

@@ -1,4 +1,4 @@
-"""``salmu plugins``, ``methods``, ``metrics`` and ``benchmarks``: what is installed. None of them needs torch."""
+"""``salmu plugins``, ``methods``, ``metrics`` and ``benchmarks``: what is installed, as it is remembered."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import BaseModel
 from rich.table import Table
 from rich.text import Text
 
@@ -55,20 +54,20 @@ def methods(name: Name = None, as_json: Json = False) -> None:
     zoo = discover()
     if name is None:
         items = [
-            {"name": d.spec.name, "summary": d.spec.summary, "paper": d.spec.paper, **_source(d)}
+            {"name": d.card.name, "summary": d.card.summary, "paper": d.card.paper, **_source(d)}
             for d in zoo.methods.values()
         ]
         _listing(items, ("name", "summary", "distribution"), as_json, zoo)
         return
     declared = zoo.methods[name]
-    spec = declared.spec
-    facts: dict[str, Any] = {"name": spec.name, "summary": spec.summary, "paper": spec.paper, "code": spec.code}
-    facts |= {"departures": spec.departures, "known_failures": _known(spec.known_failures), **_source(declared)}
+    card, settings = declared.card, declared.schemas.get("config", {})
+    facts: dict[str, Any] = {"name": card.name, "summary": card.summary, "paper": card.paper, "code": card.code}
+    facts |= {"departures": card.departures, "known_failures": _known(card.known_failures), **_source(declared)}
     if as_json:
-        print_json({**facts, "config": spec.config.model_json_schema()})
+        print_json({**facts, "config": settings})
         return
     _card(facts)
-    console().print(_settings(spec.config))
+    console().print(_settings(settings))
 
 
 def metrics(name: Name = None, as_json: Json = False) -> None:
@@ -77,15 +76,15 @@ def metrics(name: Name = None, as_json: Json = False) -> None:
     chosen = list(zoo.metrics.values()) if name is None else [zoo.metrics[name]]
     items = [
         {
-            "name": d.spec.name,
-            "pillar": d.spec.pillar,
-            "target": d.spec.target,
-            "summary": d.spec.summary,
-            "reads": list(d.spec.reads),
-            "figures": list(d.spec.columns),
-            "paper": d.spec.paper,
-            "departures": d.spec.departures,
-            "known_failures": _known(d.spec.known_failures),
+            "name": d.card.name,
+            "pillar": d.card.pillar,
+            "target": d.card.target,
+            "summary": d.card.summary,
+            "reads": list(d.card.reads),
+            "figures": list(d.card.columns),
+            "paper": d.card.paper,
+            "departures": d.card.departures,
+            "known_failures": _known(d.card.known_failures),
             **_source(d),
         }
         for d in chosen
@@ -110,14 +109,14 @@ def benchmarks(name: Name = None, as_json: Json = False) -> None:
         here = (folder / MANIFEST).is_file()
         items.append(
             {
-                "name": declared.spec.name,
+                "name": declared.card.name,
                 "world": world,
-                "summary": declared.spec.summary,
-                "notice": declared.spec.notice,
-                "recipe": declared.spec.version,
+                "summary": declared.card.summary,
+                "notice": declared.card.notice,
+                "recipe": declared.card.version,
                 "folder": str(folder),
                 "built": here,
-                **_release(declared.spec, folder, here),
+                **_release(declared.card, folder, here),
                 **_source(declared),
             }
         )
@@ -130,9 +129,9 @@ def benchmarks(name: Name = None, as_json: Json = False) -> None:
         _card(items[0])
 
 
-def _release(spec: BenchmarkSpec, folder: Path, here: bool) -> dict[str, Any]:
+def _release(card: BenchmarkSpec, folder: Path, here: bool) -> dict[str, Any]:
     """Where a release comes from, at which commits it lies here, and what is not here."""
-    if spec.release is None:
+    if card.release is None:
         return {}
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8")) if here else {}
@@ -142,10 +141,10 @@ def _release(spec: BenchmarkSpec, folder: Path, here: bool) -> dict[str, Any]:
         pinned, zeroshot = {}, None
     repositories = [
         f"{role}: {repo.repo_id} at {pinned.get(role, repo.revision)}"
-        for role, repo in spec.release.repositories.items()
+        for role, repo in card.release.repositories.items()
     ]
-    state = "downloaded" if here else f"not downloaded: salmu download {spec.name}"
-    return {"state": state, "repositories": repositories, "zeroshot": zeroshot or spec.release.bring}
+    state = "downloaded" if here else f"not downloaded: salmu download {card.name}"
+    return {"state": state, "repositories": repositories, "zeroshot": zeroshot or card.release.bring}
 
 
 def _known(failures: Mapping[str, str]) -> list[str]:
@@ -180,11 +179,11 @@ def _card(facts: dict[str, Any]) -> None:
     console().print(table)
 
 
-def _settings(config: type[BaseModel]) -> Table:
+def _settings(config: Mapping[str, Any]) -> Table:
     table = Table(title="settings", title_justify="left", box=None, pad_edge=False)
     for column in ("field", "type", "default", "meaning"):
         table.add_column(column)
-    for field, schema in config.model_json_schema().get("properties", {}).items():
+    for field, schema in config.get("properties", {}).items():
         allowed = ", ".join(map(str, schema["enum"])) if "enum" in schema else schema.get("type", "")
         if "type" in schema.get("items", {}):
             allowed += f" of {schema['items']['type']}"

@@ -144,7 +144,7 @@ def notice(benchmark: str, zoo: Zoo) -> str:
     """The sentence an installed benchmark wants above its tables."""
     base = benchmark.partition("@")[0]
     located = locate(base, zoo) if base in zoo.benchmarks else None
-    return located[0].spec.notice if located else ""
+    return located[0].card.notice if located else ""
 
 
 def _choose(store: Store, benchmark: str | None, numbers: Sequence[int]) -> list[str]:

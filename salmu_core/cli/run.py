@@ -109,7 +109,6 @@ def run(
         raise UsageError("Name methods, or give --all; not both.")
     if not (methods or everything or config):
         raise UsageError("Name the methods to run, or give --all. `salmu methods` lists them.")
-    zoo = discover()
     given = {
         "benchmark": benchmark,
         "budgets": parse_budgets(budget or []),
@@ -120,6 +119,8 @@ def run(
         "retain_share": retain_share,
     }
     study, overrides = _study(config, given, everything), parse_settings(settings or [])
+    # Where all are run, all are imported, and what can't be is left out.
+    zoo = discover(fresh=study.methods is None)
     check(study, overrides, zoo)
     options = Options(redo, mixed_precision, threads, processes, parse_trackers(tracker or []))
     store, first = Store(output), share()[0] == 0

@@ -27,7 +27,7 @@ class Column:
 
 def columns(metrics: Mapping[str, Declared[MetricSpec]]) -> list[Column]:
     """All figures: efficacy first, utility after, in the order they were declared."""
-    specs = sorted((m.spec for m in metrics.values()), key=lambda s: (PILLARS.index(s.pillar), not s.primary))
+    specs = sorted((m.card for m in metrics.values()), key=lambda s: (PILLARS.index(s.pillar), not s.primary))
     return [
         Column(name, spec.target, spec.pillar, spec.primary, frozenset(spec.reads), spec.summary)
         for spec in specs

@@ -14,10 +14,11 @@ from salmu_core.clip.model import Clip
 from salmu_core.contract.results import MetricResult, finite
 from salmu_core.contract.specs import MetricSpec
 from salmu_core.errors import MetricError, NotMeasuredError, SalmuError
-from salmu_core.plugins import Declared, code_hash
+from salmu_core.plugins import Declared
 from salmu_core.score.context import ScoreContext
 from salmu_core.score.embeddings import Catalogue, Embedder, Images
 from salmu_core.score.tables import Tables, retrieved_table, rows_table
+from salmu_core.store.code import code_hash
 from salmu_core.store.records import MetricEntry, MetricsRecord, ScoredOn
 
 
@@ -57,7 +58,7 @@ def evaluate(
     tables: list[Tables] = []
     for declared in metrics:
         entry, beside = compute_one(declared, embedder)
-        entries[declared.spec.name] = entry
+        entries[declared.card.name] = entry
         tables.append(beside)
     record = MetricsRecord(
         benchmark=benchmark,
@@ -74,12 +75,12 @@ def evaluate(
 
 def compute_one(declared: Declared[MetricSpec], embedder: Embedder) -> tuple[MetricEntry, Tables]:
     """One metric: its entry, with values or an error, and its tables."""
-    spec = declared.spec
     values: dict[str, float] = {}
     tables = nothing = Tables.joined([])
     details: dict[str, Any] = {}
     problem = lacking = None
     try:
+        spec = declared.spec
         result = spec.compute(ScoreContext(embedder, spec.reads, spec.name))
         values = _values(spec, result)
         tables = Tables(rows_table(spec, result, values, embedder.data), retrieved_table(spec, result, embedder.data))

@@ -25,10 +25,11 @@ from salmu_core.clip.save import save_checkpoint
 from salmu_core.contract.specs import MetricSpec
 from salmu_core.errors import CheckpointError, StoreError
 from salmu_core.machine import environment
-from salmu_core.plugins import Declared, code_hash
+from salmu_core.plugins import Declared
 from salmu_core.run.runner import Outcome, run_one
 from salmu_core.run.session import TrainingSession
 from salmu_core.score.scorer import Scorer
+from salmu_core.store.code import code_hash
 from salmu_core.store.files import new_folder
 from salmu_core.store.folders import METRICS, RUN, TRACEBACK, Store, read_record, read_run, write_record
 from salmu_core.store.records import BenchmarkRef, MetricsRecord, PluginRef, RetainRef, RunRecord

@@ -10,7 +10,8 @@ from salmu_core.benchmark.folder import Benchmark
 from salmu_core.contract.layout import ROLES
 from salmu_core.contract.specs import MethodSpec, MetricSpec
 from salmu_core.errors import StoreError
-from salmu_core.plugins import Declared, code_hash
+from salmu_core.plugins import Declared
+from salmu_core.store.code import code_hash
 from salmu_core.store.folders import Store, read_metrics, read_run
 from salmu_core.store.hashing import hash_file
 from salmu_core.store.records import RunRecord, ScoredOn
@@ -163,7 +164,7 @@ def lacks_metrics(
     if record is None:
         return True
     return any(
-        m.spec.name not in record.metrics or record.metrics[m.spec.name].code_hash != code_hash(m.module)
+        m.card.name not in record.metrics or record.metrics[m.card.name].code_hash != code_hash(m.module)
         for m in metrics
     )
 

@@ -236,7 +236,7 @@ def models(name: str, store: Store, zoo: Zoo, threads: int, reporter: Reporter) 
     from salmu_core.score.scorer import Scorer
 
     located = locate(name, zoo)
-    spec = located[0].spec if located else None
+    spec = located[0].card if located else None
     metrics, rounds = list(zoo.metrics.values()), []
     # A release has real models and tens of thousands of images: what the device repeats shows on a small one too.
     orders = [metrics] if spec and spec.release else [metrics, metrics[::-1]]
@@ -266,5 +266,5 @@ def _unmeasured(scored: Mapping[str, MetricsRecord], spec: BenchmarkSpec | None,
     return {
         name: reason + bring
         for metric, reason in lacking.items()
-        for name in (metric, *(zoo.metrics[metric].spec.columns if metric in zoo.metrics else ()))
+        for name in (metric, *(zoo.metrics[metric].card.columns if metric in zoo.metrics else ()))
     }

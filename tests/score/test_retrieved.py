@@ -40,7 +40,7 @@ def scored(data, retrieved, reads=("forget",), name="RetFail"):
         compute=compute,
         paper="https://example.org",
     )
-    return compute_one(Declared(spec, "d", "1", __name__), SimpleNamespace(data=data))
+    return compute_one(Declared.of(spec, "d", "1", __name__), SimpleNamespace(data=data))
 
 
 def record_of(entry):

@@ -89,7 +89,7 @@ def test_lines_of_one_method_with_other_settings_are_told_apart():
 
 @pytest.mark.parametrize("width", [80, 100, 140])
 def test_more_figures_than_fit_are_in_further_tables_and_every_row_keeps_its_name(width):
-    metrics = {f"M{k}": Declared(spec(f"M{k}", "A_long_figure", "B"), "d", "1", "m") for k in range(9)}
+    metrics = {f"M{k}": Declared.of(spec(f"M{k}", "A_long_figure", "B"), "d", "1", "m") for k in range(9)}
     figures = {name: 0.25 for m in metrics.values() for name in m.spec.columns}
     maker = Maker({"clean": figures, "compromised": figures}, noise=0)
     console = Console(width=width, record=True, color_system=None, force_terminal=False)

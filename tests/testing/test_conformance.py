@@ -86,7 +86,7 @@ def test_a_plugin_says_which_core_it_was_written_for(isolated_plugins, requires,
 def test_an_examination_of_one_rule_says_what_the_whole_one_says(isolated_plugins):
     isolated_plugins.install("lazy", method("lazy", "ctx.log('x', 1)"))
     whole = examine("method", "lazy")
-    for rule in ("loads", "changes", "random", "elsewhere", "one-batch", "bf16", "light"):
+    for rule in ("loads", "changes", "random", "elsewhere", "one-batch", "bf16"):
         (finding,) = examine("method", "lazy", only={rule}).findings
         assert finding == whole[rule]
     with pytest.raises(UnknownNameError, match="'changes'"):

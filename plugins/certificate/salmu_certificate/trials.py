@@ -60,13 +60,13 @@ def tried(evidence: Dossier, metrics: Mapping[str, Declared[MetricSpec]]) -> tup
         people |= dict.fromkeys(aims, count)
     ranges |= {name: (max(0.0, ranges[name][0]), min(1.0, ranges[name][1])) for name in _SHARES if name in ranges}
     trials = [
-        _trial(evidence, declared.spec, column, ranges.get(column.name), people.get(column.name, 0))
+        _trial(evidence, declared.card, column, ranges.get(column.name), people.get(column.name, 0))
         for column in measured.values()
         for declared in metrics.values()
-        if column.name in declared.spec.columns
+        if column.name in declared.card.columns
     ]
     for name, declared in metrics.items():
-        if _concerns(declared.spec, evidence) and not set(declared.spec.columns) & set(measured):
+        if _concerns(declared.card, evidence) and not set(declared.card.columns) & set(measured):
             silent[name] = _silent(evidence, name)
     return trials, {name: why for name, why in silent.items() if why}
 

@@ -104,7 +104,7 @@ def score(folder, zoo, data, benchmark, results, checkpoint):
     for name, result in results.items():
         declared = zoo.metrics[name]
         spec = declared.spec.model_copy(update={"compute": lambda ctx, result=result: result})
-        made = Declared(spec, declared.distribution, declared.version, declared.module)
+        made = Declared.of(spec, declared.distribution, declared.version, declared.module)
         entries[name], table = compute_one(made, SimpleNamespace(data=data))
         assert not entries[name].error, entries[name].error
         tables.append(table)

@@ -25,9 +25,10 @@ from salmu_core.benchmark.splits import EvaluationData, read_evaluation, read_js
 from salmu_core.cli.reading import Reading, reading
 from salmu_core.contract import layout
 from salmu_core.contract.features import PoolName
-from salmu_core.plugins import Zoo, code_hash, discover
+from salmu_core.plugins import Zoo, discover
 from salmu_core.score.evaluate import compute_one
 from salmu_core.score.tables import Tables, write_metrics
+from salmu_core.store.code import code_hash
 from salmu_core.store.files import new_folder
 from salmu_core.store.folders import RUN, TRACEBACK, WEIGHTS, RunKey, Store, write_record
 from salmu_core.store.hashing import hash_file, hash_json, hash_text
@@ -270,7 +271,7 @@ class World:
         for name, declared in self.zoo.metrics.items():
             if name in results:
                 spec = declared.spec.model_copy(update={"compute": lambda _, found=results[name]: found})
-                entries[name], found = compute_one(replace(declared, spec=spec), embedder)
+                entries[name], found = compute_one(replace(declared, load=lambda spec=spec: spec), embedder)
                 tables.append(found)
         record = MetricsRecord(
             benchmark=self.name,

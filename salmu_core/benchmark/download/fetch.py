@@ -113,7 +113,7 @@ def download(
     located = locate(name, zoo)
     if located is None:
         raise UsageError(f"{name} is a folder; what is downloaded is an installed benchmark.")
-    spec, folder = located[0].spec, located[2]
+    spec, folder = located[0].card, located[2]
     if spec.release is None:
         raise UsageError(f"{spec.name} is made on this machine at first use; there is nothing to download.")
     try:

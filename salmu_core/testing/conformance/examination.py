@@ -10,7 +10,6 @@ from __future__ import annotations
 import platform
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,7 +22,8 @@ from typing import Any
 from salmu_core.contract.specs import MetricSpec
 from salmu_core.contract.version import API_VERSION, CORE, core_requirements
 from salmu_core.errors import UnknownNameError
-from salmu_core.plugins import Declared, PluginRow, Zoo, code_hash, discover
+from salmu_core.plugins import Declared, PluginRow, Zoo, discover
+from salmu_core.store.code import code_hash
 from salmu_core.testing.conformance.findings import Finding, Report, Verdict
 from salmu_core.testing.conformance.journal import Told
 from salmu_core.testing.conformance.request import Request
@@ -34,8 +34,6 @@ from salmu_core.testing.conformance.supervisor import Trial
 _HASH_SEEDS = (1, 4321)
 #: Seconds a plugin may be busy with one thing before it counts as endless.
 PATIENCE = 60.0
-#: Seconds an interpreter that has imported a plugin may take to end.
-_IMPORT = 30.0
 _PLACEHOLDER = re.compile(r"https?://(www\.)?example\.(org|com|net)(/|$)")
 
 
@@ -82,7 +80,7 @@ def examine(
         UnknownNameError: Nothing of that name is installed, not even broken; or there is no such rule.
     """
     start = time.perf_counter()
-    rules, zoo = tuple(rule for rule in RULES[kind] if not only or rule.name in only), discover()
+    rules, zoo = tuple(rule for rule in RULES[kind] if not only or rule.name in only), discover(fresh=True)
     asked = frozenset(rule.name for rule in rules)
     for unknown in {*only} - asked:
         raise UnknownNameError("rule", unknown, [rule.name for rule in RULES[kind]])
@@ -97,12 +95,9 @@ def examine(
         plugin, module = f"{row.distribution} {row.version}", row.module
     else:
         plugin, module = f"{declared.distribution} {declared.version}", declared.module
-        alone = _imported(module) if "light" in asked else None
         problems |= _declaration(declared, zoo)
-        if asked - problems.keys() - {"light"}:
+        if asked - problems.keys():
             problems |= _tried(kind, declared, _row(zoo, declared), patience, on_stage, asked)
-        if alone is not None:
-            problems["light"] = _heavy(alone, module), True
     known: Mapping[str, str] = declared.spec.known_failures if declared else {}
     if strange := sorted(set(known) - {rule.name for rule in RULES[kind]}):
         problems["loads"] = f"known_failures names {', '.join(strange)}, which is no rule", False
@@ -203,21 +198,6 @@ def _open_range(name: str) -> str | None:
         closed = signs & {"<", "<=", "==", "~="} and signs & {">", ">=", "==", "~="}
         return None if closed else f"it depends on {requirement}, a range without both ends"
     return f"{name} does not depend on {CORE}"
-
-
-def _imported(module: str) -> subprocess.Popen[str]:
-    """A fresh interpreter that imports a plugin and says whether torch came with it."""
-    code = f"import sys; sys.path[:] = {sys.path!r}; import {module.partition(':')[0]}; print('torch' in sys.modules)"
-    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-
-
-def _heavy(alone: subprocess.Popen[str], module: str) -> str | None:
-    try:
-        said = alone.communicate(timeout=_IMPORT)[0]
-    except subprocess.TimeoutExpired:
-        alone.kill()
-        return f"an interpreter that only imports {module} does not end: it leaves a thread behind"
-    return f"importing {module} imports torch" if said.strip().endswith("True") else None
 
 
 def _tried(

@@ -129,7 +129,8 @@ def _compute(
         with witness.watching():
             return declared.spec.compute(given)
 
-    entry, tables = compute_one(replace(declared, spec=declared.spec.model_copy(update={"compute": compute})), embedder)
+    watched = declared.spec.model_copy(update={"compute": compute})
+    entry, tables = compute_one(replace(declared, load=lambda: watched), embedder)
     exact = {name: value.hex() for name, value in entry.values.items()}
     rows = [table.to_pydict() for table in tables]
     with_rows = set(rows[0]["column"])

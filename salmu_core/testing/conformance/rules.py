@@ -44,11 +44,6 @@ _DECLARED = (
         "The declaration says where it is published and what differs here.",
         "Fill in `summary`, `paper` (what is unpublished links to where it is kept) and, for a method, `departures`.",
     ),
-    Rule(
-        "light",
-        "Importing the plugin does not import torch, so that listings stay instant.",
-        "Import torch inside functions, and under TYPE_CHECKING for annotations.",
-    ),
 )
 
 _BEHAVED = (

@@ -55,8 +55,8 @@ def cli() -> str:
 
 
 ENVIRONMENT = """\
-Environment variables: `SALMU_CACHE` (where built benchmarks lie, by default the user's cache folder), `SALMU_THREADS`
-(as `--threads`), `SALMU_DEBUG=1` (errors come with their traceback).
+Environment variables: `SALMU_CACHE` (where built benchmarks lie and what plugins declare is remembered, by
+default the user's cache folder), `SALMU_THREADS` (as `--threads`), `SALMU_DEBUG=1` (errors come with their traceback).
 
 Exit codes: 0, all is well; 1, a run or a metric has no result, a check failed, or a plugin can't be used and `--all`
 was given; 2, the request makes no sense; 130, stopped by Ctrl-C.
@@ -145,6 +145,12 @@ A plugin is a module that an entry point of the group `salmu` names. It implemen
 marked with `@hookimpl` from `salmu_core`. A hook takes no arguments and returns a list of declarations; none is called
 for its side effects. A plugin that can't be imported, misspells a hook, forgets the mark, or declares a name that is
 taken becomes a row in `salmu plugins` with the reason, and the others work on.
+
+What a plugin declares is remembered in the cache, as JSON, until a file of its distribution or of the core changes, or
+another distribution is installed or removed. Listings, tables and pages are made from that and import no plugin, so
+import what you need at the top of the module, torch too. What a declaration says should follow from those files alone,
+not from the clock, the device or the environment. A plugin that can't be used is never remembered; `salmu check`,
+`salmu doctor` and `salmu run --all` import every plugin.
 """
 
 

@@ -46,6 +46,9 @@ def main() -> None:
 
     ``SALMU_DEBUG=1`` shows their traceback instead.
     """
+    # Threads that wait by spinning starve each other when processes share the cores; read when torch is imported, which
+    # a plugin may do.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except SalmuError as error:

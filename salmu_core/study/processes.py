@@ -50,8 +50,6 @@ def accelerate(
     Raises:
         UsageError: The precision is not one accelerate has on this machine.
     """
-    # Threads that wait by spinning starve each other when processes share the cores; torch reads this once.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch
     from accelerate import Accelerator, InitProcessGroupKwargs
 

@@ -44,6 +44,7 @@ class IsolatedPlugins:
         self._modules: set[str] = set()
         monkeypatch.syspath_prepend(str(folder))
         monkeypatch.setattr(plugins, "entry_points", self._entry_points)
+        monkeypatch.setattr(plugins, "cache_folder", lambda: folder)  # what is remembered of others stays as it is
 
     def install(
         self,

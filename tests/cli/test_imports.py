@@ -1,11 +1,14 @@
-"""Listings must answer at once: nothing on their way may import torch."""
+"""Listings must answer at once: nothing on their way may import torch, or a plugin that is remembered."""
 
 import inspect
 import json
+import os
 import subprocess
 import sys
 
 import pytest
+from sources import method
+from stores import leak, write_reference, write_run
 from typer.main import get_command
 
 from salmu_core.cli import app
@@ -14,32 +17,69 @@ from salmu_core.cli.commands import COMMANDS
 CODE = """
 import sys
 sys.argv = {argv!r}
+from salmu_core.store import stamps
+stamps.GRANULARITY_NS = 0  # what a test has just written is old enough
 from salmu_core.cli import main
 try:
     main()
 except SystemExit as end:
-    assert not end.code, end.code
-heavy = [m for m in ("torch", "numpy", "accelerate", "open_clip", "pyarrow", "sklearn") if m in sys.modules]
-print(heavy, file=sys.stderr)
+    assert end.code in ({exits}, None), end.code
+print(*sys.modules, file=sys.stderr)
 """
+HEAVY = {"torch", "numpy", "accelerate", "open_clip", "pyarrow", "sklearn"}
+#: As everybody writes it.
+PLUGIN = "import torch\nfrom torch import Tensor\n" + method("imports-torch", "pass")
 
 
-@pytest.mark.parametrize(
-    "words",
-    ["--help", "run --help", "plugins", "methods", "methods cliperase", "metrics", "metrics ACS", "benchmarks"],
-)
-def test_listings_do_not_import_torch(words):
-    code = CODE.format(argv=["salmu", *words.split()])
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.strip().splitlines()[-1] == "[]", done.stderr
+@pytest.fixture
+def modules(site, install, tmp_path):
+    """Run a command in an interpreter of its own; returns the modules it imported, and what it printed."""
+    install("imports-torch", PLUGIN)
+    env = {**os.environ, "PYTHONPATH": str(site), "SALMU_CACHE": str(tmp_path / "cache")}
+
+    def run(words, exits=0):
+        code = CODE.format(argv=["salmu", *words.split()], exits=exits)
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=env, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        *said, loaded = done.stderr.splitlines()
+        return set(loaded.split()), done.stdout, "\n".join(said)
+
+    return run
 
 
-def test_help_imports_no_command_of_the_core():
-    code = CODE.format(argv=["salmu", "--help"]) + "print(*sys.modules, file=sys.stderr)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    loaded = set(done.stderr.splitlines()[-1].split())
-    assert not loaded & {f"salmu_core.cli.{module}" for module, _ in COMMANDS.values()}
+def plugins(loaded):
+    """The top-level modules of plugins among them."""
+    known = {"salmu_protocol_metrics", "salmu_holdout_retrieval", "salmu_cliperase", "salmu_mini", "salmu_finetuning"}
+    return loaded & {*known, "salmu_salmubench", "test_plugin_imports_torch"}
+
+
+def test_a_plugin_is_imported_once_and_listed_from_memory_ever_after(modules):
+    loaded, first, said = modules("methods")
+    assert {"torch", "test_plugin_imports_torch", "salmu_protocol_metrics"} <= loaded and not said
+    for words in ("methods", "methods imports-torch", "methods cliperase", "metrics", "metrics ACS", "plugins"):
+        loaded, out, _ = modules(words)
+        assert not plugins(loaded) and not HEAVY & loaded, words
+        assert words != "methods" or (out == first and "imports-torch" in out)
+    for words in ("benchmarks", "benchmarks mini", "--help", "run --help"):
+        loaded, _, _ = modules(words)
+        assert not plugins(loaded) and not HEAVY & loaded, words
+
+
+def test_what_shows_results_imports_no_plugin_and_a_run_only_its_own(modules, tmp_path):
+    for role, rank in (("clean", 9), ("compromised", 1)):
+        write_reference(tmp_path / "runs", role, leak([rank] * 80))
+    write_run(tmp_path / "runs", "cliperase", leak([4] * 80))
+    modules("methods")
+    for words in ("results", "leaderboard", "report --out page.html"):
+        loaded, out, said = modules(words)
+        assert (out + said) and not plugins(loaded) and "torch" not in loaded, words
+    loaded, _, said = modules("run cliperase --benchmark nowhere", exits=2)
+    assert "nowhere" in said and plugins(loaded) == {"salmu_cliperase"}
+
+
+def test_help_imports_no_command_of_the_core(modules):
+    assert not modules("--help")[0] & {f"salmu_core.cli.{module}" for module, _ in COMMANDS.values()}
 
 
 @pytest.mark.parametrize("name", COMMANDS)

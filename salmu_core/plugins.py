@@ -138,13 +138,14 @@ def discover(points: Iterable[EntryPoint] | None = None, *, fresh: bool = False)
     """Look at every entry point of the group ``salmu`` and sort what they declare.
 
     Args:
-        points: The entry points to look at; by default those of all installed distributions.
+        points: The entry points to look at; by default those of all installed distributions, which are remembered.
         fresh: Whether to import every plugin, instead of only those of which nobody remembers what they declare.
     """
     ordered = sorted(entry_points(group=PROJECT) if points is None else points, key=lambda p: (p.name, p.value))
     plugins: list[_Plugin] = []
     if distinct := _distinct(ordered):
-        catalogue, loaded = Catalogue(cache_folder() / "catalogue"), frozenset(sys.modules)
+        catalogue = Catalogue(cache_folder() / "catalogue" if points is None else None)
+        loaded = frozenset(sys.modules)
         plugins = [_Plugin(point, catalogue, loaded) for point in distinct]
         for plugin in plugins:
             plugin.look(fresh)

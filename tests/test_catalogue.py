@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from importlib.metadata import EntryPoint
+import zipfile
 
 import pytest
 from sources import method
@@ -57,9 +57,21 @@ def test_nothing_is_imported_until_it_is_asked_for_whole(install, catalogue):
     assert (declared.card.summary, declared.distribution, declared.module) == ("A test.", "good", "test_plugin_good")
     assert zoo.plugins == discover(fresh=True).plugins
     elsewhere()
-    with pytest.raises(AttributeError, match="unlearn"):
-        _ = declared.card.unlearn
+    with pytest.raises(RuntimeError, match="card"):
+        declared.card.unlearn(None)
+    with pytest.raises(AttributeError, match="config"):
+        _ = declared.card.config
     assert callable(declared.spec.unlearn) and declared.spec is declared.spec and imported() == {"good"}
+
+
+def test_a_card_knows_which_functions_there_are(install, catalogue):
+    """From which `AttackSpec.kind` follows."""
+    source = method("asks", "pass").replace("MethodSpec", "AttackSpec").replace("methods", "attacks")
+    install("asks", source.replace("unlearn=unlearn", "query=unlearn"))
+    elsewhere()
+    zoo, again = elsewhere()
+    card = zoo.attacks["asks"].card
+    assert not again and card.kind == "query" and card.model is card.readout is None
 
 
 def test_a_card_says_what_the_declaration_says(catalogue):
@@ -219,25 +231,25 @@ def test_a_declaration_that_json_has_no_words_for_is_asked_again(install, catalo
 
 
 def test_what_lies_in_an_archive_is_asked_again(tmp_path, catalogue, monkeypatch):
-    import zipfile
-
     with zipfile.ZipFile(tmp_path / "plugins.zip", "w") as archive:
         archive.writestr("test_plugin_zipped.py", GOOD)
+        archive.writestr("zipped-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: zipped\nVersion: 1.0\n")
+        archive.writestr("zipped-1.0.dist-info/entry_points.txt", "[salmu]\ngood = test_plugin_zipped\n")
     monkeypatch.syspath_prepend(str(tmp_path / "plugins.zip"))
-    points = [EntryPoint("good", "test_plugin_zipped", "salmu")]
-    for _ in range(2):
-        elsewhere()
-        assert "good" in discover(points).methods and "zipped" in imported()
     elsewhere()
+    zoo, again = elsewhere()
+    assert again == {"zipped"} and "good" in zoo.methods
 
 
 def test_processes_may_write_at_the_same_time(install, site, catalogue):
     for number in range(8):
         install(f"m{number}", method(f"m{number}", "pass"))
-    code = "from importlib.metadata import entry_points\n"
-    code += DISCOVER.replace("discover()", "discover(p for p in entry_points(group='salmu') if p.name in M)")
-    code = f"M = ['m' + str(i) for i in range(8)]\n{code}; print(*zoo.methods)"
+    only = "from salmu_core import plugins; known = plugins.entry_points\n"
+    only += (
+        "plugins.entry_points = lambda group: [p for p in known(group=group) if p.name[0] == 'm' and p.name < 'm9']\n"
+    )
     env = {**os.environ, "PYTHONPATH": str(site)}
-    started = [subprocess.Popen([sys.executable, "-c", code], env=env, stdout=subprocess.PIPE) for _ in range(4)]
+    command = [sys.executable, "-c", f"{only}{DISCOVER}; print(*zoo.methods)"]
+    started = [subprocess.Popen(command, env=env, stdout=subprocess.PIPE) for _ in range(4)]
     assert [process.communicate()[0].strip() for process in started] == [b"m0 m1 m2 m3 m4 m5 m6 m7"] * 4
     assert [*catalogue().parent.iterdir()] == [catalogue()] and len(json.loads(catalogue().read_text())["entries"]) == 8

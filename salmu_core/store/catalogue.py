@@ -87,20 +87,22 @@ class Catalogue:
     are. One that is lost is made again, so a file that is damaged or can't be written is as good as none.
 
     Args:
-        folder: Where its file lies.
+        folder: Where its file lies; None for one that is empty, and stays so.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / f"{hash_json([sys.prefix, sys.version])[:16]}.json"
-        core = code_state(__name__)
+    def __init__(self, folder: Path | None) -> None:
+        core = code_state(__name__) if folder else None
         self._settled = core is not None and core.settled
-        environment = hash_json([API_VERSION, core.digest if core else "", *_installed()])
-        self._content = _Content(environment=environment)
+        self._content = _Content(environment="")
+        self._changed = False
+        if folder is None or core is None:
+            return
+        self._path = folder / f"{hash_json([sys.prefix, sys.version])[:16]}.json"
+        self._content = _Content(environment=hash_json([API_VERSION, core.digest, *_installed()]))
         with suppress(OSError, ValueError):
             content = _Content.model_validate_json(self._path.read_bytes())
-            if content.environment == environment:
+            if content.environment == self._content.environment:
                 self._content = content
-        self._changed = False
 
     def recall(self, entry: str, code: CodeState | None) -> tuple[Declaration, ...]:
         """What an entry point declares, if that is known of the code it has; else nothing."""

@@ -143,10 +143,10 @@ def discover(points: Iterable[EntryPoint] | None = None, *, fresh: bool = False)
     """
     ordered = sorted(entry_points(group=PROJECT) if points is None else points, key=lambda p: (p.name, p.value))
     plugins: list[_Plugin] = []
-    if distinct := _distinct(ordered):
+    if distinct := {_row(point): point for point in ordered}:  # an editable install can list one entry point twice
         catalogue = Catalogue(cache_folder() / "catalogue" if points is None else None)
         loaded = frozenset(sys.modules)
-        plugins = [_Plugin(point, catalogue, loaded) for point in distinct]
+        plugins = [_Plugin(row, point, catalogue, loaded) for row, point in distinct.items()]
         for plugin in plugins:
             plugin.look(fresh)
         catalogue.save()
@@ -165,33 +165,27 @@ def discover(points: Iterable[EntryPoint] | None = None, *, fresh: bool = False)
     return Zoo(**kinds, plugins=tuple(rows))
 
 
-def _distinct(points: list[EntryPoint]) -> list[EntryPoint]:
-    """Drop exact repetitions: an editable install can list one entry point twice."""
-    seen: set[tuple[str, str, str]] = set()
-    return [p for p in points if (key := (p.name, p.value, _dist(p)[0])) not in seen and not seen.add(key)]  # type: ignore[func-returns-value]
-
-
-def _dist(point: EntryPoint) -> tuple[str, str]:
-    dist = point.dist
-    return (dist.name, dist.version) if dist else ("(no distribution)", "0")
+def _row(point: EntryPoint) -> PluginRow:
+    facts = point.dist.metadata if point.dist else {"Name": "(no distribution)", "Version": "0"}
+    return PluginRow(point.name, facts["Name"], facts["Version"], point.value)
 
 
 class _Plugin:
     """One entry point, and what it declares: as it is remembered, or as it says when it is imported.
 
     Args:
+        row: Whose it is.
         point: The entry point.
         catalogue: Remembers.
         loaded: Modules that were imported before; the code they were made of may be another one by now.
     """
 
-    def __init__(self, point: EntryPoint, catalogue: Catalogue, loaded: frozenset[str]) -> None:
-        name, dist_version = _dist(point)
-        self.row = PluginRow(point.name, name, dist_version, point.value)
+    def __init__(self, row: PluginRow, point: EntryPoint, catalogue: Catalogue, loaded: frozenset[str]) -> None:
+        self.row = row
         self.declared: dict[tuple[str, str], Declared[Any]] = {}
         self._point = point
         self._catalogue = catalogue
-        self._entry = f"{point.name} = {point.value}, {name} {dist_version}"
+        self._entry = f"{row.name} = {row.module}, {row.distribution} {row.version}"
         self._code = code_state(point.value, point.dist)
         self._unread = self._code is not None and not self._code.modules & loaded
 

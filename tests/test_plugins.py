@@ -1,5 +1,7 @@
 """A broken plugin is a row with a reason; the others go on."""
 
+import hashlib
+
 import pytest
 from sources import method
 
@@ -74,6 +76,15 @@ def test_code_hash_follows_the_source(install, site):
     (site / "test_plugin_good.py").write_text(GOOD + "\n# changed\n")
     code_hash.cache_clear()  # as in another process
     assert code_hash("test_plugin_good") != before
+
+
+def test_code_hash_imports_no_package_that_a_module_is_in(site):
+    (site / "test_plugin_around").mkdir()
+    for name, text in (("__init__", "raise AssertionError('imported')"), ("inner", GOOD)):
+        (site / "test_plugin_around" / f"{name}.py").write_text(text)
+    sha256 = hashlib.sha256(GOOD.encode()).hexdigest()
+    written = f'[["inner.py","{sha256}"]]'
+    assert code_hash("test_plugin_around.inner:x") == hashlib.sha256(written.encode()).hexdigest()
 
 
 def test_the_traceback_of_a_broken_plugin_is_shown_when_asked_for(install, capsys, monkeypatch):

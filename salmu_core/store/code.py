@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import Distribution
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,12 +19,22 @@ from salmu_core.store.stamps import Stamp
 @cache
 def code_hash(module: str) -> str:
     """SHA-256 over the sources of a plugin's module or package, found without importing it."""
-    spec = find_spec(module.partition(":")[0])
+    spec = _find(module.partition(":")[0])
     if spec is None or spec.origin is None:
         return hash_text(module)
     origin = Path(spec.origin)
     files = sorted(origin.parent.rglob("*.py")) if spec.submodule_search_locations else [origin]
     return hash_json([[str(f.relative_to(origin.parent)), hash_file(f)] for f in files])
+
+
+def _find(name: str) -> ModuleSpec | None:
+    """Where a module comes from; `find_spec` would import the packages it is in."""
+    first, *others = name.split(".")
+    spec = find_spec(first)
+    for part in others:
+        if spec is not None:
+            spec = PathFinder.find_spec(f"{spec.name}.{part}", spec.submodule_search_locations or ())
+    return spec
 
 
 @dataclass(frozen=True)
@@ -44,7 +55,7 @@ class CodeState:
 def code_state(module: str, dist: Distribution | None = None) -> CodeState | None:
     """How the files of a module's top-level package lie, and of its distribution's other ones if that is given.
 
-    Every file of a package counts, for it may be read when the package is imported.
+    Every file of a package counts, for it may be read when the package is imported; hidden ones are an editor's.
 
     Returns:
         None where that can't be known, as of a module in an archive.
@@ -93,5 +104,5 @@ def _files(top: str) -> Iterator[str]:
     if not os.path.isdir(top):  # noqa: PTH112 - a thousand paths need not be objects
         yield top
     for folder, below, names in os.walk(top):
-        below[:] = sorted(name for name in below if name != "__pycache__")
-        yield from (f"{folder}{os.sep}{name}" for name in sorted(names))
+        below[:] = sorted(name for name in below if name != "__pycache__" and name[0] != ".")
+        yield from (f"{folder}{os.sep}{name}" for name in sorted(names) if name[0] != ".")

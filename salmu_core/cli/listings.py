@@ -13,8 +13,6 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from salmu_core.benchmark.folder import locate
-from salmu_core.benchmark.sources import MANIFEST
 from salmu_core.cli.options import Json
 from salmu_core.cli.output import console, print_json, say
 from salmu_core.contract.specs import BenchmarkSpec
@@ -99,6 +97,9 @@ def metrics(name: Name = None, as_json: Json = False) -> None:
 
 def benchmarks(name: Name = None, as_json: Json = False) -> None:
     """List installed benchmarks, or show one and where it lies."""
+    from salmu_core.benchmark.folder import locate
+    from salmu_core.benchmark.sources import MANIFEST
+
     zoo = discover()
     items = []
     for asked in [name] if name else zoo.benchmarks:
@@ -106,7 +107,8 @@ def benchmarks(name: Name = None, as_json: Json = False) -> None:
         if located is None:
             raise UsageError(f"{asked} is a folder; this lists installed benchmarks.")
         declared, world, folder = located
-        here = (folder / MANIFEST).is_file()
+        manifest = folder / MANIFEST
+        here = manifest.is_file()
         items.append(
             {
                 "name": declared.card.name,
@@ -116,7 +118,7 @@ def benchmarks(name: Name = None, as_json: Json = False) -> None:
                 "recipe": declared.card.version,
                 "folder": str(folder),
                 "built": here,
-                **_release(declared.card, folder, here),
+                **_release(declared.card, manifest),
                 **_source(declared),
             }
         )
@@ -129,12 +131,12 @@ def benchmarks(name: Name = None, as_json: Json = False) -> None:
         _card(items[0])
 
 
-def _release(card: BenchmarkSpec, folder: Path, here: bool) -> dict[str, Any]:
+def _release(card: BenchmarkSpec, path: Path) -> dict[str, Any]:
     """Where a release comes from, at which commits it lies here, and what is not here."""
     if card.release is None:
         return {}
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8")) if here else {}
+        manifest = json.loads(path.read_text(encoding="utf-8"))
         pinned = {role: entry["commit"] for role, entry in manifest.get("pinned", {}).items()}
         zeroshot = manifest.get("zeroshot")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -143,7 +145,7 @@ def _release(card: BenchmarkSpec, folder: Path, here: bool) -> dict[str, Any]:
         f"{role}: {repo.repo_id} at {pinned.get(role, repo.revision)}"
         for role, repo in card.release.repositories.items()
     ]
-    state = "downloaded" if here else f"not downloaded: salmu download {card.name}"
+    state = "downloaded" if path.is_file() else f"not downloaded: salmu download {card.name}"
     return {"state": state, "repositories": repositories, "zeroshot": zeroshot or card.release.bring}
 
 

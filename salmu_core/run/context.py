@@ -23,7 +23,7 @@ from salmu_core.errors import BudgetExceededError, MethodError
 from salmu_core.run.meter import Meter
 from salmu_core.run.probe import estimate
 from salmu_core.run.session import TrainingSession
-from salmu_core.train.adapters import adapters
+from salmu_core.train.adapters import adapters, own_weights
 from salmu_core.train.loop import checked, fit, training
 from salmu_core.train.observer import UNSEEN, Observer
 from salmu_core.train.seeding import generator
@@ -222,7 +222,7 @@ class RunContext(MethodContext[C]):
 
     @contextmanager
     def edit(self) -> Iterator[dict[str, Tensor]]:
-        weights = {name: p.detach() for name, p in self._model.named_parameters()}
+        weights = {name: p.detach() for name, p in own_weights(self._model).items()}
         handed = dict(weights)
         with torch.no_grad():
             yield weights

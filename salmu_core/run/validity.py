@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
 from salmu_core.clip.weights import share_changed
 from salmu_core.store.records import Status
@@ -24,6 +25,11 @@ def _same(a: object, b: object) -> bool:
 
 def judge(model: nn.Module, original: nn.Module) -> tuple[Status, str]:
     """Whether a model is a valid result of unlearning from ``original``, and if not, why not."""
+    if adapted := [name for name, part in model.named_modules() if parametrize.is_parametrized(part)]:
+        return "altered", (
+            f"{adapted[0] or 'the model'} still has adapters, which no checkpoint can hold: "
+            "`with ctx.adapters(...):` merges them at its end"
+        )
     before, after = original.state_dict(), model.state_dict()
     if before.keys() != after.keys():
         odd = sorted(before.keys() ^ after.keys())

@@ -1,11 +1,12 @@
 """Low-rank adapters on a model's matrices (LoRA, Hu et al. 2021), trained instead of them and merged at the end.
 
-peft wraps modules and drags transformers in; open_clip's attention holds its matrices as bare parameters, which torch's
-own parametrizations reach.
+Not through peft, which needs transformers, and whose layer for open_clip's attention adapts both matrices or none and
+merges them into the weights and out again at every pass. torch's own parametrizations reach bare parameters as well.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -19,8 +20,12 @@ from salmu_core.errors import MethodError
 class LowRank(nn.Module):
     """W -> W + up @ down, which is W at the start.
 
+    ``down`` begins Gaussian and ``up`` zero (Hu et al. 2021, section 4.1). What the paper leaves open: the Gaussian has
+    the variance 1 / columns, which keeps the length of what comes in, and the factor alpha / rank is 1, because the
+    learning rate does its work.
+
     Args:
-        weight: The matrix ``[out, in]``.
+        weight: The matrix ``[rows, columns]``.
         rank: Columns of ``up`` and rows of ``down``.
         generator: Draws ``down``; on the CPU.
     """
@@ -33,7 +38,16 @@ class LowRank(nn.Module):
         self.down = nn.Parameter(down.to(device=weight.device, dtype=weight.dtype))
 
     def forward(self, weight: Tensor) -> Tensor:
-        return weight + self.up @ self.down
+        # In the weights' own precision, as it is merged.
+        with torch.autocast(weight.device.type, enabled=False):
+            return weight + self.up @ self.down
+
+
+def own_weights(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The weights of a model by their own names, those below adapters too, and not the adapters."""
+    added = {p for module in model.modules() if isinstance(module, LowRank) for p in module.parameters()}
+    named = {name: p for name, p in model.named_parameters() if p not in added}
+    return {re.sub(r"parametrizations\.(\w+)\.original$", r"\1", name): p for name, p in named.items()}
 
 
 @contextmanager
@@ -47,33 +61,51 @@ def adapters(model: nn.Module, rank: int, where: Callable[[str], bool] | None, g
         generator: Draws the start of the adapters.
 
     Raises:
-        MethodError: No matrix is selected, or the rank is not between 1 and the smaller side of one.
+        MethodError: No matrix is selected, one has an adapter already, or the rank is not between 1 and the smaller
+            side of one.
     """
-    matrices = {name: p for name, p in model.named_parameters() if p.ndim == 2}
+    weights = own_weights(model)
+    matrices = {name: p for name, p in weights.items() if p.ndim == 2}
     chosen = [name for name in matrices if (where(name) if where else "embedding" not in name)]
-    if not chosen:
-        raise MethodError("adapters(where=...): no matrix has such a name; `salmu_core` names are those of open_clip")
-    narrow = min(chosen, key=lambda name: min(matrices[name].shape))
-    if not 1 <= rank <= min(matrices[narrow].shape):
-        raise MethodError(
-            f"adapters(rank={rank}): the rank must be at least 1 and at most {min(matrices[narrow].shape)}, the "
-            f"smaller side of {narrow}"
-        )
-    flags = [(p, p.requires_grad) for p in model.parameters()]
     places = [(model.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2]) for name in chosen]
+    _check(rank, {name: matrices[name] for name in chosen}, list(matrices))
+    if twice := [name for name, place in zip(chosen, places, strict=True) if parametrize.is_parametrized(*place)]:
+        raise MethodError(f"adapters(): {twice[0]} has one already; blocks inside one another take different matrices")
+    flags = {p: p.requires_grad for p in weights.values()}
     orders = {module: list(module._parameters) for module, _ in places}
-    model.requires_grad_(False)
+    added = {place: LowRank(getattr(*place), rank, generator) for place in places}
     try:
-        for module, name in places:
-            adapter = LowRank(getattr(module, name), rank, generator)
+        for p in flags:
+            p.requires_grad_(False)
+        for (module, name), adapter in added.items():
             # `unsafe` spares a forward for each; the shape is known to stay.
             parametrize.register_parametrization(module, name, adapter, unsafe=True)
         yield
     finally:
-        for module, name in places:
+        for (module, name), adapter in added.items():
             if parametrize.is_parametrized(module, name):
-                parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+                _merge(module, name, adapter)
         for module, order in orders.items():
             module._parameters = {name: module._parameters[name] for name in order}
-        for parameter, flag in flags:
-            parameter.requires_grad_(flag)
+        for p, flag in flags.items():
+            p.requires_grad_(flag)
+
+
+def _check(rank: int, chosen: dict[str, nn.Parameter], matrices: list[str]) -> None:
+    if not chosen:
+        raise MethodError(f"adapters(where=...) selects no matrix; there are {', '.join(matrices[:3])}, ...")
+    narrow = min(chosen, key=lambda name: min(chosen[name].shape))
+    if not 1 <= rank <= min(chosen[narrow].shape):
+        raise MethodError(
+            f"adapters(rank={rank}): the rank must be at least 1 and at most {min(chosen[narrow].shape)}, the "
+            f"smaller side of {narrow}"
+        )
+
+
+@torch.no_grad()
+def _merge(module: nn.Module, name: str, adapter: LowRank) -> None:
+    """Take an adapter off; a weight whose adapter was not trained keeps its bytes, the signs of its zeros too."""
+    if adapter.up.any():
+        parametrized: nn.Module = module.get_submodule(f"parametrizations.{name}")
+        parametrized.get_parameter("original").copy_(getattr(module, name))
+    parametrize.remove_parametrizations(module, name, leave_parametrized=False)

@@ -163,27 +163,56 @@ def fit(
 def training(
     model: nn.Module, params: Callable[[str], bool] | None = None, also: Mapping[str, nn.Module] | None = None
 ) -> Iterator[dict[str, nn.Parameter]]:
-    """Put a model in train mode with only the chosen parameters trainable; restore flags afterwards."""
-    modules = {"": model, **(also or {})}
-    named = {f"{prefix}.{name}".lstrip("."): p for prefix, m in modules.items() for name, p in m.named_parameters()}
+    """Put a model, and what is trained beside it, in train mode with only the chosen parameters trainable.
+
+    Afterwards the model is in eval mode, the others in the modes they came in, and all flags are as they were.
+
+    Raises:
+        MethodError: No parameter is selected, or a module can't be trained beside the model.
+    """
+    others = _beside(model, also or {})
+    named = dict(model.named_parameters()) | others
     flags = {name: p.requires_grad for name, p in named.items()}
-    own = {name for name, _ in model.named_parameters() if params is None or params(name)}
-    others = named.keys() - {name for name, _ in model.named_parameters()}
-    trained = {name: p for name, p in named.items() if flags[name] and (name in own or name in others)}
+    modes = {part: part.training for module in (also or {}).values() for part in module.modules()}
+    trained = {n: p for n, p in named.items() if flags[n] and (n in others or params is None or params(n))}
     if not trained:
         raise MethodError("no parameter is selected for training")
     for name, p in named.items():
         p.requires_grad_(name in trained)
-    for module in modules.values():
+    for module in (model, *modes):
         module.train()
     try:
         yield trained
     finally:
-        for module in modules.values():
-            module.eval()
+        model.eval()
+        for part, mode in modes.items():
+            part.training = mode
         for name, p in named.items():
             p.requires_grad_(flags[name])
             p.grad = None
+
+
+def _beside(model: nn.Module, also: Mapping[str, nn.Module]) -> dict[str, nn.Parameter]:
+    """Parameters of modules that are trained beside a model, by their names in the loop."""
+    prefixes = {name.partition(".")[0] for name, _ in model.named_parameters()}
+    owners = {p: "the model" for p in model.parameters()}
+    place, found = next(model.parameters()).device, {}
+    for name, module in also.items():
+        given = f"fit(also={{{name!r}: ...}})"
+        if not isinstance(module, nn.Module):
+            raise MethodError(f"{given} is a {type(module).__name__}, not a module: put it in a torch.nn.ParameterDict")
+        if not name or name.partition(".")[0] in prefixes:
+            raise MethodError(f"{given}: parameters of the model begin with this name; choose another")
+        if not any(p.requires_grad for p in module.parameters()):
+            raise MethodError(f"{given} has no parameter that takes gradients, so there is nothing to train")
+        for part, p in module.named_parameters():
+            if p.device != place:
+                raise MethodError(f"{given}: {part} is on {p.device}, the model on {place}; call .to(ctx.device)")
+            if p in owners:
+                raise MethodError(f"{given}: {part} belongs to {owners[p]} too, which trains it")
+            owners[p] = f"{name!r}"
+            found[f"{name}.{part}"] = p
+    return found
 
 
 def checked(terms: Terms) -> Tensor:

@@ -62,6 +62,6 @@ class TrainingConfig(MethodConfig, Optimisation):
     batch_size: int = Field(
         default=16,
         ge=1,
-        description="Forget pairs, and as many retain pairs, in one step; where the smaller set has fewer, those.",
+        description="Forget pairs, and as many retain pairs, in one step. Where a set has fewer, those, down to half.",
     )
     warmup: float = Field(default=0.1, ge=0, le=1, description="Share of the steps with linear warm-up.")

@@ -20,11 +20,11 @@ class ClipModel(Protocol):
     def logit_scale(self) -> Parameter:
         """Logarithm of the inverse temperature: a scalar."""
 
-    def encode_image(self, image: Tensor, normalize: bool = False) -> Tensor:
-        """Embeddings ``[b, d]`` of normalised images ``[b, 3, h, w]``."""
+    def encode_image(self, image: Tensor, /, normalize: bool = ...) -> Tensor:
+        """Embeddings ``[b, d]`` of normalised images ``[b, 3, h, w]``. Say ``normalize``: defaults differ."""
 
-    def encode_text(self, text: Tensor, normalize: bool = False) -> Tensor:
-        """Embeddings ``[b, d]`` of token ids ``[b, context_length]``."""
+    def encode_text(self, text: Tensor, /, normalize: bool = ...) -> Tensor:
+        """Embeddings ``[b, d]`` of token ids ``[b, context_length]``. Say ``normalize``: defaults differ."""
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """All weights by name."""

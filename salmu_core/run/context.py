@@ -21,6 +21,7 @@ from salmu_core.contract.probe import Probe
 from salmu_core.contract.steps import Batch, Step
 from salmu_core.errors import BudgetExceededError, MethodError
 from salmu_core.run.meter import Meter
+from salmu_core.run.pool import common_batch
 from salmu_core.run.probe import estimate
 from salmu_core.run.session import TrainingSession
 from salmu_core.train.adapters import adapters, own_weights
@@ -267,10 +268,11 @@ class RunContext(MethodContext[C]):
             raise MethodError(
                 "fit() needs optimizer settings: derive its config from TrainingConfig, or give fit(config=...)"
             )
+        self._meter.begin_fit(self._batch_size(chosen.batch_size), chosen)
         return chosen
 
     def _batch_size(self, batch_size: int) -> int:
-        return min(pool.room(batch_size) for pool in self._pools.values())
+        return common_batch(self._pools, batch_size)
 
     def _next_pass(self) -> str:
         self._passes += 1

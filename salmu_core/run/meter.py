@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import time
 
+from salmu_core.contract.config import TrainingConfig
 from salmu_core.contract.features import PoolName
 from salmu_core.contract.progress import OnScalar
 from salmu_core.errors import BudgetExceededError, MethodError
-from salmu_core.store.records import Ledger
+from salmu_core.store.records import FitRecord, Ledger
 from salmu_core.train.observer import UNSEEN
 
 
@@ -23,6 +24,7 @@ class Meter:
     Attributes:
         cap: Pairs of each pool that may be drawn in all.
         drawn: Pairs of each pool that were drawn.
+        fits: What each call of ``fit`` was told.
         scalars: Name -> (step, value) of everything logged.
         seconds_apart: Spent in ``on_scalar``; they are not the method's.
     """
@@ -37,6 +39,7 @@ class Meter:
         self.backward_passes = 0
         self.steps = 0
         self.probes = 0
+        self.fits: list[FitRecord] = []
         self.scalars: dict[str, list[tuple[int, float]]] = {}
         self.seconds_apart = 0.0
         self._on_scalar = on_scalar
@@ -57,6 +60,16 @@ class Meter:
                 "fit(), gradients() and a pass of batches() stop in time by themselves; ctx.budget says what is left"
             )
         self.drawn[pool] += samples
+
+    def begin_fit(self, batch_size: int, config: TrainingConfig) -> None:
+        """Record that a training loop begins.
+
+        Args:
+            batch_size: Pairs of each set in a step.
+            config: Its settings.
+        """
+        settings = config.model_dump(mode="json")
+        self.fits.append(FitRecord(first_step=self.steps, batch_size=batch_size, settings=settings))
 
     def log(self, name: str, value: float, step: int) -> None:
         """Keep a scalar for the run's record.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -156,3 +156,19 @@ class Pool:
     def _gather(self, index: np.ndarray, read: Callable[[Source, np.ndarray], Tensor]) -> Tensor:
         parts = [read(source, rows) for source, rows in self._parts(index)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def common_batch(pools: Mapping[PoolName, Pool], asked: int) -> int:
+    """The largest batch, up to what was asked, that every set has room for.
+
+    Raises:
+        MethodError: A set has room for less than half: what comes of it says little about the batch that was asked.
+    """
+    scarce = min(pools.values(), key=lambda pool: pool.room(asked))
+    size = scarce.room(asked)
+    if 2 * size < asked:
+        raise MethodError(
+            f"batches of {asked} pairs were asked for, and the {scarce.name} set has {size} to draw from, less than "
+            f"half of it: set batch_size to {2 * size} or less"
+        )
+    return size

@@ -25,7 +25,7 @@ from salmu_core.run.context import RunContext
 from salmu_core.run.meter import Meter
 from salmu_core.run.session import TrainingSession, frozen_copy
 from salmu_core.run.validity import judge
-from salmu_core.store.records import Ledger, Status
+from salmu_core.store.records import FitRecord, Ledger, Status
 from salmu_core.train.loop import NonFiniteLossError
 from salmu_core.train.observer import UNSEEN, Observer
 from salmu_core.train.seeding import seed_of
@@ -40,6 +40,7 @@ class Outcome:
         status: ``valid``, or what is wrong.
         reason: What is wrong, in a sentence.
         ledger: What it cost.
+        fits: What each call of ``fit`` was told.
         scalars: What was logged.
         traceback: Of the exception, where there was one.
     """
@@ -48,6 +49,7 @@ class Outcome:
     status: Status
     reason: str
     ledger: Ledger
+    fits: tuple[FitRecord, ...]
     scalars: dict[str, list[tuple[int, float]]]
     traceback: str | None = None
 
@@ -97,7 +99,7 @@ def run_one(
     verdict, changed = _inspect(attempt, model, reference, original, before)
     ledger = meter.ledger(seconds, peak, changed)
     accelerator.free_memory()
-    return Outcome(model, verdict.status, verdict.reason, ledger, meter.scalars, verdict.traceback)
+    return Outcome(model, verdict.status, verdict.reason, ledger, tuple(meter.fits), meter.scalars, verdict.traceback)
 
 
 @dataclass(frozen=True)

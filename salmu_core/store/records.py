@@ -59,6 +59,17 @@ class Ledger(Record):
     """Share of the weights that differ from the original's, from 0 to 1."""
 
 
+class FitRecord(Record):
+    """One call of the training loop."""
+
+    first_step: int
+    """Optimizer steps made before it."""
+    batch_size: int
+    """Pairs of each set in a step: what was asked, or what the smaller set has."""
+    settings: dict[str, Any]
+    """All of its config: the run's, or the one it was given."""
+
+
 class PluginRef(Record):
     """Where a declaration came from."""
 
@@ -124,6 +135,8 @@ class RunRecord(Record):
     retain: RetainRef = RetainRef()
     """Beside the forget set, what it could be trained on."""
     ledger: Ledger
+    fits: tuple[FitRecord, ...] = ()
+    """The calls of the training loop, in order."""
     scalars: dict[str, list[tuple[int, float]]] = Field(default_factory=dict)
     """What the loop and the method logged: name -> (step, value)."""
     checkpoint_hash: str | None = None

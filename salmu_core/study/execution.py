@@ -144,6 +144,7 @@ class Execution:
                 seed=planned.key.seed,
                 retain=self._retain,
                 ledger=outcome.ledger,
+                fits=outcome.fits,
                 scalars=outcome.scalars,
                 checkpoint_hash=checkpoint,
                 environment=environment(self.accelerator.device, self.accelerator.mixed_precision),

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 #: Not a whole number, so that a budget that is overdrawn shows.
 BUDGET = 1.9
 BATCH = 4
+#: More than the forget set of the small benchmark has, and not twice as many: then a batch shrinks.
+SHRINKING_BATCH = 12
 #: Benchmark -> how many people, and what decides its hidden part: one, the same with other holdouts, one of a few rows.
 BENCHMARKS = {"tiny": (8, 0), "hidden": (8, 7), "small": (4, 0)}
 #: Rules for which runs are repeated.
@@ -47,12 +49,14 @@ def examine(spec: MethodSpec, asked: Request, journal: Journal, witness: Witness
     _config(spec, journal)
     first = runs.make("a run with seed 0", "tiny", seed=0, witness=witness)
     _report(first, witness, asked.scratch, journal)
+    if first.status == "valid" and issubclass(spec.config, TrainingConfig) and not first.fits:
+        journal.rule("config", f"{spec.config.__name__} has settings of the optimizer, and nothing trains", advice=True)
     if first.status not in ("valid", "unchanged"):
         return
     if asked.rules & _REPEATED:
         _repeat(first, runs, journal, witness)
     if "one-batch" in asked.rules:
-        small = runs.make("a run on a forget set smaller than a batch", "small", seed=0, default=True)
+        small = runs.make("a run on a forget set smaller than a batch", "small", seed=0, batch=SHRINKING_BATCH)
         journal.rule("one-batch", None if small.status in ("valid", first.status) else _what(small))
     if "bf16" in asked.rules:
         AcceleratorState._reset_state(reset_partial_state=True)
@@ -91,12 +95,12 @@ class _Runs:
         self.accelerator = Accelerator(cpu=True)
 
     def make(
-        self, stage: str, benchmark: str, *, seed: int, witness: Witness | None = None, default: bool = False
+        self, stage: str, benchmark: str, *, seed: int, witness: Witness | None = None, batch: int = BATCH
     ) -> Outcome:
         session = self._session(benchmark)
         self._journal.at(stage)
-        trains = issubclass(self._spec.config, TrainingConfig) and not default
-        config = self._spec.config(**({"batch_size": BATCH} if trains else {}))
+        trains = issubclass(self._spec.config, TrainingConfig)
+        config = self._spec.config(**({"batch_size": batch} if trains else {}))
         spec = self._spec if witness is None else _watched(self._spec, witness)
         if witness is None:
             return run_one(spec, config, BUDGET, seed, session, self.accelerator)

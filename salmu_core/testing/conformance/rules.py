@@ -90,8 +90,9 @@ METHOD_RULES: tuple[Rule, ...] = (
     *_DECLARED,
     Rule(
         "config",
-        "The settings have described fields, refuse unknown ones, and survive being written as JSON.",
-        "Derive the class from MethodConfig or TrainingConfig and give every field a Field(description=...).",
+        "The settings have described fields that are used, refuse unknown ones, and survive being written as JSON.",
+        "Derive the class from TrainingConfig, or from MethodConfig where nothing is trained, and give every field a "
+        "Field(description=...).",
     ),
     Rule(
         "runs",
@@ -131,7 +132,7 @@ METHOD_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "one-batch",
-        "It survives a forget set smaller than one batch, at its default settings.",
+        "It survives a forget set smaller than one batch.",
         "Take batch sizes from the batch itself (len(step.forget)), and don't assume a second step.",
     ),
     Rule(

@@ -61,3 +61,57 @@ def test_a_metric_names_its_columns():
     assert MetricSpec(name="Two", figures=("A", "B@1"), **facts).columns == ("Two_A", "Two_B@1")
     with pytest.raises(ValidationError):
         MetricSpec(name="Three", **{**facts, "reads": ("secrets",)})
+
+
+def test_only_a_method_that_gives_a_loss_has_the_optimizers_settings_unless_it_says_so():
+    assert MethodSpec(**FACTS, loss=nothing).config is TrainingConfig
+    assert MethodSpec(**FACTS, unlearn=nothing).config is MethodConfig
+    assert MethodSpec(**FACTS, unlearn=nothing, config=TrainingConfig).config is TrainingConfig
+
+
+def test_other_defaults_change_nothing_else():
+    class Own(TrainingConfig):
+        """Settings of a method."""
+
+        margin: float = Field(default=0.1, ge=0, description="A margin.")
+
+    other = Own.with_defaults(lr=0.5, margin=0.2)
+    assert issubclass(other, Own) and (other.__name__, other.__doc__) == (Own.__name__, Own.__doc__)
+    assert other().model_dump() == {**Own().model_dump(), "lr": 0.5, "margin": 0.2}
+    assert list(other.model_fields) == list(Own.model_fields) and Own().margin == 0.1
+    for name, field in Own.model_fields.items():
+        assert other.model_fields[name].description == field.description
+    for wrong in ({"lr": 0}, {"margin": -1}, {"colour": 1}):
+        with pytest.raises(ValidationError):
+            other(**wrong)
+    with pytest.raises(ValidationError, match="frozen"):
+        other().lr = 1
+    with pytest.raises(ValidationError, match="greater than 0"):
+        MethodSpec(**FACTS, loss=nothing, config=Own.with_defaults(lr=-1.0))
+    with pytest.raises(ValueError, match=r"Own has no field 'rate'; it has .*lr"):
+        Own.with_defaults(rate=1)
+    assert other.model_validate_json(other().model_dump_json()) == other()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"beta1": 1.0},
+        {"beta2": -0.1},
+        {"eps": 0.0},
+        {"schedule": "linear"},
+        {"max_logit_scale": 1.0},
+        {"warmup": 1.5},
+        {"weight_decay": float("inf")},
+    ],
+)
+def test_settings_of_the_optimizer_are_bounded(wrong):
+    with pytest.raises(ValidationError):
+        TrainingConfig(**wrong)
+
+
+def test_the_optimizers_defaults_are_those_of_clip():
+    """Radford et al. 2021, table 19, for the vision transformers, and section 2.5."""
+    config = TrainingConfig()
+    assert (config.beta1, config.beta2, config.eps, config.max_logit_scale) == (0.9, 0.98, 1e-6, 100)
+    assert config.schedule == "cosine"

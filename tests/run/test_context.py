@@ -277,10 +277,39 @@ def test_a_fit_without_settings_is_explained(tiny):
     assert outcome.status == "crashed" and "TrainingConfig" in outcome.reason
 
 
-def test_a_forget_set_smaller_than_a_batch(tiny):
-    outcome, session = run(tiny, lambda ctx: ctx.fit(loss), budget=2, batch_size=10_000)
+def test_a_batch_shrinks_to_a_set_that_has_half_of_it_and_the_record_says_so(tiny):
+    outcome, session = run(tiny, lambda ctx: ctx.fit(loss), budget=2, batch_size=32)
+    assert len(session.pools["forget"]) == 16
     assert outcome.status == "valid" and outcome.ledger.steps == 2
-    assert outcome.ledger.forget_samples == 2 * len(session.pools["forget"])
+    assert outcome.ledger.forget_samples == outcome.ledger.retain_samples == 2 * 16
+    (fit,) = outcome.fits
+    assert fit.batch_size == 16 and fit.settings["batch_size"] == 32
+
+
+@pytest.mark.parametrize(
+    "unlearn", [lambda ctx: ctx.fit(loss), lambda ctx: ctx.gradients(loss, on="retain")], ids=["fit", "gradients"]
+)
+def test_a_batch_that_would_shrink_below_half_is_refused(tiny, unlearn):
+    spec = MethodSpec(**FACTS, unlearn=unlearn, config=TrainingConfig)
+    outcome, _ = run_method(spec, tiny, budget=4, batch_size=33)
+    assert outcome.status == "crashed" and outcome.ledger.forget_samples == 0 and not outcome.fits
+    assert "the forget set has 16" in outcome.reason and "set batch_size to 32 or less" in outcome.reason
+
+
+def test_every_call_of_fit_is_in_the_record_with_its_settings(tiny):
+    other = TrainingConfig(batch_size=4, lr=0.5, beta1=0.1, schedule="constant")
+
+    def unlearn(ctx):
+        ctx.fit(loss, steps=2)
+        ctx.fit(loss, steps=3, config=other)
+        ctx.fit(loss)
+
+    outcome, _ = run(tiny, unlearn, budget=8)
+    own = TrainingConfig(**SMALL).model_dump()
+    assert [fit.first_step for fit in outcome.fits] == [0, 2, 5] and outcome.ledger.steps > 5
+    assert [fit.settings for fit in outcome.fits] == [own, other.model_dump(), own]
+    assert [fit.batch_size for fit in outcome.fits] == [8, 4, 8]
+    assert own.keys() >= {"lr", "weight_decay", "beta1", "beta2", "eps", "schedule", "max_grad_norm", "warmup"}
 
 
 def test_logged_scalars_are_kept(tiny):

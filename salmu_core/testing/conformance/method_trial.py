@@ -49,8 +49,6 @@ def examine(spec: MethodSpec, asked: Request, journal: Journal, witness: Witness
     _config(spec, journal)
     first = runs.make("a run with seed 0", "tiny", seed=0, witness=witness)
     _report(first, witness, asked.scratch, journal)
-    if first.status == "valid" and issubclass(spec.config, TrainingConfig) and not first.fits:
-        journal.rule("config", f"{spec.config.__name__} has settings of the optimizer, and nothing trains", advice=True)
     if first.status not in ("valid", "unchanged"):
         return
     if asked.rules & _REPEATED:

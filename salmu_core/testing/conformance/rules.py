@@ -90,7 +90,7 @@ METHOD_RULES: tuple[Rule, ...] = (
     *_DECLARED,
     Rule(
         "config",
-        "The settings have described fields that are used, refuse unknown ones, and survive being written as JSON.",
+        "The settings have described fields, refuse unknown ones, and survive being written as JSON.",
         "Derive the class from TrainingConfig, or from MethodConfig where nothing is trained, and give every field a "
         "Field(description=...).",
     ),

@@ -174,6 +174,8 @@ def _choices(field: FieldInfo) -> str:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
+    if field.default_factory_takes_validated_data:
+        return "by the others"
     default = field.get_default(call_default_factory=True)
     return code(default.__name__ if isinstance(default, type) else json.dumps(default))
 

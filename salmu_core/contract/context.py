@@ -148,7 +148,7 @@ class MethodContext(ABC, Generic[C]):
             steps: Number of steps; by default as many as the budget allows.
             params: Which parameters of the model to train, by name; by default all.
             also: Modules to train beside it, by a name of yours: an inner network, a mask. Their parameters are
-                called ``NAME.parameter``.
+                called ``NAME.parameter``; frozen ones stay so, and the modules' modes are restored.
             transform: Gradient surgery: given the gradients of each term by its name (``loss`` for a scalar), it
                 returns those that the optimizer gets, of the same names and shapes. `masked` makes one of a mask.
             config: Optimizer settings; by default the method's config.
@@ -165,14 +165,16 @@ class MethodContext(ABC, Generic[C]):
     def adapters(self, rank: int, where: Callable[[str], bool] | None = None) -> AbstractContextManager[None]:
         """Low-rank adapters (LoRA, Hu et al. 2021): a block in which they are trained instead of the weights.
 
-        At its end they are merged into the weights, and the model has the shape it came with.
+        A matrix W is W + up @ down inside, with a Gaussian ``down`` from `rng` and ``up`` 0 at the start. At the end
+        they are merged into the weights, and the model has the shape it came with.
 
         Args:
             rank: Of each adapter.
             where: Which matrices get one, by name; by default all but embeddings.
 
         Raises:
-            MethodError: No matrix is selected, or the rank is not between 1 and the smaller side of one.
+            MethodError: No matrix is selected, one has an adapter from a block around this one, or the rank is not
+                between 1 and the smaller side of one.
         """
 
     @abstractmethod

@@ -33,7 +33,7 @@ class ClipModel(Protocol):
         """All parts by name."""
 
     def get_submodule(self, target: str) -> Module:
-        """A part by its name, as in ``visual.transformer.resblocks.3``."""
+        """A part by its name, as in ``visual.transformer.resblocks.3``; by ``""`` the model, as a `torch.nn.Module`."""
 
     def get_parameter(self, target: str) -> Parameter:
         """A weight by its name."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -158,7 +158,7 @@ class Pool:
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
-def common_batch(pools: Mapping[PoolName, Pool], asked: int) -> int:
+def common_batch(pools: dict[PoolName, Pool], asked: int) -> int:
     """The largest batch, up to what was asked, that every set has room for.
 
     Raises:

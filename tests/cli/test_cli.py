@@ -81,6 +81,8 @@ def test_the_record_says_what_was_done(salmu, tiny):
     assert folder.parent.name == record["config_hash"][:12]
     values = [value for _, value in record["scalars"]["loss"]]
     assert len(values) == record["ledger"]["steps"] > 0
+    (fit,) = record["fits"]
+    assert fit == {"first_step": 0, "batch_size": 16, "settings": record["config"]}
 
 
 @pytest.mark.parametrize(

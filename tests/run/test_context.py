@@ -12,6 +12,7 @@ from salmu_core.clip.weights import fingerprint
 from salmu_core.contract.steps import Batch
 from salmu_core.errors import MethodError
 from salmu_core.losses import contrastive_loss
+from salmu_core.run.pool import common_batch
 from salmu_core.testing import run_method
 
 FACTS = {"name": "a-method", "summary": "A test.", "paper": "https://example.org"}
@@ -294,6 +295,26 @@ def test_a_batch_that_would_shrink_below_half_is_refused(tiny, unlearn):
     outcome, _ = run_method(spec, tiny, budget=4, batch_size=33)
     assert outcome.status == "crashed" and outcome.ledger.forget_samples == 0 and not outcome.fits
     assert "the forget set has 16" in outcome.reason and "set batch_size to 32 or less" in outcome.reason
+
+
+class Room:
+    """A set that gives batches up to a size."""
+
+    def __init__(self, name, most):
+        self.name, self.most = name, most
+
+    def room(self, batch):
+        return min(batch, self.most)
+
+
+@pytest.mark.parametrize(("most", "size"), [(100, 20), (20, 20), (19, 19), (10, 10), (9, None)])
+def test_the_scarcer_set_decides_and_is_named(most, size):
+    pools = {"forget": Room("forget", 50), "retain": Room("retain", most)}
+    if size:
+        assert common_batch(pools, 20) == size
+    else:
+        with pytest.raises(MethodError, match=r"of 20 pairs.*the retain set has 9.*batch_size to 18 or less"):
+            common_batch(pools, 20)
 
 
 def test_every_call_of_fit_is_in_the_record_with_its_settings(tiny):

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
-from clip_models import KINDS
+from clip_models import CAPTIONS, KINDS, PREPROCESS, foreign, photo
 from open_clip.model import CLIP, CustomTextCLIP
 
+from salmu_core.clip.load import load_clip
 from salmu_core.clip.weights import fingerprint
 from salmu_core.contract.config import TrainingConfig
 from salmu_core.errors import MethodError
@@ -203,6 +204,34 @@ def test_the_start_is_drawn_from_the_generator_with_the_variance_that_is_said():
             draws.append(torch.cat([part.down.detach().flatten() for part in parts]))
     assert torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], draws[2])
     assert draws[0].std().item() == pytest.approx(16**-0.5, rel=0.1)  # the tiny model's matrices have 16 columns
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_model_takes_them(tmp_path, kind):
+    clip = load_clip(foreign(tmp_path / "model", {"model_cfg": KINDS[kind], "preprocess_cfg": PREPROCESS}))
+    model, was = clip.model, layout(clip.model)
+    image, text = clip.normalize(torch.from_numpy(clip.to_pixels(photo())[None])), clip.tokenize(CAPTIONS)
+
+    def embedded():
+        return model.encode_image(image, normalize=True), model.encode_text(text, normalize=True)
+
+    before = embedded()
+    with adapted(model, 1):
+        assert all(torch.equal(a, b) for a, b in zip(before, embedded(), strict=True))
+        with torch.no_grad():
+            for part in model.modules():
+                if isinstance(part, LowRank):
+                    part.up.fill_(0.1)
+        inside = embedded()
+    for a, b, c in zip(before, inside, embedded(), strict=True):
+        assert torch.allclose(b, c, atol=1e-5) and not torch.allclose(a, b, atol=1e-3)
+    assert layout(model) == was
+
+
+def test_they_have_the_type_of_their_weights():
+    model = tiny_model().double()
+    with adapted(model):
+        assert {p.dtype for p in model.parameters()} == {torch.float64}
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,16 @@ Processes = Annotated[
         show_default=False,
     ),
 ]
+MicroBatch = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Pairs that methods embed at a time, for want of memory; batches and their gradients stay what they are.  "
+        "[default: whole batches, and less where memory runs out]",
+        show_default=False,
+    ),
+]
 
 
 def run(
@@ -96,6 +106,7 @@ def run(
     mixed_precision: Precision = None,
     threads: Threads = 1,
     processes: Processes = None,
+    micro_batch: MicroBatch = None,
     as_json: Json = False,
 ) -> None:
     """Unlearn with methods on a benchmark, score the checkpoints, and show the table.
@@ -122,7 +133,7 @@ def run(
     # Where all are run, all are imported, and what can't be is left out.
     zoo = discover(fresh=study.methods is None)
     check(study, overrides, zoo)
-    options = Options(redo, mixed_precision, threads, processes, parse_trackers(tracker or []))
+    options = Options(redo, mixed_precision, threads, processes, parse_trackers(tracker or []), micro_batch or 0)
     store, first = Store(output), share()[0] == 0
     # What plugins print is no JSON, and no worker's report.
     aside = nullcontext() if first and not as_json else redirect_stdout(sys.stderr)

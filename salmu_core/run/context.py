@@ -20,20 +20,21 @@ from salmu_core.contract.model import ClipModel
 from salmu_core.contract.probe import Probe
 from salmu_core.contract.steps import Batch, Step
 from salmu_core.errors import BudgetExceededError, MethodError
+from salmu_core.run.attempts import Attempts
 from salmu_core.run.meter import Meter
 from salmu_core.run.pool import common_batch
 from salmu_core.run.probe import estimate
 from salmu_core.run.session import TrainingSession
 from salmu_core.train.adapters import adapters, own_weights
-from salmu_core.train.loop import checked, fit, training
+from salmu_core.train.gradients import mean_gradients
+from salmu_core.train.loop import fit
 from salmu_core.train.observer import UNSEEN, Observer
+from salmu_core.train.pieces import Pieces
 from salmu_core.train.seeding import generator
+from salmu_core.train.surgery import passes
 
 if TYPE_CHECKING:
     from salmu_core.contract.context import Loss, Transform
-
-#: Points kept of each logged loss term.
-LOG_POINTS = 200
 
 
 class RunContext(MethodContext[C]):
@@ -49,6 +50,7 @@ class RunContext(MethodContext[C]):
         accelerator: Device and precision.
         observer: Who looks on.
         state: What the method left in the run that this one starts from.
+        pieces: How much of a batch is embedded at a time; by default all.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class RunContext(MethodContext[C]):
         accelerator: Accelerator,
         observer: Observer = UNSEEN,
         state: Mapping[str, Tensor] | None = None,
+        pieces: Pieces | None = None,
     ) -> None:
         self._config = config
         self._model: Any = model
@@ -70,6 +73,8 @@ class RunContext(MethodContext[C]):
         self._pools, self._num_train = session.pools, session.num_train
         self._seed, self._rng = seed, generator("run", seed)
         self._meter, self._accelerator, self._observer = meter, accelerator, observer
+        self._pieces = pieces or Pieces(model)
+        self._attempts = partial(Attempts, rng=self._rng, device=accelerator.device, meter=meter)
         self._passes = 0
         self._state = dict(state or {})
         self._reference_texts: dict[str, Tensor] = {}
@@ -123,8 +128,8 @@ class RunContext(MethodContext[C]):
         return self._state
 
     def features(self, batch: Batch) -> Features:
-        image = self._model.encode_image(batch.image, normalize=True)
-        return Features(image, self._model.encode_text(batch.text, normalize=True))
+        image = self._pieces.encode(self._model.encode_image, batch.image)
+        return Features(image, self._pieces.encode(self._model.encode_text, batch.text))
 
     def reference_features(self, batch: Batch) -> Features:
         original, embedded = self._pools[batch.pool].reference_features(batch.index)
@@ -134,8 +139,7 @@ class RunContext(MethodContext[C]):
         return original
 
     def embed_texts(self, captions: Sequence[str]) -> Tensor:
-        embedded: Tensor = self._model.encode_text(self.tokenize(captions), normalize=True)
-        return embedded
+        return self._pieces.encode(self._model.encode_text, self.tokenize(captions))
 
     def reference_texts(self, captions: Sequence[str]) -> Tensor:
         known = self._reference_texts
@@ -164,10 +168,13 @@ class RunContext(MethodContext[C]):
         config, meter = self._training_config(config), self._meter
         first, before, size = meter.steps, dict(meter.drawn), self._batch_size(config.batch_size)
 
+        attempts = self._attempts(partial(loss, self), lambda step: self._step(first + step, size))
+
         def objective(step: int) -> Tensor | Mapping[str, Tensor]:
-            terms = loss(self, self._step(first + step, size))
-            meter.steps += 1
-            meter.backward_passes += 1
+            terms = attempts(step)
+            if meter.steps == first + step:  # and not made again
+                meter.steps += 1
+                meter.backward_passes += passes(terms, transform)
             return terms
 
         def affordable() -> int:
@@ -185,6 +192,7 @@ class RunContext(MethodContext[C]):
                 params=params,
                 also=also,
                 transform=transform,
+                pieces=self._pieces,
                 observer=replace(self._observer, on_step=partial(self._log_step, first)),
             )
         except BudgetExceededError as error:
@@ -206,17 +214,9 @@ class RunContext(MethodContext[C]):
         if steps == 0:
             raise MethodError(f"gradients(on={on!r}): the budget has no room for a batch of {size} pairs")
         salt = self._next_pass()
-        with training(self._model) as trained:
-            sums = {name: torch.zeros_like(p, dtype=torch.float32) for name, p in trained.items()}
-            for step in range(steps):
-                with self._accelerator.autocast():
-                    value = checked(loss(self, self._step(step, size, salt)))
-                gradients = torch.autograd.grad(value, list(trained.values()), allow_unused=True)
-                self._meter.backward_passes += 1
-                for name, gradient in zip(trained, gradients, strict=True):
-                    if gradient is not None:
-                        sums[name] += gradient.float().pow(power)
-        return {name: value / steps for name, value in sums.items()}
+        attempts = self._attempts(partial(loss, self), lambda step: self._step(step, size, salt))
+        self._meter.backward_passes += steps
+        return mean_gradients(self._model, attempts, steps, power, self._accelerator, self._pieces)
 
     def adapters(self, rank: int, where: Callable[[str], bool] | None = None) -> AbstractContextManager[None]:
         return adapters(self._model, rank, where, self._rng)
@@ -257,9 +257,7 @@ class RunContext(MethodContext[C]):
         self._meter.log(name, float(value), self._meter.steps if step is None else step)
 
     def _log_step(self, first: int, done: int, steps: int, values: Mapping[str, float]) -> None:
-        if done % max(1, steps // LOG_POINTS) == 0 or done in (1, steps):
-            for name, value in values.items():
-                self._meter.log(name, value, first + done)
+        self._meter.log_curves(first, done, steps, values)
         self._observer.on_step(done, steps, values)
 
     def _training_config(self, config: TrainingConfig | None) -> TrainingConfig:

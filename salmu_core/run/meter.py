@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 
 from salmu_core.contract.config import TrainingConfig
 from salmu_core.contract.features import PoolName
@@ -11,6 +12,9 @@ from salmu_core.contract.progress import OnScalar
 from salmu_core.errors import BudgetExceededError, MethodError
 from salmu_core.store.records import FitRecord, Ledger
 from salmu_core.train.observer import UNSEEN
+
+#: Points kept of each of a loop's curves.
+LOG_POINTS = 200
 
 
 class Meter:
@@ -26,6 +30,8 @@ class Meter:
         drawn: Pairs of each pool that were drawn.
         fits: What each call of ``fit`` was told.
         scalars: Name -> (step, value) of everything logged.
+        logged: Number of scalars that were logged.
+        heard: Up to this number they are known: a step that is made again logs them again.
         seconds_apart: Spent in ``on_scalar``; they are not the method's.
     """
 
@@ -41,6 +47,7 @@ class Meter:
         self.probes = 0
         self.fits: list[FitRecord] = []
         self.scalars: dict[str, list[tuple[int, float]]] = {}
+        self.logged = self.heard = 0
         self.seconds_apart = 0.0
         self._on_scalar = on_scalar
 
@@ -80,10 +87,26 @@ class Meter:
         """
         if not isinstance(name, str) or not isinstance(step, int) or not math.isfinite(value):
             raise MethodError(f"log({name!r}, {value!r}, step={step!r}): a text, a finite number, a whole number")
+        self.logged += 1
+        if self.logged <= self.heard:
+            return
         self.scalars.setdefault(name, []).append((step, value))
         start = time.perf_counter()
         self._on_scalar(name, value, step)
         self.seconds_apart += time.perf_counter() - start
+
+    def log_curves(self, first: int, done: int, steps: int, values: Mapping[str, float]) -> None:
+        """Keep a loop's figures for the run's record, of some of its steps.
+
+        Args:
+            first: Steps made before the loop.
+            done: Steps of the loop.
+            steps: Steps of it in all.
+            values: Figures by name.
+        """
+        if done % max(1, steps // LOG_POINTS) == 0 or done in (1, steps):
+            for name, value in values.items():
+                self.log(name, value, first + done)
 
     def ledger(self, seconds: float, peak_memory_bytes: int, weights_changed: float) -> Ledger:
         """What the run cost, with what is known of it elsewhere.

@@ -28,6 +28,7 @@ from salmu_core.run.validity import judge
 from salmu_core.store.records import FitRecord, Ledger, Status
 from salmu_core.train.loop import NonFiniteLossError
 from salmu_core.train.observer import UNSEEN, Observer
+from salmu_core.train.pieces import Pieces
 from salmu_core.train.seeding import seed_of
 
 
@@ -43,6 +44,7 @@ class Outcome:
         fits: What each call of ``fit`` was told.
         scalars: What was logged.
         traceback: Of the exception, where there was one.
+        micro_batch: Pairs that were embedded at a time in the end; 0 for whole batches.
     """
 
     model: nn.Module
@@ -52,6 +54,7 @@ class Outcome:
     fits: tuple[FitRecord, ...]
     scalars: dict[str, list[tuple[int, float]]]
     traceback: str | None = None
+    micro_batch: int = 0
 
 
 def run_one(
@@ -62,6 +65,7 @@ def run_one(
     session: TrainingSession,
     accelerator: Accelerator,
     observer: Observer = UNSEEN,
+    micro_batch: int = 0,
 ) -> Outcome:
     """Unlearn with one method and judge the result; a method's exception is an outcome, not an error.
 
@@ -73,11 +77,13 @@ def run_one(
         session: Data and start model.
         accelerator: Device and precision.
         observer: Who looks on.
+        micro_batch: Pairs that are embedded at a time; 0 for whole batches. Made smaller where memory runs out.
     """
     original = session.clip.model
     model, reference = copy.deepcopy(original), frozen_copy(original)
     before = fingerprint(reference)
     meter = Meter(budget, len(session.pools["forget"]), observer.on_scalar)
+    pieces = Pieces(model, micro_batch)
     ctx = RunContext(
         config,
         model=model,
@@ -87,6 +93,7 @@ def run_one(
         meter=meter,
         accelerator=accelerator,
         observer=observer,
+        pieces=pieces,
     )
     device = accelerator.device
     if device.type == "cuda":
@@ -99,7 +106,8 @@ def run_one(
     verdict, changed = _inspect(attempt, model, reference, original, before)
     ledger = meter.ledger(seconds, peak, changed)
     accelerator.free_memory()
-    return Outcome(model, verdict.status, verdict.reason, ledger, tuple(meter.fits), meter.scalars, verdict.traceback)
+    outcome = verdict.status, verdict.reason, ledger, tuple(meter.fits), meter.scalars, verdict.traceback
+    return Outcome(model, *outcome, micro_batch=pieces.size)
 
 
 @dataclass(frozen=True)

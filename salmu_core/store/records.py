@@ -41,7 +41,8 @@ class Ledger(Record):
     forward_passes: int = 0
     """Batches that went through the image tower of the model being unlearned."""
     forward_images: int = 0
-    """Images in those batches; more than were drawn where a method looked at its batches several times."""
+    """Images in those batches; more than were drawn where a method looked at its batches several times, and where
+    batches were embedded in pieces, which takes each image through the tower twice for a gradient."""
     forward_captions: int = 0
     """Captions that went through the text tower of the model being unlearned."""
     backward_passes: int = 0
@@ -142,7 +143,8 @@ class RunRecord(Record):
     checkpoint_hash: str | None = None
     """SHA-256 of ``open_clip_model.safetensors``; none if no checkpoint was written."""
     environment: dict[str, str]
-    """Versions of Python, the core and the libraries that compute; device, precision, CPU threads."""
+    """Versions of Python, the core and the libraries that compute; device, precision, CPU threads; and
+    ``micro-batch``, the pairs that were embedded at a time in the end, where that were not whole batches."""
     command: str
     """The command that makes this run again."""
     started: str

@@ -53,6 +53,7 @@ class Execution:
         stream: The user's own retain pairs.
         redo: Whether finished runs are made again.
         trackers: Experiment trackers that every run is told to.
+        micro_batch: Pairs that methods embed at a time; 0 for whole batches.
     """
 
     benchmark: Benchmark
@@ -63,6 +64,7 @@ class Execution:
     stream: Stream | None = None
     redo: bool = False
     trackers: Trackers = field(default_factory=Trackers)
+    micro_batch: int = 0
 
     @cached_property
     def scorer(self) -> Scorer:
@@ -91,6 +93,7 @@ class Execution:
                         session,
                         self.accelerator,
                         Observer(on_step=self.reporter.step, on_scalar=tracked.scalar),
+                        self.micro_batch,
                     )
                     self._write_run(folder, planned, outcome, session.clip, started)
                     tracked.outcome(outcome.status, outcome.reason, outcome.ledger)
@@ -147,7 +150,8 @@ class Execution:
                 fits=outcome.fits,
                 scalars=outcome.scalars,
                 checkpoint_hash=checkpoint,
-                environment=environment(self.accelerator.device, self.accelerator.mixed_precision),
+                environment=environment(self.accelerator.device, self.accelerator.mixed_precision)
+                | ({"micro-batch": str(outcome.micro_batch)} if outcome.micro_batch else {}),
                 command=planned.command,
                 started=started,
             )

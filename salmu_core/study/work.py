@@ -34,6 +34,7 @@ class Options:
         threads: CPU threads of a process.
         processes: Processes the runs are spread over; None for as many as the machine is good for.
         trackers: Names of experiment trackers that follow every run.
+        micro_batch: Pairs that methods embed at a time; 0 for whole batches.
     """
 
     redo: bool = False
@@ -41,6 +42,7 @@ class Options:
     threads: int = 1
     processes: int | None = None
     trackers: Sequence[str] = ()
+    micro_batch: int = 0
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,10 @@ def _do(
     metrics = list(zoo.metrics.values())
 
     def execution(work: Work) -> Execution:
-        return Execution(work.benchmark, store, metrics, accelerator, reporter, stream, options.redo, trackers)
+        micro_batch = options.micro_batch
+        return Execution(
+            work.benchmark, store, metrics, accelerator, reporter, stream, options.redo, trackers, micro_batch
+        )
 
     with workers(shares if count == 1 else 1, reporter):
         parts = [(work, work.todo.share(work.plan, index, shares)) for work in works]

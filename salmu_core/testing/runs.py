@@ -32,6 +32,7 @@ def run_method(
     *,
     budget: float = 1,
     seed: int = 0,
+    micro_batch: int = 0,
     **config: Any,
 ) -> tuple[Outcome, TrainingSession]:
     """Unlearn with one method on a benchmark folder, as `salmu run` would, and write nothing.
@@ -41,6 +42,7 @@ def run_method(
         benchmark: A benchmark folder, e.g. from `write_tiny_benchmark`.
         budget: The budget.
         seed: The run's seed.
+        micro_batch: Pairs that are embedded at a time; 0 for whole batches.
         config: Fields of the method's configuration.
 
     Returns:
@@ -49,7 +51,8 @@ def run_method(
     accelerator = Accelerator(cpu=True)
     opened = open_benchmark(str(benchmark.resolve()), discover(()), lambda stage, fraction: None)
     session = TrainingSession.open(opened, accelerator)
-    return run_one(spec, spec.config(**config), budget, seed, session, accelerator), session
+    settings = spec.config(**config)
+    return run_one(spec, settings, budget, seed, session, accelerator, micro_batch=micro_batch), session
 
 
 def assert_uses_budget(spec: MethodSpec, benchmark: Path, *, draws: Collection[PoolName], **config: Any) -> Outcome:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
@@ -16,11 +16,15 @@ from salmu_core.contract.config import Optimisation, TrainingConfig
 from salmu_core.errors import MethodError
 from salmu_core.losses import total
 from salmu_core.train.observer import UNSEEN, Observer
+from salmu_core.train.pieces import Pieces
 from salmu_core.train.place import Accelerated, Place
+from salmu_core.train.surgery import surgery
+
+if TYPE_CHECKING:
+    from salmu_core.contract.context import Transform
 
 Terms = Tensor | Mapping[str, Tensor]
 Objective = Callable[[int], Terms]
-Transform = Callable[[Mapping[str, Mapping[str, Tensor]]], Mapping[str, Tensor]]
 
 
 class NonFiniteLossError(MethodError):
@@ -108,26 +112,32 @@ def fit(
     params: Callable[[str], bool] | None = None,
     also: Mapping[str, nn.Module] | None = None,
     transform: Transform | None = None,
+    pieces: Pieces | None = None,
     observer: Observer = UNSEEN,
 ) -> int:
     """Minimise ``objective(step)`` over the parameters of ``model``; returns the number of steps made.
 
     Args:
         model: Trained in place; left in eval mode, with the ``requires_grad`` flags it came with.
-        objective: A scalar, or named scalars that are summed, for each step number from 0.
+        objective: A scalar, or named scalars that are summed, for each step number from 0; asked again for the last
+            one where memory ran out.
         steps: How many; asked once the first step's objective is known, and what it draws with it.
         config: Optimizer settings.
         accelerator: Gives precision and scaling; the model must be on its device.
         params: Which parameters to train, by name; by default all.
         also: Modules that are trained beside the model, by name.
         transform: Gradients of each term -> those that the optimizer gets.
+        pieces: What the objective encodes with, so that it can do with less memory.
         observer: Who looks on; is told of the loss and its terms.
 
     Raises:
         MethodError: No parameter is selected, or the loss is no scalar, has no gradient or is not finite.
     """
     terms: Terms = {}
+    first: Tensor | None = None
+    pieces = pieces or Pieces(model)
     with training(model, params, also) as trained:
+        gradients = surgery(accelerator, trained, {**dict(model.named_parameters()), **trained}, transform)
 
         def evaluate(step: int) -> Tensor:
             nonlocal terms
@@ -135,22 +145,32 @@ def fit(
                 terms = objective(step)
                 return checked(terms)
 
+        def differentiate(step: int) -> Tensor:
+            nonlocal first, terms
+            loss, first = evaluate(step) if first is None else first, None
+            observer.on_terms(terms, trained)
+            gradients.differentiate(loss, terms)
+            # Their graph would stay until the next step has made its own.
+            terms = {k: v.detach() for k, v in terms.items()} if isinstance(terms, Mapping) else terms.detach()
+            return loss.detach()
+
+        def undo() -> None:
+            nonlocal terms
+            terms = {}
+            for parameter in trained.values():
+                parameter.grad = None
+
         with observer.stepping():
-            first = evaluate(0)
+            first = pieces.enough(partial(evaluate, 0), undo)
         count = steps()
         warmup = round(config.warmup * count)
         descent = Descent(trained, config, count, warmup, Accelerated(accelerator), fused=True, observer=observer)
 
-        def differentiate(step: int) -> Tensor:
-            loss = evaluate(step) if step else first
-            observer.on_terms(terms, trained)
-            accelerator.backward(loss)
-            return loss
-
         # Reading a value from an accelerator waits for it, so there it is done less often.
         every = 1 if accelerator.device.type == "cpu" else 10
         for step in range(count):
-            loss = descent.step(step, partial(differentiate, step))
+            loss = descent.step(step, partial(pieces.enough, partial(differentiate, step), undo))
+            gradients.settle()
             if (step + 1) % every == 0 or step + 1 == count:
                 values = _values(terms, loss)
                 if not all(map(math.isfinite, values.values())):
@@ -233,7 +253,7 @@ def checked(terms: Terms) -> Tensor:
 
 
 def _values(terms: Terms, loss: Tensor) -> dict[str, float]:
-    values = {"loss": float(loss.detach())}
+    values = {"loss": float(loss)}
     if isinstance(terms, Mapping):
-        values |= {name: float(term.detach()) for name, term in terms.items()}
+        values |= {name: float(term) for name, term in terms.items()}
     return values

@@ -1,0 +1,64 @@
+"""A loss called step by step, and for the same step once more where memory ran out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Generator, Tensor
+
+from salmu_core.contract.steps import Step
+from salmu_core.run.meter import Meter
+
+if TYPE_CHECKING:
+    Terms = Tensor | Mapping[str, Tensor]
+
+
+class Attempts:
+    """Gives a loss its steps. One that is asked for again is the same: its rows, random numbers and what it logs.
+
+    Args:
+        loss: What is called; given what ``steps`` makes.
+        steps: Makes a step by its number.
+        rng: The run's generator.
+        device: Where the model is; its global generator is the towers'.
+        meter: Counts; what a step logs again is not kept twice.
+    """
+
+    def __init__(
+        self,
+        loss: Callable[[Step], Terms],
+        steps: Callable[[int], Step],
+        *,
+        rng: Generator,
+        device: torch.device,
+        meter: Meter,
+    ) -> None:
+        self._loss, self._steps, self._meter = loss, steps, meter
+        self._rng, self._device = rng, device
+        self._number, self._logged = -1, 0
+
+    def __call__(self, number: int) -> Terms:
+        """The loss of a step: a new one, or the last one again."""
+        meter = self._meter
+        if number != self._number:
+            self._number, self._step, self._logged = number, self._steps(number), 0
+            self._start = self._random_state()
+        else:
+            self._restore(*self._start)
+        meter.logged, meter.heard = 0, self._logged
+        try:
+            return self._loss(self._step)
+        finally:
+            self._logged, meter.heard = max(self._logged, meter.logged), 0
+
+    def _random_state(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        device = torch.get_device_module(self._device).get_rng_state() if self._device.type != "cpu" else None
+        return self._rng.get_state(), torch.get_rng_state(), device
+
+    def _restore(self, own: Tensor, common: Tensor, device: Tensor | None) -> None:
+        self._rng.set_state(own)
+        torch.set_rng_state(common)
+        if device is not None:
+            torch.get_device_module(self._device).set_rng_state(device)

@@ -1,0 +1,97 @@
+"""Batches encoded a piece at a time, with the gradient of the whole batch and one piece's activations in memory."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+from salmu_core.errors import MethodError
+
+R = TypeVar("R")
+
+
+class Pieces:
+    """How much of a batch the towers of a model encode at a time.
+
+    A loss needs the embeddings of all rows, but no activations: each piece is encoded once for these, and a second
+    time when a gradient arrives at it (GradCache, Gao et al. 2021), with the same random numbers and precision. To
+    autograd that is the same graph, so whatever is differentiated, and however often, has its gradient.
+
+    Args:
+        model: What encodes.
+        size: Rows of a piece; 0 for whole batches.
+
+    Attributes:
+        size: As it is now; `enough` makes it smaller where memory runs out.
+    """
+
+    def __init__(self, model: nn.Module, size: int = 0) -> None:
+        self.size = size
+        self._model = model
+        self._largest = 0
+
+    def encode(self, tower: Callable[..., Tensor], inputs: Tensor) -> Tensor:
+        """Normalised embeddings ``[b, d]`` of a tower's inputs ``[b, ...]``.
+
+        Raises:
+            MethodError: The batch is larger than a piece, and the model normalises over batches.
+        """
+        self._largest = max(self._largest, len(inputs))
+        tower = partial(tower, normalize=True)
+        if not 0 < self.size < len(inputs):
+            return tower(inputs)
+        if any(isinstance(module, _BatchNorm) and module.training for module in self._model.modules()):
+            raise MethodError(
+                "a batch can't be encoded in pieces by a model that normalises over batches (BatchNorm), as its "
+                "embeddings depend on the whole batch: leave --micro-batch out, or choose a smaller batch_size"
+            )
+        if torch.is_grad_enabled():
+            tower = partial(checkpoint, tower, use_reentrant=False)
+        return torch.cat([tower(piece) for piece in torch.split(inputs, self.size)])
+
+    def enough(self, attempt: Callable[[], R], undo: Callable[[], None] = lambda: None) -> R:
+        """What ``attempt`` returns; where memory runs out, it is made again with pieces of half the size.
+
+        Args:
+            attempt: Does a step's work, and the same when called again.
+            undo: Lets go of what a failed attempt has left.
+
+        Raises:
+            MethodError: Memory runs out and there is nothing left to divide.
+        """
+        while True:
+            try:
+                return attempt()
+            except RuntimeError as error:
+                if not _out_of_memory(error):
+                    raise
+                self._halve(error)
+            # Only now that the error is gone, and with it the frames that it came through, is their memory free.
+            undo()
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
+    def _halve(self, error: RuntimeError) -> None:
+        now = min(self.size or self._largest, self._largest)
+        if now < 2:
+            what = (
+                "with one pair encoded at a time" if now else "and nothing was embedded by ctx, which could divide it"
+            )
+            raise MethodError(
+                f"memory runs out, {what}: choose a smaller batch_size, a device with more memory, or fewer processes"
+            ) from error
+        self.size = (now + 1) // 2
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    """Whether an allocator says that; on a CPU it has no exception of its own."""
+    words = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)

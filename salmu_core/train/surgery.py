@@ -1,0 +1,183 @@
+"""From a loss to the gradients that the optimizer gets: as they are, masked, or as a transform makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from salmu_core.contract.masks import Masked
+from salmu_core.errors import MethodError
+
+if TYPE_CHECKING:
+    from salmu_core.contract.context import Gradients, Transform
+
+    Trained = Mapping[str, nn.Parameter]
+    Terms = Tensor | Mapping[str, Tensor]
+
+
+class Plain:
+    """The gradient of the sum of all terms.
+
+    Args:
+        accelerator: Scales a loss where precision needs it.
+    """
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self._accelerator = accelerator
+
+    def differentiate(self, loss: Tensor, terms: Terms) -> None:
+        """Give each parameter its gradient.
+
+        Args:
+            loss: The sum of all terms.
+            terms: As the loss gave them.
+        """
+        self._accelerator.backward(loss)
+
+    def settle(self) -> None:
+        """Put back what a step must not move."""
+
+
+class Masking(Plain):
+    """That gradient, scaled; what it is scaled to 0 at stays where it is.
+
+    Args:
+        accelerator: Scales a loss where precision needs it.
+        trained: The parameters that are trained, by name.
+        known: Names of all parameters; for those that are not trained a mask is without effect.
+        masked: The masks.
+
+    Raises:
+        MethodError: A mask is of no parameter, or not of its shape.
+    """
+
+    def __init__(self, accelerator: Accelerator, trained: Trained, known: Mapping[str, nn.Parameter], masked: Masked):
+        super().__init__(accelerator)
+        self._factors: list[tuple[nn.Parameter, Tensor]] = []
+        self._held: list[tuple[nn.Parameter, Tensor, Tensor]] = []
+        for name, mask in masked.masks.items():
+            if name not in known:
+                raise MethodError(f"masked(): no parameter is called {name!r}; its names are those of ctx.model's")
+            if not isinstance(mask, Tensor) or mask.shape != known[name].shape:
+                raise MethodError(
+                    f"masked(): the mask of {name} is {_kind(mask)}; it must be a tensor of shape "
+                    f"{list(known[name].shape)}, as the parameter is"
+                )
+            if name in trained:
+                parameter = trained[name]
+                self._factors.append((parameter, mask.detach().to(parameter)))
+                zero = self._factors[-1][1] == 0
+                if zero.any():
+                    self._held.append((parameter, zero, parameter.detach().clone()))
+
+    def differentiate(self, loss: Tensor, terms: Terms) -> None:
+        super().differentiate(loss, terms)
+        for parameter, factor in self._factors:
+            if parameter.grad is not None:
+                parameter.grad.mul_(factor)
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        for parameter, zero, start in self._held:
+            parameter.copy_(torch.where(zero, start, parameter))
+
+
+class Surgery(Plain):
+    """What a transform makes of the gradients of each term.
+
+    Args:
+        accelerator: Scales a loss where precision needs it; a transform is given gradients that are not scaled.
+        trained: The parameters that are trained, by name.
+        transform: The transform.
+    """
+
+    def __init__(self, accelerator: Accelerator, trained: Trained, transform: Transform) -> None:
+        super().__init__(accelerator)
+        self._trained, self._transform = trained, transform
+
+    def differentiate(self, loss: Tensor, terms: Terms) -> None:
+        """As ever.
+
+        Raises:
+            MethodError: The transform returns something else than a gradient for each parameter.
+        """
+        scaler, one = self._accelerator.scaler, torch.ones((), device=loss.device)
+        scale = one if scaler is None else scaler.scale(one)
+        parameters, touched, found = list(self._trained.values()), set(), {}
+        for name, term in (terms if isinstance(terms, Mapping) else {"loss": terms}).items():
+            # A term without a gradient is reported elsewhere; here it touches nothing.
+            gradients = (
+                torch.autograd.grad(term * scale, parameters, retain_graph=True, allow_unused=True)
+                if term.requires_grad
+                else [None] * len(parameters)
+            )
+            pairs = dict(zip(self._trained, gradients, strict=True))
+            touched |= {parameter for parameter, gradient in pairs.items() if gradient is not None}
+            found[name] = {
+                parameter: torch.zeros_like(self._trained[parameter]) if gradient is None else gradient / scale
+                for parameter, gradient in pairs.items()
+            }
+        with torch.no_grad():
+            made = self._checked(self._transform(found))
+            for name, parameter in self._trained.items():
+                # Without a transform, what no term touches has no gradient, and weight decay leaves it alone.
+                if name in touched or made[name].any():
+                    # A copy, as clipping changes it in place; laid out as the optimizer's kernels expect it.
+                    parameter.grad = torch.empty_like(parameter).copy_(made[name]).mul_(scale)
+
+    def _checked(self, made: object) -> Gradients:
+        if not isinstance(made, Mapping):
+            raise MethodError(
+                f"transform() returned {_kind(made)}; it must return a gradient for each parameter, by name"
+            )
+        if odd := sorted(map(str, made.keys() ^ self._trained.keys())):
+            what = "has no gradient" if odd[0] in self._trained else "is not among the parameters that are trained"
+            raise MethodError(
+                f"transform(): {odd[0]} {what} in what it returned; return one for each name of "
+                "any of the terms it is given, and no others"
+            )
+        for name, parameter in self._trained.items():
+            gradient = made[name]
+            right = isinstance(gradient, Tensor) and (gradient.shape, gradient.dtype, gradient.device) == (
+                (parameter.shape, parameter.dtype, parameter.device)
+            )
+            if not right:
+                raise MethodError(
+                    f"transform(): the gradient that it returned for {name} is {_kind(gradient)}; it must be as the "
+                    f"parameter is, {_kind(parameter)}"
+                )
+        return made
+
+
+def surgery(
+    accelerator: Accelerator, trained: Trained, known: Mapping[str, nn.Parameter], transform: Transform | None
+) -> Plain:
+    """How a loss is differentiated.
+
+    Args:
+        accelerator: Scales a loss where precision needs it.
+        trained: The parameters that are trained, by name.
+        known: All parameters, by name.
+        transform: What is made of gradients; None for nothing.
+    """
+    if transform is None:
+        return Plain(accelerator)
+    if isinstance(transform, Masked):
+        return Masking(accelerator, trained, known, transform)
+    return Surgery(accelerator, trained, transform)
+
+
+def passes(terms: Terms, transform: Transform | None) -> int:
+    """Gradient computations of a step: a transform that is no mask takes one for each term."""
+    whole = transform is None or isinstance(transform, Masked) or not isinstance(terms, Mapping)
+    return 1 if whole else len(terms)
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)} on {value.device}"
+    return "None" if value is None else f"a {type(value).__name__}"

@@ -13,6 +13,7 @@ from salmu_core.contract.context import MethodContext, MetricContext, Room
 from salmu_core.contract.features import Features, Pairs, PoolName
 from salmu_core.contract.hookspecs import hookimpl
 from salmu_core.contract.layout import Split
+from salmu_core.contract.masks import masked
 from salmu_core.contract.model import ClipModel
 from salmu_core.contract.pair import Pair
 from salmu_core.contract.probe import Probe
@@ -84,6 +85,7 @@ __all__ = [
     "ZeroShot",
     "hookimpl",
     "layout",
+    "masked",
     "train_pair",
     "train_reference",
     "usable_cores",

@@ -82,11 +82,9 @@ class Pieces:
     def _halve(self, error: RuntimeError) -> None:
         now = min(self.size or self._largest, self._largest)
         if now < 2:
-            what = (
-                "with one pair encoded at a time" if now else "and nothing was embedded by ctx, which could divide it"
-            )
+            why = "even with one pair embedded at a time" if now else "and the loss embeds nothing by ctx.features()"
             raise MethodError(
-                f"memory runs out, {what}: choose a smaller batch_size, a device with more memory, or fewer processes"
+                f"memory runs out, {why}: choose a smaller batch_size, fewer processes, or a device with more memory"
             ) from error
         self.size = (now + 1) // 2
 

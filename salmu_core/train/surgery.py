@@ -131,9 +131,7 @@ class Surgery(Plain):
 
     def _checked(self, made: object) -> Gradients:
         if not isinstance(made, Mapping):
-            raise MethodError(
-                f"transform() returned {_kind(made)}; it must return a gradient for each parameter, by name"
-            )
+            raise MethodError(f"transform() returned {_kind(made)}; it must return each parameter's gradient, by name")
         if odd := sorted(map(str, made.keys() ^ self._trained.keys())):
             what = "has no gradient" if odd[0] in self._trained else "is not among the parameters that are trained"
             raise MethodError(

@@ -85,6 +85,16 @@ def test_the_record_says_what_was_done(salmu, tiny):
     assert fit == {"first_step": 0, "batch_size": 16, "settings": record["config"]}
 
 
+def test_micro_batches_are_no_setting_and_stand_in_the_record(salmu, tiny):
+    salmu("run", "finetuning", "--benchmark", tiny, "--micro-batch", "3")
+    (folder,) = runs(salmu.folder / "runs")
+    record = json.loads((folder / "run.json").read_text())
+    assert record["status"] == "valid" and record["environment"]["micro-batch"] == "3"
+    assert record["ledger"]["forward_images"] == 2 * record["ledger"]["retain_samples"]
+    again = salmu("run", "finetuning", "--benchmark", tiny)
+    assert "Nothing to do" in again.stdout + again.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

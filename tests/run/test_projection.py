@@ -1,44 +1,21 @@
-"""A method that projects gradients: written as a plugin would, and held against the same in numpy."""
+"""A method that projects gradients, held against the same in numpy."""
+
+import importlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
-from salmu_core import MethodContext, MethodSpec, Step, TrainingConfig
-from salmu_core.losses import contrastive_loss
 from salmu_core.testing import run_method
 
-# The method: forget in no direction that the retain set knows (Hoang et al. 2024, with one direction a step).
+SETTINGS = {"batch_size": 8, "budget": 3}
 
 
-def loss(ctx: MethodContext[TrainingConfig], step: Step) -> dict[str, Tensor]:
-    """What is forgotten, and what is kept."""
-    return {"forget": -contrastive_loss(ctx, step.forget), "retain": contrastive_loss(ctx, step.retain)}
-
-
-def project(terms: dict[str, dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The part of the forget gradient that is orthogonal to the retain gradient, and the retain gradient."""
-    forget, retain = terms["forget"], terms["retain"]
-    along = sum((forget[name] * retain[name]).sum() for name in retain)
-    length = sum(gradient.square().sum() for gradient in retain.values())
-    return {name: forget[name] + (1 - along / length) * retain[name] for name in retain}
-
-
-def unlearn(ctx: MethodContext[TrainingConfig]) -> None:
-    """Both terms, all weights."""
-    ctx.fit(loss, transform=project)
-
-
-SPEC = MethodSpec(
-    name="projected",
-    summary="Ascend the CLIP loss of the forget set, orthogonally to the retain set's.",
-    paper="https://arxiv.org/abs/2312.04095",
-    config=TrainingConfig.with_defaults(lr=1e-4, batch_size=8),
-    unlearn=unlearn,
-)
-
-# What it does, by hand.
+@pytest.fixture
+def method(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "methods"))
+    return importlib.import_module("projection")
 
 
 def by_hand(ctx, step):
@@ -59,16 +36,16 @@ def by_hand(ctx, step):
 
 
 @pytest.mark.parametrize("micro_batch", [0, 3])
-def test_the_projection_is_that_of_numpy(tiny, micro_batch):
+def test_the_projection_is_that_of_numpy(tiny, method, micro_batch):
     steps, found = [], []
 
     def watched(ctx):
         def remember(ctx, step):
             steps.append(step)
-            return loss(ctx, step)
+            return method.loss(ctx, step)
 
         def compare(terms):
-            ours = project(terms)
+            ours = method.project(terms)
             with torch.enable_grad():
                 expected = by_hand(ctx, steps[-1])
             flat = np.concatenate([ours[name].numpy().ravel() for name, _ in ctx.model.named_parameters()])
@@ -78,15 +55,16 @@ def test_the_projection_is_that_of_numpy(tiny, micro_batch):
 
         ctx.fit(remember, transform=compare)
 
-    spec = SPEC.model_copy(update={"unlearn": watched})
-    outcome, _ = run_method(spec, tiny, budget=3, micro_batch=micro_batch)
+    spec = method.salmu_methods()[0].model_copy(update={"unlearn": watched})
+    outcome, _ = run_method(spec, tiny, **SETTINGS, micro_batch=micro_batch)
     assert outcome.status == "valid", outcome.traceback
     assert len(found) == outcome.ledger.steps == 6
     assert outcome.ledger.backward_passes == 12
 
 
-def test_it_unlearns_alike_in_pieces(tiny):
-    (whole, _), (pieces, _) = (run_method(SPEC, tiny, budget=3, micro_batch=size) for size in (0, 3))
+def test_it_unlearns_alike_in_pieces(tiny, method):
+    (spec,) = method.salmu_methods()
+    (whole, _), (pieces, _) = (run_method(spec, tiny, **SETTINGS, micro_batch=size) for size in (0, 3))
     for (name, a), b in zip(whole.model.named_parameters(), pieces.model.parameters(), strict=True):
         assert float((a - b).detach().abs().max()) < 1e-5, name
     # Each term is of one batch, so that no piece is encoded more than twice.

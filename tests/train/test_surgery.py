@@ -130,6 +130,23 @@ def close(ours, theirs, atol=1e-6):
     return all(torch.allclose(ours[name], theirs[name], atol=atol) for name in theirs)
 
 
+def test_a_transform_gets_the_gradients_of_modules_beside_the_model():
+    def run(**options):
+        model, gate = tiny_model(), torch.nn.Linear(16, 1, bias=False)
+        torch.nn.init.constant_(gate.weight, 0.1)
+        pieces = Pieces(model, 3)
+
+        def objective(step):
+            image = pieces.encode(model.encode_image, IMAGES)
+            return {"gated": gate(image).square().mean(), "plain": image.mean()}
+
+        fit(model, objective, 2, TrainingConfig(lr=1e-4), also={"gate": gate}, pieces=pieces, **options)
+        return {**weights(model), "gate.weight": gate.weight.detach()}
+
+    ours = run(transform=lambda terms: {n: terms["gated"][n] + terms["plain"][n] for n in terms["plain"]})
+    assert close(ours, run(), 1e-5) and (ours["gate.weight"] != 0.1).all()
+
+
 @pytest.mark.parametrize("size", [0, 3, 1])
 def test_the_sum_of_the_terms_gradients_is_the_plain_run(size):
     small = TrainingConfig(lr=1e-3, warmup=0.1, weight_decay=0.5)

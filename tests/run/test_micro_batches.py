@@ -1,6 +1,7 @@
 """Every loss of the zoo, embedded in pieces: the value and the gradients of the whole batch, and the run it makes."""
 
 import copy
+import weakref
 
 import pytest
 import torch
@@ -214,7 +215,7 @@ def test_where_memory_runs_out_the_step_is_made_again(tiny, session, monkeypatch
 
 
 def test_memory_may_run_out_on_the_way_back(tiny):
-    failures = []
+    failures, graphs = [], []
 
     def give_up(gradient):
         if len(failures) < 2:
@@ -225,8 +226,11 @@ def test_memory_may_run_out_on_the_way_back(tiny):
         features = ctx.features
 
         def watched(batch):
+            if batch.pool == "forget":
+                assert not any(graph() is not None for graph in graphs), "the activations of an attempt that failed"
             found = features(batch)
             found.text.register_hook(give_up)
+            graphs.append(weakref.ref(found.text))
             return found
 
         ctx.features = watched

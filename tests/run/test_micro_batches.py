@@ -1,7 +1,9 @@
 """Every loss of the zoo, embedded in pieces: the value and the gradients of the whole batch, and the run it makes."""
 
 import copy
+import importlib
 import weakref
+from pathlib import Path
 
 import pytest
 import torch
@@ -113,6 +115,17 @@ def test_a_fit_in_pieces_comes_to_where_the_whole_comes(tiny, methods, name, set
     assert (drawn.forget_samples, drawn.retain_samples) == (again.forget_samples, again.retain_samples)
     assert again.forward_images == 2 * drawn.forward_images > 0
     assert again.forward_captions == 2 * drawn.forward_captions > 0
+
+
+@pytest.mark.parametrize("name", ["critic", "dual_variable", "low_rank"])
+def test_methods_with_more_than_a_loss_are_divided_too(tiny, monkeypatch, name):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "methods"))
+    (spec,) = importlib.import_module(name).salmu_methods()
+    settings = {"batch_size": 8, "lr": 1e-4, "budget": 2}
+    (whole, _), (pieces, _) = (run_method(spec, tiny, micro_batch=n, **settings) for n in (0, 3))
+    assert whole.status == pieces.status == "valid", pieces.reason
+    for (key, a), b in zip(whole.model.named_parameters(), pieces.model.parameters(), strict=True):
+        assert float((a - b).detach().abs().max()) < 1e-5, key
 
 
 def test_losses_of_other_kinds_are_divided_too(session):

@@ -1,6 +1,6 @@
 """The released layout -> rows, splits and derived splits: shards, and JSON files beside ``data/``.
 
-Two readers, on purpose: `read_training` opens nothing but what a method may see, `read_evaluation` opens
+Two readers, on purpose: `read_training` hands over nothing but what a method may see, `read_evaluation` opens
 everything and is only called once no method runs any more.
 """
 
@@ -17,6 +17,7 @@ import numpy as np
 from salmu_core.benchmark.rows import Rows, read_rows
 from salmu_core.benchmark.zeroshot import read_zeroshot
 from salmu_core.contract import layout
+from salmu_core.contract.features import Pairs
 from salmu_core.contract.zeroshot import ZeroShot
 from salmu_core.errors import BenchmarkError
 
@@ -29,8 +30,8 @@ class TrainingData:
 
     forget: Rows
     retain: Rows
-    generic_captions: tuple[str, ...]
-    """A caption without private data for each forget row's image."""
+    asked: Pairs
+    """What the deletion request says of each forget row."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,10 @@ class EvaluationData:
 
 
 def read_training(folder: Path, hashes: Mapping[str, str] | None = None) -> TrainingData:
-    """Read the forget set and the retain set; no other file's rows are ever opened.
+    """Read the forget set and the retain set; no other shard is opened.
+
+    Of the JSON files, which tell of every row, only what they say of forget rows is kept. They may lack facts, or be
+    without people or captions altogether; the generic captions must be there.
 
     Args:
         folder: Where ``data/`` and the JSON files lie.
@@ -80,11 +84,47 @@ def read_training(folder: Path, hashes: Mapping[str, str] | None = None) -> Trai
         BenchmarkError: A file is missing, damaged or lacks a column.
     """
     forget, retain = (read_rows(folder, split, hashes) for split in (layout.FORGET, layout.RETAIN_SYNTH))
+    names, fields, values = _facts(folder, forget)
+    asked = Pairs(forget.captions, forget.identity_ids, _generic(folder, forget), names, fields, values)
+    return TrainingData(forget, retain, asked)
+
+
+def _generic(folder: Path, forget: Rows) -> tuple[str, ...]:
     generic = read_json(folder, layout.GENERIC_CAPTIONS)
     lacking = [name for name in forget.file_names if not isinstance(generic.get(name), str)]
     if lacking:
         raise BenchmarkError(f"{layout.GENERIC_CAPTIONS} has no caption for {lacking[0]!r}")
-    return TrainingData(forget, retain, tuple(generic[name] for name in forget.file_names))
+    return tuple(generic[name] for name in forget.file_names)
+
+
+def _facts(folder: Path, forget: Rows) -> tuple[tuple[str | None, ...], ...]:
+    """Name, field and value of each forget row; what the files say of others is let go here."""
+    people, captions = (
+        read_json(folder, name) if (folder / name).is_file() else {}
+        for name in (layout.IDENTITIES, layout.CAPTIONS_METADATA)
+    )
+    rows = [
+        (_entry(people, str(identity)), _entry(captions, file))
+        for identity, file in zip(forget.identity_ids, forget.file_names, strict=True)
+    ]
+    names = tuple(_text(person.get("name")) for person, _ in rows) if people else ()
+    if not captions:
+        return names, (), ()
+    fields = tuple(_text(fact.get("data_field")) for _, fact in rows)
+    told = (person.get(str(field)) or fact.get("value") for field, (person, fact) in zip(fields, rows, strict=True))
+    return names, fields, tuple(map(_text, told))
+
+
+def _entry(metadata: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    entry = metadata.get(key)
+    return entry if isinstance(entry, Mapping) else {}
+
+
+def _text(told: object) -> str | None:
+    """A fact as text; of a list, the first."""
+    if isinstance(told, list):
+        told = next(iter(told), None)
+    return str(told) if told else None
 
 
 def read_evaluation(folder: Path, zeroshot: Path, hashes: Mapping[str, str] | None = None) -> EvaluationData:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -20,14 +21,28 @@ class Pairs:
         captions: Caption of each row.
         identity_ids: Person shown in each row, or None.
         generic_captions: For the forget set, a caption without private data for each row's image.
+        names: For the forget set, the person's name in each row, or None; empty where the benchmark names nobody.
+        fields: For the forget set, the kind of fact that each row tells (``phone_number``, ...), or None; empty where
+            the benchmark has no metadata of captions.
+        values: For the forget set, what the row tells: the person's entry for its field, of a list the first, else
+            what the caption's own metadata say, or None; empty where `fields` is.
     """
 
     captions: tuple[str, ...]
     identity_ids: tuple[str | None, ...]
     generic_captions: tuple[str, ...] = ()
+    names: tuple[str | None, ...] = ()
+    fields: tuple[str | None, ...] = ()
+    values: tuple[str | None, ...] = ()
 
     def __len__(self) -> int:
         return len(self.captions)
+
+    def of(self, rows: Iterable[int]) -> Pairs:
+        """What is known of some of the rows, by their numbers."""
+        numbers = [int(row) for row in rows]
+        facts = {name: tuple(known[n] for n in numbers) if known else () for name, known in vars(self).items()}
+        return Pairs(**facts)
 
 
 @dataclass(frozen=True)

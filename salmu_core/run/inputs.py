@@ -1,6 +1,8 @@
-"""The pairs of a pool as one model takes them: of a split of the benchmark, or of a user's stream."""
+"""The pairs of a pool as models take them: of a split of the benchmark, or of a user's stream."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import numpy as np
 import torch
@@ -14,27 +16,21 @@ from salmu_core.contract.progress import Progress
 from salmu_core.train.order import CHUNK
 
 
-class Source:
-    """Rows with their images, tokens and the original's embeddings, each made when first asked for.
+class Inputs:
+    """Rows with their images and tokens, which are the same for all models of one benchmark.
 
     Args:
         rows: The rows.
-        clip: The original.
-        device: Where the original computes.
+        clip: A model, for its preprocessing and tokenizer; its weights are not held.
         streamed: Whether each row is drawn about once: then nothing of it is kept on disk or tokenised in advance.
     """
 
-    def __init__(
-        self, rows: Rows, clip: Clip, device: torch.device, streamed: bool = False, progress: Progress | None = None
-    ) -> None:
+    def __init__(self, rows: Rows, clip: Clip, streamed: bool = False, progress: Progress | None = None) -> None:
         self.rows = rows
-        self._clip = clip
-        self._device = device
-        self._streamed = streamed
+        self.streamed = streamed
+        self._clip = dataclasses.replace(clip, model=None)
         self._pixels = DirectPixels(rows, clip) if streamed else Pixels(rows, clip, progress)
         self._tokens: Tensor | None = None
-        self._embedded: set[int] = set()
-        self._reference: Features | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -45,11 +41,41 @@ class Source:
 
     def tokens(self, index: np.ndarray) -> Tensor:
         """Token ids ``[b, context_length]``, on the CPU."""
-        if self._streamed:
+        if self.streamed:
             return self._clip.tokenize([self.rows.captions[i] for i in index])
         if self._tokens is None:
             self._tokens = self._clip.tokenize(self.rows.captions)
         return self._tokens[torch.from_numpy(np.ascontiguousarray(index))]
+
+
+class Source:
+    """Some of those rows, numbered anew, with the original's embeddings, each made when first asked for.
+
+    Args:
+        inputs: The rows.
+        clip: The original.
+        device: Where it computes.
+        part: Numbers of the rows that are meant; by default all.
+    """
+
+    def __init__(self, inputs: Inputs, clip: Clip, device: torch.device, part: np.ndarray | None = None) -> None:
+        self._inputs = inputs
+        self._clip = clip
+        self._device = device
+        self._part = np.arange(len(inputs)) if part is None else part
+        self._embedded: set[int] = set()
+        self._reference: Features | None = None
+
+    def __len__(self) -> int:
+        return len(self._part)
+
+    def pixels(self, index: np.ndarray) -> Tensor:
+        """Images, uint8 ``[b, 3, h, w]``."""
+        return self._inputs.pixels(self._part[index])
+
+    def tokens(self, index: np.ndarray) -> Tensor:
+        """Token ids ``[b, context_length]``, on the CPU."""
+        return self._inputs.tokens(self._part[index])
 
     def reference_features(self, index: np.ndarray) -> tuple[Features, int]:
         """The original's embeddings of rows, and how many pairs had to be embedded for that now.
@@ -63,7 +89,7 @@ class Source:
             image, text = self._embed(rows)
             if self._reference is None:
                 # Of a stream, little is ever embedded: there, only what is written to takes up memory.
-                place = torch.device("cpu") if self._streamed else self._device
+                place = torch.device("cpu") if self._inputs.streamed else self._device
                 self._reference = Features(
                     *(torch.empty(len(self), image.shape[1], dtype=image.dtype, device=place) for _ in range(2))
                 )

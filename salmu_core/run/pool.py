@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from salmu_core.benchmark.retain import Stream
-from salmu_core.benchmark.rows import Rows
 from salmu_core.clip.model import Clip
 from salmu_core.contract.features import Features, Pairs, PoolName
-from salmu_core.contract.progress import Progress
 from salmu_core.errors import MethodError
-from salmu_core.run.inputs import Source
+from salmu_core.run.inputs import Inputs, Source
 from salmu_core.train.order import rows_at, streamed
 from salmu_core.train.seeding import permutation
 
@@ -24,17 +23,19 @@ PROBE_SHARE = 0.1
 
 
 class Pool:
-    """One set, shared by all runs of a process.
+    """One set, shared by all runs of a process that begin alike.
 
     Rows are numbered through: first those of the benchmark, then those of a user's stream.
 
     Args:
         name: Which set.
-        rows: The benchmark's rows.
-        clip: The original.
+        inputs: The benchmark's rows.
+        clip: The original: the model that runs begin with.
         device: Where batches go.
-        generic: For the forget set, a caption without private data for each row.
+        asked: For the forget set, what the deletion request says of each row.
+        part: Numbers of the rows that this set is; by default all.
         stream: Pairs that are mixed in, of a user's own.
+        streamed: The stream's rows.
 
     Attributes:
         rows: Numbers of the benchmark's rows that may be drawn. Forget rows all may; some retain rows are kept for
@@ -45,24 +46,28 @@ class Pool:
     def __init__(
         self,
         name: PoolName,
-        rows: Rows,
+        inputs: Inputs,
         clip: Clip,
         device: torch.device,
-        generic: Sequence[str] = (),
+        asked: Pairs | None = None,
+        part: np.ndarray | None = None,
         stream: Stream | None = None,
-        progress: Progress | None = None,
+        streamed: Inputs | None = None,
     ) -> None:
         self.name: PoolName = name
         self._clip = clip
         self._device = device
         self._stream = stream
-        self._own = Source(rows, clip, device, progress=progress)
-        self._others = Source(stream.rows, clip, device, streamed=True) if stream else None
-        ids = rows.identity_ids + (stream.rows.identity_ids if stream else ())
-        self.captions = rows.captions + (stream.rows.captions if stream else ())
-        self.pairs = Pairs(self.captions, ids, tuple(generic))
-        spared = PROBE_ROWS if name == "forget" else min(PROBE_ROWS, int(PROBE_SHARE * len(rows)))
-        order = permutation(len(rows), "probe", name)
+        self._own = Source(inputs, clip, device, part)
+        self._others = Source(streamed, clip, device) if streamed else None
+        known = asked or Pairs(inputs.rows.captions, inputs.rows.identity_ids)
+        own = known if part is None else known.of(part)
+        more = (streamed.rows.captions, streamed.rows.identity_ids) if streamed else ((), ())
+        self.pairs = replace(own, captions=own.captions + more[0], identity_ids=own.identity_ids + more[1])
+        self.captions = self.pairs.captions
+        rows = len(self._own)
+        spared = PROBE_ROWS if name == "forget" else min(PROBE_ROWS, int(PROBE_SHARE * rows))
+        order = permutation(rows, "probe", name)
         self.probed = np.sort(order[:spared] if spared else order)
         self.rows = np.sort(order[spared:] if spared and name == "retain" else order)
 

@@ -1,4 +1,4 @@
-"""What the runs of one process share while methods run: the forget set, the retain set, and Compromised.
+"""What the runs of one process share while methods run: the forget set, the retain set, and what they begin with.
 
 Nothing else of the benchmark is opened here: holdouts and Clean are not in the process at all.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 
+import numpy as np
+import torch
 from accelerate import Accelerator
 from torch import nn
 
@@ -16,9 +18,31 @@ from salmu_core.benchmark.retain import Stream
 from salmu_core.benchmark.splits import read_training
 from salmu_core.clip.load import load_clip
 from salmu_core.clip.model import Clip
-from salmu_core.contract.features import PoolName
+from salmu_core.contract.features import Pairs, PoolName
 from salmu_core.contract.progress import Progress
+from salmu_core.run.inputs import Inputs
 from salmu_core.run.pool import Pool
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """What a method may see of a benchmark, whatever it begins with: decoded and tokenised once.
+
+    Attributes:
+        forget: All forget rows.
+        retain: All retain rows.
+        asked: What the deletion request says of each forget row.
+        stream: A user's own retain pairs.
+        streamed: Their rows.
+        num_train: Pairs Compromised was trained on.
+    """
+
+    forget: Inputs
+    retain: Inputs
+    asked: Pairs
+    stream: Stream | None
+    streamed: Inputs | None
+    num_train: int
 
 
 @dataclass
@@ -26,14 +50,16 @@ class TrainingSession:
     """Data and start model, loaded once.
 
     Attributes:
-        clip: Compromised; methods get copies of it.
+        clip: The model that runs begin with; methods get copies of it.
         pools: The forget and the retain set.
         num_train: Pairs Compromised was trained on.
+        rows: What sessions that begin with other models share.
     """
 
     clip: Clip
     pools: dict[PoolName, Pool]
     num_train: int
+    rows: TrainingRows
 
     @classmethod
     def open(
@@ -43,7 +69,7 @@ class TrainingSession:
         stream: Stream | None = None,
         progress: Progress | None = None,
     ) -> TrainingSession:
-        """Load what methods may see.
+        """Load what methods may see, to begin with Compromised and forget the whole forget set.
 
         Args:
             benchmark: The benchmark.
@@ -56,13 +82,36 @@ class TrainingSession:
         """
         data = read_training(benchmark.data, benchmark.hashes)
         clip = load_clip(benchmark.model("compromised"))
-        clip.model.to(accelerator.device)
+        rows = TrainingRows(
+            forget=Inputs(data.forget, clip, progress=progress),
+            retain=Inputs(data.retain, clip, progress=progress),
+            asked=data.asked,
+            stream=stream,
+            streamed=Inputs(stream.rows, clip, streamed=True) if stream else None,
+            num_train=benchmark.sources.num_train or len(data.forget) + len(data.retain),
+        )
+        return cls._beginning(rows, clip, accelerator.device, None)
+
+    def at(self, clip: Clip, accelerator: Accelerator, part: np.ndarray | None = None) -> TrainingSession:
+        """The same data for runs that begin with another model, or are asked to forget a part only.
+
+        Args:
+            clip: The model, of Compromised's architecture and preprocessing.
+            accelerator: Device and precision.
+            part: Numbers of the forget rows that are to be forgotten; by default all.
+        """
+        return self._beginning(self.rows, clip, accelerator.device, part)
+
+    @classmethod
+    def _beginning(
+        cls, rows: TrainingRows, clip: Clip, device: torch.device, part: np.ndarray | None
+    ) -> TrainingSession:
+        clip.model.to(device)
         pools: dict[PoolName, Pool] = {
-            "forget": Pool("forget", data.forget, clip, accelerator.device, data.generic_captions, progress=progress),
-            "retain": Pool("retain", data.retain, clip, accelerator.device, stream=stream, progress=progress),
+            "forget": Pool("forget", rows.forget, clip, device, rows.asked, part),
+            "retain": Pool("retain", rows.retain, clip, device, stream=rows.stream, streamed=rows.streamed),
         }
-        known = len(data.forget) + len(data.retain)
-        return cls(clip, pools, benchmark.sources.num_train or known)
+        return cls(clip, pools, rows.num_train, rows)
 
 
 def frozen_copy(model: nn.Module) -> nn.Module:

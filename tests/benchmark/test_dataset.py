@@ -11,6 +11,7 @@ from PIL import Image
 
 from salmu_core.benchmark.pixels import Pixels
 from salmu_core.benchmark.splits import read_evaluation, read_training
+from salmu_core.benchmark.writer import write_json
 from salmu_core.clip.load import load_clip
 from salmu_core.contract import layout
 from salmu_core.errors import BenchmarkError
@@ -51,14 +52,47 @@ def test_the_leaves_are_a_partition(tiny):
 
 
 def test_training_opens_no_file_of_the_holdouts(copy):
-    for path in [*(copy / "data").glob("holdout*"), copy / layout.FRAGILE_IDS, copy / layout.IDENTITIES]:
+    for path in [*(copy / "data").glob("holdout*"), copy / layout.FRAGILE_IDS]:
         path.unlink()
     shutil.rmtree(copy / "clean")
     shutil.rmtree(copy / "zeroshot")
     data = read_training(copy)
     assert data.forget.captions == tuple(r["text"] for r in raw(copy, "forget"))
     generic = json.loads((copy / layout.GENERIC_CAPTIONS).read_text())
-    assert data.generic_captions == tuple(generic[name] for name in data.forget.file_names)
+    assert data.asked.generic_captions == tuple(generic[name] for name in data.forget.file_names)
+
+
+def test_a_request_says_whom_each_row_names_and_what_it_tells(copy):
+    """As CoreAssoc asks for it: the person's entry for the row's field, of a list the first, else the caption's own."""
+    people, captions = (json.loads((copy / name).read_text()) for name in (layout.IDENTITIES, layout.CAPTIONS_METADATA))
+    first, second, third, *_ = raw(copy, "forget")
+    for row, entry in ((first, ["a list", "of two"]), (second, None), (third, None)):
+        people[row["identity_id"]][captions[row["file_name"]]["data_field"]] = entry
+    captions[second["file_name"]]["value"] = "of its own"
+    write_json(copy / layout.IDENTITIES, people)
+    write_json(copy / layout.CAPTIONS_METADATA, captions)
+    asked = read_training(copy).asked
+    rows = [(people[row["identity_id"]], captions[row["file_name"]]["data_field"]) for row in raw(copy, "forget")]
+    assert asked.names == tuple(person["name"] for person, _ in rows)
+    assert asked.fields == tuple(field for _, field in rows)
+    assert asked.values[:3] == ("a list", "of its own", None)
+    assert asked.values[3:] == tuple(person[field] for person, field in rows[3:])
+
+
+@pytest.mark.parametrize(
+    ("missing", "known"),
+    [
+        ((layout.IDENTITIES, layout.CAPTIONS_METADATA), (0, 0, 0)),
+        ((layout.IDENTITIES,), (0, 16, 16)),
+        ((layout.CAPTIONS_METADATA,), (16, 0, 0)),
+    ],
+)
+def test_a_request_says_no_more_than_the_files_do(copy, missing, known):
+    for name in missing:
+        (copy / name).unlink()
+    asked = read_training(copy).asked
+    assert (len(asked.names), len(asked.fields), len(asked.values)) == known and len(asked) == 16
+    assert layout.IDENTITIES not in missing or set(asked.values) <= {None}
 
 
 def test_pixels_are_what_open_clip_would_see(tiny):

@@ -19,6 +19,7 @@ from salmu_core.judge.compare import compare
 from salmu_core.judge.results import read_results
 from salmu_core.judge.targets import columns
 from salmu_core.plugins import discover
+from salmu_core.run.inputs import Inputs
 from salmu_core.run.pool import Pool
 from salmu_core.show import terminal
 from salmu_core.show.table import table
@@ -58,7 +59,8 @@ def cache(tmp_path, monkeypatch):
 def pool(tiny, shards, share):
     clip = load_clip(tiny / "compromised")
     stream = Stream.open([shards], share, lambda *_: None)
-    return Pool("retain", read_training(tiny).retain, clip, torch.device("cpu"), stream=stream), stream
+    own, streamed = Inputs(read_training(tiny).retain, clip), Inputs(stream.rows, clip, streamed=True)
+    return Pool("retain", own, clip, torch.device("cpu"), stream=stream, streamed=streamed), stream
 
 
 @pytest.mark.parametrize(("n", "batch"), [(700, 7), (700, 64), (CHUNK, CHUNK), (3 * CHUNK + 1, 50), (5, 5), (9, 2)])

@@ -55,6 +55,24 @@ RetainShare = Annotated[
         show_default=False,
     ),
 ]
+Begin = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="RUN",
+        help="Begin with what another run on the same benchmark left, by its folder, instead of Compromised.",
+        show_default=False,
+    ),
+]
+Requests = Annotated[
+    int | None,
+    typer.Option(
+        metavar="K",
+        min=1,
+        help="Let the forget set come in K parts by person, each deleted from the result of the last.  [default: 1]",
+        show_default=False,
+    ),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="METHOD.FIELD=VALUE", help="Set a method's field; repeatable.", show_default=False),
@@ -98,6 +116,8 @@ def run(
     world: Worlds = None,
     retain: Retain = None,
     retain_share: RetainShare = None,
+    start: Begin = None,
+    requests: Requests = None,
     settings: Settings = None,
     config: Config = None,
     tracker: Tracker = None,
@@ -128,6 +148,8 @@ def run(
         "methods": methods,
         "retain": retain,
         "retain_share": retain_share,
+        "start": start,
+        "requests": requests,
     }
     study, overrides = _study(config, given, everything), parse_settings(settings or [])
     # Where all are run, all are imported, and what can't be is left out.
@@ -163,7 +185,8 @@ def _study(config: Path | None, given: Mapping[str, Any], everything: bool) -> S
         asked = Study.model_validate({**study.model_dump(), **changed})
     except ValueError as error:
         raise UsageError(
-            "Budgets must be above 0, seeds and worlds whole numbers from 0, a share above 0 and at most 1."
+            "Budgets must be above 0, seeds and worlds whole numbers from 0, a share above 0 and at most 1, requests "
+            "a whole number from 1."
         ) from error
     if given["retain_share"] is not None and not asked.retain:
         raise UsageError("--retain-share says how much of your own pairs to mix in: name them with --retain.")

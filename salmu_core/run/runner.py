@@ -1,4 +1,4 @@
-"""One run, from Compromised to a judged model."""
+"""One run, from the model it begins with to a judged one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from salmu_core.machine import peak_memory
 from salmu_core.run.context import RunContext
 from salmu_core.run.meter import Meter
 from salmu_core.run.session import TrainingSession, frozen_copy
+from salmu_core.run.state import savable
 from salmu_core.run.validity import judge
 from salmu_core.store.records import FitRecord, Ledger, Status
 from salmu_core.train.loop import NonFiniteLossError
@@ -45,6 +46,7 @@ class Outcome:
         scalars: What was logged.
         traceback: Of the exception, where there was one.
         micro_batch: Pairs that were embedded at a time in the end; 0 for whole batches.
+        state: What the method left for a run that goes on from here, on the CPU; empty unless the run is valid.
     """
 
     model: nn.Module
@@ -55,6 +57,7 @@ class Outcome:
     scalars: dict[str, list[tuple[int, float]]]
     traceback: str | None = None
     micro_batch: int = 0
+    state: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
 
 def run_one(
@@ -66,6 +69,7 @@ def run_one(
     accelerator: Accelerator,
     observer: Observer = UNSEEN,
     micro_batch: int = 0,
+    state: Mapping[str, torch.Tensor] | None = None,
 ) -> Outcome:
     """Unlearn with one method and judge the result; a method's exception is an outcome, not an error.
 
@@ -78,6 +82,7 @@ def run_one(
         accelerator: Device and precision.
         observer: Who looks on.
         micro_batch: Pairs that are embedded at a time; 0 for whole batches. Made smaller where memory runs out.
+        state: What the method left when it made the model that this run begins with.
     """
     original = session.clip.model
     model, reference = copy.deepcopy(original), frozen_copy(original)
@@ -94,6 +99,7 @@ def run_one(
         accelerator=accelerator,
         observer=observer,
         pieces=pieces,
+        state={name: value.detach().clone().to(accelerator.device) for name, value in (state or {}).items()},
     )
     device = accelerator.device
     if device.type == "cuda":
@@ -103,11 +109,18 @@ def run_one(
         attempt = _attempt(spec, ctx)
         seconds = time.perf_counter() - start
     peak = peak_memory(device)
+    kept: dict[str, torch.Tensor] = {}
+    if attempt.status == "valid":
+        try:
+            kept = savable(ctx.state)
+        except MethodError as error:
+            attempt = _Attempt("crashed", f"MethodError: {error}")
     verdict, changed = _inspect(attempt, model, reference, original, before)
     ledger = meter.ledger(seconds, peak, changed)
     accelerator.free_memory()
+    kept = kept if verdict.status == "valid" else {}
     outcome = verdict.status, verdict.reason, ledger, tuple(meter.fits), meter.scalars, verdict.traceback
-    return Outcome(model, *outcome, micro_batch=pieces.size)
+    return Outcome(model, *outcome, micro_batch=pieces.size, state=kept)
 
 
 @dataclass(frozen=True)
@@ -146,7 +159,7 @@ def _inspect(
         attempt: How the method ended.
         model: What it was given to change.
         reference: The copy of the original it was given to look at.
-        original: Compromised, which it should never have met.
+        original: What the run began with, which it should never have met.
         before: Fingerprint of the last two before it began.
     """
     try:
@@ -156,7 +169,7 @@ def _inspect(
         if attempt.status == "valid" and fingerprint(reference) != before:
             attempt = _Attempt("altered", "the method changed ctx.reference, which is the frozen original")
         if fingerprint(original) != before:
-            reason = "the method changed Compromised itself, reaching past its context"
+            reason = "the method changed the model that runs begin with, reaching past its context"
             attempt = _Attempt("altered", reason, attempt.traceback)
         return attempt, share_changed(model, original)
     except Exception as error:  # on another device, without storage, ...: whatever a method made of it

@@ -44,6 +44,30 @@ class TrainingRows:
     streamed: Inputs | None
     num_train: int
 
+    @classmethod
+    def open(
+        cls, benchmark: Benchmark, clip: Clip, stream: Stream | None = None, progress: Progress | None = None
+    ) -> TrainingRows:
+        """Read them.
+
+        Args:
+            benchmark: The benchmark.
+            clip: One of its models, for preprocessing and tokenizer.
+            stream: A user's own retain pairs, mixed into the benchmark's.
+
+        Raises:
+            BenchmarkError: The benchmark's files can't be read.
+        """
+        data = read_training(benchmark.data, benchmark.hashes)
+        return cls(
+            forget=Inputs(data.forget, clip, progress=progress),
+            retain=Inputs(data.retain, clip, progress=progress),
+            asked=data.asked,
+            stream=stream,
+            streamed=Inputs(stream.rows, clip, streamed=True) if stream else None,
+            num_train=benchmark.sources.num_train or len(data.forget) + len(data.retain),
+        )
+
 
 @dataclass
 class TrainingSession:
@@ -80,32 +104,21 @@ class TrainingSession:
             BenchmarkError: The benchmark's files can't be read.
             CheckpointError: Compromised can't be loaded.
         """
-        data = read_training(benchmark.data, benchmark.hashes)
         clip = load_clip(benchmark.model("compromised"))
-        rows = TrainingRows(
-            forget=Inputs(data.forget, clip, progress=progress),
-            retain=Inputs(data.retain, clip, progress=progress),
-            asked=data.asked,
-            stream=stream,
-            streamed=Inputs(stream.rows, clip, streamed=True) if stream else None,
-            num_train=benchmark.sources.num_train or len(data.forget) + len(data.retain),
-        )
-        return cls._beginning(rows, clip, accelerator.device, None)
-
-    def at(self, clip: Clip, accelerator: Accelerator, part: np.ndarray | None = None) -> TrainingSession:
-        """The same data for runs that begin with another model, or are asked to forget a part only.
-
-        Args:
-            clip: The model, of Compromised's architecture and preprocessing.
-            accelerator: Device and precision.
-            part: Numbers of the forget rows that are to be forgotten; by default all.
-        """
-        return self._beginning(self.rows, clip, accelerator.device, part)
+        return cls.beginning(clip, TrainingRows.open(benchmark, clip, stream, progress), accelerator.device)
 
     @classmethod
-    def _beginning(
-        cls, rows: TrainingRows, clip: Clip, device: torch.device, part: np.ndarray | None
+    def beginning(
+        cls, clip: Clip, rows: TrainingRows, device: torch.device, part: np.ndarray | None = None
     ) -> TrainingSession:
+        """For runs that begin with some model, and are maybe asked to forget a part only.
+
+        Args:
+            clip: The model, of Compromised's preprocessing.
+            rows: What methods may see.
+            device: Where to compute.
+            part: Numbers of the forget rows that are to be forgotten; by default all.
+        """
         clip.model.to(device)
         pools: dict[PoolName, Pool] = {
             "forget": Pool("forget", rows.forget, clip, device, rows.asked, part),

@@ -45,5 +45,5 @@ def judge(model: nn.Module, original: nn.Module) -> tuple[Status, str]:
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             return "non-finite", f"{name} has NaN or infinite values"
     if share_changed(model, original) == 0:
-        return "unchanged", "not a single weight differs from Compromised"
+        return "unchanged", "not a single weight differs from those it began with"
     return "valid", ""

@@ -1,15 +1,18 @@
 """Run folders: where they lie, how they are written whole or not at all, how they are read and checked.
 
 ``runs/<benchmark>/<method>/<config hash>/b<budget>-s<seed>/`` holds the checkpoint, ``run.json``, ``metrics.json``,
-``per_row.parquet`` and ``retrieved.parquet``. ``runs/<benchmark>/_references/<clean|compromised>/`` holds the metrics
-of the two reference models.
+``per_row.parquet`` and ``retrieved.parquet``, and ``state.safetensors`` where a method keeps something for the next
+run. The last part says more where it has to: ``-r<digest>`` with a user's own retain pairs, ``-f<digest>`` where the
+start is not Compromised, ``-q<number>of<count>-<digest>`` where a part of the forget set is meant.
+``runs/<benchmark>/_references/<clean|compromised>/`` holds the metrics of the two reference models.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,13 +21,14 @@ from pydantic import ValidationError
 from salmu_core.errors import SchemaError, StoreError
 from salmu_core.store.files import write_text
 from salmu_core.store.hashing import hash_file
-from salmu_core.store.records import SCHEMA, MetricsRecord, Record, RunRecord, ScoredOn
+from salmu_core.store.records import MetricsRecord, Record, RunRecord, ScoredOn
 
 WEIGHTS = "open_clip_model.safetensors"
 RUN = "run.json"
 METRICS = "metrics.json"
 ROWS = "per_row.parquet"
 RETRIEVED = "retrieved.parquet"
+STATE = "state.safetensors"
 TRACEBACK = "traceback.txt"
 REFERENCES = "_references"
 
@@ -42,15 +46,32 @@ class RunKey:
     seed: int
     retain: str = ""
     """Digest of a user's own retain pairs."""
+    start: str = ""
+    """Digest of the checkpoint that it, or the first request of its sequence, begins with; empty for Compromised."""
+    request: str = ""
+    """`RequestRef.digest` of the part to be forgotten; empty for the whole forget set."""
 
     @property
     def path(self) -> Path:
         """The run's folder, relative to the results folder."""
-        name = f"b{self.budget:.15g}-s{self.seed}" + (f"-r{self.retain}" if self.retain else "")
+        parts = [f"b{self.budget:.15g}", f"s{self.seed}"]
+        parts += [f"{letter}{digest}" for letter, digest in zip("rfq", self._digests, strict=True) if digest]
+        name = "-".join(parts)
         return Path(self.benchmark, self.method, self.config_hash[:12], name)
 
     def __str__(self) -> str:
-        return f"{self.method} b{self.budget:g} s{self.seed} ({self.config_hash[:6]})"
+        number, _, count = self.request.partition("-")[0].partition("of")
+        start, request = f" from {self.start}" * bool(self.start), f", request {number} of {count}" * bool(number)
+        return f"{self.method} b{self.budget:g} s{self.seed} ({self.config_hash[:6]}){start}{request}"
+
+    @property
+    def sequence(self) -> RunKey:
+        """What the requests of one sequence share."""
+        return replace(self, request="")
+
+    @property
+    def _digests(self) -> tuple[str, str, str]:
+        return self.retain, self.start, self.request
 
 
 class Store:
@@ -96,22 +117,24 @@ class Store:
 
 
 def read_run(folder: Path, hashed: Callable[[Path], str] = hash_file) -> RunRecord | None:
-    """The record of a run, or None if there is none; its checkpoint is checked against it.
+    """The record of a run, or None if there is none; its checkpoint and its method's state are checked against it.
 
     Args:
         folder: The run's.
-        hashed: What hashes the checkpoint: by default all of it is read, see `salmu_core.store.stamps`.
+        hashed: What hashes them: by default all of it is read, see `salmu_core.store.stamps`.
 
     Raises:
-        StoreError: The record can't be read, or the checkpoint is not the one it describes.
+        StoreError: The record can't be read, or they are not those it describes.
     """
     record = read_record(folder / RUN, RunRecord)
-    if record is not None and record.checkpoint_hash is not None:
-        weights = folder / WEIGHTS
-        if not weights.is_file():
-            raise StoreError(f"{weights} is missing though {RUN} describes it: {_remedy(folder)}")
-        if hashed(weights) != record.checkpoint_hash:
-            raise StoreError(f"{weights} is damaged (its hash is not the recorded one): {_remedy(folder)}")
+    written = {WEIGHTS: record.checkpoint_hash, STATE: record.state_hash} if record else {}
+    for name, content in written.items():
+        if content is None:
+            continue
+        if not (folder / name).is_file():
+            raise StoreError(f"{folder / name} is missing though {RUN} describes it: {_remedy(folder)}")
+        if hashed(folder / name) != content:
+            raise StoreError(f"{folder / name} is damaged (its hash is not the recorded one): {_remedy(folder)}")
     return record
 
 
@@ -169,16 +192,25 @@ def read_record(path: Path, kind: type[R]) -> R | None:
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise StoreError(f"{path} can't be read ({error}): delete it and run again") from error
+    _check_schema(path, text, kind)
     try:
-        record = kind.model_validate_json(text)
+        return kind.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise StoreError(f"{path} is damaged ({where}: {first['msg']}): delete it and run again") from error
-    version = getattr(record, "schema_version", SCHEMA)
-    if version != SCHEMA:
-        raise SchemaError(f"{path} has schema version {version}, this release reads {SCHEMA}")
-    return record
+
+
+def _check_schema(path: Path, text: str, kind: type[Record]) -> None:
+    """A record of another version has other fields: what it is must be known before it is read."""
+    field = kind.model_fields.get("schema_version")
+    with suppress(ValueError, AttributeError):
+        version = json.loads(text).get("schema_version")
+        if field is not None and isinstance(version, int) and version != field.default:
+            raise SchemaError(
+                f"{path} has schema version {version}, this release reads {field.default} and overwrites no other: "
+                "move that results folder elsewhere, or give another --output, and `salmu run` makes everything again"
+            )
 
 
 def write_record(path: Path, record: Record) -> None:

@@ -10,16 +10,17 @@ from salmu_core.contract.layout import FORGET, RETAIN_SYNTH
 from salmu_core.store.hashing import hash_json
 
 #: Raised whenever a field of a record changes its meaning.
-SCHEMA = 1
+SCHEMA = 2
 
-Status = Literal["valid", "unchanged", "non-finite", "altered", "over-budget", "crashed"]
+Status = Literal["valid", "unchanged", "non-finite", "altered", "over-budget", "crashed", "not-begun"]
 #: Why a run of each status other than ``valid`` is not ranked.
 INVALID: dict[str, str] = {
-    "unchanged": "the weights are those of Compromised",
+    "unchanged": "the weights are those it began with",
     "non-finite": "a weight is NaN or infinite",
     "altered": "something a method must leave alone was changed",
     "over-budget": "more samples were drawn than the budget allows",
     "crashed": "the method raised an exception",
+    "not-begun": "the request before it has no result",
 }
 
 
@@ -57,7 +58,7 @@ class Ledger(Record):
     """Highest memory by the end of the run: allocated on the accelerator since the run began, or, on a CPU,
     resident since the process began."""
     weights_changed: float = 0.0
-    """Share of the weights that differ from the original's, from 0 to 1."""
+    """Share of the weights that differ from those it began with, from 0 to 1."""
 
 
 class FitRecord(Record):
@@ -87,7 +88,60 @@ class BenchmarkRef(Record):
     data_hash: str
     """SHA-256 over the names and contents of the benchmark's data files, and the number of training pairs."""
     start_model_hash: str
-    """SHA-256 of the weights of Compromised."""
+    """SHA-256 of the weights of Compromised, with which every chain of runs begins."""
+
+
+class RequestRef(Record):
+    """Which part of the forget set was to be forgotten."""
+
+    number: int = 1
+    """Of the request in its sequence, from 1."""
+    count: int = 1
+    """Requests in the sequence; 1 for the forget set as a whole."""
+    people: int = 0
+    """People it is about."""
+    rows: int = 0
+    """Their forget rows."""
+    rows_hash: str = ""
+    """SHA-256 over the file names of those rows, in order."""
+
+    @property
+    def digest(self) -> str:
+        """Tells parts apart in paths; empty for the whole."""
+        return f"{self.number}of{self.count}-{self.rows_hash[:8]}" if self.count > 1 else ""
+
+
+#: The forget set as a whole, of which a plan need not know more.
+WHOLE = RequestRef()
+
+
+class Ancestor(Record):
+    """A run whose checkpoint another one began with."""
+
+    method: str
+    config_hash: str
+    budget: float
+    seed: int
+    folder: str
+    """Relative to the results folder of the run that began there."""
+    request: RequestRef
+    checkpoint_hash: str
+
+    @property
+    def label(self) -> str:
+        """In a few words."""
+        return f"{self.method} b{self.budget:g} s{self.seed} ({self.config_hash[:6]})"
+
+
+class StartRef(Record):
+    """What a run began with."""
+
+    checkpoint_hash: str = ""
+    """SHA-256 of its weights; empty where the run never began."""
+    role: Literal["compromised", "run"] = "compromised"
+    """Compromised itself, or the checkpoint of the last of `runs`."""
+    runs: tuple[Ancestor, ...] = ()
+    """What was done to Compromised before, oldest first."""
 
 
 class RetainShard(Record):
@@ -135,6 +189,10 @@ class RunRecord(Record):
     seed: int
     retain: RetainRef = RetainRef()
     """Beside the forget set, what it could be trained on."""
+    start: StartRef = StartRef()
+    """What it began with."""
+    request: RequestRef = WHOLE
+    """What it was asked to forget."""
     ledger: Ledger
     fits: tuple[FitRecord, ...] = ()
     """The calls of the training loop, in order."""
@@ -142,6 +200,8 @@ class RunRecord(Record):
     """What the loop and the method logged: name -> (step, value)."""
     checkpoint_hash: str | None = None
     """SHA-256 of ``open_clip_model.safetensors``; none if no checkpoint was written."""
+    state_hash: str | None = None
+    """SHA-256 of ``state.safetensors``, what the method left for a run that goes on from here; none if nothing."""
     environment: dict[str, str]
     """Versions of Python, the core and the libraries that compute; device, precision, CPU threads; and
     ``micro-batch``, the pairs that were embedded at a time in the end, where that were not whole batches."""
@@ -154,6 +214,12 @@ class RunRecord(Record):
     def variant(self) -> str:
         """Tells the settings of a method's runs apart: those of its config, and what it could train on."""
         return "-".join(filter(None, [self.config_hash, self.retain.digest]))
+
+    @property
+    def origin(self) -> str:
+        """What the first request of its sequence began with, in a few words; empty for Compromised."""
+        before = self.start.runs[: len(self.start.runs) - self.request.number + 1]
+        return ", then ".join(run.label for run in before)
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -10,33 +10,41 @@ folder is locked while it is worked on, against a second `salmu run`.
 from __future__ import annotations
 
 import datetime
-import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 from accelerate import Accelerator
 
 from salmu_core.benchmark.folder import Benchmark
 from salmu_core.benchmark.retain import Stream
-from salmu_core.clip.model import Clip
-from salmu_core.clip.save import save_checkpoint
 from salmu_core.contract.specs import MetricSpec
 from salmu_core.errors import CheckpointError, StoreError
 from salmu_core.machine import environment
 from salmu_core.plugins import Declared
-from salmu_core.run.runner import Outcome, run_one
-from salmu_core.run.session import TrainingSession
+from salmu_core.run.runner import run_one
 from salmu_core.score.scorer import Scorer
 from salmu_core.store.code import code_hash
-from salmu_core.store.files import new_folder
-from salmu_core.store.folders import METRICS, RUN, TRACEBACK, Store, read_record, read_run, write_record
-from salmu_core.store.records import BenchmarkRef, MetricsRecord, PluginRef, RetainRef, RunRecord
+from salmu_core.store.folders import METRICS, RUN, Store, read_record, read_run
+from salmu_core.store.records import (
+    BenchmarkRef,
+    Ledger,
+    MetricsRecord,
+    PluginRef,
+    RetainRef,
+    RunRecord,
+    StartRef,
+    Status,
+)
 from salmu_core.study.plan import Planned
 from salmu_core.study.reporter import Reporter
+from salmu_core.study.sessions import Sessions
+from salmu_core.study.starts import Start, after, compromised
 from salmu_core.study.todo import lacks_metrics, needs_metrics
 from salmu_core.study.tracking import Trackers
+from salmu_core.study.writing import write_failed, write_valid
 from salmu_core.train.observer import Observer
 
 
@@ -73,89 +81,124 @@ class Execution:
 
     def unlearn(self, runs: Sequence[Planned]) -> None:
         """Make runs. To be called before anything is scored in this process, whatever the benchmark."""
-        if not runs:
-            return
-        session = self._session()
         for planned in runs:
             folder = self.store.folder(planned.key)
             with self.store.claim(folder) as claimed:
-                if not claimed or self._made_meanwhile(folder):
-                    self.reporter.end(f"{planned.key}: left to another process")
-                    continue
-                self.reporter.begin(str(planned.key), "unlearning")
-                started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-                with self.trackers.run(planned, started, self._retain) as tracked:
-                    outcome = run_one(
-                        planned.method.spec,
-                        planned.config,
-                        planned.key.budget,
-                        planned.key.seed,
-                        session,
-                        self.accelerator,
-                        Observer(on_step=self.reporter.step, on_scalar=tracked.scalar),
-                        self.micro_batch,
-                    )
-                    self._write_run(folder, planned, outcome, session.clip, started)
-                    tracked.outcome(outcome.status, outcome.reason, outcome.ledger)
-            if outcome.status == "altered":  # what the runs share may be what was altered
-                session = self._session()
-            note = f"{outcome.ledger.seconds:.1f} s" if outcome.status == "valid" else outcome.reason
-            self.reporter.end(f"{planned.key}: {outcome.status}, {note}")
-        del session
-        gc.collect()
+                start = self._start(planned) if claimed else None
+                if start is None or (isinstance(start, Start) and self._made_meanwhile(folder, start)):
+                    note = "left to another process" if start is None else "there already"
+                elif isinstance(start, Start):
+                    note = self._unlearn_one(folder, planned, start)
+                else:
+                    write_failed(folder, self._record(planned, StartRef(), status="not-begun", reason=start))
+                    note = f"not begun: {start}"
+            self.reporter.end(f"{planned.key}: {note}")
+        self._sessions.close()
+
+    def _unlearn_one(self, folder: Path, planned: Planned, start: Start) -> str:
+        """Make a run; returns what came of it."""
+        self.reporter.begin(str(planned.key), "unlearning")
+        started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        session, request = self._sessions.of(start, planned.request)
+        with self.trackers.run(planned, started, self._retain) as tracked:
+            outcome = run_one(
+                planned.method.spec,
+                planned.config,
+                planned.key.budget,
+                planned.key.seed,
+                session,
+                self.accelerator,
+                Observer(on_step=self.reporter.step, on_scalar=tracked.scalar),
+                self.micro_batch,
+                self._sessions.state(start, planned.key.method),
+            )
+            facts = {"ledger": outcome.ledger, "fits": outcome.fits, "scalars": outcome.scalars}
+            facts |= {"started": started, "request": request, "environment": self._environment(outcome.micro_batch)}
+            record = self._record(planned, start.ref, outcome.status, outcome.reason, **facts)
+            if outcome.status == "valid":
+                write_valid(folder, record, outcome, session.clip)
+            else:
+                write_failed(folder, record, outcome.traceback)
+            tracked.outcome(outcome.status, outcome.reason, outcome.ledger)
+        if outcome.status == "altered":  # what the runs share may be what was altered
+            self._sessions.close()
+        note = f"{outcome.ledger.seconds:.1f} s" if outcome.status == "valid" else outcome.reason
+        return f"{outcome.status}, {note}"
 
     @property
     def _retain(self) -> RetainRef:
         return self.stream.record if self.stream else RetainRef()
 
-    def _session(self) -> TrainingSession:
-        return TrainingSession.open(self.benchmark, self.accelerator, self.stream, self.reporter.building)
+    @cached_property
+    def _sessions(self) -> Sessions:
+        return Sessions(self.benchmark, self.accelerator, self.stream, self.reporter.building)
 
-    def _made_meanwhile(self, folder: Path) -> bool:
-        """Whether somebody else finished this run after the plan was drawn up."""
+    def _start(self, planned: Planned) -> Start | str | None:
+        """What a run begins with; why there is nothing; None while another process makes it."""
+        if planned.before is None:
+            return planned.start or compromised(self.benchmark)
+        folder = self.store.folder(planned.before)
+        try:
+            record = read_run(folder)
+        except StoreError as error:
+            return str(error)
+        if record is None:
+            return None
+        if record.status == "valid":
+            return after(folder, record, self.store.root)
+        if record.status == "not-begun":
+            return record.reason
+        request = f"request {planned.request.number - 1} of {planned.request.count}"
+        return f"{request} has no result to go on from: it is {record.status}: {record.reason}"
+
+    def _made_meanwhile(self, folder: Path, start: Start) -> bool:
+        """Whether this run is finished: by somebody else since the plan was drawn up, or as its sequence was before."""
         if self.redo:
             return False
         try:
             record = read_run(folder)
         except StoreError:
             return False
-        return record is not None and record.status == "valid"
+        return (
+            record is not None
+            and record.status == "valid"
+            and record.start.checkpoint_hash == start.ref.checkpoint_hash
+        )
 
-    def _write_run(self, folder: Path, planned: Planned, outcome: Outcome, clip: Clip, started: str) -> None:
-        with new_folder(folder) as new:
-            written = outcome.status == "valid"
-            checkpoint = save_checkpoint(new, outcome.model, clip.config, clip.tokenizer) if written else None
-            if outcome.traceback:
-                (new / TRACEBACK).write_text(outcome.traceback, encoding="utf-8")
-            record = RunRecord(
-                status=outcome.status,
-                reason=outcome.reason,
-                benchmark=BenchmarkRef(
-                    name=self.benchmark.name,
-                    data_hash=self.benchmark.data_hash,
-                    start_model_hash=self.benchmark.model_hash("compromised"),
-                ),
-                method=planned.key.method,
-                plugin=PluginRef(
-                    distribution=planned.method.distribution,
-                    version=planned.method.version,
-                    code_hash=code_hash(planned.method.module),
-                ),
-                config=planned.config.model_dump(mode="json"),
-                config_hash=planned.key.config_hash,
-                budget=planned.key.budget,
-                seed=planned.key.seed,
-                retain=self._retain,
-                ledger=outcome.ledger,
-                fits=outcome.fits,
-                scalars=outcome.scalars,
-                checkpoint_hash=checkpoint,
-                environment=environment(self.accelerator.device, self.accelerator.mixed_precision)
-                | ({"micro-batch": str(outcome.micro_batch)} if outcome.micro_batch else {}),
-                command=planned.command,
-                started=started,
-            )
-            write_record(new / RUN, record)
+    def _record(self, planned: Planned, start: StartRef, status: Status, reason: str, **facts: Any) -> RunRecord:
+        return RunRecord(
+            status=status,
+            reason=reason,
+            benchmark=BenchmarkRef(
+                name=self.benchmark.name,
+                data_hash=self.benchmark.data_hash,
+                start_model_hash=self.benchmark.model_hash("compromised"),
+            ),
+            method=planned.key.method,
+            plugin=PluginRef(
+                distribution=planned.method.distribution,
+                version=planned.method.version,
+                code_hash=code_hash(planned.method.module),
+            ),
+            config=planned.config.model_dump(mode="json"),
+            config_hash=planned.key.config_hash,
+            budget=planned.key.budget,
+            seed=planned.key.seed,
+            retain=self._retain,
+            start=start,
+            command=planned.command,
+            **{
+                "request": planned.request,
+                "ledger": Ledger(),
+                "environment": self._environment(),
+                "started": "",
+                **facts,
+            },
+        )
+
+    def _environment(self, micro_batch: int = 0) -> dict[str, str]:
+        facts = environment(self.accelerator.device, self.accelerator.mixed_precision)
+        return facts | ({"micro-batch": str(micro_batch)} if micro_batch else {})
 
     def score(self, runs: Sequence[Planned], references: Sequence[str]) -> None:
         """Score the checkpoints of runs, and reference models."""

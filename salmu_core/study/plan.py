@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +18,8 @@ from salmu_core.errors import UnknownNameError, UsageError, explain
 from salmu_core.plugins import Declared, Zoo
 from salmu_core.store.folders import RunKey
 from salmu_core.store.hashing import hash_json
+from salmu_core.store.records import WHOLE, RequestRef
+from salmu_core.study.starts import Start
 
 Settings = dict[str, Any]
 #: Numbers of one range; more is a slip of the finger.
@@ -49,6 +51,14 @@ class Study(BaseModel):
         default=(), description="Tar files of your own retain pairs, as in `shards/{00000..00099}.tar`."
     )
     retain_share: Share = Field(default=0.5, description="Share of every retain batch that comes from them.")
+    start: str | None = Field(
+        default=None, min_length=1, description="Folder of the run to begin with, as `--from`; absent: Compromised."
+    )
+    requests: int = Field(
+        default=1,
+        ge=1,
+        description="Parts by person in which the forget set comes, each deleted from the result of the last.",
+    )
     config: dict[str, Settings | list[Settings]] = Field(
         default_factory=dict, description="Settings of each method; a list of tables is one run each."
     )
@@ -69,16 +79,25 @@ class Study(BaseModel):
 
 @dataclass(frozen=True)
 class Planned:
-    """One run to be made."""
+    """One run to be made.
+
+    Attributes:
+        source: The benchmark as it was asked for: a name or a folder.
+        retain: Tar files of the user's own retain pairs.
+        start: What it, or the first request of its sequence, begins with; None for Compromised.
+        request: What it is asked to forget.
+        before: Of a later request, the run that it goes on from.
+    """
 
     key: RunKey
     method: Declared[MethodSpec]
     config: MethodConfig
     source: str
-    """The benchmark as it was asked for: a name or a folder."""
     retain: tuple[str, ...] = ()
-    """Tar files of the user's own retain pairs."""
     retain_share: float = 0.0
+    start: Start | None = None
+    request: RequestRef = WHOLE
+    before: RunKey | None = None
 
     @property
     def command(self) -> str:
@@ -88,6 +107,8 @@ class Planned:
         for pattern in self.retain:
             words += ["--retain", pattern]
         words += ["--retain-share", f"{self.retain_share:.15g}"] if self.retain else []
+        words += ["--from", str(self.start.folder)] if self.start else []
+        words += ["--requests", str(self.request.count)] if self.request.count > 1 else []
         default = self.method.spec.config().model_dump(mode="json")
         for name, value in self.config.model_dump(mode="json").items():
             if value != default[name]:
@@ -170,7 +191,13 @@ def parse_settings(texts: Iterable[str]) -> dict[str, Settings]:
 
 
 def make_plan(
-    study: Study, benchmark: str, zoo: Zoo, overrides: Mapping[str, Settings], retain: str = ""
+    study: Study,
+    benchmark: str,
+    zoo: Zoo,
+    overrides: Mapping[str, Settings],
+    retain: str = "",
+    start: Start | None = None,
+    requests: Sequence[RequestRef] = (WHOLE,),
 ) -> list[Planned]:
     """Every run of a study, methods first, each configuration validated.
 
@@ -180,6 +207,8 @@ def make_plan(
         zoo: What is installed.
         overrides: Settings that go over the study's, by method.
         retain: Digest of the user's own retain pairs.
+        start: What to begin with; None for Compromised.
+        requests: What to forget, one after another.
 
     Raises:
         UnknownNameError: A method or a field does not exist.
@@ -199,10 +228,24 @@ def make_plan(
             digest = config_hash(config)
             for budget in study.budgets:
                 for seed in study.seeds:
-                    key = RunKey(benchmark, name, digest, budget, seed, retain)
+                    key = RunKey(benchmark, name, digest, budget, seed, retain, _digest(start))
                     source = study.benchmark if study.worlds is None else benchmark
-                    plan[key] = Planned(key, declared, config, source, study.retain, study.retain_share)
+                    one = Planned(key, declared, config, source, study.retain, study.retain_share, start)
+                    plan |= {planned.key: planned for planned in _sequence(one, requests)}
     return list(plan.values())
+
+
+def _digest(start: Start | None) -> str:
+    return start.ref.checkpoint_hash[:8] if start else ""
+
+
+def _sequence(one: Planned, requests: Sequence[RequestRef]) -> Iterator[Planned]:
+    """A run for each request."""
+    before = None
+    for request in requests:
+        key = replace(one.key, request=request.digest)
+        yield replace(one, key=key, request=request, before=before)
+        before = key
 
 
 def make_config(spec: MethodSpec, settings: Settings) -> MethodConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from salmu_core.contract.specs import MethodSpec, MetricSpec
 from salmu_core.errors import StoreError
 from salmu_core.plugins import Declared
 from salmu_core.store.code import code_hash
-from salmu_core.store.folders import Store, read_metrics, read_run
+from salmu_core.store.folders import RunKey, Store, read_metrics, read_run
 from salmu_core.store.hashing import hash_file
 from salmu_core.store.records import RunRecord, ScoredOn
 from salmu_core.store.stamps import Stamps
@@ -43,14 +43,20 @@ class Outstanding:
         """One of ``count`` processes' part of the work.
 
         It goes by a run's place in the whole plan, the costliest first, so that everybody gets as many of each cost:
-        what is finished already may look different to each process.
+        what is finished already may look different to each process. Requests of one sequence stay together.
         """
-        place = {planned.key: i for i, planned in enumerate(sorted(plan, key=lambda p: -p.key.budget))}
+        sequences = dict.fromkeys(planned.key.sequence for planned in sorted(plan, key=lambda p: -p.key.budget))
+        place = {sequence: i for i, sequence in enumerate(sequences)}
         return Outstanding(
-            runs=[p for p in self.runs if place[p.key] % count == index],
-            checkpoints=[p for p in self.checkpoints if place[p.key] % count == index],
+            runs=[p for p in self.runs if place[p.key.sequence] % count == index],
+            checkpoints=[p for p in self.checkpoints if place[p.key.sequence] % count == index],
             references=[r for r in self.references if ROLES.index(r) % count == count - 1 - index],
         )
+
+    @property
+    def pieces(self) -> int:
+        """Pieces that can be done at the same time."""
+        return len({planned.key.sequence for planned in (*self.runs, *self.checkpoints)})
 
     @property
     def size(self) -> int:
@@ -91,6 +97,7 @@ def _outstanding(
 ) -> Outstanding:
     todo = Outstanding()
     older = 0
+    there: dict[RunKey, RunRecord] = {}
     for planned in plan:
         folder = store.folder(planned.key)
         try:
@@ -98,14 +105,16 @@ def _outstanding(
         except StoreError as error:
             todo.notes.append(f"Made again: {error}")
             record = None
-        if record is None:
+        if record is None or not _goes_on(planned, record, there):
             todo.runs.append(planned)
             continue
         _same_data(folder, record, benchmark)
         changed = made_by_other_code(record, planned.method)
         if record.status != "valid" and changed:
             todo.runs.append(planned)
-        elif needs_metrics(folder, record, metrics, benchmark.scored_on, todo.notes, stamps.hash_file):
+            continue
+        there[planned.key] = record
+        if needs_metrics(folder, record, metrics, benchmark.scored_on, todo.notes, stamps.hash_file):
             todo.checkpoints.append(planned)
         else:
             todo.finished += 1
@@ -120,6 +129,16 @@ def _outstanding(
     if older:
         todo.notes.append(older_note(older))
     return todo
+
+
+def _goes_on(planned: Planned, record: RunRecord, there: Mapping[RunKey, RunRecord]) -> bool:
+    """Whether a finished request went on from what the one before it left, which is there and stays."""
+    if planned.before is None:
+        return True
+    before = there.get(planned.before)
+    if before is None or before.status != "valid":
+        return before is not None and record.status == "not-begun"
+    return record.start.checkpoint_hash == before.checkpoint_hash
 
 
 def made_by_other_code(record: RunRecord, method: Declared[MethodSpec]) -> bool:

@@ -11,15 +11,21 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from salmu_core.benchmark.folder import Benchmark, locate, open_benchmark
+from salmu_core.benchmark.parts import part_of
 from salmu_core.benchmark.retain import Stream
+from salmu_core.benchmark.rows import read_rows
+from salmu_core.contract.layout import FORGET
 from salmu_core.errors import UsageError
 from salmu_core.plugins import Zoo
 from salmu_core.store.folders import Store
+from salmu_core.store.records import WHOLE, RequestRef
 from salmu_core.study.plan import Planned, Settings, Study, make_plan
 from salmu_core.study.processes import accelerate, share, spread, workers
 from salmu_core.study.reporter import Reporter
+from salmu_core.study.starts import read_start
 from salmu_core.study.todo import Outstanding, outstanding
 from salmu_core.study.tracking import Trackers
 
@@ -89,7 +95,8 @@ def carry_out(
     metrics = list(zoo.metrics.values())
     works = []
     for benchmark in _opened(study, zoo, reporter):
-        plan = make_plan(study, benchmark.name, zoo, overrides, retain)
+        start = read_start(Path(study.start), benchmark, store.root) if study.start else None
+        plan = make_plan(study, benchmark.name, zoo, overrides, retain, start, _requests(benchmark, study.requests))
         works.append(Work(benchmark, plan, outstanding(plan, benchmark, store, metrics, options.redo)))
     for work in works:
         for note in work.todo.notes:
@@ -109,6 +116,14 @@ def _opened(study: Study, zoo: Zoo, reporter: Reporter) -> Iterator[Benchmark]:
             reporter.building(stage if study.worlds is None else f"{name}: {stage}", fraction)
 
         yield open_benchmark(name, zoo, progress)
+
+
+def _requests(benchmark: Benchmark, count: int) -> list[RequestRef]:
+    """What is to be forgotten, one after another."""
+    if count == 1:
+        return [WHOLE]
+    forget = read_rows(benchmark.data, FORGET, benchmark.hashes)
+    return [part_of(forget, number, count)[0] for number in range(1, count + 1)]
 
 
 def _interrupt(*_: object) -> None:
@@ -133,7 +148,7 @@ def _do(
     reporter.plan(sum(work.todo.size for work in works))
     reporter.building("loading torch", 1.0)
     accelerator = accelerate(options.mixed_precision, options.threads)
-    pieces = sum(len(work.todo.runs) + len(work.todo.checkpoints) for work in works)
+    pieces = sum(work.todo.pieces for work in works)
     shares = count if count > 1 else spread(options.processes, accelerator, pieces)
     from salmu_core.study.execution import Execution
 

@@ -56,7 +56,7 @@ def test_a_session_that_begins_elsewhere_has_that_models_embeddings_and_the_part
     other = load_clip(shutil.copytree(tiny / "compromised", tmp_path / "other"), check=False)
     other.model.load_state_dict(tiny_model("other").state_dict())
     part = np.array([9, 2, 5])
-    session = whole.at(other, accelerator, part)
+    session = TrainingSession.beginning(other, whole.rows, accelerator.device, part)
     pool, rows = session.pools["forget"], np.array([1, 0, 2])
     all_known, known = whole.pools["forget"].pairs, pool.pairs
     for name in ("captions", "identity_ids", "generic_captions", "names", "fields", "values"):
@@ -79,5 +79,5 @@ def test_images_are_opened_once_for_all_sessions(tiny, monkeypatch):
     accelerator = Accelerator(cpu=True)
     whole = TrainingSession.open(opened(tiny), accelerator)
     monkeypatch.setattr("salmu_core.run.inputs.Pixels", None)
-    session = whole.at(whole.clip, accelerator, np.arange(4))
+    session = TrainingSession.beginning(whole.clip, whole.rows, accelerator.device, np.arange(4))
     assert session.rows is whole.rows

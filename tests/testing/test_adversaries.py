@@ -16,7 +16,7 @@ METHODS = {
     "import-error": ("loads", ["can't be imported", "a_module_nobody_has"]),
     "wrong-return-type": ("loads", ["salmu_methods() returned MethodSpec", "list of MethodSpec"]),
     "misspells-two-hooks": ("loads", ["'salmu_method'", "'salmu_methods'", "'salmu_metric'", "'salmu_metrics'"]),
-    "mutates-the-original": ("original", ["changed Compromised itself"]),
+    "mutates-the-original": ("original", ["changed the model that runs begin with"]),
     "mutates-the-reference": ("original", ["changed ctx.reference"]),
     "seeds-the-global-generator": ("random", ["torch.manual_seed", "ctx.rng"]),
     "keeps-grad-flags": ("tidy", ["no longer takes gradients", "params="]),

@@ -171,7 +171,7 @@ def _report(outcome: Outcome, witness: Witness, scratch: Path, journal: Journal)
     """What the first run and its witness say."""
     witness.tell(journal, scratch)
     broken = _BROKEN.get(outcome.status, "runs")
-    if broken == "shape" and ("Compromised" in outcome.reason or "ctx.reference" in outcome.reason):
+    if broken == "shape" and ("runs begin with" in outcome.reason or "ctx.reference" in outcome.reason):
         broken = "original"
     if outcome.status == "crashed":
         journal.rule("runs", _what(outcome))

@@ -1,0 +1,41 @@
+"""Writes run folders, whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+from salmu_core.clip.model import Clip
+from salmu_core.clip.save import save_checkpoint
+from salmu_core.run.runner import Outcome
+from salmu_core.store.files import new_folder
+from salmu_core.store.folders import RUN, STATE, TRACEBACK, write_record
+from salmu_core.store.hashing import hash_file
+from salmu_core.store.records import RunRecord
+
+
+def write_valid(folder: Path, record: RunRecord, outcome: Outcome, clip: Clip) -> None:
+    """Write a run with its checkpoint, and what its method keeps.
+
+    Args:
+        folder: The run's.
+        record: What is known of it; hashes are added.
+        outcome: Its model and state.
+        clip: What the model began as.
+    """
+    with new_folder(folder) as new:
+        written = {"checkpoint_hash": save_checkpoint(new, outcome.model, clip.config, clip.tokenizer)}
+        if outcome.state:
+            save_file(dict(outcome.state), new / STATE)
+            (new / STATE).chmod(0o644)  # safetensors makes a file that only its owner may read
+            written["state_hash"] = hash_file(new / STATE)
+        write_record(new / RUN, record.model_copy(update=written))
+
+
+def write_failed(folder: Path, record: RunRecord, traceback: str | None = None) -> None:
+    """Write a run without a result, and the traceback of its exception."""
+    with new_folder(folder) as new:
+        if traceback:
+            (new / TRACEBACK).write_text(traceback, encoding="utf-8")
+        write_record(new / RUN, record)

@@ -10,6 +10,8 @@ RETAIN_SYNTH = "retain_synth"
 BASE_SPLITS = (FORGET, HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY, RETAIN_SYNTH)
 #: Splits that are found by rule among the rows of the base splits.
 DERIVED_SPLITS = ("forget_identity", "forget_association", "retain_joint", "retain_disjoint", "fragile_set")
+#: Those whose rows are to be forgotten.
+FORGET_SPLITS = (FORGET, "forget_identity", "forget_association")
 ZEROSHOT = "zeroshot"
 SPLITS = (*BASE_SPLITS, *DERIVED_SPLITS, ZEROSHOT)
 

@@ -12,14 +12,15 @@ from salmu_core.judge.diagnosis import Verdict, diagnose
 from salmu_core.judge.evidence import Derive, all_kept, derived, evidence, knowledge, reduction
 from salmu_core.judge.front import Front, front
 from salmu_core.judge.lines import HOLDOUT_PLACE, Comparison, Figure, Line
+from salmu_core.judge.parts import Task
 from salmu_core.judge.protocol import HOLDOUTS, KNOWLEDGE, LEAK
 from salmu_core.judge.repeats import MIN_WORLDS, Repeats, noise, places, shown_higher
 from salmu_core.judge.results import Figures, Results, Row
 from salmu_core.judge.statistics import Clusters, holm
 from salmu_core.judge.targets import PILLARS, Column
 
-#: Method, `RunRecord.variant` and budget: what the runs of one line share.
-LineKey = tuple[str, str, float]
+#: Method, `RunRecord.variant`, budget and task: what the runs of one line share.
+LineKey = tuple[str, str, float, Task]
 
 
 @dataclass(frozen=True)
@@ -72,16 +73,17 @@ def compare(
     groups: dict[LineKey, list[Row]] = defaultdict(list)
     for row in results.rows:
         if row.status == "valid" and row.record:
-            groups[row.method, row.record.variant, row.record.budget].append(row)
+            groups[row.method, row.record.variant, row.record.budget, row.task].append(row)
     line_labels = labels(results.rows) if line_labels is None else line_labels
-    references: dict[str, dict[str, Repeats]] = {role: _reference_repeats(results, role) for role in ROLES}
-    margins = {role: _margins(figures) for role, figures in references.items()}
-    gaps = {key: _gaps(rows, results, columns) for key, rows in groups.items()}
+    references = {role: _reference_repeats(results, role) for role in ROLES}
+    beside = {key: results.beside(rows) for key, rows in groups.items()}
+    gaps = {key: _gaps(rows, beside[key], columns) for key, rows in groups.items()}
     adjusted = _adjusted(gaps, columns, len(results.worlds))
     targets = {column.name: column.target for column in columns}
     lines = []
     for key, rows in groups.items():
-        method, config, budget = key
+        method, config, budget, task = key
+        margins = {role: _margins(_reference_repeats(beside[key], role)) for role in ROLES}
         figures = {
             name: Figure(
                 repeats,
@@ -92,14 +94,15 @@ def compare(
             for name, repeats in _repeats(rows, "figures").items()
         }
         tails = {name: Figure(repeats) for name, repeats in _repeats(rows, "tails").items()}
-        diagnosis = diagnose(evidence(rows, results, margins["clean"].get(LEAK)))
-        label, in_sample = line_labels[method, config], _in_sample(rows, columns)
-        lines.append(Line(method, label, config, budget, tuple(rows), figures, tails, diagnosis, in_sample=in_sample))
-    placed = [
-        line
-        for budget in sorted({line.budget for line in lines})
-        for line in _placed([line for line in lines if line.budget == budget], results)
-    ]
+        diagnosis = diagnose(evidence(rows, beside[key], margins["clean"].get(LEAK)))
+        label, in_sample = task.label(line_labels[method, config]), _in_sample(rows, columns)
+        lines.append(
+            Line(method, label, config, budget, tuple(rows), figures, tails, diagnosis, task, in_sample=in_sample)
+        )
+    placed = []
+    for asked in sorted({(line.budget, line.task) for line in lines}):
+        same = [line for line in lines if (line.budget, line.task) == asked]
+        placed += _placed(same, results.beside([row for line in same for row in line.rows]))
     return Comparison(
         results,
         {role: {name: Figure(repeats) for name, repeats in figures.items()} for role, figures in references.items()},
@@ -197,7 +200,7 @@ def _adjusted(
 
 
 def _placed(lines: Sequence[Line], results: Results) -> list[Line]:
-    """The lines of one budget, with the places they may have among each other."""
+    """The lines of one budget and task, with the places they may have among each other."""
     rankings = {aim.name: _ranking(aim, lines, results) for aim in AIMS}
     fronts = {aim: _fronts(rankings[LEAK], rankings[aim], len(lines)) for aim in (KNOWLEDGE, HOLDOUT_PLACE)}
     kept = rankings[HOLDOUT_PLACE].figures
@@ -233,6 +236,6 @@ def _fronts(leak: Ranking, other: Ranking, lines: int) -> list[Front]:
 def _order(line: Line) -> tuple[Any, ...]:
     diagnosis = line.diagnosis
     if not diagnosis.judged or diagnosis.evidence.reduction is None:
-        return (line.budget, 1, 0, 0, 0.0, line.label)
+        return (line.budget, line.task, 1, 0, 0, 0.0, line.label)
     failed, unsure = len(diagnosis.modes(Verdict.HOLDS)), len(diagnosis.modes(Verdict.OPEN))
-    return (line.budget, 0, failed, unsure, -diagnosis.evidence.reduction.value, line.label)
+    return (line.budget, line.task, 0, failed, unsure, -diagnosis.evidence.reduction.value, line.label)

@@ -12,6 +12,7 @@ from typing import Any
 
 from salmu_core.judge.diagnosis import Diagnosis
 from salmu_core.judge.front import Front
+from salmu_core.judge.parts import AT_ONCE, Task
 from salmu_core.judge.repeats import Repeats
 from salmu_core.judge.results import Results, Row
 from salmu_core.judge.statistics import CONFIDENCE, Interval
@@ -74,13 +75,14 @@ class Figure:
 
 @dataclass(frozen=True)
 class Line:
-    """One method with one configuration at one budget.
+    """One method with one configuration at one budget, with one task.
 
     Attributes:
-        label: The method, with the settings that tell its lines apart.
+        label: The method, with the settings that tell its lines apart, and its task.
         rows: Its valid runs.
         figures: Column -> figure.
         tails: Name -> figure, see `salmu_core.judge.tails`.
+        task: What its runs were to do; of one request, all figures of forget rows are of the people it was about.
         places: Aim (a column, or ``holdouts``) -> first and last place it may have among lines of its budget.
         in_sample: Columns of utility that look at none but pairs it was trained on: they say less than the others.
         fronts: ``GenKnow``, ``holdouts`` -> where it stands to the front of the leak against this, among the lines of
@@ -97,6 +99,7 @@ class Line:
     figures: Mapping[str, Figure]
     tails: Mapping[str, Figure]
     diagnosis: Diagnosis
+    task: Task = AT_ONCE
     places: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     in_sample: frozenset[str] = frozenset()
     fronts: Mapping[str, Front] = field(default_factory=dict)
@@ -132,6 +135,9 @@ class Line:
             "config_hash": self.config_hash.partition("-")[0],
             "retain": self.config_hash.partition("-")[2] or None,
             "budget": self.budget,
+            "start": self.task.start or None,
+            "requests": self.task.requests,
+            "request": self.task.number or None,
             "runs": [[row.world, row.seed] for row in self.rows],
             "figures": {name: figure.as_json() for name, figure in self.figures.items()},
             "tails": {name: interval_json(figure.value) for name, figure in self.tails.items()},
@@ -158,7 +164,7 @@ class Comparison:
     Attributes:
         results: The runs it is made from.
         references: Role -> column, or name of a tail -> figure of the reference model.
-        lines: By budget, then fewest failure modes, then least leak.
+        lines: By budget and task, then fewest failure modes, then least leak.
     """
 
     results: Results

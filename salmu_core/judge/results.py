@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from salmu_core.contract.layout import ROLES
 from salmu_core.errors import SalmuError
+from salmu_core.judge.parts import Part, Task, read_part
 from salmu_core.judge.statistics import Clusters
 from salmu_core.judge.tails import tails
-from salmu_core.store.folders import METRICS, ROWS, Store, check_tables, read_metrics, read_record, read_run
+from salmu_core.store.folders import METRICS, ROWS, RUN, Store, check_tables, read_metrics, read_record, read_run
 from salmu_core.store.hashing import hash_file
 from salmu_core.store.records import INVALID, MetricsRecord, RunRecord
 from salmu_core.store.stamps import Stamps
@@ -38,6 +39,7 @@ class Row:
         figures: Column -> its rows by person; where the metric has none, its value alone.
         tails: Name -> value, see `salmu_core.judge.tails`.
         not_measured: Metric -> what the benchmark lacks for it.
+        part: Of a request in a sequence, the people whose forget rows the figures are of; None for everybody.
     """
 
     folder: Path
@@ -51,6 +53,12 @@ class Row:
     figures: Figures = field(default_factory=dict)
     tails: Mapping[str, float] = field(default_factory=dict)
     not_measured: Mapping[str, str] = field(default_factory=dict)
+    part: Part | None = None
+
+    @property
+    def task(self) -> Task:
+        """What it was to do."""
+        return Task.of(self.record, self.status == "valid" and self.part is None) if self.record else Task()
 
     @property
     def seed(self) -> int:
@@ -67,6 +75,9 @@ class Row:
             "config": record.config if record else None,
             "budget": record.budget if record else None,
             "seed": record.seed if record else None,
+            "start": record.start.model_dump() if record else None,
+            "request": record.request.model_dump() if record else None,
+            "people": "everybody" if self.part is None else "of the request",
             "status": self.status,
             "reason": self.reason,
             "metrics": dict(self.metrics),
@@ -103,6 +114,11 @@ class Reference:
     checkpoint_hash: str = ""
     problem: str = ""
 
+    def of(self, part: Part) -> Reference:
+        """The same model, with the forget rows of some people only; without tails."""
+        figures = part.of(self.figures)
+        return replace(self, figures=figures, metrics=part.values(self.metrics, figures), tails={})
+
 
 @dataclass(frozen=True)
 class Results:
@@ -124,6 +140,15 @@ class Results:
     def worlds(self) -> list[str]:
         """Worlds with results, by number."""
         return sorted(self.references, key=by_number)
+
+    def beside(self, rows: Iterable[Row]) -> Results:
+        """With what rows of one task are to be held against: of a request, reference models on the same people."""
+        parts = {row.world: row.part for row in rows if row.part}
+        references = {
+            world: {role: model.of(parts[world]) if world in parts else model for role, model in models.items()}
+            for world, models in self.references.items()
+        }
+        return replace(self, references=references) if parts else self
 
     @property
     def invalid(self) -> list[Row]:
@@ -156,7 +181,8 @@ def _read_runs(store: Store, folders: Mapping[str, Iterable[Path]], hashed: Call
     ordered = sorted(folders, key=by_number)
     references: dict[str, dict[str, Reference]]
     references = {world: {role: _reference(store, world, role, hashed) for role in ROLES} for world in ordered}
-    rows = [_row(world, folder, references[world], hashed) for world in ordered for folder in folders[world]]
+    found = [_rows(world, folder, references[world], hashed) for world in ordered for folder in folders[world]]
+    rows = [row for of_run in found for row in of_run]
     problems = [model.problem for models in references.values() for model in models.values() if model.problem]
     return Results(ordered[0].partition("@")[0], references, sorted(rows, key=_order), problems)
 
@@ -217,41 +243,67 @@ def figures_of(record: MetricsRecord, table: pa.Table | None) -> tuple[dict[str,
     return figures, tails(figures, values)
 
 
-def _row(world: str, folder: Path, references: Mapping[str, Reference], hashed: Callable[[Path], str]) -> Row:
+def _rows(
+    world: str, folder: Path, references: Mapping[str, Reference], hashed: Callable[[Path], str]
+) -> Iterator[Row]:
+    """A run's row; of a request in a sequence, one for the people it was about, and after the last, for everybody."""
     method = folder.parts[-3]
     try:
         record = read_run(folder, hashed)
         assert record is not None  # the folder was found by this very file
-        if record.status != "valid":
-            return Row(folder, world, method, record, record.status, record.reason or INVALID[record.status])
-        if foreign := _foreign(record, references):
-            return Row(folder, world, method, record, "other data", foreign)
-        metrics = read_metrics(folder, record.checkpoint_hash or "", hashed=hashed)
-        if metrics is None or metrics.data_hash != record.benchmark.data_hash:
-            return Row(folder, world, method, record, "not scored", "it has no metrics yet: run `salmu run` again")
-        if {m.zeroshot_hash for m in references.values() if m.data_hash} - {metrics.zeroshot_hash}:
-            reason = "it was scored with another zero-shot set than the reference models: run `salmu run` again"
-            return Row(folder, world, method, record, "not scored", reason)
+        metrics = read_metrics(folder, record.checkpoint_hash, hashed=hashed) if record.checkpoint_hash else None
+        if lacking := _lacking(record, metrics, folder, references):
+            yield Row(folder, world, method, record, *lacking)
+            return
+        assert metrics is not None  # or it would be lacking
         figures, tail_values = read_figures(folder, metrics)
+        measured = (metrics.values, metrics.errors, figures, tail_values, metrics.not_measured)
+        whole = Row(folder, world, method, record, "valid", "", *measured)
+        if record.request.count > 1:
+            part, table = read_part(folder, record.request)
+            told = part.of(figures)
+            tail_values, values = figures_of(metrics, table)[1], part.values(metrics.values, told)
+            yield replace(whole, metrics=values, figures=told, tails=tail_values, part=part)
+        if record.request.number == record.request.count:
+            yield whole
     except SalmuError as error:
-        return Row(folder, world, method, None, "damaged", str(error))
-    measured = (metrics.values, metrics.errors, figures, tail_values, metrics.not_measured)
-    return Row(folder, world, method, record, "valid", "", *measured)
+        yield Row(folder, world, method, None, "damaged", str(error))
 
 
-def _foreign(record: RunRecord, references: Mapping[str, Reference]) -> str:
+def _lacking(
+    record: RunRecord, metrics: MetricsRecord | None, folder: Path, references: Mapping[str, Reference]
+) -> tuple[str, str] | None:
+    """Why a run is no result, in a word and a sentence."""
+    if record.status != "valid":
+        return record.status, record.reason or INVALID[record.status]
+    if foreign := _foreign(record, folder, references):
+        return "other data", foreign
+    if metrics is None or metrics.data_hash != record.benchmark.data_hash:
+        return "not scored", "it has no metrics yet: run `salmu run` again"
+    if {m.zeroshot_hash for m in references.values() if m.data_hash} - {metrics.zeroshot_hash}:
+        reason = "it was scored with another zero-shot set than the reference models: run `salmu run` again"
+        return "not scored", reason
+    return None
+
+
+def _foreign(record: RunRecord, folder: Path, references: Mapping[str, Reference]) -> str:
     """Why a run must not be held against the reference models beside it; empty if it may."""
     scored = {model.data_hash for model in references.values() if model.data_hash}
     start = references["compromised"].checkpoint_hash
     if scored - {record.benchmark.data_hash} or (start and start != record.benchmark.start_model_hash):
         return "it was made on other data, or from another model, than the reference models beside it: run it again"
+    if record.start.runs:
+        before = record.start.runs[-1]
+        there = read_record(folder.parents[3] / before.folder / RUN, RunRecord)
+        if there is not None and there.checkpoint_hash != before.checkpoint_hash:
+            return f"it began with another checkpoint than {before.folder} holds now: run it again"
     return ""
 
 
 def _order(row: Row) -> tuple[Any, ...]:
     record = row.record
     return (
-        (row.method, record.variant, record.budget, *by_number(row.world), record.seed)
+        (row.method, record.variant, record.budget, *by_number(row.world), record.seed, row.task)
         if record
         else (row.method, "", 0.0, *by_number(row.world), 0)
     )

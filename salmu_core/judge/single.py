@@ -6,7 +6,7 @@ A run is read beside its reference models, as one line of a table; a model, a ru
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +133,8 @@ def read_one_run(folder: Path, zoo: Zoo, aim: str) -> OneRun:
         raise UsageError(f"{folder} does not lie where runs do: {_PLACE}.")
     world, store = folder.parents[2].name, Store(folder.parents[3])
     results = read_results(store, [world], only=folder)
-    (row,) = results.rows
+    row = results.rows[-1]  # of the last of several requests, what is left of everybody
+    results = replace(results, rows=[row])
     if row.status == "damaged":
         raise StoreError(f"{folder} can't be {aim}: {row.reason}")
     if row.status != "valid" or row.record is None:

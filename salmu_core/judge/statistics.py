@@ -10,7 +10,7 @@ function of its input. Needs no torch.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -140,6 +140,13 @@ class Clusters:
         if not other.sums.sum():
             raise ValueError("a ratio to 0 is no figure")
         return Clusters(self.names, self.sums, other.sums)
+
+    def of_people(self, people: Collection[str]) -> Clusters | None:
+        """The rows of some people, by their ids; None if there are none."""
+        wanted = {f"person {person}" for person in people}
+        chosen = [number for number, name in enumerate(self.names) if name in wanted]
+        names = tuple(self.names[number] for number in chosen)
+        return Clusters(names, self.sums[chosen], self.counts[chosen]) if chosen else None
 
     @classmethod
     def joined(cls, parts: Sequence[Clusters]) -> Clusters:

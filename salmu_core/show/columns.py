@@ -44,7 +44,7 @@ def facts(comparison: Comparison) -> list[TableColumn]:
     def run_named(run: Row) -> Cell:
         if run.record is None:
             return cell(run.method, run.method, run.method)
-        label = label_of[run.method, run.record.variant]
+        label = run.task.label(label_of[run.method, run.record.variant])
         return cell(label, run.method, label, run.record.config_hash, run.record.retain.digest)
 
     def in_full(value: object) -> Callable[[object], Cell]:
@@ -68,6 +68,10 @@ def facts(comparison: Comparison) -> list[TableColumn]:
         fact("budget", lambda line: cell(f"{line.budget:g}", line.budget), silence,
              recorded(lambda record: cell(f"{record.budget:g}", record.budget)), fields=("budget",),
              short="b", meaning="pairs seen, in units of the forget set"),
+        fact("start", lambda line: cell(line.task.start, line.task.start), silence,
+             recorded(lambda record: cell(record.origin, record.origin)), fields=("start",), left=True),
+        fact("request", lambda line: cell(line.task.request, line.task.request), silence,
+             lambda run: cell(run.task.request, run.task.request), fields=("request",), left=True),
         fact("runs", lambda line: cell(len(line.rows), len(line.rows)), lambda _: cell(len(worlds), len(worlds)),
              in_full(1), fields=("runs",), meaning="worlds times seeds"),
         fact("world", lambda line: cell("", " ".join(dict.fromkeys(row.world for row in line.rows))),

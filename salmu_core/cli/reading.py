@@ -58,8 +58,8 @@ class Reading:
     def older(self) -> int:
         """Number of runs that another version of their method's code made."""
         methods = self.zoo.methods
-        runs = {row.folder: row for row in self.results.rows if row.method in methods}
-        return sum(made_by_other_code(row.record, methods[row.method]) for row in runs.values() if row.record)
+        made = [(row.record, methods[row.method]) for row in self.results.runs if row.record and row.method in methods]
+        return sum(made_by_other_code(record, method) for record, method in made)
 
     def data(self, world: str) -> Benchmark:
         """The benchmark's data of a world, if they are on this machine and those the results are of.

@@ -141,6 +141,11 @@ class Results:
         """Worlds with results, by number."""
         return sorted(self.references, key=by_number)
 
+    @property
+    def runs(self) -> list[Row]:
+        """Each run once; of the last of several requests, the row for everybody."""
+        return list({row.folder: row for row in self.rows}.values())
+
     def beside(self, rows: Iterable[Row]) -> Results:
         """With what rows of one task are to be held against: of a request, reference models on the same people."""
         parts = {row.world: row.part for row in rows if row.part}

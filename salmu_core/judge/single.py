@@ -133,7 +133,12 @@ def read_one_run(folder: Path, zoo: Zoo, aim: str) -> OneRun:
         raise UsageError(f"{folder} does not lie where runs do: {_PLACE}.")
     world, store = folder.parents[2].name, Store(folder.parents[3])
     results = read_results(store, [world], only=folder)
-    row = results.rows[-1]  # of the last of several requests, what is left of everybody
+    row = results.rows[-1]
+    if row.part is not None:
+        raise UsageError(
+            f"{folder} can't be {aim}: it is {row.task.request} in a sequence, and the others are not done. Give the "
+            "last request's folder, whose checkpoint is about everybody."
+        )
     results = replace(results, rows=[row])
     if row.status == "damaged":
         raise StoreError(f"{folder} can't be {aim}: {row.reason}")

@@ -82,7 +82,7 @@ def render(report: Report) -> str:
         bars={"leak": MIN_LEAKAGE_REDUCTION, "knowledge": MAX_KNOWLEDGE_DROP, "kept": MIN_HOLDOUT_RETENTION},
         asked=min((line.diagnosis.evidence.bar for line in report.comparison.lines), default=MIN_LEAKAGE_REDUCTION),
         corner={row["role"]: row for row in series.references(report.comparison)},
-        numbers={str(row.folder): number for number, row in enumerate(results.rows)},
+        numbers={str(row.folder): number for number, row in enumerate(results.runs)},
         missing=_grouped(report.summaries.missing),
         finding=finding(report.comparison.lines),
         splits=SPLIT_PAIRS,

@@ -139,7 +139,7 @@ def runs(results: Results) -> list[Drawn]:
             "seconds": max(row.record.ledger.seconds, 0.01),
             "curves": curves(row),
         }
-        for row in results.rows
+        for row in results.runs
         if row.status == "valid" and row.record
     ]
 
@@ -148,7 +148,7 @@ def run_name(row: Row, line_labels: Mapping[tuple[str, str], str]) -> str:
     """A run in words."""
     if row.record is None:
         return f"{row.method}, {row.world}"
-    label = line_labels[row.method, row.record.variant]
+    label = row.task.label(line_labels[row.method, row.record.variant])
     return f"{label}, {row.world}, b {row.record.budget:g}, s {row.record.seed}"
 
 

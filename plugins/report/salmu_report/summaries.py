@@ -74,7 +74,7 @@ def summarise(
     """
     summaries = Summaries(missing=dict(missing))
     for number, (world, inhabitants) in enumerate(people.items()):
-        rows = [row for row in results.rows if row.world == world and row.status == "valid"]
+        rows = [row for row in results.runs if row.world == world and row.status == "valid"]
         share = wanted // len(people) + (number < wanted % len(people))
         known = [identity for identity in named if inhabitants.knows(identity)]
         summaries.albums[world] = Album(cast(inhabitants, share, known, rows, results.references[world]))
@@ -82,7 +82,7 @@ def summarise(
         if people and not any(inhabitants.knows(identity) for inhabitants in people.values()):
             raise UnknownNameError("identity", identity, sorted({who for p in people.values() for who in p.by_id}))
     models = [(world, place(world, role), store.reference(world, role)) for world in results.worlds for role in ROLES]
-    models += [(row.world, str(row.folder), row.folder) for row in results.rows if row.status == "valid"]
+    models += [(row.world, str(row.folder), row.folder) for row in results.runs if row.status == "valid"]
     with Stamps(store.root) as stamps:
         for number, (world, name, folder) in enumerate(models):
             progress("reading the rows", number / len(models))

@@ -67,9 +67,10 @@ def write_reference(root, role, rows, benchmark="mini", **more):
 def write_run(root, method, rows, benchmark="mini", budget=5.0, seed=0, config=None, data="data", **more):
     """A run with a checkpoint of a few bytes; ``more``: fields of its record, and what `write_scored` takes."""
     config_hash = hash_json(config or {})
-    folder = Store(root).folder(RunKey(benchmark, method, config_hash, budget, seed))
+    request = more["request"].digest if "request" in more else ""
+    folder = Store(root).folder(RunKey(benchmark, method, config_hash, budget, seed, request=request))
     folder.mkdir(parents=True)
-    (folder / WEIGHTS).write_bytes(f"{method} {config} {budget} {seed}".encode())
+    (folder / WEIGHTS).write_bytes(f"{method} {config} {budget} {seed} {request}".encode())
     weights = hash_file(folder / WEIGHTS)
     scoring = {name: more.pop(name) for name in ("zeroshot", "alone", "errors", "people") if name in more}
     facts = {

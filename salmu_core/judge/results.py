@@ -308,7 +308,16 @@ def _foreign(record: RunRecord, folder: Path, references: Mapping[str, Reference
 def _order(row: Row) -> tuple[Any, ...]:
     record = row.record
     return (
-        (row.method, record.variant, record.budget, *by_number(row.world), record.seed, row.task)
+        (
+            row.method,
+            record.variant,
+            record.budget,
+            *by_number(row.world),
+            record.seed,
+            record.origin,
+            record.request.number,
+            row.part is None,
+        )
         if record
         else (row.method, "", 0.0, *by_number(row.world), 0)
     )

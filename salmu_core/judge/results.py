@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from salmu_core.contract.layout import ROLES
 from salmu_core.errors import SalmuError
 from salmu_core.judge.parts import Part, Task, read_part
+from salmu_core.judge.refusals import refusal
 from salmu_core.judge.statistics import Clusters
 from salmu_core.judge.tails import tails
-from salmu_core.store.folders import METRICS, ROWS, RUN, Store, check_tables, read_metrics, read_record, read_run
+from salmu_core.store.folders import METRICS, ROWS, Store, check_tables, read_metrics, read_record, read_run
 from salmu_core.store.hashing import hash_file
-from salmu_core.store.records import INVALID, MetricsRecord, RunRecord
+from salmu_core.store.records import MetricsRecord, RunRecord, ScoredOn
 from salmu_core.store.stamps import Stamps
 
 if TYPE_CHECKING:
@@ -257,7 +258,8 @@ def _rows(
         record = read_run(folder, hashed)
         assert record is not None  # the folder was found by this very file
         metrics = read_metrics(folder, record.checkpoint_hash, hashed=hashed) if record.checkpoint_hash else None
-        if lacking := _lacking(record, metrics, folder, references):
+        scored = {ScoredOn(model.data_hash, model.zeroshot_hash) for model in references.values() if model.data_hash}
+        if lacking := refusal(record, metrics, folder, scored, references["compromised"].checkpoint_hash):
             yield Row(folder, world, method, record, *lacking)
             return
         assert metrics is not None  # or it would be lacking
@@ -275,49 +277,9 @@ def _rows(
         yield Row(folder, world, method, None, "damaged", str(error))
 
 
-def _lacking(
-    record: RunRecord, metrics: MetricsRecord | None, folder: Path, references: Mapping[str, Reference]
-) -> tuple[str, str] | None:
-    """Why a run is no result, in a word and a sentence."""
-    if record.status != "valid":
-        return record.status, record.reason or INVALID[record.status]
-    if foreign := _foreign(record, folder, references):
-        return "other data", foreign
-    if metrics is None or metrics.data_hash != record.benchmark.data_hash:
-        return "not scored", "it has no metrics yet: run `salmu run` again"
-    if {m.zeroshot_hash for m in references.values() if m.data_hash} - {metrics.zeroshot_hash}:
-        reason = "it was scored with another zero-shot set than the reference models: run `salmu run` again"
-        return "not scored", reason
-    return None
-
-
-def _foreign(record: RunRecord, folder: Path, references: Mapping[str, Reference]) -> str:
-    """Why a run must not be held against the reference models beside it; empty if it may."""
-    scored = {model.data_hash for model in references.values() if model.data_hash}
-    start = references["compromised"].checkpoint_hash
-    if scored - {record.benchmark.data_hash} or (start and start != record.benchmark.start_model_hash):
-        return "it was made on other data, or from another model, than the reference models beside it: run it again"
-    if record.start.runs:
-        before = record.start.runs[-1]
-        there = read_record(folder.parents[3] / before.folder / RUN, RunRecord)
-        if there is not None and there.checkpoint_hash != before.checkpoint_hash:
-            return f"it began with another checkpoint than {before.folder} holds now: run it again"
-    return ""
-
-
 def _order(row: Row) -> tuple[Any, ...]:
     record = row.record
-    return (
-        (
-            row.method,
-            record.variant,
-            record.budget,
-            *by_number(row.world),
-            record.seed,
-            record.origin,
-            record.request.number,
-            row.part is None,
-        )
-        if record
-        else (row.method, "", 0.0, *by_number(row.world), 0)
-    )
+    if record is None:
+        return (row.method, "", 0.0, *by_number(row.world), 0)
+    run = (row.method, record.variant, record.budget, *by_number(row.world), record.seed)
+    return (*run, record.origin, record.request.number, row.part is None)

@@ -54,9 +54,7 @@ class RunKey:
     @property
     def path(self) -> Path:
         """The run's folder, relative to the results folder."""
-        parts = [f"b{self.budget:.15g}", f"s{self.seed}"]
-        parts += [f"{letter}{digest}" for letter, digest in zip("rfq", self._digests, strict=True) if digest]
-        name = "-".join(parts)
+        name = f"b{self.budget:.15g}-s{self.seed}{self.suffix}"
         return Path(self.benchmark, self.method, self.config_hash[:12], name)
 
     def __str__(self) -> str:
@@ -70,8 +68,10 @@ class RunKey:
         return replace(self, request="")
 
     @property
-    def _digests(self) -> tuple[str, str, str]:
-        return self.retain, self.start, self.request
+    def suffix(self) -> str:
+        """What its folder says of retain pairs, start and request; empty for an ordinary run."""
+        digests = {"r": self.retain, "f": self.start, "q": self.request}
+        return "".join(f"-{letter}{digest}" for letter, digest in digests.items() if digest)
 
 
 class Store:

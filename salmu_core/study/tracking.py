@@ -200,6 +200,8 @@ def facts_of(planned: Planned, started: str, plugin: str, retain: RetainRef) -> 
         "budget": key.budget,
         "seed": key.seed,
         "retain": retain.label if retain.shards else RETAIN_SYNTH,
+        "start": key.start or "compromised",
+        "request": key.request or "all",
         "folder": key.path.as_posix(),
     }
     for field, value in planned.config.model_dump(mode="json").items():
@@ -207,7 +209,7 @@ def facts_of(planned: Planned, started: str, plugin: str, retain: RetainRef) -> 
     return Facts(
         project=project_of(key.benchmark),
         group=key.method,
-        name=f"{name}-{key.config_hash[:6]}" + (f"-r{key.retain}" if key.retain else ""),
+        name=f"{name}-{key.config_hash[:6]}{key.suffix}",
         id=hash_json([key.path.as_posix(), started])[:16],
         path=key.path,
         config=config,

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -86,8 +87,10 @@ def study(tiny, tmp_path, install, monkeypatch):
         (work,) = carry_out(asked, {}, zoo, store, Options(redo=redo, processes=1), told)
         return told.notes, [(store.folder(p.key), read_run(store.folder(p.key))) for p in work.plan]
 
-    run.store, run.zoo = store, zoo
-    return run
+    run.store = store
+    before = signal.getsignal(signal.SIGTERM)
+    yield run
+    signal.signal(signal.SIGTERM, before)
 
 
 def logged(record):

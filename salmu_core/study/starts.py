@@ -57,6 +57,22 @@ def after(folder: Path, record: RunRecord, results: Path) -> Start:
     return Start(ref, str(folder), folder, record)
 
 
+def find_run(folder: Path) -> Path:
+    """Where ``--from`` looks.
+
+    Raises:
+        UsageError: No run lies there.
+    """
+    folder = folder.expanduser().absolute()
+    if not (folder / RUN).is_file():
+        raise UsageError(
+            f"--from {folder}: there is no {RUN}. A run begins with Compromised or with what another run left, whose "
+            f"{RUN} says what it has seen: Clean, and models of which nobody can tell that, are refused. Give a run's "
+            "folder, runs/BENCHMARK/METHOD/CONFIG/b5-s0, or a copy of it."
+        )
+    return folder
+
+
 def read_start(folder: Path, benchmark: Benchmark, results: Path) -> Start:
     """The run that ``--from`` names.
 
@@ -70,13 +86,7 @@ def read_start(folder: Path, benchmark: Benchmark, results: Path) -> Start:
         StoreError: It is damaged.
         SchemaError: It is of another release.
     """
-    folder = folder.expanduser().absolute()
-    if not (folder / RUN).is_file():
-        raise UsageError(
-            f"--from {folder}: there is no {RUN}. A run begins with Compromised or with what another run left, whose "
-            f"{RUN} says what it has seen: Clean, and models of which nobody can tell that, are refused. Give a run's "
-            "folder, runs/BENCHMARK/METHOD/CONFIG/b5-s0, or a copy of it."
-        )
+    folder = find_run(folder)
     try:
         record = read_run(folder)
     except StoreError as error:

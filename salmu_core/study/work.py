@@ -25,7 +25,7 @@ from salmu_core.store.records import WHOLE, RequestRef
 from salmu_core.study.plan import Planned, Settings, Study, make_plan
 from salmu_core.study.processes import accelerate, share, spread, workers
 from salmu_core.study.reporter import Reporter
-from salmu_core.study.starts import read_start
+from salmu_core.study.starts import find_run, read_start
 from salmu_core.study.todo import Outstanding, outstanding
 from salmu_core.study.tracking import Trackers
 
@@ -64,11 +64,13 @@ def check(study: Study, overrides: Mapping[str, Settings], zoo: Zoo) -> None:
     """Find every mistake in a request before anything is built.
 
     Raises:
-        UsageError: A method, a setting or a benchmark does not exist, or no metric is installed.
+        UsageError: A method, a setting, a benchmark or the run to begin with does not exist, or no metric is installed.
     """
     make_plan(study, "checked", zoo, overrides)
     for name in study.benchmarks:
         locate(name, zoo)
+    if study.start:
+        find_run(Path(study.start))
     if not zoo.metrics:
         raise UsageError("No metric is installed: pip install salmu-protocol-metrics.")
 

@@ -108,6 +108,8 @@ def test_micro_batches_are_no_setting_and_stand_in_the_record(salmu, tiny):
         (["run", "cliperase", "--seed", "2-0"], "0-4"),
         (["run", "cliperase", "--all"], "not both"),
         (["run"], "--all"),
+        (["run", "cliperase", "--from", "absent"], "Clean, and models of which nobody can tell that, are refused"),
+        (["run", "cliperase", "--requests", "0"], "--requests"),
         (["run", "--config", "absent.toml"], "can't be read"),
         (["metrics", "ACT"], "'ACS'"),
         (["methods", "delet"], "'delete'"),
@@ -325,6 +327,27 @@ def test_processes_share_the_runs_and_the_table_is_the_same(salmu, tiny):
             assert (folder / file).read_bytes() == (two[key] / file).read_bytes(), key
         assert _values(folder) == _values(two[key])
     assert _table(alone.stdout) == _table(shared.stdout[shared.stdout.index("{") :])
+
+
+def test_sequences_are_shared_whole_and_the_table_is_the_same(salmu, tiny, install):
+    """Requests and the whole, each a row; what failed ends its sequence, and the command says so."""
+    install("boom", method("boom", 'raise ValueError("boom")'))
+    words = ("run", "finetuning", "boom", "--set", "finetuning.batch_size=4")
+    words += ("--benchmark", tiny, "--requests", "2", "--json", "--output")
+    alone, shared = (salmu(*words, name, "--processes", name) for name in ("1", "2"))
+    assert alone.returncode == shared.returncode == 1, alone.stderr
+    found = json.loads(alone.stdout)
+    assert _table(alone.stdout) == _table(shared.stdout)
+    assert [(line["method"], line["request"]) for line in found["lines"]] == [("finetuning", n) for n in (None, 1, 2)]
+    assert [(row["status"], row["people"]) for row in found["runs"]] == [
+        *(("crashed", "everybody"), ("not-begun", "everybody")),
+        *(("valid", "of the request"), ("valid", "of the request"), ("valid", "everybody")),
+    ]
+    last = found["runs"][-1]
+    assert len(last["start"]["runs"]) == 1 and last["checkpoint"] == last["folder"]
+    again = salmu("run", "finetuning", "--benchmark", tiny, "--from", last["folder"], "--output", "1")
+    assert again.returncode == 0, again.stderr
+    assert "finetuning from finetuning b5 s0" in again.stdout.replace("\n", " ")
 
 
 def _values(folder):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from salmu_core.contract.layout import ROLES
+from salmu_core.contract.layout import FORGET_SPLITS, ROLES
 from salmu_core.judge.diagnosis import Verdict, diagnose
 from salmu_core.judge.evidence import Derive, all_kept, derived, evidence, knowledge, reduction
 from salmu_core.judge.front import Front, front
@@ -73,7 +73,7 @@ def compare(
     groups: dict[LineKey, list[Row]] = defaultdict(list)
     for row in results.rows:
         if row.status == "valid" and row.record:
-            groups[row.method, row.record.variant, row.record.budget, row.task].append(row)
+            groups[row.method, row.record.variant, row.record.budget, row.task].append(_told(row, columns))
     line_labels = labels(results.rows) if line_labels is None else line_labels
     references = {role: _reference_repeats(results, role) for role in ROLES}
     beside = {key: results.beside(rows) for key, rows in groups.items()}
@@ -108,6 +108,14 @@ def compare(
         {role: {name: Figure(repeats) for name, repeats in figures.items()} for role, figures in references.items()},
         sorted(placed, key=_order),
     )
+
+
+def _told(row: Row, columns: Sequence[Column]) -> Row:
+    """A row without what can't be told of the people it is about: figures of forget rows that are one number alone."""
+    if row.part is None:
+        return row
+    of_forget = {column.name for column in columns if not column.reads.isdisjoint(FORGET_SPLITS)} - row.part.columns
+    return replace(row, figures={name: rows for name, rows in row.figures.items() if name not in of_forget})
 
 
 def _in_sample(rows: Sequence[Row], columns: Sequence[Column]) -> frozenset[str]:

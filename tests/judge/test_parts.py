@@ -122,6 +122,18 @@ def test_every_request_is_a_line_and_ordinary_lines_keep_their_places(comparison
     assert [(line["requests"], line["request"]) for line in lines] == [(1, None), (2, None), (2, 1), (2, 2)]
 
 
+def test_a_figure_of_forget_rows_without_rows_is_not_told_of_a_part(root):
+    """Nobody can say which people a single number is about; one of other rows is everybody's as usual."""
+    (path,) = root.glob("mini/sequential/*/*-q1of2-*/metrics.json")
+    metrics = json.loads(path.read_text())
+    for name in ("ACS", "GenKnow"):
+        metrics["metrics"][name] = {**metrics["metrics"]["AssocStr"], "values": {name: 0.5}}
+    path.write_text(json.dumps(metrics))
+    lines = compare(read_results(Store(root), ["mini"]), columns(discover().metrics)).lines
+    (line,) = (line for line in lines if line.task.number == 1)
+    assert "ACS" not in line.figures and line.figures["GenKnow"].value.value == 0.5
+
+
 def test_what_went_on_from_something_that_is_there_no_longer_is_no_result(root):
     (path,) = root.glob(f"mini/sequential/*/*-q1of2-*/{RUN}")
     weights = path.with_name("open_clip_model.safetensors")

@@ -14,7 +14,7 @@ import numpy as np
 from salmu_core.benchmark.rows import Rows
 from salmu_core.errors import UsageError
 from salmu_core.store.hashing import hash_json, hash_text
-from salmu_core.store.records import RequestRef
+from salmu_core.store.starts import RequestRef
 
 
 def people_in_parts(people: Sequence[str], count: int) -> list[frozenset[str]]:

@@ -28,7 +28,7 @@ from salmu_core.clip.name import CANARY
 from salmu_core.errors import CheckpointError
 from salmu_core.machine import random_state_kept
 from salmu_core.store.hashing import hash_file
-from salmu_core.store.records import Record
+from salmu_core.store.schema import Record
 
 SCHEMA = 1
 #: Numbers kept of each embedding. A mismatch shows in all of them.

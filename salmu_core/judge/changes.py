@@ -16,7 +16,7 @@ from salmu_core.judge.lines import interval_json
 from salmu_core.judge.repeats import Repeats
 from salmu_core.judge.single import ScoredModel
 from salmu_core.judge.statistics import CONFIDENCE, Floats, Interval
-from salmu_core.store.records import SCHEMA
+from salmu_core.store.schema import SCHEMA
 
 Side = Literal["a", "b"]
 #: In what two runs may differ.

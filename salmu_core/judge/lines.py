@@ -17,7 +17,7 @@ from salmu_core.judge.repeats import Repeats
 from salmu_core.judge.results import Results, Row
 from salmu_core.judge.statistics import CONFIDENCE, Interval
 from salmu_core.judge.tails import TAILS
-from salmu_core.store.records import SCHEMA
+from salmu_core.store.schema import SCHEMA
 
 #: What places are given for: one aim against each failure mode.
 HOLDOUT_PLACE = "holdouts"

@@ -13,7 +13,8 @@ from salmu_core.errors import StoreError
 from salmu_core.judge.statistics import Clusters
 from salmu_core.store.folders import METRICS, ROWS
 from salmu_core.store.hashing import hash_json
-from salmu_core.store.records import RequestRef, RunRecord
+from salmu_core.store.records import RunRecord
+from salmu_core.store.starts import RequestRef
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -21,7 +21,8 @@ from pydantic import ValidationError
 from salmu_core.errors import SchemaError, StoreError
 from salmu_core.store.files import write_text
 from salmu_core.store.hashing import hash_file
-from salmu_core.store.records import MetricsRecord, Record, RunRecord, ScoredOn
+from salmu_core.store.records import MetricsRecord, RunRecord, ScoredOn
+from salmu_core.store.schema import Record
 
 WEIGHTS = "open_clip_model.safetensors"
 RUN = "run.json"

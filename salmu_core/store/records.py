@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from salmu_core.contract.layout import FORGET, RETAIN_SYNTH
 from salmu_core.store.hashing import hash_json
-
-#: Raised whenever a field of a record changes its meaning.
-SCHEMA = 2
+from salmu_core.store.schema import SCHEMA, Record
+from salmu_core.store.starts import WHOLE, RequestRef, StartRef
 
 Status = Literal["valid", "unchanged", "non-finite", "altered", "over-budget", "crashed", "not-begun"]
 #: Why a run of each status other than ``valid`` is not ranked.
@@ -22,12 +21,6 @@ INVALID: dict[str, str] = {
     "crashed": "the method raised an exception",
     "not-begun": "the request before it has no result",
 }
-
-
-class Record(BaseModel):
-    """Base of everything written as JSON: closed and immutable."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Ledger(Record):
@@ -89,59 +82,6 @@ class BenchmarkRef(Record):
     """SHA-256 over the names and contents of the benchmark's data files, and the number of training pairs."""
     start_model_hash: str
     """SHA-256 of the weights of Compromised, with which every chain of runs begins."""
-
-
-class RequestRef(Record):
-    """Which part of the forget set was to be forgotten."""
-
-    number: int = 1
-    """Of the request in its sequence, from 1."""
-    count: int = 1
-    """Requests in the sequence; 1 for the forget set as a whole."""
-    people: int = 0
-    """People it is about."""
-    rows: int = 0
-    """Their forget rows."""
-    rows_hash: str = ""
-    """SHA-256 over the file names of those rows, in order."""
-
-    @property
-    def digest(self) -> str:
-        """Tells parts apart in paths; empty for the whole."""
-        return f"{self.number}of{self.count}-{self.rows_hash[:8]}" if self.count > 1 else ""
-
-
-#: The forget set as a whole, of which a plan need not know more.
-WHOLE = RequestRef()
-
-
-class Ancestor(Record):
-    """A run whose checkpoint another one began with."""
-
-    method: str
-    config_hash: str
-    budget: float
-    seed: int
-    folder: str
-    """Relative to the results folder of the run that began there."""
-    request: RequestRef
-    checkpoint_hash: str
-
-    @property
-    def label(self) -> str:
-        """In a few words."""
-        return f"{self.method} b{self.budget:g} s{self.seed} ({self.config_hash[:6]})"
-
-
-class StartRef(Record):
-    """What a run began with."""
-
-    checkpoint_hash: str = ""
-    """SHA-256 of its weights; empty where the run never began."""
-    role: Literal["compromised", "run"] = "compromised"
-    """Compromised itself, or the checkpoint of the last of `runs`."""
-    runs: tuple[Ancestor, ...] = ()
-    """What was done to Compromised before, oldest first."""
 
 
 class RetainShard(Record):

@@ -28,16 +28,8 @@ from salmu_core.run.runner import run_one
 from salmu_core.score.scorer import Scorer
 from salmu_core.store.code import code_hash
 from salmu_core.store.folders import METRICS, RUN, Store, read_record, read_run
-from salmu_core.store.records import (
-    BenchmarkRef,
-    Ledger,
-    MetricsRecord,
-    PluginRef,
-    RetainRef,
-    RunRecord,
-    StartRef,
-    Status,
-)
+from salmu_core.store.records import BenchmarkRef, Ledger, MetricsRecord, PluginRef, RetainRef, RunRecord, Status
+from salmu_core.store.starts import StartRef
 from salmu_core.study.plan import Planned
 from salmu_core.study.reporter import Reporter
 from salmu_core.study.sessions import Sessions

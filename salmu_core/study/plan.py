@@ -18,7 +18,7 @@ from salmu_core.errors import UnknownNameError, UsageError, explain
 from salmu_core.plugins import Declared, Zoo
 from salmu_core.store.folders import RunKey
 from salmu_core.store.hashing import hash_json
-from salmu_core.store.records import WHOLE, RequestRef
+from salmu_core.store.starts import WHOLE, RequestRef
 from salmu_core.study.starts import Start
 
 Settings = dict[str, Any]

@@ -15,7 +15,7 @@ from salmu_core.clip.load import load_clip
 from salmu_core.contract.progress import Progress
 from salmu_core.run.session import TrainingRows, TrainingSession
 from salmu_core.store.folders import STATE
-from salmu_core.store.records import RequestRef
+from salmu_core.store.starts import RequestRef
 from salmu_core.study.starts import Start
 
 

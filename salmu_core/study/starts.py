@@ -9,7 +9,8 @@ from pathlib import Path
 from salmu_core.benchmark.folder import Benchmark
 from salmu_core.errors import StoreError, UsageError
 from salmu_core.store.folders import RUN, read_run
-from salmu_core.store.records import Ancestor, RunRecord, StartRef
+from salmu_core.store.records import RunRecord
+from salmu_core.store.starts import Ancestor, StartRef
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from salmu_core.contract.layout import FORGET
 from salmu_core.errors import UsageError
 from salmu_core.plugins import Zoo
 from salmu_core.store.folders import Store
-from salmu_core.store.records import WHOLE, RequestRef
+from salmu_core.store.starts import WHOLE, RequestRef
 from salmu_core.study.plan import Planned, Settings, Study, make_plan
 from salmu_core.study.processes import accelerate, share, spread, workers
 from salmu_core.study.reporter import Reporter

@@ -23,7 +23,7 @@ from salmu_core.show.spreadsheet import spreadsheet
 from salmu_core.show.table import table
 from salmu_core.store.folders import RUN, Store
 from salmu_core.store.hashing import hash_file, hash_json
-from salmu_core.store.records import Ancestor, RequestRef, StartRef
+from salmu_core.store.starts import Ancestor, RequestRef, StartRef
 
 FILES = [f"{person}_{i:03d}.jpg" for i, person in enumerate(PEOPLE)]
 PARTS = people_in_parts(PEOPLE, 2)

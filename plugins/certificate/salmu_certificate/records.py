@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from salmu_core.judge.statistics import Interval
-from salmu_core.store.records import Record
+from salmu_core.store.schema import Record
 
 #: Raised whenever a field changes its meaning.
 CERTIFICATE_SCHEMA = 1

@@ -143,9 +143,7 @@ def _places(lines: list[Data]) -> str:
         first, last = line["places"].get(aim, ("-", "-"))
         return str(first) if first == last else f"{first} - {last}"
 
-    rows = [
-        (code(line["method"]), *(place(line, aim) for aim in ("RetFail_MRR", "GenKnow", "holdouts"))) for line in lines
-    ]
+    rows = [(code(line["method"]), *(place(line, aim) for aim in ("leak", "knowledge", "holdouts"))) for line in lines]
     return table(("", "least leak", "GenKnow kept", "holdouts kept"), rows, figures=True)
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from tables import MARK, code, link, number, prose, table
 
 from salmu_core.contract.config import MethodConfig, TrainingConfig
-from salmu_core.contract.specs import MethodSpec, MetricSpec
-from salmu_core.judge.protocol import HOLDOUTS, KNOWLEDGE, LEAK
+from salmu_core.contract.layout import PILLARS
+from salmu_core.contract.specs import METRIC_ROLES, MethodSpec, MetricSpec
 from salmu_core.plugins import Declared, Zoo
 
 ROOT = Path(__file__).parent.parent
@@ -29,6 +29,7 @@ def metrics(zoo: Zoo) -> str:
         spec = declared.spec
         facts = [
             ("pillar", spec.pillar + (", primary" if spec.primary else "")),
+            ("role", f"{code(spec.role)}: {METRIC_ROLES[spec.role].meaning}"),
             ("target", f"the value of {spec.target.capitalize()}"),
             ("reads", ", ".join(map(code, spec.reads))),
             ("columns", ", ".join(map(code, spec.columns))),
@@ -48,8 +49,7 @@ moves each of them and how it misleads.
 
 def ordered(found: Iterable[Declared[MetricSpec]]) -> list[Declared[MetricSpec]]:
     """Efficacy first, a pillar's primary metric before its others."""
-    pillars = ("efficacy", "utility", "robustness", "efficiency")
-    return sorted(found, key=lambda m: (pillars.index(m.spec.pillar), not m.spec.primary))
+    return sorted(found, key=lambda m: (PILLARS.index(m.spec.pillar), not m.spec.primary))
 
 
 def departures(zoo: Zoo) -> str:
@@ -105,7 +105,7 @@ SALMUBench would measure."""
 def figures_table(zoo: Zoo, data: Mapping[str, Any], shown: Sequence[str]) -> str:
     """Some methods' figures between those of the two references, and what they say."""
     columns = [c for m in ordered(zoo.metrics.values()) for c in m.spec.columns]
-    short = (LEAK, "ACS", KNOWLEDGE, *HOLDOUTS)
+    short = ("RetFail_MRR", "ACS", "GenKnow", "InterIdSim", "IntraIdSim")
     chosen = columns if len(shown) == 1 else [c for c in columns if c in short]
     runs = {run["method"]: run for run in data["runs"]}
     rows = {

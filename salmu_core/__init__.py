@@ -18,7 +18,7 @@ from salmu_core.contract.model import ClipModel
 from salmu_core.contract.pair import Pair
 from salmu_core.contract.probe import Probe
 from salmu_core.contract.progress import Progress
-from salmu_core.contract.results import MetricResult, PerRow, Retrieved
+from salmu_core.contract.results import MetricResult, PerRow, Ranks, Retrieved
 from salmu_core.contract.specs import Band, BenchmarkSpec, HubRepo, MethodSpec, MetricSpec, Release
 from salmu_core.contract.steps import Batch, Step
 from salmu_core.contract.zeroshot import ZeroShot
@@ -70,6 +70,7 @@ __all__ = [
     "Progress",
     "Query",
     "QueryContext",
+    "Ranks",
     "Reading",
     "ReadoutContext",
     "Reference",

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pyarrow as pa
+from entries import declaration, entry
 
 from salmu_core.score.tables import Tables, write_metrics
 from salmu_core.store.folders import WEIGHTS, RunKey, Store, write_record
 from salmu_core.store.hashing import hash_file, hash_json
-from salmu_core.store.records import BenchmarkRef, Ledger, MetricEntry, MetricsRecord, PluginRef, RunRecord
+from salmu_core.store.records import BenchmarkRef, Ledger, MetricsRecord, PluginRef, RunRecord
 
 #: Twenty people with four rows each.
 PEOPLE = [f"{row // 4:08d}" for row in range(80)]
@@ -26,15 +27,17 @@ def leak(ranks):
     return {"RetFail_MRR": 1 / ranks, "RetFail_R@1": (ranks == 1).astype(float), "rank": ranks}
 
 
-def write_scored(folder, rows, weights, data="data", zeroshot="zero", alone=None, errors=None, people=PEOPLE):
-    """Metrics of a model: column -> value of each forget row; ``alone``, figures without rows."""
+def write_scored(
+    folder, rows, weights, data="data", zeroshot="zero", alone=None, errors=None, people=PEOPLE, search="RetFail"
+):
+    """Metrics of a model: column -> value of each forget row; ``alone``: without rows; ``search``: who ranks."""
     parts, entries = [], {}
     empty = Tables.joined([])
     for column, values in rows.items():
-        metric = "RetFail" if column.startswith("RetFail") or column == "rank" else column
-        entry = entries.setdefault(metric, {})
+        metric = search if column.startswith(search) or column == "rank" else column
+        figures = entries.setdefault(metric, {})
         if column != "rank":
-            entry[column] = float(np.mean(values))
+            figures[column] = float(np.mean(values))
         n = len(values)
         table = {
             name: pa.array([text] * n).dictionary_encode() for name, text in (("metric", metric), ("column", column))
@@ -43,8 +46,12 @@ def write_scored(folder, rows, weights, data="data", zeroshot="zero", alone=None
         table |= {"row": np.arange(n), "file_name": [f"{person}_{i:03d}.jpg" for i, person in enumerate(people[:n])]}
         parts.append(pa.table({**table, "identity_id": people[:n], "value": values}, schema=empty.rows.schema))
     entries |= {name: {name: value} for name, value in (alone or {}).items()}
-    made = {name: MetricEntry(values=values, plugin="p 1", code_hash="c") for name, values in entries.items()}
-    made |= {name: MetricEntry(error=why, plugin="p 1", code_hash="c") for name, why in (errors or {}).items()}
+    made = {name: entry(name, values=values) for name, values in entries.items() if name != search}
+    if search in entries:
+        columns = tuple(name.replace("RetFail", search) for name in declaration("RetFail").columns)
+        declared = declaration("RetFail").model_copy(update={"columns": columns})
+        made[search] = entry(search, declared, values=entries[search])
+    made |= {name: entry(name, error=why) for name, why in (errors or {}).items()}
     record = MetricsRecord(
         benchmark=folder.parents[1].name if folder.parent.name == "_references" else folder.parents[2].name,
         data_hash=data,
@@ -72,7 +79,7 @@ def write_run(root, method, rows, benchmark="mini", budget=5.0, seed=0, config=N
     folder.mkdir(parents=True)
     (folder / WEIGHTS).write_bytes(f"{method} {config} {budget} {seed} {request}".encode())
     weights = hash_file(folder / WEIGHTS)
-    scoring = {name: more.pop(name) for name in ("zeroshot", "alone", "errors", "people") if name in more}
+    scoring = {name: more.pop(name) for name in ("zeroshot", "alone", "errors", "people", "search") if name in more}
     facts = {
         "status": "valid",
         "benchmark": BenchmarkRef(name=benchmark, data_hash=data, start_model_hash="compromised"),

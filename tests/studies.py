@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from entries import entries
 
 from salmu_core.judge.results import Reference, Results, Row
 from salmu_core.judge.statistics import Clusters
@@ -66,6 +67,6 @@ class Maker:
             for salt, (role, means) in enumerate(sorted(self.references.items())):
                 figures = self.figures(means, world, salt=1000 + salt, spread=spread)
                 values = {name: found.mean for name, found in figures.items()}
-                models[role] = Reference(values, figures, {}, self.chance)
+                models[role] = Reference(values, figures, {}, entries(self.chance))
             references[f"mini@{world}" if world else "mini"] = models
         return Results("mini", references, rows)

@@ -23,7 +23,6 @@ from salmu_core.judge.compare import compare
 from salmu_core.judge.diagnosis import Diagnosis, Evidence, Verdict
 from salmu_core.judge.lines import Comparison
 from salmu_core.judge.results import Results, Row, read_results
-from salmu_core.judge.targets import columns
 from salmu_core.plugins import discover
 from salmu_core.show import overview
 from salmu_core.show import terminal as tables
@@ -84,7 +83,10 @@ def histograms(folder: Path) -> dict[str, list[int]]:
 def gallery(folder: Path) -> dict[str, Any]:
     """How large the gallery of RetFail was."""
     record = read_record(folder / METRICS, MetricsRecord)
-    return dict(record.metrics["RetFail"].details) if record else {}
+    if record is None:
+        return {}
+    found = record.metrics["RetFail"]
+    return {"gallery": found.gallery, "gallery_private": found.gallery_like, "chance": found.chance, **found.details}
 
 
 def run_row(row: Row, record: RunRecord, diagnosis: Diagnosis) -> dict[str, Any]:
@@ -106,8 +108,7 @@ def run_row(row: Row, record: RunRecord, diagnosis: Diagnosis) -> dict[str, Any]
 
 def terminal(comparison: Comparison) -> dict[str, list[str]]:
     """What the command line prints: the first screen, and all tables, cut into their parts."""
-    zoo = discover()
-    whole, notice = table(comparison, columns(zoo.metrics)), zoo.benchmarks["mini"].spec.notice
+    whole, notice = table(comparison, comparison.columns), discover().benchmarks["mini"].spec.notice
     parts = {"overview": printed(overview.render(whole, notice, WIDTH, COMMANDS))}
     part = "notice"
     for line in printed(tables.render(whole, notice, WIDTH)):
@@ -128,9 +129,9 @@ def measure(folder: Path) -> dict[str, Any]:
     store = Store(folder)
     whole = read_results(store, ["mini"])
     rows = [row for row in whole.rows if row.record and (row.record.budget, row.record.seed) == (BUDGET, SEED)]
-    comparison = compare(Results(whole.benchmark, whole.references, rows), columns(discover().metrics))
+    comparison = compare(Results(whole.benchmark, whole.references, rows), whole.columns)
     verdicts = {row.folder: line.diagnosis for line in comparison.lines for row in line.rows}
-    none = Diagnosis(Evidence(None, 1.0, None, None, {}), {})
+    none = Diagnosis(Evidence(), {})
     records = [(row, row.record) for row in rows if row.record is not None]
     first = records[0][1]
     references = {role: store.reference("mini", role) for role in ROLES}

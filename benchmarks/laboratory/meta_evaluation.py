@@ -22,10 +22,10 @@ from salmu_mini.build import build_variants
 from scipy import stats
 
 from salmu_core.benchmark.folder import open_benchmark
+from salmu_core.contract.layout import PILLARS
 from salmu_core.judge.lines import interval_json
 from salmu_core.judge.repeats import Repeats
 from salmu_core.judge.statistics import Clusters, holm
-from salmu_core.judge.targets import columns
 from salmu_core.machine import cache_folder
 from salmu_core.plugins import discover
 from salmu_core.score.scorer import Scorer
@@ -116,8 +116,11 @@ def main():
     names = Study(worlds=tuple(numbers)).benchmarks
     worlds = [measure(name, world, zoo) for name, world in zip(names, numbers, strict=True)]
     figures = {
-        column.name: {"pillar": column.pillar, "target": column.target, **judge(column.name, worlds)}
-        for column in columns(zoo.metrics)
+        name: {"pillar": metric.spec.pillar, "target": metric.spec.target, **judge(name, worlds)}
+        for pillar in PILLARS
+        for metric in sorted(zoo.metrics.values(), key=lambda metric: not metric.spec.primary)
+        if metric.spec.pillar == pillar
+        for name in metric.spec.columns
     }
     for name, p in holm({name: figure["p"] for name, figure in figures.items()}).items():
         figures[name]["separated"] = p < 0.05 and figures[name]["one_sign"]

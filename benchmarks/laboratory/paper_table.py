@@ -20,8 +20,6 @@ from scipy import stats
 from salmu_core.cli.output import console
 from salmu_core.judge.compare import compare
 from salmu_core.judge.results import read_results
-from salmu_core.judge.targets import columns
-from salmu_core.plugins import discover
 from salmu_core.store.folders import Store
 
 PUBLISHED = Path(__file__).parents[2] / "tests" / "data" / "published.json"
@@ -65,7 +63,8 @@ def main():
     worlds = [name for name in store.benchmarks() if name.partition("@")[0] == given.benchmark]
     if not worlds:
         raise SystemExit(f"{given.runs} has no results of {given.benchmark}")
-    comparison = compare(read_results(store, worlds), columns(discover().metrics))
+    results = read_results(store, worlds)
+    comparison = compare(results, results.columns)
     ours = {
         line.label: {name: figure.repeats.value for name, figure in line.figures.items()}
         for line in comparison.lines

@@ -23,13 +23,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 
-from salmu_core.judge.protocol import HOLDOUTS, KNOWLEDGE, LEAK, MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
+from salmu_core.judge.protocol import MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
 from salmu_core.judge.protocol import MIN_LEAKAGE_REDUCTION as MIN_REDUCTION
 
 DATA = Path(__file__).parents[2] / "benchmarks" / "laboratory" / "mini.json"
 SHADES = ("light", "dark")
 Values = dict[str, float]
 
+#: Figures of the protocol that pictures are about.
+LEAK, KNOWLEDGE, HOLDOUTS = "RetFail_MRR", "GenKnow", ("InterIdSim", "IntraIdSim")
 #: Split -> its title in a picture.
 SPLITS = {
     "forget": "forget: must go",

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
+from salmu_protocol_metrics.retrieval import guessing, search_split
+
 from salmu_core import MetricContext, MetricResult, MetricSpec, PerRow, Split, hookimpl
 
 PAPER = "https://arxiv.org/abs/2603.26316"
@@ -11,47 +16,40 @@ DEPARTURES = (
 )
 
 
-def mean_reciprocal_rank(ctx: MetricContext, split: Split, name: str) -> MetricResult:
+def mean_reciprocal_rank(ctx: MetricContext, split: Split) -> MetricResult:
     """Mean reciprocal rank of each row's caption."""
-    from salmu_protocol_metrics.retrieval import retrieve
+    found = search_split(ctx, split)
+    ranks = replace(found.ranks, like=None)
+    return MetricResult(
+        per_row=PerRow(split, 1 / ranks.values),
+        chance=guessing(ranks.gallery),
+        ranks=ranks,
+        details=found.details,
+        retrieved=found.retrieved,
+    )
 
-    rank, _, gallery, retrieved = retrieve(ctx, split)
-    reciprocal = 1 / rank
-    return MetricResult(float(reciprocal.mean()), PerRow(split, {name: reciprocal, "rank": rank}), gallery, retrieved)
 
-
-def inter_id_ret(ctx: MetricContext) -> MetricResult:
-    """Of people wholly outside the forget set."""
-    return mean_reciprocal_rank(ctx, "holdout_identity", "InterIdRet")
-
-
-def intra_id_ret(ctx: MetricContext) -> MetricResult:
-    """Of the other half of half-forgotten people's associations."""
-    return mean_reciprocal_rank(ctx, "holdout_association", "IntraIdRet")
+def _spec(name: str, summary: str, split: Split) -> MetricSpec:
+    return MetricSpec(
+        name=name,
+        summary=summary,
+        pillar="utility",
+        target="compromised",
+        role="holdout",
+        reads=(split, "retain_disjoint"),
+        bounds=(0, 1),
+        compute=partial(mean_reciprocal_rank, split=split),
+        paper=PAPER,
+        departures=DEPARTURES,
+    )
 
 
 @hookimpl
 def salmu_metrics() -> list[MetricSpec]:
     """Declare the two metrics."""
+    of_others = "Mean reciprocal rank of the captions of people wholly outside the forget set."
+    of_halves = "Mean reciprocal rank of the associations to be kept of people whose other ones are forgotten."
     return [
-        MetricSpec(
-            name="InterIdRet",
-            summary="Mean reciprocal rank of the captions of people wholly outside the forget set.",
-            pillar="utility",
-            target="compromised",
-            reads=("holdout_identity", "retain_disjoint"),
-            compute=inter_id_ret,
-            paper=PAPER,
-            departures=DEPARTURES,
-        ),
-        MetricSpec(
-            name="IntraIdRet",
-            summary="Mean reciprocal rank of the associations to be kept of people whose other ones are forgotten.",
-            pillar="utility",
-            target="compromised",
-            reads=("holdout_association", "retain_disjoint"),
-            compute=intra_id_ret,
-            paper=PAPER,
-            departures=DEPARTURES,
-        ),
+        _spec("InterIdRet", of_others, "holdout_identity"),
+        _spec("IntraIdRet", of_halves, "holdout_association"),
     ]

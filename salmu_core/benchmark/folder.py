@@ -190,7 +190,7 @@ def _open_folder(folder: Path) -> Benchmark:
     if "zeroshot" in sources.model_fields_set and not part_path(folder, sources.zeroshot).is_dir():
         raise BenchmarkError(
             f"{folder / SOURCES} names a zero-shot set, {part_path(folder, sources.zeroshot)}, that is not there: "
-            "bring it, or take the line out to go on without GenKnow"
+            "bring it, or take the line out to go on without it"
         )
     hashes = file_hashes(folder, sources)
     check_counts(part_path(folder, sources.data), hashes, sources.rows, sources.identities)

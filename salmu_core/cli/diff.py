@@ -9,8 +9,6 @@ import typer
 
 from salmu_core.cli.options import Json
 from salmu_core.cli.output import console, print_json
-from salmu_core.judge.targets import columns
-from salmu_core.plugins import discover
 
 
 def diff(
@@ -29,7 +27,7 @@ def diff(
     from salmu_core.judge.diff import compare_two, read_two
     from salmu_core.show.diff import render
 
-    comparison = compare_two(*read_two(a, b), columns(discover().metrics))
+    comparison = compare_two(*read_two(a, b))
     if as_json:
         print_json(comparison.as_json())
     else:

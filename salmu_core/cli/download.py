@@ -25,7 +25,7 @@ def download(
     zeroshot: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of the zero-shot set for GenKnow, in CLIP_benchmark's webdataset layout; remembered.",
+            help="Folder of the zero-shot set, in CLIP_benchmark's webdataset layout; remembered.",
             show_default=False,
         ),
     ] = None,

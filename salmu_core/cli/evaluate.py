@@ -21,8 +21,9 @@ from salmu_core.study.processes import accelerate
 from salmu_core.study.todo import outstanding
 
 if TYPE_CHECKING:
+    from salmu_core.judge.figures import Figures
     from salmu_core.judge.lines import Figure
-    from salmu_core.judge.results import Figures, Reference
+    from salmu_core.judge.results import Reference
 
 
 def evaluate(
@@ -33,7 +34,8 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Score any open_clip model under the protocol, beside the two reference models."""
-    from salmu_core.judge.results import figures_of, read_results
+    from salmu_core.judge.figures import figures_of
+    from salmu_core.judge.results import read_results
 
     zoo, name = discover(), benchmark or "mini"
     locate(name, zoo)
@@ -53,14 +55,15 @@ def evaluate(
         record, tables = execution.scorer.compute(checkpoint, "", reporter.step)
         reporter.end(f"{checkpoint}: scored, {record.seconds:.1f} s")
     references = read_results(store, [opened.name]).references[opened.name]
-    figures = _figures(figures_of(record, tables.rows)[0], references, columns(zoo.metrics))
+    every = columns([record.metrics])
+    figures = _figures(figures_of(record, tables.rows)[0], references, every)
     if as_json:
         facts = {"benchmark": opened.name, "checkpoint": checkpoint, "metrics": record.values}
         facts |= {"metric_errors": record.errors, "not_measured": record.not_measured}
         facts |= {"figures": {name: figure.as_json() for name, figure in figures.items()}}
         print_json({**facts, "references": {role: dict(model.metrics) for role, model in references.items()}})
     else:
-        console().print(_table(figures, references, columns(zoo.metrics)))
+        console().print(_table(figures, references, every))
         for metric, error in record.errors.items():
             say(f"metric {metric} has no value: {error}", stderr=True)
         for metric, reason in record.not_measured.items():

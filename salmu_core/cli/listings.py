@@ -77,6 +77,7 @@ def metrics(name: Name = None, as_json: Json = False) -> None:
             "name": d.card.name,
             "pillar": d.card.pillar,
             "target": d.card.target,
+            "role": d.card.role,
             "summary": d.card.summary,
             "reads": list(d.card.reads),
             "figures": list(d.card.columns),

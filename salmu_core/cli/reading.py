@@ -14,7 +14,7 @@ from salmu_core.errors import BenchmarkError, SalmuError, UsageError
 from salmu_core.judge.compare import compare
 from salmu_core.judge.lines import Comparison
 from salmu_core.judge.results import Results, Row, by_number, read_results
-from salmu_core.judge.targets import Column, columns
+from salmu_core.judge.targets import Column
 from salmu_core.plugins import Zoo, discover
 from salmu_core.store.folders import Store
 from salmu_core.study.plan import parse_numbers
@@ -37,10 +37,10 @@ class Reading:
     results: Results
     folder: Path | None = None
 
-    @cached_property
+    @property
     def figures(self) -> list[Column]:
         """All figures with their targets."""
-        return columns(self.zoo.metrics)
+        return self.results.columns
 
     @cached_property
     def comparison(self) -> Comparison:

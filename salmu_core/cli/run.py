@@ -14,7 +14,7 @@ from salmu_core.cli.options import BenchmarkName, Json, Output, Precision, Threa
 from salmu_core.cli.output import console, print_json
 from salmu_core.cli.progress import reporting
 from salmu_core.errors import STOPPED, UsageError
-from salmu_core.plugins import Zoo, discover
+from salmu_core.plugins import discover
 from salmu_core.store.folders import Store
 from salmu_core.study.plan import Study, parse_budgets, parse_numbers, parse_settings, read_study
 from salmu_core.study.processes import share
@@ -167,7 +167,7 @@ def run(
         except KeyboardInterrupt:
             reporter.say("Stopped. Finished runs are kept; the same command goes on from here.")
             raise typer.Exit(STOPPED) from None
-    if first and not (_show(works, study.benchmark, store, zoo, as_json) and not (everything and zoo.problems)):
+    if first and not (_show(works, study.benchmark, store, as_json) and not (everything and zoo.problems)):
         raise typer.Exit(1)
 
 
@@ -193,22 +193,21 @@ def _study(config: Path | None, given: Mapping[str, Any], everything: bool) -> S
     return asked
 
 
-def _show(works: Sequence[Work], benchmark: str, store: Store, zoo: Zoo, as_json: bool) -> bool:
+def _show(works: Sequence[Work], benchmark: str, store: Store, as_json: bool) -> bool:
     """Print everything that was asked for; returns whether all of it is there."""
     from salmu_core.cli.reading import commands
     from salmu_core.judge.compare import compare
     from salmu_core.judge.results import of_plan, read_results
-    from salmu_core.judge.targets import columns
     from salmu_core.show import overview
     from salmu_core.show.table import table
 
     planned = {store.folder(p.key): (p.key.benchmark, p.key.method) for work in works for p in work.plan}
     results = of_plan(read_results(store, [work.benchmark.name for work in works]), planned)
-    figures = columns(zoo.metrics)
+    comparison = compare(results, results.columns)
     if as_json:
-        print_json(compare(results, figures).as_json())
+        print_json(comparison.as_json())
     else:
-        screen, whole = console(), table(compare(results, figures), figures)
+        screen, whole = console(), table(comparison, results.columns)
         rest = commands(store, benchmark)
         screen.print(overview.render(whole, works[0].benchmark.notice, screen.width, rest), crop=False)
     return not (results.invalid or any(row.errors for row in results.rows))

@@ -6,6 +6,8 @@ FORGET = "forget"
 HOLDOUT_ASSOCIATION = "holdout_association"
 HOLDOUT_IDENTITY = "holdout_identity"
 RETAIN_SYNTH = "retain_synth"
+#: Sets that no method is shown, and that must be kept.
+HOLDOUTS = (HOLDOUT_IDENTITY, HOLDOUT_ASSOCIATION)
 #: Splits that have parquet shards of their own.
 BASE_SPLITS = (FORGET, HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY, RETAIN_SYNTH)
 #: Splits that are found by rule among the rows of the base splits.
@@ -55,3 +57,6 @@ DATA_FIELDS = (
 Role = Literal["clean", "compromised"]
 #: The two reference models: never trained on the sensitive set, and trained on it.
 ROLES: tuple[str, ...] = get_args(Role)
+#: Groups of metrics: what should be gone, and what should stay.
+Pillar = Literal["efficacy", "utility"]
+PILLARS: tuple[str, ...] = get_args(Pillar)

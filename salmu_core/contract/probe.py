@@ -14,8 +14,7 @@ class Probe:
     spare any.
 
     Attributes:
-        forget_mrr: Mean reciprocal rank of each forget caption among the captions of both slices, as RetFail's
-            gallery mixes both.
+        forget_mrr: Mean reciprocal rank of each forget caption among the captions of both slices.
         forget_similarity: Mean cosine of forget pairs.
         retain_mrr: As ``forget_mrr``, retain set.
         retain_similarity: Mean cosine of retain pairs.

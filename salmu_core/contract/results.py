@@ -13,19 +13,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PerRow:
-    """One value per row of a split, for intervals and for finding out who leaks.
-
-    Where a column carries a figure's name, the figure is the column's mean.
+    """Values of a split's rows, for intervals and for finding out who leaks; the core takes their means.
 
     Args:
         split: The split whose rows are meant.
-        values: Column name -> array ``[n]``.
+        values: Of the metric's one figure ``[n]``; or, for a metric that declares ``figures``, figure -> array ``[n]``.
         index: Row numbers ``[n]`` within the split; by default all rows in order.
     """
 
     split: str
-    values: Mapping[str, np.ndarray]
+    values: np.ndarray | Mapping[str, np.ndarray]
     index: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Where the own caption of each row of a split comes among those of a gallery.
+
+    Args:
+        split: The split whose rows are meant, all of them in order.
+        values: Ranks ``[n]`` from 1; of captions that tie, halves.
+        gallery: Number of captions that are searched, the own one included.
+        like: Ranks ``[n]`` among captions of the own one's kind alone, and how many those are.
+    """
+
+    split: str
+    values: np.ndarray
+    gallery: int
+    like: tuple[np.ndarray, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -47,17 +62,21 @@ class Retrieved:
 
 @dataclass(frozen=True)
 class MetricResult:
-    """What a metric returns.
+    """What a metric returns: each figure once, as a value or as rows.
 
     Args:
-        value: The figure; or, for a metric that declares ``figures``, one value for each.
-        per_row: Values per row of a split, if the metric has them.
-        details: Facts about how it was computed (a gallery's size, say) that belong to the record.
+        value: Of a figure that has no rows; for a metric that declares ``figures``, figure -> value.
+        per_row: Rows, whose mean is the figure.
+        chance: Value that guessing gives; for a metric that declares ``figures``, figure -> value.
+        ranks: Where the rows' captions come, if the metric looks for them.
+        details: Facts about how it was computed (a seed, say) that belong to the record.
         retrieved: What the model finds for each image, if the metric retrieves.
     """
 
-    value: float | Mapping[str, float]
+    value: float | Mapping[str, float] | None = None
     per_row: PerRow | None = None
+    chance: float | Mapping[str, float] | None = None
+    ranks: Ranks | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
     retrieved: Retrieved | None = None
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from salmu_core.contract.config import MethodConfig, TrainingConfig
-from salmu_core.contract.layout import BASE_SPLITS, Split
+from salmu_core.contract.layout import BASE_SPLITS, FORGET, Pillar, Role, Split
 from salmu_core.contract.progress import Progress
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ else:  # pydantic only asks whether they can be called; naming the types would c
 
 #: A name as it is typed on the command line and stands in paths: lower case, words joined by hyphens.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=50)]
-#: A metric's name as the literature writes it, e.g. ``RetFail``; it becomes a column and a file name.
+#: A metric's name as the literature writes it; it becomes a column and a file name.
 MetricName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_@-]*$", max_length=50)]
 Sentence = Annotated[str, StringConstraints(min_length=1, max_length=300)]
 #: Rule of conformance -> why it is known not to hold.
@@ -37,6 +37,42 @@ Link = Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
 #: Splits whose rows can be announced, and those whose people can.
 ROW_SPLITS = BASE_SPLITS
 IDENTITY_SPLITS = (*BASE_SPLITS, "forget_identity", "forget_association")
+
+
+#: What the judge may take a metric for; `METRIC_ROLES` says what each means.
+MetricRole = Literal["leak", "association", "naming", "holdout", "knowledge", "other"]
+
+
+class RoleOfMetric(NamedTuple):
+    """What the judge takes metrics of a role for, and what it asks of them.
+
+    Attributes:
+        meaning: In a sentence.
+        splits: Splits whose rows it may be about; none where any will do.
+        from_zero: Whether 0 must mean that nothing is there: the judge asks which share of it is left.
+    """
+
+    meaning: str
+    splits: tuple[Split, ...] = ()
+    from_zero: bool = False
+
+
+_FORGOTTEN: tuple[Split, ...] = ("forget", "forget_identity", "forget_association")
+METRIC_ROLES: dict[MetricRole, RoleOfMetric] = {
+    "leak": RoleOfMetric(
+        "How far the model still gives away what was to be forgotten: must fall to Clean's.", _FORGOTTEN, from_zero=True
+    ),
+    "association": RoleOfMetric(
+        "Each row is the cosine of an image with its own caption: of holdouts, must be kept; of others, is shown."
+    ),
+    "naming": RoleOfMetric("How often somebody who was to be forgotten is named right.", _FORGOTTEN),
+    "holdout": RoleOfMetric(
+        "What the model knows of a holdout set, otherwise than by cosine: must be kept.",
+        ("holdout_identity", "holdout_association"),
+    ),
+    "knowledge": RoleOfMetric("What the model knows in general: must not fall.", from_zero=True),
+    "other": RoleOfMetric("Is shown beside its target, and takes part in no verdict."),
+}
 
 
 class Spec(BaseModel):
@@ -91,17 +127,23 @@ class MethodSpec(Spec):
 
 
 class MetricSpec(Spec):
-    """A metric: what it reads, what value it should reach, and the function that computes it."""
+    """A metric: what it reads, what it may be taken for, what value it should reach, and how it is computed."""
 
     name: MetricName = Field(description="As the literature writes it; a column carries it.")
     summary: Sentence = Field(description="One sentence, for listings.")
-    pillar: Literal["efficacy", "utility", "robustness", "efficiency"] = Field(description="The group it is shown in.")
-    target: Literal["clean", "compromised"] = Field(
-        description="The reference model whose value an unlearned model should have."
+    pillar: Pillar = Field(description="The group it is shown in.")
+    target: Role = Field(description="The reference model whose value an unlearned model should have.")
+    role: MetricRole = Field(
+        default="other", description="What the judge may take its (first) figure for; by default for nothing."
     )
-    reads: tuple[Split, ...] = Field(min_length=1, description="Splits it may read; others raise.")
-    figures: tuple[MetricName, ...] = Field(default=(), description="Names of its figures, if several; else its own.")
-    primary: bool = Field(default=False, description="Whether it leads its pillar: judged more strictly, shown first.")
+    reads: tuple[Split, ...] = Field(
+        min_length=1, description="Splits it may read, first the one whose rows it is about; others raise."
+    )
+    figures: tuple[MetricName, ...] = Field(
+        default=(), description="Names of its figures, if several, first the one its role is about; else its own."
+    )
+    bounds: tuple[float, float] | None = Field(default=None, description="The least and the most its figures can be.")
+    primary: bool = Field(default=False, description="Whether it leads its pillar, and others of its role.")
     compute: Compute = Field(description="``compute(ctx)``: returns a `MetricResult`.")
     paper: Link = Field(description="Where it is published.")
     departures: str = Field(default="", description="What differs here from the paper, and why.")
@@ -113,6 +155,24 @@ class MetricSpec(Spec):
     def columns(self) -> tuple[str, ...]:
         """The names its figures carry in every table and file."""
         return tuple(f"{self.name}_{figure}" for figure in self.figures) or (self.name,)
+
+    @model_validator(mode="after")
+    def _role_fits(self) -> MetricSpec:
+        split, needed = self.reads[0], METRIC_ROLES[self.role]
+        if needed.splits and split not in needed.splits:
+            raise ValueError(f"role {self.role!r} is of {' or '.join(needed.splits)}; `reads` begins with {split!r}")
+        if self.role != "other" and self.target != (right := "clean" if split.startswith(FORGET) else "compromised"):
+            raise ValueError(f"role {self.role!r} of {split!r} has the target {right!r}")
+        if needed.from_zero and (self.bounds is None or self.bounds[0] != 0):
+            raise ValueError(f"role {self.role!r} needs `bounds` that begin at 0: what is left of it is a share")
+        return self
+
+    @field_validator("bounds")
+    @classmethod
+    def _ordered(cls, bounds: tuple[float, float] | None) -> tuple[float, float] | None:
+        if bounds is not None and not bounds[0] < bounds[1] < math.inf:
+            raise ValueError("`bounds` are the least and the most a figure can be, both finite")
+        return bounds
 
 
 class Band(Spec):

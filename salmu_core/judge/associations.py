@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from salmu_core.contract.layout import FORGET
-from salmu_core.judge.protocol import COSINES, PRIVATE, RANK, SEARCHES
 from salmu_core.judge.statistics import Floats
-from salmu_core.store.folders import RETRIEVED, ROWS, check_tables
+from salmu_core.judge.targets import columns, having
+from salmu_core.store.folders import RANK, RANK_LIKE, RETRIEVED, ROWS, check_tables
 from salmu_core.store.hashing import hash_file
 from salmu_core.store.records import MetricsRecord
 
@@ -43,29 +42,46 @@ class RowValues:
         return dict(zip(self.file_names, self.values.tolist(), strict=True))
 
 
+class Search(NamedTuple):
+    """Where the own captions of a split's rows come, by one metric.
+
+    Attributes:
+        metric: Its name.
+        ranks: Of each row, from 1.
+        gallery: Number of captions that are searched, the own one included.
+        like: Ranks among captions of the own one's kind alone, and how many those are; None where not measured.
+    """
+
+    metric: str
+    ranks: RowValues
+    gallery: int
+    like: tuple[RowValues, int] | None = None
+
+
 @dataclass(frozen=True)
 class Associations:
     """One model's rows.
 
     Attributes:
         cosines: Split -> cosine of each image with its own caption.
-        ranks: Split -> where that caption stands among those of the gallery, from 1.
-        galleries: Split -> number of captions it is looked for among, itself included.
-        private: Where a forget caption stands among captions to be forgotten alone, and how many those are; None where
-            that was not measured.
+        searches: Split -> what metrics that look for its captions say, the leading one first.
+        finders: Split -> metrics that may list the captions they find for it, the leading one first.
         folder: Where they lie.
         searched: Whether there is a list of the captions retrieved.
     """
 
     cosines: Mapping[str, RowValues] = field(default_factory=dict)
-    ranks: Mapping[str, RowValues] = field(default_factory=dict)
-    galleries: Mapping[str, int] = field(default_factory=dict)
-    private: tuple[RowValues, int] | None = None
+    searches: Mapping[str, tuple[Search, ...]] = field(default_factory=dict)
+    finders: Mapping[str, Sequence[str]] = field(default_factory=dict)
     folder: Path = Path()
     searched: bool = False
 
+    def search(self, split: str) -> Search | None:
+        """The leading search of a split's captions, if there is one."""
+        return next(iter(self.searches.get(split, ())), None)
+
     def retrieved(self, file_names: Collection[str]) -> dict[str, list[RetrievedCaption]]:
-        """File name -> the captions that come first for this image, the best first."""
+        """File name -> the captions that come first for this image, best first, by the leading metric that has any."""
         import pyarrow.compute as pc
         import pyarrow.parquet as pq
 
@@ -73,11 +89,15 @@ class Associations:
             return {}
         columns = ["metric", "split", "file_name", "place", "caption", "cosine"]
         table = pq.read_table(self.folder / RETRIEVED, columns=columns, filters=pc.field("file_name").isin(file_names))
-        lists: dict[str, list[RetrievedCaption]] = defaultdict(list)
+        lists: dict[tuple[str, str], dict[str, list[RetrievedCaption]]] = defaultdict(lambda: defaultdict(list))
         for line in table.sort_by([("file_name", "ascending"), ("place", "ascending")]).to_pylist():
-            if SEARCHES.get(line["split"]) == line["metric"]:  # other metrics may look for captions, too
-                lists[line["file_name"]].append(RetrievedCaption(line["caption"], line["cosine"]))
-        return dict(lists)
+            found = RetrievedCaption(line["caption"], line["cosine"])
+            lists[line["split"], line["metric"]][line["file_name"]].append(found)
+        retrieved: dict[str, list[RetrievedCaption]] = {}
+        for split, metrics in self.finders.items():
+            leading = next((metric for metric in metrics if (split, metric) in lists), "")
+            retrieved |= lists.get((split, leading), {})
+        return retrieved
 
 
 def read_associations(folder: Path, record: MetricsRecord, hashed: Callable[[Path], str] = hash_file) -> Associations:
@@ -92,18 +112,24 @@ def read_associations(folder: Path, record: MetricsRecord, hashed: Callable[[Pat
         StoreError: The tables are not those the metrics were written with.
     """
     check_tables(folder, record, hashed)
-    cosines = {split: (metric, metric) for split, metric in COSINES.items()}
-    ranks = {split: (metric, RANK) for split, metric in SEARCHES.items()}
-    among_private = SEARCHES[FORGET], PRIVATE
-    wanted = [*cosines.values(), *ranks.values(), among_private]
-    rows = _read_columns(folder, wanted) if record.rows_hash else {}
-    sizes = {split: _detail(record, metric, "gallery") for split, metric in SEARCHES.items()}
-    private, private_size = rows.get(among_private), _detail(record, SEARCHES[FORGET], "gallery_private")
+    measured = [column for column in columns([record.metrics]) if column.name in record.values]
+    cosines = {c.split: (c.metric, c.name) for c in reversed(having(measured, "association"))}
+    searching = [c for c in measured if c.role in ("leak", "holdout")]
+    wanted = [*cosines.values(), *((c.metric, rank) for c in searching if c.ranked for rank in (RANK, RANK_LIKE))]
+    rows = _read_columns(folder, wanted) if record.rows_hash and wanted else {}
+    searches: dict[str, list[Search]] = defaultdict(list)
+    finders: dict[str, list[str]] = defaultdict(list)
+    for c in searching:
+        finders[c.split].append(c.metric)
+        if (ranks := rows.get((c.metric, RANK))) is not None:
+            entry, like = record.metrics[c.metric], rows.get((c.metric, RANK_LIKE))
+            assert entry.gallery is not None  # or it would not be ranked
+            alone = (like, entry.gallery_like) if like is not None and entry.gallery_like else None
+            searches[c.split].append(Search(c.metric, ranks, entry.gallery, alone))
     return Associations(
         cosines={split: rows[column] for split, column in cosines.items() if column in rows},
-        ranks={split: rows[column] for split, column in ranks.items() if column in rows},
-        galleries={split: size for split, size in sizes.items() if size is not None},
-        private=(private, private_size) if private is not None and private_size else None,
+        searches={split: tuple(found) for split, found in searches.items()},
+        finders=finders,
         folder=folder,
         searched=bool(record.retrieved_hash),
     )
@@ -127,9 +153,3 @@ def _read_columns(folder: Path, wanted: Collection[tuple[str, str]]) -> dict[tup
                 names, people = (tuple(rows[name].to_pylist()) for name in ("file_name", "identity_id"))
                 values[metric, column] = RowValues(names, people, rows["value"].to_numpy())
     return values
-
-
-def _detail(record: MetricsRecord, metric: str, name: str) -> int | None:
-    """A number among what a metric tells of itself."""
-    entry = record.metrics.get(metric)
-    return int(entry.details[name]) if entry is not None and name in entry.details else None

@@ -30,7 +30,7 @@ class Change:
     """One figure that both models have.
 
     Attributes:
-        target: The reference model whose value it should reach; None where nobody declares it.
+        target: The reference model whose value it should reach.
         a: Value of A.
         b: Value of B.
         gap: B - A, row by row; None where the two are not of the same rows.
@@ -41,7 +41,7 @@ class Change:
     """
 
     name: str
-    target: str | None
+    target: str
     a: float
     b: float
     gap: Repeats | None
@@ -129,7 +129,7 @@ class Ranks:
 
 
 class Moved(NamedTuple):
-    """The leak of one person: the mean reciprocal rank of their captions."""
+    """The leak of one person: the mean of their rows."""
 
     identity_id: str
     rows: int
@@ -149,7 +149,7 @@ class Difference:
     Attributes:
         a: The one.
         b: The other.
-        changes: Figures that both have, those with a target first.
+        changes: Figures that both have.
         tails: Name -> values of A and B.
         facts: How the runs differ.
         ranks: Of the forget rows; None where they are not measured.

@@ -7,17 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from salmu_core.contract.layout import FORGET_SPLITS, ROLES
+from salmu_core.contract.layout import HOLDOUTS, PILLARS, ROLES
 from salmu_core.judge.diagnosis import Verdict, diagnose
-from salmu_core.judge.evidence import Derive, all_kept, derived, evidence, knowledge, reduction
+from salmu_core.judge.evidence import Derive, all_kept, change, derived, evidence, reduction
+from salmu_core.judge.figures import Figures
 from salmu_core.judge.front import Front, front
-from salmu_core.judge.lines import HOLDOUT_PLACE, Comparison, Figure, Line
+from salmu_core.judge.lines import HOLDOUT_PLACE, KNOWLEDGE, LEAK, Comparison, Figure, Line
 from salmu_core.judge.parts import Task
-from salmu_core.judge.protocol import HOLDOUTS, KNOWLEDGE, LEAK
 from salmu_core.judge.repeats import MIN_WORLDS, Repeats, noise, places, shown_higher
-from salmu_core.judge.results import Figures, Results, Row
+from salmu_core.judge.results import Results, Row
 from salmu_core.judge.statistics import Clusters, holm
-from salmu_core.judge.targets import PILLARS, Column
+from salmu_core.judge.targets import Column, leading, leading_kept
 
 #: Method, `RunRecord.variant`, budget and task: what the runs of one line share.
 LineKey = tuple[str, str, float, Task]
@@ -39,7 +39,12 @@ class Aim:
     needs: frozenset[str] = frozenset()
 
 
-AIMS = (Aim(LEAK, reduction), Aim(KNOWLEDGE, knowledge), Aim(HOLDOUT_PLACE, all_kept, frozenset(HOLDOUTS)))
+def aims(columns: Sequence[Column]) -> list[Aim]:
+    """What there is to be placed by: each by the figure that leads its role."""
+    leak, knowing, held = leading(columns, "leak"), leading(columns, "knowledge"), leading_kept(columns)
+    found = [Aim(LEAK, reduction(leak))] if leak else []
+    found += [Aim(KNOWLEDGE, change(knowing))] if knowing else []
+    return found + [Aim(HOLDOUT_PLACE, all_kept(held), frozenset(held))] * (len(held) == len(HOLDOUTS))
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ def compare(
     groups: dict[LineKey, list[Row]] = defaultdict(list)
     for row in results.rows:
         if row.status == "valid" and row.record:
-            groups[row.method, row.record.variant, row.record.budget, row.task].append(_told(row, columns))
+            groups[row.method, row.record.variant, row.record.budget, row.task].append(row)
     line_labels = labels(results.rows) if line_labels is None else line_labels
     references = {role: _reference_repeats(results, role) for role in ROLES}
     beside = {key: results.beside(rows) for key, rows in groups.items()}
@@ -94,7 +99,7 @@ def compare(
             for name, repeats in _repeats(rows, "figures").items()
         }
         tails = {name: Figure(repeats) for name, repeats in _repeats(rows, "tails").items()}
-        diagnosis = diagnose(evidence(rows, beside[key], margins["clean"].get(LEAK)))
+        diagnosis = diagnose(evidence(rows, beside[key], columns, margins["clean"]))
         label, in_sample = task.label(line_labels[method, config]), _in_sample(rows, columns)
         lines.append(
             Line(method, label, config, budget, tuple(rows), figures, tails, diagnosis, task, in_sample=in_sample)
@@ -102,20 +107,13 @@ def compare(
     placed = []
     for asked in sorted({(line.budget, line.task) for line in lines}):
         same = [line for line in lines if (line.budget, line.task) == asked]
-        placed += _placed(same, results.beside([row for line in same for row in line.rows]))
+        placed += _placed(same, results.beside([row for line in same for row in line.rows]), aims(columns))
     return Comparison(
         results,
         {role: {name: Figure(repeats) for name, repeats in figures.items()} for role, figures in references.items()},
         sorted(placed, key=_order),
+        columns,
     )
-
-
-def _told(row: Row, columns: Sequence[Column]) -> Row:
-    """A row without what can't be told of the people it is about: figures of forget rows that are one number alone."""
-    if row.part is None:
-        return row
-    of_forget = {column.name for column in columns if not column.reads.isdisjoint(FORGET_SPLITS)} - row.part.columns
-    return replace(row, figures={name: rows for name, rows in row.figures.items() if name not in of_forget})
 
 
 def _in_sample(rows: Sequence[Row], columns: Sequence[Column]) -> frozenset[str]:
@@ -207,11 +205,12 @@ def _adjusted(
     return adjusted
 
 
-def _placed(lines: Sequence[Line], results: Results) -> list[Line]:
+def _placed(lines: Sequence[Line], results: Results, aims: Sequence[Aim]) -> list[Line]:
     """The lines of one budget and task, with the places they may have among each other."""
-    rankings = {aim.name: _ranking(aim, lines, results) for aim in AIMS}
-    fronts = {aim: _fronts(rankings[LEAK], rankings[aim], len(lines)) for aim in (KNOWLEDGE, HOLDOUT_PLACE)}
-    kept = rankings[HOLDOUT_PLACE].figures
+    rankings = {aim.name: _ranking(aim, lines, results) for aim in aims}
+    leak, others = rankings.get(LEAK), [name for name in rankings if name != LEAK]
+    fronts = {name: _fronts(leak, rankings[name], len(lines)) for name in others} if leak else {}
+    kept = rankings[HOLDOUT_PLACE].figures if HOLDOUT_PLACE in rankings else {}
     place = {name: ranking.places for name, ranking in rankings.items()}
     return [
         replace(

@@ -8,10 +8,10 @@ they show neither.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from salmu_core.judge.protocol import HOLDOUTS, MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
+from salmu_core.judge.protocol import MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION, MIN_LEAKAGE_REDUCTION
 from salmu_core.judge.statistics import Interval
 
 MODES = INEFFECTIVE, CATASTROPHIC, OVER_GENERALISED = "ineffective", "catastrophic", "over-generalised"
@@ -26,27 +26,72 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What a diagnosis is made from; None where a figure or a reference is missing.
+class Leak:
+    """What is gone of the leak by one figure x.
 
     Attributes:
-        reduction: 1 - MRR / MRR(Compromised).
+        reduction: 1 - x / x(Compromised).
         bar: The reduction that is asked for: 99%, or what Clean or guessing reach where that is less, as on a small
             benchmark.
         unlike_clean: Whether the leak differs from Clean's by more than Clean models differ between worlds; None
             with fewer than three worlds, where that can't be told.
-        knowledge: GenKnow / GenKnow(Compromised) - 1.
-        retention: Holdout metric -> (x - Clean) / (Compromised - Clean): 1 keeps everything, 0 is as if never seen,
-            below 0 is worse than never seen.
-        leaks: Whether Compromised is shown to leak more than Clean does: else there is nothing to be forgotten.
+        known: Whether Compromised is shown to leak more than Clean does: else there is nothing to be forgotten.
     """
 
-    reduction: Interval | None
-    bar: float
-    unlike_clean: Verdict | None
-    knowledge: Interval | None
-    retention: Mapping[str, Interval]
-    leaks: bool = True
+    reduction: Interval
+    bar: float = MIN_LEAKAGE_REDUCTION
+    unlike_clean: Verdict | None = None
+    known: bool = True
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """Whether too much of it is left, and whether what is left is unlike Clean's."""
+        return [_short_of(self.reduction, self.bar), *([self.unlike_clean] if self.unlike_clean is not None else [])]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a diagnosis is made from: every figure of each role.
+
+    Attributes:
+        leaks: Leak -> what is gone of it.
+        changes: Figure x of general knowledge -> x / x(Compromised) - 1.
+        retention: Holdout figure x -> (x - Clean) / (Compromised - Clean): 1 keeps everything, 0 is as if never seen,
+            below 0 is worse than never seen. Of those of which Compromised is shown to know more than Clean.
+        lacking: Failure modes that can't be judged, because a figure or a reference is missing.
+    """
+
+    leaks: Mapping[str, Leak] = field(default_factory=dict)
+    changes: Mapping[str, Interval] = field(default_factory=dict)
+    retention: Mapping[str, Interval] = field(default_factory=dict)
+    lacking: frozenset[str] = frozenset()
+
+    @property
+    def leak(self) -> Leak | None:
+        """The one that stays furthest below its bar, of those there are in Compromised."""
+        known = [leak for leak in self.leaks.values() if leak.known] or self.leaks.values()
+        return min(known, key=lambda leak: leak.reduction.value - leak.bar, default=None)
+
+    @property
+    def reduction(self) -> Interval | None:
+        """What is gone of the leak."""
+        return self.leak.reduction if self.leak else None
+
+    @property
+    def bar(self) -> float:
+        """The reduction that is asked for."""
+        return self.leak.bar if self.leak else MIN_LEAKAGE_REDUCTION
+
+    @property
+    def knowledge(self) -> Interval | None:
+        """The relative change of general knowledge, by the figure that falls most."""
+        return min(self.changes.values(), key=lambda change: change.value, default=None)
+
+    @property
+    def unlike_clean(self) -> Verdict | None:
+        """Whether any leak differs from Clean's; None where that can't be told."""
+        told = [x.unlike_clean for x in self.leaks.values() if x.known and x.unlike_clean is not None]
+        return _any(told) if told else None
 
 
 @dataclass(frozen=True)
@@ -66,8 +111,8 @@ class Diagnosis:
     @property
     def only_unlike_clean(self) -> bool:
         """Whether enough of the leak is gone, and it is ineffective only because the rest is unlike Clean's."""
-        reduction = self.evidence.reduction
-        enough = reduction is not None and _short_of(reduction, self.evidence.bar) is Verdict.CLEAR
+        leaks = [leak.verdicts for leak in self.evidence.leaks.values() if leak.known]
+        enough = bool(leaks) and all(verdicts[0] is Verdict.CLEAR for verdicts in leaks)
         return enough and self.evidence.unlike_clean is Verdict.HOLDS
 
     @property
@@ -99,19 +144,18 @@ class Diagnosis:
 
 
 def diagnose(evidence: Evidence) -> Diagnosis:
-    """Judge a method against the two reference models; several modes may hold at once, and none is the aim."""
-    reduction, knowledge, retention = evidence.reduction, evidence.knowledge, evidence.retention
-    verdicts: dict[str, Verdict] = {}
-    if reduction is not None and evidence.leaks:
-        leak = [_short_of(reduction, evidence.bar)]
-        if evidence.unlike_clean is not None:
-            leak.append(evidence.unlike_clean)
-        verdicts[INEFFECTIVE] = _any(leak)
-    if knowledge is not None:
-        verdicts[CATASTROPHIC] = _short_of(knowledge, -MAX_KNOWLEDGE_DROP)
-    if set(HOLDOUTS) <= retention.keys():
-        verdicts[OVER_GENERALISED] = _any([_short_of(kept, MIN_HOLDOUT_RETENTION) for kept in retention.values()])
-    worse = verdicts.get(OVER_GENERALISED) is Verdict.HOLDS and any(kept.high < 0 for kept in retention.values())
+    """Judge a method against the two reference models; several modes may hold at once, and none is the aim.
+
+    A mode holds where any figure of its role shows it, and is clear where all of them do.
+    """
+    retention = evidence.retention.values()
+    signs = {
+        INEFFECTIVE: [verdict for leak in evidence.leaks.values() if leak.known for verdict in leak.verdicts],
+        CATASTROPHIC: [_short_of(change, -MAX_KNOWLEDGE_DROP) for change in evidence.changes.values()],
+        OVER_GENERALISED: [_short_of(kept, MIN_HOLDOUT_RETENTION) for kept in retention],
+    }
+    verdicts = {mode: _any(found) for mode, found in signs.items() if found and mode not in evidence.lacking}
+    worse = verdicts.get(OVER_GENERALISED) is Verdict.HOLDS and any(kept.high < 0 for kept in retention)
     return Diagnosis(evidence, verdicts, worse)
 
 

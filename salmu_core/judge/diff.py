@@ -10,15 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from salmu_core.contract.layout import FORGET, ROLES
+from salmu_core.contract.layout import ROLES
 from salmu_core.errors import SalmuError, UsageError
 from salmu_core.judge.changes import KINDS, Change, Difference, Fact, Moved, Ranks
-from salmu_core.judge.protocol import LEAK, RANK, SEARCHES
 from salmu_core.judge.repeats import Repeats
 from salmu_core.judge.single import ScoredModel, read_scored
 from salmu_core.judge.statistics import Clusters, holm
-from salmu_core.judge.targets import Column
-from salmu_core.store.folders import METRICS
+from salmu_core.judge.targets import Column, columns, having
+from salmu_core.store.folders import METRICS, RANK
 from salmu_core.store.records import RunRecord
 
 
@@ -52,16 +51,16 @@ def _data(model: ScoredModel) -> str:
     return f"{model.metrics.benchmark} {model.metrics.data_hash[:12]}"
 
 
-def compare_two(a: ScoredModel, b: ScoredModel, columns: Sequence[Column]) -> Difference:
+def compare_two(a: ScoredModel, b: ScoredModel) -> Difference:
     """Hold two models of the same data against each other.
 
     Args:
         a: The one.
         b: The other.
-        columns: Figures with their targets.
     """
     beside, notes = _beside(a, b)
-    changes = _changes(a, b, columns, beside)
+    known = columns([a.metrics.metrics, b.metrics.metrics])
+    changes = _changes(a, b, known, beside)
     tails = {name: (value, b.tails[name]) for name, value in a.tails.items() if name in b.tails}
     notes += [f"{c.name} is not of the same rows in A and B, and so not paired." for c in changes if c.gap is None]
     for side, one, other in (("A", a, b), ("B", b, a)):
@@ -69,7 +68,7 @@ def compare_two(a: ScoredModel, b: ScoredModel, columns: Sequence[Column]) -> Di
             notes.append(f"Only {side} has {', '.join(only)}.")
         lacking = {**one.metrics.errors, **one.metrics.not_measured}
         notes += [f"{side} has no {metric}: {why}" for metric, why in lacking.items()]
-    return Difference(a, b, changes, tails, _facts(a, b), _ranks(a, b), _people(a, b), notes)
+    return Difference(a, b, changes, tails, _facts(a, b), _ranks(a, b, known), _people(a, b, known), notes)
 
 
 def _beside(a: ScoredModel, b: ScoredModel) -> tuple[dict[str, ScoredModel], list[str]]:
@@ -93,16 +92,17 @@ def _beside(a: ScoredModel, b: ScoredModel) -> tuple[dict[str, ScoredModel], lis
 def _changes(
     a: ScoredModel, b: ScoredModel, columns: Sequence[Column], beside: Mapping[str, ScoredModel]
 ) -> list[Change]:
-    targets = {column.name: column.target for column in columns}
-    names = [name for name in (*targets, *(n for n in a.figures if n not in targets)) if name in a.figures]
     changes = []
-    for name in (name for name in names if name in b.figures):
+    for column in columns:
+        name = column.name
+        if name not in a.figures or name not in b.figures:
+            continue
         one, other = a.figures[name], b.figures[name]
-        goal = beside[targets[name]].figures.get(name) if targets.get(name) in beside else None
+        goal = beside[column.target].figures.get(name) if column.target in beside else None
         changes.append(
             Change(
                 name,
-                targets.get(name),
+                column.target,
                 one.mean,
                 other.mean,
                 _paired(other, one),
@@ -159,8 +159,9 @@ def _scored(model: ScoredModel) -> dict[tuple[str, str], Any]:
     return {("code", f"metric {name}"): entry.code_hash for name, entry in model.metrics.metrics.items()}
 
 
-def _ranks(a: ScoredModel, b: ScoredModel) -> Ranks | None:
-    one, other = (model.rows(RANK, SEARCHES[FORGET]) for model in (a, b))
+def _ranks(a: ScoredModel, b: ScoredModel, known: Sequence[Column]) -> Ranks | None:
+    searching = next((c.metric for c in having(known, "leak") if c.ranked), "")
+    one, other = (model.rows(RANK, searching) for model in (a, b))
     if one is None or other is None:
         return None
     in_b = other.by_name
@@ -168,8 +169,9 @@ def _ranks(a: ScoredModel, b: ScoredModel) -> Ranks | None:
     return Ranks(*np.array(pairs).T) if pairs else None
 
 
-def _people(a: ScoredModel, b: ScoredModel) -> list[Moved]:
-    one, other = (model.rows(LEAK, SEARCHES[FORGET]) for model in (a, b))
+def _people(a: ScoredModel, b: ScoredModel, known: Sequence[Column]) -> list[Moved]:
+    leak = next(iter(having(known, "leak")), None)
+    one, other = (model.rows(leak.name, leak.metric) if leak else None for model in (a, b))
     if one is None or other is None:
         return []
     in_b, pairs = other.by_name, defaultdict(list)

@@ -3,42 +3,40 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import mean
 
-from salmu_core.contract.layout import ROLES
-from salmu_core.judge.diagnosis import Evidence, unlike
-from salmu_core.judge.protocol import HOLDOUTS, KNOWLEDGE, LEAK, MIN_LEAKAGE_REDUCTION, RETRIEVALS
+from salmu_core.contract.layout import HOLDOUTS, ROLES
+from salmu_core.judge.diagnosis import CATASTROPHIC, INEFFECTIVE, OVER_GENERALISED, Evidence, Leak, Verdict, unlike
+from salmu_core.judge.figures import Figures
+from salmu_core.judge.protocol import MIN_LEAKAGE_REDUCTION
 from salmu_core.judge.repeats import Repeats
-from salmu_core.judge.results import Figures, Results, Row
-from salmu_core.judge.statistics import Clusters
+from salmu_core.judge.results import Results, Row
+from salmu_core.judge.statistics import Clusters, Interval
+from salmu_core.judge.targets import Column, having, kept
 
 #: ``make(run, clean, compromised)``: rows of a derived figure.
 Derive = Callable[[Figures, Figures, Figures], Clusters]
 
 
-def reduction(run: Figures, _: Figures, compromised: Figures) -> Clusters:
-    """Leakage reduction: 1 - MRR / MRR(Compromised)."""
-    return (compromised[LEAK] - run[LEAK]).per(compromised[LEAK])
+def reduction(name: str) -> Derive:
+    """Reduction of a leak x: 1 - x / x(Compromised)."""
+    return lambda run, _, compromised: (compromised[name] - run[name]).per(compromised[name])
 
 
-def knowledge(run: Figures, _: Figures, compromised: Figures) -> Clusters:
-    """Relative change of general knowledge: GenKnow / GenKnow(Compromised) - 1."""
-    return (run[KNOWLEDGE] - compromised[KNOWLEDGE]).per(compromised[KNOWLEDGE])
+def change(name: str) -> Derive:
+    """Relative change of a figure x: x / x(Compromised) - 1."""
+    return lambda run, _, compromised: (run[name] - compromised[name]).per(compromised[name])
 
 
 def retention(name: str) -> Derive:
     """Holdout retention of one figure x: (x - Clean) / (Compromised - Clean)."""
-
-    def kept(run: Figures, clean: Figures, compromised: Figures) -> Clusters:
-        return (run[name] - clean[name]).per(compromised[name] - clean[name])
-
-    return kept
+    return lambda run, clean, compromised: (run[name] - clean[name]).per(compromised[name] - clean[name])
 
 
-def all_kept(run: Figures, clean: Figures, compromised: Figures) -> Clusters:
-    """Retention of similarity over both holdout sets, whose people are not the same."""
-    return Clusters.joined([retention(name)(run, clean, compromised) for name in HOLDOUTS])
+def all_kept(names: Sequence[str]) -> Derive:
+    """Retention over all holdout sets, whose people are not the same, by a figure of each."""
+    return lambda *models: Clusters.joined([retention(name)(*models) for name in names])
 
 
 def derived(rows: Sequence[Row], results: Results, make: Derive) -> Repeats | None:
@@ -54,32 +52,58 @@ def derived(rows: Sequence[Row], results: Results, make: Derive) -> Repeats | No
     return Repeats.of(worlds) if worlds else None
 
 
-def evidence(rows: Sequence[Row], results: Results, margin: float | None) -> Evidence:
-    """What there is to judge a line by.
+def evidence(
+    rows: Sequence[Row], results: Results, columns: Sequence[Column], margins: Mapping[str, float]
+) -> Evidence:
+    """What there is to judge a line by: every figure of each role that the reference models have.
 
     Args:
         rows: Its valid runs.
         results: Where the reference models are.
-        margin: How far the leaks of two Clean models lie apart; None with fewer than three worlds.
+        columns: All figures.
+        margins: Column -> how far two Clean models lie apart; of what fewer than three worlds have, nothing.
     """
-    leak_gone, knowledge_change = derived(rows, results, reduction), derived(rows, results, knowledge)
-    kept = {
-        name: repeats.interval()
-        for name in (*HOLDOUTS, *RETRIEVALS)
-        if _known(rows, results, name) and (repeats := derived(rows, results, retention(name)))
-    }
-    gap = derived(rows, results, lambda run, clean, _: run[LEAK] - clean[LEAK])
-    unlike_clean = None
-    if gap and margin is not None and len(gap.worlds) > 1:
-        unlike_clean = unlike(gap.interval(), gap.interval(confidence=0.90), margin)
-    return Evidence(
-        leak_gone.interval() if leak_gone else None,
-        mean(_bar(results, world) for world in {row.world for row in rows}),
-        unlike_clean,
-        knowledge_change.interval() if knowledge_change else None,
-        kept,
-        _known(rows, results, LEAK),
+    lacking = set()
+
+    def measured(mode: str, asked: Sequence[str], make: Callable[[str], Derive]) -> dict[str, Interval]:
+        made = {name: repeats.interval() for name in asked if (repeats := derived(rows, results, make(name)))}
+        if not asked or len(made) < len(asked):
+            lacking.add(mode)
+        return made
+
+    leaks, knowing = (
+        [c.name for c in having(columns, role) if _in_reference(rows, results, c.name)]
+        for role in ("leak", "knowledge")
     )
+    known = [c for c in kept(columns) if _known(rows, results, c.name)]
+    gone = measured(INEFFECTIVE, leaks, reduction)
+    changes = measured(CATASTROPHIC, knowing, change)
+    retained = measured(OVER_GENERALISED, [c.name for c in known], retention)
+    if {c.split for c in known} != set(HOLDOUTS):
+        lacking.add(OVER_GENERALISED)
+    worlds = {row.world for row in rows}
+    found = {
+        name: Leak(
+            interval,
+            mean(_bar(results, world, name) for world in worlds),
+            _unlike_clean(rows, results, name, margins.get(name)),
+            _known(rows, results, name),
+        )
+        for name, interval in gone.items()
+    }
+    return Evidence(found, changes, retained, frozenset(lacking))
+
+
+def _in_reference(rows: Sequence[Row], results: Results, name: str) -> bool:
+    """Whether Compromised of some world of a line has a figure."""
+    return any(name in results.references[row.world]["compromised"].figures for row in rows)
+
+
+def _unlike_clean(rows: Sequence[Row], results: Results, name: str, margin: float | None) -> Verdict | None:
+    gap = derived(rows, results, lambda run, clean, _: run[name] - clean[name])
+    if gap is None or margin is None or len(gap.worlds) < 2:
+        return None
+    return unlike(gap.interval(), gap.interval(confidence=0.90), margin)
 
 
 def _known(rows: Sequence[Row], results: Results, name: str) -> bool:
@@ -88,10 +112,10 @@ def _known(rows: Sequence[Row], results: Results, name: str) -> bool:
     return gap is not None and gap.interval().low > 0
 
 
-def _bar(results: Results, world: str) -> float:
-    """The leakage reduction to ask for: no more than Clean reaches, or a model that guesses."""
+def _bar(results: Results, world: str, name: str) -> float:
+    """The reduction of a leak to ask for: no more than Clean reaches, or a model that guesses."""
     clean, compromised = (results.references[world][role] for role in ROLES)
-    before = compromised.metrics.get(LEAK)
-    leaks = (clean.metrics.get(LEAK), compromised.chance.get(LEAK))
+    before = compromised.metrics.get(name)
+    leaks = (clean.metrics.get(name), compromised.chance.get(name))
     reached = [1 - leak / before for leak in leaks if before and leak is not None]
     return max(0.0, min([MIN_LEAKAGE_REDUCTION, *reached]))

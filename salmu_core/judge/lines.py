@@ -17,10 +17,11 @@ from salmu_core.judge.repeats import Repeats
 from salmu_core.judge.results import Results, Row
 from salmu_core.judge.statistics import CONFIDENCE, Interval
 from salmu_core.judge.tails import TAILS
+from salmu_core.judge.targets import Column
 from salmu_core.store.schema import SCHEMA
 
 #: What places are given for: one aim against each failure mode.
-HOLDOUT_PLACE = "holdouts"
+LEAK, KNOWLEDGE, HOLDOUT_PLACE = "leak", "knowledge", "holdouts"
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,9 @@ class Line:
         figures: Column -> figure.
         tails: Name -> figure, see `salmu_core.judge.tails`.
         task: What its runs were to do; of one request, all figures of forget rows are of the people it was about.
-        places: Aim (a column, or ``holdouts``) -> first and last place it may have among lines of its budget.
+        places: Aim -> first and last place it may have among lines of its budget.
         in_sample: Columns of utility that look at none but pairs it was trained on: they say less than the others.
-        fronts: ``GenKnow``, ``holdouts`` -> where it stands to the front of the leak against this, among the lines of
+        fronts: Aim, but for the leak -> where it stands to the front of the leak against this, among the lines of
             its budget; without those that are not measured for all of them.
         all_kept: What is kept of the similarity of both holdout sets together, which its place among them is given for.
     """
@@ -143,8 +144,13 @@ class Line:
             "tails": {name: interval_json(figure.value) for name, figure in self.tails.items()},
             "leakage_reduction": interval_json(evidence.reduction) if evidence.reduction else None,
             "leakage_bar": evidence.bar,
+            "leaks": {
+                name: {"reduction": interval_json(x.reduction), "bar": x.bar, "unlike_clean": x.unlike_clean}
+                for name, x in evidence.leaks.items()
+            },
             "unlike_clean": evidence.unlike_clean,
             "knowledge_change": interval_json(evidence.knowledge) if evidence.knowledge else None,
+            "knowledge_changes": {name: interval_json(change) for name, change in evidence.changes.items()},
             "holdout_retention": {name: interval_json(kept) for name, kept in evidence.retention.items()},
             "all_kept": interval_json(self.all_kept) if self.all_kept else None,
             "failure_modes": dict(self.diagnosis.verdicts) or None,
@@ -165,11 +171,13 @@ class Comparison:
         results: The runs it is made from.
         references: Role -> column, or name of a tail -> figure of the reference model.
         lines: By budget and task, then fewest failure modes, then least leak.
+        columns: All figures with their targets.
     """
 
     results: Results
     references: Mapping[str, Mapping[str, Figure]]
     lines: Sequence[Line]
+    columns: Sequence[Column] = ()
 
     @property
     def notes(self) -> list[str]:

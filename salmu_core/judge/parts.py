@@ -13,7 +13,7 @@ from salmu_core.errors import StoreError
 from salmu_core.judge.statistics import Clusters
 from salmu_core.store.folders import METRICS, ROWS
 from salmu_core.store.hashing import hash_json
-from salmu_core.store.records import RunRecord
+from salmu_core.store.records import MetricsRecord, RunRecord
 from salmu_core.store.starts import RequestRef
 
 if TYPE_CHECKING:
@@ -67,15 +67,17 @@ class Part:
     Attributes:
         people: Their ids.
         columns: Figures that look at forget rows, and are told of these people's alone.
+        untold: Figures that look at forget rows and are one number alone: nobody can say which people it is about.
     """
 
     people: frozenset[str]
     columns: frozenset[str]
+    untold: frozenset[str] = frozenset()
 
     def of(self, figures: Mapping[str, Clusters]) -> dict[str, Clusters]:
-        """A model's figures, those of forget rows of these people only; one that has no such row is left out."""
+        """A model's figures, those of forget rows of these people only; those that can't be told are left out."""
         told = {name: rows.of_people(self.people) if name in self.columns else rows for name, rows in figures.items()}
-        return {name: rows for name, rows in told.items() if rows is not None}
+        return {name: rows for name, rows in told.items() if rows is not None and name not in self.untold}
 
     def values(self, values: Mapping[str, float], figures: Mapping[str, Clusters]) -> dict[str, float]:
         """The values of figures that `of` has made."""
@@ -96,7 +98,7 @@ class Part:
         return pa.table({name: texts.get(name, kept[name]) for name in kept.column_names})
 
 
-def read_part(folder: Path, request: RequestRef) -> tuple[Part, pa.Table]:
+def read_part(folder: Path, metrics: MetricsRecord, request: RequestRef) -> tuple[Part, pa.Table]:
     """Whom a request was about, by the rows that lie beside its metrics, and those rows without other people's.
 
     Raises:
@@ -119,5 +121,7 @@ def read_part(folder: Path, request: RequestRef) -> tuple[Part, pa.Table]:
             f"{folder / METRICS} and run again, with a metric that looks at every forget row"
         )
     names = zip(table["column"].to_pylist(), splits, strict=True)
-    part = Part(people, frozenset(name for name, split in names if split in FORGET_SPLITS))
+    columns = frozenset(name for name, split in names if split in FORGET_SPLITS)
+    looking = [entry.declared for entry in metrics.metrics.values() if set(entry.declared.reads) & set(FORGET_SPLITS)]
+    part = Part(people, columns, frozenset(name for metric in looking for name in metric.columns) - columns)
     return part, part.within(table)

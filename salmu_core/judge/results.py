@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from salmu_core.contract.layout import ROLES
 from salmu_core.errors import SalmuError
+from salmu_core.judge.figures import Figures, figures_of, read_figures
 from salmu_core.judge.parts import Part, Task, read_part
 from salmu_core.judge.refusals import refusal
-from salmu_core.judge.statistics import Clusters
-from salmu_core.judge.tails import tails
-from salmu_core.store.folders import METRICS, ROWS, Store, check_tables, read_metrics, read_record, read_run
+from salmu_core.judge.targets import Column, columns
+from salmu_core.store.folders import METRICS, Store, check_tables, read_metrics, read_record, read_run
 from salmu_core.store.hashing import hash_file
-from salmu_core.store.records import MetricsRecord, RunRecord, ScoredOn
+from salmu_core.store.records import MetricEntry, MetricsRecord, RunRecord, ScoredOn
 from salmu_core.store.stamps import Stamps
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-#: Figure -> its rows, gathered by person.
-Figures = Mapping[str, Clusters]
 
 
 @dataclass(frozen=True)
@@ -40,6 +35,7 @@ class Row:
         figures: Column -> its rows by person; where the metric has none, its value alone.
         tails: Name -> value, see `salmu_core.judge.tails`.
         not_measured: Metric -> what the benchmark lacks for it.
+        entries: Metric -> all that is recorded of it.
         part: Of a request in a sequence, the people whose forget rows the figures are of; None for everybody.
     """
 
@@ -54,6 +50,7 @@ class Row:
     figures: Figures = field(default_factory=dict)
     tails: Mapping[str, float] = field(default_factory=dict)
     not_measured: Mapping[str, str] = field(default_factory=dict)
+    entries: Mapping[str, MetricEntry] = field(default_factory=dict)
     part: Part | None = None
 
     @property
@@ -99,7 +96,7 @@ class Reference:
         metrics: Column -> value; empty where it was not scored.
         figures: Column -> its rows by person.
         tails: Name -> value.
-        chance: Column -> value that guessing gives.
+        entries: Metric -> all that is recorded of it.
         data_hash: Of the data it was scored on.
         zeroshot_hash: Of the zero-shot set it was scored on.
         checkpoint_hash: Of its weights.
@@ -109,11 +106,16 @@ class Reference:
     metrics: Mapping[str, float] = field(default_factory=dict)
     figures: Figures = field(default_factory=dict)
     tails: Mapping[str, float] = field(default_factory=dict)
-    chance: Mapping[str, float] = field(default_factory=dict)
+    entries: Mapping[str, MetricEntry] = field(default_factory=dict)
     data_hash: str = ""
     zeroshot_hash: str = ""
     checkpoint_hash: str = ""
     problem: str = ""
+
+    @property
+    def chance(self) -> dict[str, float]:
+        """Column -> value that guessing gives."""
+        return {column: value for entry in self.entries.values() for column, value in entry.chance.items()}
 
     def of(self, part: Part) -> Reference:
         """The same model, with the forget rows of some people only; without tails."""
@@ -141,6 +143,12 @@ class Results:
     def worlds(self) -> list[str]:
         """Worlds with results, by number."""
         return sorted(self.references, key=by_number)
+
+    @cached_property
+    def columns(self) -> list[Column]:
+        """All figures that were asked for, with their targets, as the records declare them."""
+        models = [model.entries for world in self.worlds for model in self.references[world].values()]
+        return columns([*models, *(row.entries for row in self.rows)])
 
     @property
     def runs(self) -> list[Row]:
@@ -217,36 +225,7 @@ def _reference(store: Store, world: str, role: str, hashed: Callable[[Path], str
         figures, tail_values = read_figures(folder, record)
     except SalmuError as error:
         return Reference(problem=f"{role.capitalize()} of {world} is left out: {error}")
-    chance: dict[str, float] = {}
-    for entry in record.metrics.values():
-        by_column = entry.details.get("chance")
-        chance |= by_column if isinstance(by_column, Mapping) else {}
-    return Reference(record.values, figures, tail_values, chance, *record.scored_on, record.checkpoint_hash)
-
-
-def read_figures(folder: Path, record: MetricsRecord) -> tuple[dict[str, Clusters], dict[str, float]]:
-    """The rows behind a record's figures, gathered by person, and their tails."""
-    import pyarrow.parquet as pq
-
-    if not record.rows_hash:
-        return figures_of(record, None)
-    with pq.ParquetFile(folder / ROWS) as file:  # half of what `read_table` costs, which looks for a data set first
-        return figures_of(record, file.read(columns=["column", "identity_id", "value"]))
-
-
-def figures_of(record: MetricsRecord, table: pa.Table | None) -> tuple[dict[str, Clusters], dict[str, float]]:
-    """As `read_figures`, of a table that is not written: a figure without rows is its value alone."""
-    figures = {column: Clusters.alone(value) for column, value in record.values.items()}
-    if table is None:
-        return figures, {}
-    names = table["column"].combine_chunks().dictionary_encode()
-    values = {}
-    for number, column in enumerate(names.dictionary.to_pylist()):
-        if column in figures:
-            rows = table.filter(names.indices.to_numpy() == number)
-            values[column] = rows["value"].to_numpy()
-            figures[column] = Clusters.of(values[column], rows["identity_id"].to_pylist())
-    return figures, tails(figures, values)
+    return Reference(record.values, figures, tail_values, record.metrics, *record.scored_on, record.checkpoint_hash)
 
 
 def _rows(
@@ -264,10 +243,10 @@ def _rows(
             return
         assert metrics is not None  # or it would be lacking
         figures, tail_values = read_figures(folder, metrics)
-        measured = (metrics.values, metrics.errors, figures, tail_values, metrics.not_measured)
+        measured = (metrics.values, metrics.errors, figures, tail_values, metrics.not_measured, metrics.metrics)
         whole = Row(folder, world, method, record, "valid", "", *measured)
         if record.request.count > 1:
-            part, table = read_part(folder, record.request)
+            part, table = read_part(folder, metrics, record.request)
             told = part.of(figures)
             tail_values, values = figures_of(metrics, table)[1], part.values(metrics.values, told)
             yield replace(whole, metrics=values, figures=told, tails=tail_values, part=part)

@@ -5,7 +5,7 @@ A run is read beside its reference models, as one line of a table; a model, a ru
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,10 @@ from typing import Any
 from salmu_core.errors import StoreError, UsageError
 from salmu_core.judge.associations import RowValues
 from salmu_core.judge.compare import compare
+from salmu_core.judge.figures import Figures, read_figures
 from salmu_core.judge.lines import Comparison, Line
-from salmu_core.judge.results import Figures, Results, read_figures, read_results
-from salmu_core.judge.targets import Column, columns
-from salmu_core.plugins import Zoo
+from salmu_core.judge.results import Results, read_results
+from salmu_core.judge.targets import Column
 from salmu_core.store.folders import METRICS, REFERENCES, ROWS, RUN, Store, check_tables, read_record, read_run
 from salmu_core.store.records import INVALID, MetricsRecord, RunRecord
 
@@ -34,7 +34,6 @@ class OneRun:
         store: The results folder it lies in.
         record: Its record; its checkpoint has just been held against it.
         comparison: A table of this run alone, beside both reference models.
-        columns: The figures with their targets.
     """
 
     folder: Path
@@ -42,7 +41,11 @@ class OneRun:
     store: Store
     record: RunRecord
     comparison: Comparison
-    columns: tuple[Column, ...]
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        """The figures with their targets."""
+        return self.comparison.columns
 
     @property
     def results(self) -> Results:
@@ -114,12 +117,11 @@ class ScoredModel:
         }
 
 
-def read_one_run(folder: Path, zoo: Zoo, aim: str) -> OneRun:
+def read_one_run(folder: Path, aim: str) -> OneRun:
     """Read a run and its reference models, and refuse one that is no result.
 
     Args:
         folder: The run's.
-        zoo: What is installed.
         aim: What is to be done with it, for the refusal: ``published``.
 
     Raises:
@@ -146,8 +148,7 @@ def read_one_run(folder: Path, zoo: Zoo, aim: str) -> OneRun:
         raise UsageError(f"{folder} can't be {aim}: it is {row.status}: {row.reason}.")
     if row.record.benchmark.name != world or row.record.method != row.method:
         raise UsageError(f"{folder} is not where its {RUN} says: {row.record.benchmark.name}/{row.record.method}.")
-    figures = tuple(columns(zoo.metrics))
-    return OneRun(folder, world, store, row.record, compare(results, figures), figures)
+    return OneRun(folder, world, store, row.record, compare(results, results.columns))
 
 
 def read_scored(folder: Path) -> ScoredModel:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 
 from salmu_core.benchmark.splits import EvaluationData
 from salmu_core.clip.model import Clip
-from salmu_core.contract.results import MetricResult, finite
+from salmu_core.contract.results import MetricResult
 from salmu_core.contract.specs import MetricSpec
 from salmu_core.errors import MetricError, NotMeasuredError, SalmuError
 from salmu_core.plugins import Declared
 from salmu_core.score.context import ScoreContext
 from salmu_core.score.embeddings import Catalogue, Embedder, Images
+from salmu_core.score.figures import chances, figures
 from salmu_core.score.tables import Tables, retrieved_table, rows_table
 from salmu_core.store.code import code_hash
-from salmu_core.store.records import MetricEntry, MetricsRecord, ScoredOn
+from salmu_core.store.records import MetricDeclaration, MetricEntry, MetricsRecord, ScoredOn
 
 
 def evaluate(
@@ -75,43 +76,39 @@ def evaluate(
 
 def compute_one(declared: Declared[MetricSpec], embedder: Embedder) -> tuple[MetricEntry, Tables]:
     """One metric: its entry, with values or an error, and its tables."""
-    values: dict[str, float] = {}
-    tables = nothing = Tables.joined([])
-    details: dict[str, Any] = {}
-    problem = lacking = None
-    try:
-        spec = declared.spec
-        result = spec.compute(ScoreContext(embedder, spec.reads, spec.name))
-        values = _values(spec, result)
-        tables = Tables(rows_table(spec, result, values, embedder.data), retrieved_table(spec, result, embedder.data))
-        details = dict(result.details)
-        json.dumps(details, allow_nan=False)  # or the record could not be written
-    except KeyboardInterrupt:
-        raise
-    except NotMeasuredError as error:
-        lacking = str(error)
-    except SalmuError as error:
-        values, tables, details, problem = {}, nothing, {}, str(error)
-    except BaseException as error:  # SystemExit too: a plugin must not end the evaluation of the others
-        values, tables, details, problem = {}, nothing, {}, f"{type(error).__name__}: {error}"
     entry = MetricEntry(
-        values=values,
-        details=details,
-        error=problem,
-        not_measured=lacking,
+        declared=MetricDeclaration.of(declared.card),
         plugin=f"{declared.distribution} {declared.version}",
         code_hash=code_hash(declared.module),
     )
-    return entry, tables
+    try:
+        spec = declared.spec
+        result = spec.compute(ScoreContext(embedder, spec.reads, spec.name))
+        measured, tables = _measured(spec, result, embedder.data)
+    except KeyboardInterrupt:
+        raise
+    except NotMeasuredError as error:
+        measured, tables = {"not_measured": str(error)}, Tables.joined([])
+    except SalmuError as error:
+        measured, tables = {"error": str(error)}, Tables.joined([])
+    except BaseException as error:  # SystemExit too: a plugin must not end the evaluation of the others
+        measured, tables = {"error": f"{type(error).__name__}: {error}"}, Tables.joined([])
+    return entry.model_copy(update=measured), tables
 
 
-def _values(spec: MetricSpec, result: object) -> dict[str, float]:
+def _measured(spec: MetricSpec, result: object, data: EvaluationData) -> tuple[dict[str, Any], Tables]:
+    """Fields of a metric's entry, and its tables."""
     if not isinstance(result, MetricResult):
         raise MetricError(f"metric {spec.name} returned {type(result).__name__}; it must return a MetricResult")
-    figures = result.value if isinstance(result.value, Mapping) else {"": result.value}
-    if set(figures) != set(spec.figures or ("",)):
-        raise MetricError(
-            f"metric {spec.name} declares the figures {', '.join(spec.figures) or 'none'} and returned "
-            f"{', '.join(figures) or 'none'}"
-        )
-    return {column: finite(figures[figure]) for column, figure in zip(spec.columns, spec.figures or ("",), strict=True)}
+    tables = Tables(rows_table(spec, result, data), retrieved_table(spec, result, data))
+    details = dict(result.details)
+    json.dumps(details, allow_nan=False)  # or the record could not be written
+    ranks = result.ranks
+    measured = {
+        "values": figures(spec, result),
+        "chance": chances(spec, result),
+        "gallery": ranks.gallery if ranks else None,
+        "gallery_like": ranks.like[1] if ranks and ranks.like else None,
+        "details": details,
+    }
+    return measured, tables

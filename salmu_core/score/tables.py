@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from salmu_core.benchmark.splits import EvaluationData
-from salmu_core.contract.results import MetricResult
+from salmu_core.contract.results import MetricResult, Ranks
 from salmu_core.contract.specs import MetricSpec
 from salmu_core.errors import MetricError
+from salmu_core.score.figures import Rows, rows
 from salmu_core.store.files import replacing
-from salmu_core.store.folders import METRICS, RETRIEVED, ROWS, write_record
+from salmu_core.store.folders import METRICS, RANK, RANK_LIKE, RETRIEVED, ROWS, write_record
 from salmu_core.store.hashing import hash_file
 from salmu_core.store.records import MetricsRecord
 
@@ -71,42 +72,51 @@ def write_metrics(folder: Path, record: MetricsRecord, tables: Tables) -> None:
     write_record(folder / METRICS, record.model_copy(update=hashes))
 
 
-def rows_table(spec: MetricSpec, result: MetricResult, values: Mapping[str, float], data: EvaluationData) -> pa.Table:
-    per_row = result.per_row
-    if per_row is None:
-        return _ROWS_SCHEMA.empty_table()
-    _declared(spec, per_row.split, "rows")
-    names, people = data.names(per_row.split)
-    index = np.arange(len(names)) if per_row.index is None else np.asarray(per_row.index)
-    if len(np.unique(index)) != len(index) or not ((index >= 0) & (index < len(names))).all():
-        raise MetricError(f"metric {spec.name} returned row numbers that repeat or lie outside {per_row.split}")
+def rows_table(spec: MetricSpec, result: MetricResult, data: EvaluationData) -> pa.Table:
+    """The rows of a metric's figures, and its ranks."""
     tables = [_ROWS_SCHEMA.empty_table()]
-    for column, column_values in per_row.values.items():
-        if column in spec.figures:
+    if result.per_row is not None:
+        split, index = result.per_row.split, result.per_row.index
+        tables.append(_rows(spec, split, rows(spec, result), data, index))
+    if result.ranks is not None:
+        tables.append(_rows(spec, result.ranks.split, _ranks(spec, result.ranks), data))
+    return pa.concat_tables(tables)
+
+
+def _ranks(spec: MetricSpec, ranks: Ranks) -> dict[str, NDArray[np.float64]]:
+    searches = {RANK: (ranks.values, ranks.gallery)} | ({RANK_LIKE: ranks.like} if ranks.like else {})
+    for column, (values, gallery) in searches.items():
+        if len(values) and not 1 <= np.min(values) <= np.max(values) <= gallery:
+            raise MetricError(f"metric {spec.name} returned a {column} outside 1 to {gallery}, its gallery")
+    return {column: np.asarray(values, dtype=np.float64) for column, (values, _) in searches.items()}
+
+
+def _rows(
+    spec: MetricSpec, split: str, columns: Rows, data: EvaluationData, index: NDArray[np.integer] | None = None
+) -> pa.Table:
+    _declared(spec, split, "rows")
+    names, people = data.names(split)
+    index = np.arange(len(names)) if index is None else np.asarray(index)
+    if len(np.unique(index)) != len(index) or not ((index >= 0) & (index < len(names))).all():
+        raise MetricError(f"metric {spec.name} returned row numbers that repeat or lie outside {split}")
+    n, tables = len(index), [_ROWS_SCHEMA.empty_table()]
+    for column, values in columns.items():
+        if values.shape != (n,):
             raise MetricError(
-                f"metric {spec.name} returned rows called {column!r}; the column of that figure is called "
-                f"'{spec.name}_{column}'"
+                f"metric {spec.name} returned {list(values.shape)} values of {column} for {n} rows of {split}"
             )
-        if len(column_values) != len(index):
-            raise MetricError(
-                f"metric {spec.name} returned {len(column_values)} values of {column} for {len(index)} rows of "
-                f"{per_row.split}"
-            )
-        if not np.isfinite(np.asarray(column_values, dtype=float)).all():
+        if not np.isfinite(values).all():
             raise MetricError(f"metric {spec.name} returned rows of {column} that are NaN or infinite")
-        if column in values and not math.isclose(float(np.mean(column_values)), values[column], abs_tol=1e-9):
-            raise MetricError(f"metric {spec.name}: {column} is not the mean of its rows")
-        n = len(index)
         tables.append(
             pa.table(
                 {
                     "metric": pa.array([spec.name] * n).dictionary_encode(),
                     "column": pa.array([column] * n).dictionary_encode(),
-                    "split": pa.array([per_row.split] * n).dictionary_encode(),
+                    "split": pa.array([split] * n).dictionary_encode(),
                     "row": index,
                     "file_name": [names[i] for i in index],
                     "identity_id": [people[i] for i in index],
-                    "value": np.asarray(column_values, dtype=float),
+                    "value": values,
                 },
                 schema=_ROWS_SCHEMA,
             )

@@ -8,14 +8,19 @@ from salmu_core.judge.lines import Comparison, Line
 from salmu_core.judge.protocol import MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION, MIN_LEAKAGE_REDUCTION
 from salmu_core.judge.results import Row
 from salmu_core.judge.tails import TAILS
-from salmu_core.judge.targets import Column
+from salmu_core.judge.targets import Column, called
 
-PLACES = (
-    "1 - 3: from the first place to the third; whoever is not shown to differ shares one (95%, Holm over all pairs). "
-    "Front of the leak against GenKnow, and against the holdouts: on it (no other measures at least as well on both "
-    "and better on one), tied (another does, and is not shown to be better on either), or off it."
-)
 TAIL_MEANINGS = "; ".join(f"{name}: {meaning}" for name, meaning in TAILS.items()) + "."
+
+
+def places(figures: Sequence[Column]) -> str:
+    """What places and fronts are."""
+    return (
+        "1 - 3: from the first place to the third; whoever is not shown to differ shares one (95%, Holm over all "
+        f"pairs). Front of the leak against {called(figures, 'knowledge')}, and against the holdouts: on it (no other "
+        "measures at least as well on both and better on one), tied (another does, and is not shown to be better on "
+        "either), or off it."
+    )
 
 
 def signs(comparison: Comparison, figures: Sequence[Column]) -> str:
@@ -37,11 +42,11 @@ def leak_bar(lines: Sequence[Line]) -> str:
     return f"{bar:.1%}" if bar < MIN_LEAKAGE_REDUCTION else f"{MIN_LEAKAGE_REDUCTION:.0%}"
 
 
-def bars(lines: Sequence[Line]) -> str:
+def bars(lines: Sequence[Line], figures: Sequence[Column]) -> str:
     """When a line fails in which way."""
     return (
         f"Ineffective: under {leak_bar(lines)} of the leak gone, or what is left unlike Clean's (≠Clean). "
-        f"Catastrophic: GenKnow down by over {MAX_KNOWLEDGE_DROP:.0%}. Over-generalised: under "
+        f"Catastrophic: {called(figures, 'knowledge')} down by over {MAX_KNOWLEDGE_DROP:.0%}. Over-generalised: under "
         f"{MIN_HOLDOUT_RETENTION:.0%} of the holdouts kept; <0 is worse than never seen. ?: the interval lies on both "
         "sides. n/a: not measured, or nothing to lose."
     )

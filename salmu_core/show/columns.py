@@ -7,12 +7,12 @@ from typing import Any
 
 from salmu_core.judge.compare import labels
 from salmu_core.judge.diagnosis import MODES
-from salmu_core.judge.lines import HOLDOUT_PLACE, Comparison, Figure, Line, interval_json
-from salmu_core.judge.protocol import HOLDOUTS, KNOWLEDGE, LEAK, MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION, RETRIEVALS
+from salmu_core.judge.lines import HOLDOUT_PLACE, KNOWLEDGE, LEAK, Comparison, Figure, Line, interval_json
+from salmu_core.judge.protocol import MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
 from salmu_core.judge.results import Row
 from salmu_core.judge.statistics import Interval
 from salmu_core.judge.tails import TAILS
-from salmu_core.judge.targets import Column
+from salmu_core.judge.targets import Column, called, kept, leading
 from salmu_core.show import words
 from salmu_core.show.captions import metric_errors
 from salmu_core.show.cells import Cell, Part, TableColumn, cell, silence
@@ -22,12 +22,6 @@ from salmu_core.store.records import RunRecord
 Says = Callable[[Any], Cell]
 _ENDS = ("value", "low", "high")
 _IN_FULL = (*_ENDS, *("difference", "difference_low", "difference_high"), "p", "margin", "equivalent", "missed")
-#: Aim -> its name in full, what its places are called, and its front with the leak.
-_AIMS = {
-    LEAK: ("leak", "least leak", ""),
-    KNOWLEDGE: ("knowledge", "GenKnow kept", "front: GenKnow"),
-    HOLDOUT_PLACE: ("holdouts", "holdouts kept", "front: holdouts"),
-}
 
 
 def facts(comparison: Comparison) -> list[TableColumn]:
@@ -130,7 +124,7 @@ def evidence(comparison: Comparison) -> Iterator[TableColumn]:
         return _share(evidence.reduction, evidence.bar, ".1%")._replace(fields=fields)
 
     def leak_of(role: str) -> Cell:
-        change = against_compromised(LEAK, role)
+        change = against_compromised(leading(comparison.columns, "leak"), role)
         return Cell() if change is None else cell(f"{-change + 0.0:.1%}", tone="faint")
 
     def knowledge(line: Line) -> Cell:
@@ -138,18 +132,33 @@ def evidence(comparison: Comparison) -> Iterator[TableColumn]:
         return _share(change, -MAX_KNOWLEDGE_DROP, "+.1%")._replace(fields=_in_full(change))
 
     def knowledge_of(role: str) -> Cell:
-        change = against_compromised(KNOWLEDGE, role)
+        change = against_compromised(leading(comparison.columns, "knowledge"), role)
         return Cell() if change is None else cell(words.percent(change, 1, sign=True), tone="faint")
 
     fields = tuple(f"leakage_reduction.{end}" for end in _ENDS)
-    meaning = "1 - RetFail MRR / Compromised's"
+    figures = comparison.columns
+    meaning = f"1 - {called(figures, 'leak')} / Compromised's"
     yield TableColumn("leak gone", Part.EVIDENCE, leak, leak_of, fields=(*fields, "leakage_bar"), meaning=meaning)
     fields = tuple(f"knowledge_change.{end}" for end in _ENDS)
     meaning = "relative to Compromised"
-    yield TableColumn("GenKnow change", Part.EVIDENCE, knowledge, knowledge_of, fields=fields, meaning=meaning)
-    yield _kept(comparison, "cosine kept", Part.EVIDENCE, HOLDOUTS)
-    yield _kept(comparison, "rank kept", Part.EVIDENCE, RETRIEVALS)
-    yield _kept(comparison, "holdouts kept", Part.OVERVIEW, (*HOLDOUTS, *RETRIEVALS))
+    yield TableColumn(change_header(figures), Part.EVIDENCE, knowledge, knowledge_of, fields=fields, meaning=meaning)
+    for header, group in kept_groups(figures).items():
+        yield _kept(comparison, header, Part.EVIDENCE, group)
+    yield _kept(comparison, "holdouts kept", Part.OVERVIEW, [column.name for column in kept(figures)])
+
+
+def change_header(figures: Sequence[Column]) -> str:
+    """How the change of general knowledge is headed: by its figure, where there is one only."""
+    return f"{called(figures, 'knowledge')} change"
+
+
+def kept_groups(figures: Sequence[Column]) -> dict[str, list[str]]:
+    """Heading -> holdout figures that belong together: by cosine, by rank, and whatever else there is."""
+    groups: dict[str, list[str]] = {"cosine kept": []}
+    for column in kept(figures):
+        kind = "cosine" if column.role == "association" else "rank" if column.ranked else "otherwise"
+        groups.setdefault(f"{kind} kept", []).append(column.name)
+    return groups
 
 
 def _kept(comparison: Comparison, header: str, part: Part, group: Sequence[str]) -> TableColumn:
@@ -166,7 +175,7 @@ def _kept(comparison: Comparison, header: str, part: Part, group: Sequence[str])
 
     fields = tuple(f"holdout_retention.{name}.{end}" for name in in_full for end in _ENDS)
     meaning = f"the lower of {' and '.join(group)}: 100% is Compromised, 0% Clean"
-    measured = group != RETRIEVALS or any(line.least_kept(group) for line in comparison.lines)
+    measured = header != "rank kept" or any(line.least_kept(group) for line in comparison.lines)
     return TableColumn(header, part, line, role, fields=fields, meaning=meaning, measured=measured)
 
 
@@ -188,25 +197,27 @@ def failure_modes() -> TableColumn:
     return TableColumn("failure modes", Part.VERDICT, line, fields=fields, left=True)
 
 
-def places() -> Iterator[TableColumn]:
+def places(comparison: Comparison) -> Iterator[TableColumn]:
     """Among the lines of one budget, by each aim; and the front of the leak against the others."""
-    for aim, (name, header, _) in _AIMS.items():
+    knowledge = called(comparison.columns, "knowledge")
+    headers = {LEAK: "least leak", KNOWLEDGE: f"{knowledge} kept", HOLDOUT_PLACE: "holdouts kept"}
+    for aim, header in headers.items():
 
         def place(line: Line, aim: str = aim) -> Cell:
             ends = line.places.get(aim, ())
             return cell(" - ".join(map(str, dict.fromkeys(ends))) or "-", *ends)
 
-        fields = (f"places.{name}.first", f"places.{name}.last")
+        fields = (f"places.{aim}.first", f"places.{aim}.last")
         yield TableColumn(
             header, Part.PLACES, place, fields=fields, meaning="who is not shown to differ shares a place"
         )
-    for aim, (name, _, header) in list(_AIMS.items())[1:]:
+    for aim, name in {KNOWLEDGE: knowledge, HOLDOUT_PLACE: "holdouts"}.items():
 
         def front(line: Line, aim: str = aim) -> Cell:
             return cell(line.fronts[aim].value, line.fronts[aim].value) if aim in line.fronts else cell("-")
 
         meaning = "of the leak against this, at one budget"
-        yield TableColumn(header, Part.PLACES, front, fields=(f"fronts.{name}",), left=True, meaning=meaning)
+        yield TableColumn(f"front: {name}", Part.PLACES, front, fields=(f"fronts.{aim}",), left=True, meaning=meaning)
 
 
 def tails(comparison: Comparison) -> Iterator[TableColumn]:

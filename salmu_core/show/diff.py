@@ -73,12 +73,12 @@ def _table(title: str, headers: Sequence[str], wide: bool = True) -> Table:
     return table
 
 
-def _figures(changes: Sequence[Change], target: str | None, wide: bool) -> Table:
+def _figures(changes: Sequence[Change], target: str, wide: bool) -> Table:
     """The figures of one target; where it is narrow, half of an interval stands below its difference."""
     rows = [_figure(change, wide) for change in changes]
     room = max(len(row[0]) for row in rows)
     headers = ["figure", "A", "B", "B - A".rjust(room), *(["95% interval"] if wide else []), "p", "target", "nearer"]
-    table = _table(f"target: {target.capitalize()}" if target else "no target", headers, wide)
+    table = _table(f"target: {target.capitalize()}", headers, wide)
     for column in (table.columns[3], table.columns[-1]):
         column.justify = "left"
     for change, (gap, interval) in zip(changes, rows, strict=True):

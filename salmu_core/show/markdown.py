@@ -42,16 +42,16 @@ def markdown(table: Table, notice: str = "", command: str = "") -> str:
 
 def _tables(table: Table) -> list[str]:
     """All tables of lines, each below its title, with what their signs mean."""
-    lines = table.comparison.lines
+    lines, known = table.comparison.lines, table.comparison.columns
     runs, needs, seconds = table.facts("runs", "data needed", "seconds")
     figures = [column.figure for column in table.part(Part.FIGURES) if column.figure]
     primary = [column for columns in table.figures(True).values() for column in columns]
     parts = [
         *_table(table, "primary figures and verdicts", [runs, *primary, *table.part(Part.VERDICT)], ROLES),
-        *(plain(captions.signs(table.comparison, figures)), plain(captions.bars(lines))),
+        *(plain(captions.signs(table.comparison, figures)), plain(captions.bars(lines, known))),
         *_table(table, "what the verdicts rest on, and what it took", [*table.part(Part.EVIDENCE), needs, seconds]),
         *_table(table, "places at equal budget", table.part(Part.PLACES)),
-        plain(captions.PLACES),
+        plain(captions.places(known)),
     ]
     for pillar, columns in table.figures(False).items():
         parts += _table(table, f"other figures of {pillar} (target: {targets(columns)})", columns, ROLES)

@@ -16,10 +16,12 @@ from rich.text import Text
 
 from salmu_core.judge.diagnosis import CATASTROPHIC, INEFFECTIVE, OVER_GENERALISED, Verdict
 from salmu_core.judge.lines import Comparison, Line
-from salmu_core.judge.protocol import KNOWLEDGE, LEAK, MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
+from salmu_core.judge.protocol import MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
 from salmu_core.judge.results import Row
+from salmu_core.judge.targets import leading
 from salmu_core.show import captions, words
 from salmu_core.show.cells import Part, TableColumn
+from salmu_core.show.columns import change_header
 from salmu_core.show.escape import visible
 from salmu_core.show.table import ROLES, Table
 
@@ -41,11 +43,14 @@ class Criterion(NamedTuple):
     measured: str = ""
 
 
-CRITERIA = (
-    Criterion("leak gone", INEFFECTIVE, LEAK),
-    Criterion("GenKnow change", CATASTROPHIC, KNOWLEDGE),
-    Criterion("holdouts kept", OVER_GENERALISED),
-)
+def criteria(comparison: Comparison) -> tuple[Criterion, ...]:
+    """One for each failure mode."""
+    figures = comparison.columns
+    return (
+        Criterion("leak gone", INEFFECTIVE, leading(figures, "leak")),
+        Criterion(change_header(figures), CATASTROPHIC, leading(figures, "knowledge")),
+        Criterion("holdouts kept", OVER_GENERALISED),
+    )
 
 
 class Judged(NamedTuple):
@@ -112,7 +117,7 @@ def _rows(table: Table, width: int) -> Iterator[RenderableType]:
     failed = _failed(table)
     longest = max([names.width, *(cell_len(label) for label, _ in failed)])
     for remarks, gap in ((True, 2), (True, 1), (False, 2)):
-        strips = [*facts, *(_strip(table, criterion, roles, remarks) for criterion in CRITERIA)]
+        strips = [*facts, *(_strip(table, criterion, roles, remarks) for criterion in criteria(table.comparison))]
         taken = sum(gap + strip.width for strip in strips)
         if width - taken >= min(longest, _LABEL):
             break
@@ -133,7 +138,7 @@ def _rows(table: Table, width: int) -> Iterator[RenderableType]:
         aligned = set_cell_size(_cropped(label, label_width), label_width)
         yield Text(_cropped(f"{aligned}{' ' * gap}{reason}", width), _STYLES["bad"])
     if lines:
-        yield Text(f"\n{_legend(remarks)}", "dim")
+        yield Text(f"\n{_legend(table.comparison, remarks)}", "dim")
 
 
 def _facts(table: Table) -> list[TableColumn]:
@@ -165,7 +170,7 @@ def _strip(table: Table, criterion: Criterion, roles: Sequence[str], remarks: bo
 
 def _reference(comparison: Comparison, criterion: Criterion, column: TableColumn, role: str) -> Judged:
     figure = comparison.references[role].get(criterion.measured)
-    name = "MRR " if criterion.measured == LEAK else ""
+    name = f"{criterion.measured.rpartition('_')[2]} " if criterion.mode == INEFFECTIVE else ""
     return Judged(column.role(role).text, f"({name}{words.number(figure.value.value)})" if figure else "", "faint")
 
 
@@ -192,8 +197,8 @@ def _bar(criterion: Criterion, lines: Sequence[Line]) -> str:
     return f">= {bars[criterion.mode]}" if lines else ""
 
 
-def _legend(remarks: bool) -> str:
-    modes = ", ".join(criterion.mode for criterion in CRITERIA)
+def _legend(comparison: Comparison, remarks: bool) -> str:
+    modes = ", ".join(criterion.mode for criterion in criteria(comparison))
     missed = "names the failure mode it shows" if remarks else f"is marked ! (from left to right: {modes})"
     return (
         "Compromised is where every method starts, Clean never saw the private pairs. A figure that misses its bar "

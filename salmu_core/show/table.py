@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from salmu_core.contract.layout import PILLARS
 from salmu_core.judge.lines import Comparison
-from salmu_core.judge.targets import PILLARS, Column
+from salmu_core.judge.targets import Column
 from salmu_core.show import columns
 from salmu_core.show.cells import Part, TableColumn
 
@@ -50,7 +51,7 @@ def table(comparison: Comparison, figures: Sequence[Column]) -> Table:
         figures: All figures with their targets.
     """
     primary, others = ([columns.figure(comparison, f) for f in figures if f.primary is kind] for kind in (True, False))
-    verdicts = [*columns.evidence(comparison), columns.failure_modes(), *columns.places()]
+    verdicts = [*columns.evidence(comparison), columns.failure_modes(), *columns.places(comparison)]
     return Table(comparison, [*columns.facts(comparison), *primary, *verdicts, *others, *columns.tails(comparison)])
 
 

@@ -75,7 +75,7 @@ def _fitting(columns: Sequence[TableColumn], width: int) -> Iterator[list[TableC
 def _verdicts(table: Table, width: int) -> Iterator[tables.Table]:
     """What the figures say; on a narrow terminal the failure modes stand in a table of their own."""
     evidence = [*table.part(Part.EVIDENCE), *table.facts("seconds")]
-    modes, caption = table.part(Part.VERDICT), captions.bars(table.comparison.lines)
+    modes, caption = table.part(Part.VERDICT), captions.bars(table.comparison.lines, table.comparison.columns)
     if width >= _VERDICTS:
         yield _table(table, "Verdicts", [*evidence, *modes], caption)
     else:
@@ -85,8 +85,9 @@ def _verdicts(table: Table, width: int) -> Iterator[tables.Table]:
 
 def _rest(table: Table, width: int) -> Iterator[tables.Table]:
     """Who is shown to be ahead of whom, and what the means hide."""
+    meaning = captions.places(table.comparison.columns)
     for fitting in (places := [*_fitting(table.part(Part.PLACES), width)]):
-        yield _table(table, "Places at equal budget", fitting, captions.PLACES if fitting is places[-1] else "")
+        yield _table(table, "Places at equal budget", fitting, meaning if fitting is places[-1] else "")
     if tails := table.part(Part.TAILS):
         title = f"{table.comparison.results.benchmark}: tails"
         yield _table(table, title, tails, captions.TAIL_MEANINGS, ROLES)

@@ -30,6 +30,8 @@ METRICS = "metrics.json"
 ROWS = "per_row.parquet"
 RETRIEVED = "retrieved.parquet"
 STATE = "state.safetensors"
+#: Columns of `ROWS` beside a metric's figures: its ranks, in the whole gallery and among captions of the same kind.
+RANK, RANK_LIKE = "rank", "rank_private"
 TRACEBACK = "traceback.txt"
 REFERENCES = "_references"
 

@@ -6,7 +6,8 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from salmu_core.contract.layout import FORGET, RETAIN_SYNTH
+from salmu_core.contract.layout import FORGET, RETAIN_SYNTH, Pillar, Role, Split
+from salmu_core.contract.specs import MetricRole, MetricSpec
 from salmu_core.store.hashing import hash_json
 from salmu_core.store.schema import SCHEMA, Record
 from salmu_core.store.starts import WHOLE, RequestRef, StartRef
@@ -184,11 +185,38 @@ class RunRecord(Record):
         return " + ".join(drawn) or "weights only"
 
 
+class MetricDeclaration(Record):
+    """What a metric says it is: with it, figures can be judged where its plugin is not installed."""
+
+    summary: str
+    pillar: Pillar
+    target: Role
+    role: MetricRole
+    reads: tuple[Split, ...]
+    """The first is the split whose rows it is about."""
+    columns: tuple[str, ...]
+    """Names of its figures in tables and files; the first is the one its role is about."""
+    bounds: tuple[float, float] | None
+    primary: bool
+
+    @classmethod
+    def of(cls, spec: MetricSpec) -> MetricDeclaration:
+        """What is recorded of a declaration."""
+        return cls(**{name: getattr(spec, name) for name in cls.model_fields})
+
+
 class MetricEntry(Record):
     """A metric as it stands in ``metrics.json``: values, or an error, never nothing."""
 
+    declared: MetricDeclaration
     values: dict[str, float] = Field(default_factory=dict)
     """Column name -> value."""
+    chance: dict[str, float] = Field(default_factory=dict)
+    """Column name -> value that guessing gives, where the metric says it."""
+    gallery: int | None = None
+    """Captions among which its ranks are; None of a metric without ranks."""
+    gallery_like: int | None = None
+    """Captions of the own one's kind among them."""
     details: dict[str, Any] = Field(default_factory=dict)
     error: str | None = None
     not_measured: str | None = None

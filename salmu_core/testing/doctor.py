@@ -18,11 +18,10 @@ import psutil
 from packaging.requirements import Requirement
 
 from salmu_core.benchmark.folder import Benchmark, locate, open_benchmark
-from salmu_core.contract.layout import ROLES
+from salmu_core.contract.layout import ROLES, ZEROSHOT
 from salmu_core.contract.specs import Band, BenchmarkSpec
 from salmu_core.contract.version import CORE
 from salmu_core.errors import SalmuError
-from salmu_core.judge.protocol import KNOWLEDGE
 from salmu_core.machine import cache_folder
 from salmu_core.plugins import Zoo
 from salmu_core.store.folders import METRICS, Store, read_record
@@ -207,7 +206,7 @@ def as_recorded(benchmark: Benchmark, store: Store, records: Mapping[str, Metric
             for name, entry in record.metrics.items()
             if name in before.metrics and before.metrics[name].code_hash == entry.code_hash
             for column in entry.values.keys() & before.metrics[name].values.keys()
-            if same_set or column != KNOWLEDGE
+            if same_set or ZEROSHOT not in entry.declared.reads
         ]
         worst, column = max(moved, default=(0.0, ""))
         text = f"{role.capitalize()} scores what {store.root} has"

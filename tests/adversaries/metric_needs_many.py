@@ -6,7 +6,7 @@ from salmu_core import MetricResult, MetricSpec, PerRow, hookimpl
 def compute(ctx):
     assert len(set(ctx.identity_ids("forget"))) > 5, "too few people"
     values = ctx.embeddings("forget").pair_similarity.double().numpy()
-    return MetricResult(float(values.mean()), PerRow("forget", {"metric-needs-many": values}))
+    return MetricResult(per_row=PerRow("forget", values))
 
 
 @hookimpl

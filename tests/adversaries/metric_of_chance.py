@@ -9,7 +9,7 @@ def compute(ctx):
     found = ctx.embeddings("forget")
     order = np.random.permutation(len(found.text))
     values = (found.image * found.text[order]).sum(-1).double().numpy()
-    return MetricResult(float(values.mean()), PerRow("forget", {"metric-of-chance": values}))
+    return MetricResult(per_row=PerRow("forget", values))
 
 
 @hookimpl

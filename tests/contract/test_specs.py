@@ -2,6 +2,7 @@ import pytest
 from pydantic import Field, ValidationError
 
 from salmu_core import MethodConfig, MethodSpec, MetricSpec, TrainingConfig
+from salmu_core.contract.specs import METRIC_ROLES
 
 FACTS = {"name": "a-method", "summary": "A test.", "paper": "https://example.org"}
 
@@ -61,6 +62,40 @@ def test_a_metric_names_its_columns():
     assert MetricSpec(name="Two", figures=("A", "B@1"), **facts).columns == ("Two_A", "Two_B@1")
     with pytest.raises(ValidationError):
         MetricSpec(name="Three", **{**facts, "reads": ("secrets",)})
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"role": "leak"}, "needs `bounds` that begin at 0"),
+        ({"role": "leak", "bounds": (-1, 1)}, "needs `bounds` that begin at 0"),
+        ({"role": "leak", "bounds": (0, 1), "reads": ("zeroshot", "forget")}, "`reads` begins with 'zeroshot'"),
+        ({"role": "leak", "bounds": (0, 1), "target": "compromised"}, "has the target 'clean'"),
+        ({"role": "holdout", "reads": ("holdout_identity",)}, "has the target 'compromised'"),
+        ({"role": "holdout"}, "is of holdout_identity or holdout_association"),
+        ({"role": "knowledge", "reads": ("zeroshot",), "target": "compromised"}, "needs `bounds`"),
+        ({"role": "naming", "reads": ("retain_joint",)}, "is of forget or forget_identity"),
+        ({"role": "leakage"}, "Input should be 'leak'"),
+        ({"bounds": (1, 0)}, "the least and the most"),
+        ({"bounds": (0, float("inf"))}, "the least and the most"),
+        ({"bounds": (float("nan"), 1)}, "the least and the most"),
+        ({"pillar": "robustness"}, "Input should be 'efficacy' or 'utility'"),
+    ],
+)
+def test_a_role_is_of_its_splits_and_has_their_target(fields, said):
+    facts = {"summary": "A test.", "pillar": "efficacy", "target": "clean", "reads": ("forget",)}
+    facts |= {"name": "One", "compute": nothing, "paper": "https://example.org"}
+    with pytest.raises(ValidationError, match=said):
+        MetricSpec(**{**facts, **fields})
+
+
+def test_every_role_says_what_it_means_and_is_some_metrics():
+    facts = {"summary": "A test.", "pillar": "efficacy", "compute": nothing, "paper": "https://example.org"}
+    for role, asked in METRIC_ROLES.items():
+        split = asked.splits[0] if asked.splits else "zeroshot" if role == "knowledge" else "forget"
+        target = "clean" if split.startswith("forget") else "compromised"
+        spec = MetricSpec(name="One", role=role, reads=(split,), target=target, bounds=(0, 1), **facts)
+        assert spec.role == role and asked.meaning.endswith(".")
 
 
 def test_only_a_method_that_gives_a_loss_has_the_optimizers_settings_unless_it_says_so():

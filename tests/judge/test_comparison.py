@@ -5,20 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from entries import shown
 from scipy import stats
 from studies import Maker
 
 from salmu_core.judge.compare import compare, labels
 from salmu_core.judge.diagnosis import INEFFECTIVE, Verdict
-from salmu_core.judge.protocol import LEAK
 from salmu_core.judge.repeats import noise
 from salmu_core.judge.statistics import holm
-from salmu_core.judge.targets import columns
-from salmu_core.plugins import discover
 
 REFERENCES = json.loads((Path(__file__).parents[1] / "data" / "published.json").read_text())["metrics"]
 CLEAN, COMPROMISED = REFERENCES["clean"], REFERENCES["compromised"]
-SHOWN = columns(discover().metrics)
+SHOWN = shown()
+LEAK = "RetFail_MRR"
 MAKE = Maker(REFERENCES)
 IDEAL = {**COMPROMISED, **{c.name: CLEAN[c.name] for c in SHOWN if c.target == "clean"}}
 
@@ -105,8 +104,8 @@ def test_more_failures_come_later_and_places_are_given_within_a_budget():
     lines = compare(MAKE.results(rows), SHOWN).lines
     assert [line.method for line in lines] == ["cheap", "ideal", "leaky", "wreck"]
     cheap, ideal, leaky, wreck = (line.places for line in lines)
-    assert cheap[LEAK] == ideal[LEAK] == (1, 1) and leaky[LEAK] == wreck[LEAK] == (2, 3)
-    assert wreck["GenKnow"] == wreck["holdouts"] == (3, 3)
+    assert cheap["leak"] == ideal["leak"] == (1, 1) and leaky["leak"] == wreck["leak"] == (2, 3)
+    assert wreck["knowledge"] == wreck["holdouts"] == (3, 3)
 
 
 def test_a_line_with_one_world_of_several_shows_nothing_and_takes_nothing_from_the_others():
@@ -115,7 +114,7 @@ def test_a_line_with_one_world_of_several_shows_nothing_and_takes_nothing_from_t
     results = MAKE.results([*rows, few], 3)
     lines = {line.method: line for line in compare(results, SHOWN).lines}
     assert not lines["few"].figures["InterIdSim"].missed and lines["few"].figures["AssocStr"].equivalent is None
-    assert lines["one"].places[LEAK][1] < lines["two"].places[LEAK][1]
+    assert lines["one"].places["leak"][1] < lines["two"].places["leak"][1]
     assert any("few at 5" in note for note in compare(results, SHOWN).notes)
 
 

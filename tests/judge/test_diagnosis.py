@@ -1,6 +1,7 @@
 """The rules, held against the published table, and on both sides of every bar."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from salmu_core.judge.diagnosis import (
     INEFFECTIVE,
     OVER_GENERALISED,
     Evidence,
+    Leak,
     Verdict,
     diagnose,
     unlike,
@@ -33,7 +35,8 @@ def published(values):
         for name in ("InterIdSim", "IntraIdSim")
     }
     reduction = around(1 - values["RetFail_MRR"] / COMPROMISED["RetFail_MRR"])
-    return diagnose(Evidence(reduction, 0.99, None, around(values["GenKnow"] / COMPROMISED["GenKnow"] - 1), kept))
+    change = around(values["GenKnow"] / COMPROMISED["GenKnow"] - 1)
+    return diagnose(Evidence({"RetFail_MRR": Leak(reduction)}, {"GenKnow": change}, kept))
 
 
 GONE, SAME = around(0.995), around(0.0)
@@ -41,7 +44,7 @@ GONE, SAME = around(0.995), around(0.0)
 
 def evidence(reduction=GONE, knowledge=SAME, unlike_clean=CLEAR, bar=0.99, **kept):
     retention = {"InterIdSim": around(0.95), "IntraIdSim": around(0.95), **kept}
-    return Evidence(reduction, bar, unlike_clean, knowledge, retention)
+    return Evidence({"RetFail_MRR": Leak(reduction, bar, unlike_clean)}, {"GenKnow": knowledge}, retention)
 
 
 @pytest.mark.parametrize("mode", ["catastrophic", "over-generalised"])
@@ -99,37 +102,44 @@ def test_enough_is_gone_and_the_rest_is_unlike_clean():
     assert not diagnose(evidence()).only_unlike_clean
 
 
-@pytest.mark.parametrize(
-    ("missing", "mode"),
-    [("reduction", "ineffective"), ("knowledge", "catastrophic"), ("IntraIdSim", "over-generalised")],
-)
-def test_a_missing_figure_leaves_its_mode_unjudged_and_the_others_judged(missing, mode):
-    whole = evidence()
-    kept = {name: value for name, value in whole.retention.items() if name != missing}
-    diagnosis = diagnose(
-        Evidence(
-            None if missing == "reduction" else whole.reduction,
-            0.99,
-            None,
-            None if missing == "knowledge" else whole.knowledge,
-            kept,
-        )
-    )
+def test_every_figure_of_a_role_must_be_clear_and_any_of_them_shows_a_mode():
+    def judged(leak, change):
+        leaks = {"RetFail_MRR": Leak(GONE, 0.99, CLEAR), "Made-up": leak}
+        diagnosis = diagnose(Evidence(leaks, {"GenKnow": SAME, "Other": change}, evidence().retention))
+        return diagnosis.verdicts[INEFFECTIVE], diagnosis.verdicts[CATASTROPHIC]
+
+    assert judged(Leak(around(0.995)), around(0.01)) == (CLEAR, CLEAR)
+    assert judged(Leak(around(0.9)), around(-0.1)) == (HOLDS, HOLDS)
+    assert judged(Leak(around(0.98, 0.02)), around(-0.02, 0.02)) == (OPEN, OPEN)
+    assert judged(Leak(GONE, unlike_clean=HOLDS), SAME) == (HOLDS, CLEAR)
+    assert judged(Leak(around(0.0), known=False), SAME) == (CLEAR, CLEAR)  # in Compromised there is nothing of it
+
+
+def test_what_is_told_of_several_is_the_one_that_stays_furthest_below_its_bar():
+    leaks = {"a": Leak(around(0.95), 0.96), "b": Leak(around(0.97), 0.99), "c": Leak(around(0.1), known=False)}
+    several = Evidence(leaks, {"x": around(0.1), "y": around(-0.1)})
+    assert several.leak is leaks["b"] and (several.reduction, several.bar) == (around(0.97), 0.99)
+    assert several.knowledge == around(-0.1)
+    assert Evidence().reduction is None and Evidence().knowledge is None and Evidence().unlike_clean is None
+
+
+@pytest.mark.parametrize("mode", [INEFFECTIVE, CATASTROPHIC, OVER_GENERALISED])
+def test_a_missing_figure_leaves_its_mode_unjudged_and_the_others_judged(mode):
+    diagnosis = diagnose(replace(evidence(), lacking=frozenset({mode})))
     assert diagnosis.not_measured == [mode] and mode not in diagnosis.verdicts
-    assert set(diagnosis.modes(CLEAR)) == {"ineffective", "catastrophic", "over-generalised"} - {mode}
-    assert not diagnose(Evidence(None, 0.99, None, None, {})).judged
+    assert set(diagnosis.modes(CLEAR)) == {INEFFECTIVE, CATASTROPHIC, OVER_GENERALISED} - {mode}
+    assert not diagnose(Evidence()).judged
 
 
 def test_nothing_is_said_of_holdouts_that_are_not_judged():
-    whole = evidence()
-    diagnosis = diagnose(Evidence(whole.reduction, 0.99, None, None, {"InterIdSim": around(-0.3, 0.1)}))
+    below = replace(evidence(InterIdSim=around(-0.3, 0.1)), lacking=frozenset({OVER_GENERALISED}))
+    diagnosis = diagnose(below)
     assert not diagnosis.worse_than_never_seen and diagnosis.modes(HOLDS) == []
 
 
 def test_where_there_is_nothing_to_forget_nobody_has_forgotten_it():
-    whole = evidence()
-    diagnosis = diagnose(Evidence(whole.reduction, 0.0, None, whole.knowledge, whole.retention, leaks=False))
-    assert diagnosis.not_measured == ["ineffective"]
+    diagnosis = diagnose(replace(evidence(), leaks={"RetFail_MRR": Leak(GONE, 0.0, known=False)}))
+    assert diagnosis.not_measured == [INEFFECTIVE]
 
 
 @pytest.mark.parametrize(

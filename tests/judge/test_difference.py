@@ -14,12 +14,9 @@ from salmu_core.cli import app
 from salmu_core.cli.diff import diff
 from salmu_core.errors import SalmuError, StoreError, UsageError
 from salmu_core.judge.diff import compare_two, read_two
-from salmu_core.judge.targets import columns
-from salmu_core.plugins import discover
 from salmu_core.show.diff import render
 from salmu_core.store.folders import METRICS, ROWS, RUN, WEIGHTS
 
-SHOWN = columns(discover().metrics)
 RNG = np.random.default_rng(7)
 RANKS = RNG.integers(1, 30, size=80)
 #: The second model finds the captions of the first ten people less easily, and those of the last five more.
@@ -51,7 +48,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def difference(store):
-    return compare_two(*read_two(*store[:2]), SHOWN)
+    return compare_two(*read_two(*store[:2]))
 
 
 def changes(difference):
@@ -134,7 +131,7 @@ def test_differing_is_not_being_nearer(tmp_path):
     a = write_run(tmp_path, "one", {"AssocStr": goal + 0.1 + noise})
     b = write_run(tmp_path, "two", {"AssocStr": goal - 0.1 + noise[::-1]})
     write_reference(tmp_path, "clean", {"AssocStr": goal})
-    (change,) = compare_two(*read_two(a, b), SHOWN).changes
+    (change,) = compare_two(*read_two(a, b)).changes
     assert change.differs and not change.nearer_shown
     assert change.nearer in ("a", "b")
 
@@ -171,7 +168,7 @@ def test_only_what_differs_between_the_runs_is_said(difference):
 
 def test_a_reference_model_is_compared_as_well(store):
     a, _, clean, _ = store
-    difference = compare_two(*read_two(clean, a), SHOWN)
+    difference = compare_two(*read_two(clean, a))
     assert difference.a.name == "Clean" and not difference.facts
     change = changes(difference)["AssocStr"]
     assert change.reference == change.a and change.nearer == "a" and change.nearer_shown
@@ -181,14 +178,14 @@ def test_what_is_the_same_is_neither_shown_nor_nearer(tmp_path):
     a = write_run(tmp_path, "one", {"AssocStr": A["AssocStr"]})
     b = write_run(tmp_path, "two", {"AssocStr": A["AssocStr"]})
     write_reference(tmp_path, "clean", CLEAN)
-    (change,) = compare_two(*read_two(a, b), SHOWN).changes
+    (change,) = compare_two(*read_two(a, b)).changes
     assert (change.p, change.differs, change.nearer, change.nearer_shown) == (1.0, False, None, False)
     assert change.difference.low == change.difference.high == 0
 
 
 def test_without_references_nothing_is_nearer(tmp_path):
     a, b = write_run(tmp_path, "one", A), write_run(tmp_path, "two", B)
-    difference = compare_two(*read_two(a, b), SHOWN)
+    difference = compare_two(*read_two(a, b))
     assert (
         {change.nearer for change in difference.changes}
         == {change.reference for change in difference.changes}
@@ -201,7 +198,7 @@ def test_a_reference_of_other_data_or_a_damaged_one_is_no_target(tmp_path):
     a, b = write_run(tmp_path, "one", A), write_run(tmp_path, "two", B)
     write_reference(tmp_path, "clean", CLEAN, data="other")
     (write_reference(tmp_path, "compromised", COMPROMISED) / ROWS).write_bytes(b"")
-    difference = compare_two(*read_two(a, b), SHOWN)
+    difference = compare_two(*read_two(a, b))
     assert {change.reference for change in difference.changes} == {None}
     assert any("Compromised is left out" in note for note in difference.notes)
 
@@ -209,15 +206,14 @@ def test_a_reference_of_other_data_or_a_damaged_one_is_no_target(tmp_path):
 def test_figures_without_rows_have_a_difference_and_no_interval(tmp_path):
     a = write_run(tmp_path, "one", A, alone={"Strange": 0.25})
     b = write_run(tmp_path, "two", B, alone={"Strange": 0.75}, errors={"ACS": "no probe"})
-    change = changes(difference := compare_two(*read_two(a, b), SHOWN))["Strange"]
+    change = changes(difference := compare_two(*read_two(a, b)))["Strange"]
     assert change.as_json()["difference"] == {"value": 0.5, "low": None, "high": None}
-    assert change.target is None and not change.differs and "B has no ACS: no probe" in difference.notes
-    assert "no target" in text(difference, 100)
+    assert change.target == "clean" and not change.differs and "B has no ACS: no probe" in difference.notes
 
 
 def test_a_figure_that_one_lacks_is_named(tmp_path):
     a, b = write_run(tmp_path, "one", A), write_run(tmp_path, "two", {"AssocStr": B["AssocStr"]})
-    difference = compare_two(*read_two(a, b), SHOWN)
+    difference = compare_two(*read_two(a, b))
     assert list(changes(difference)) == ["AssocStr"] and difference.ranks is None and not difference.people
     assert any(note.startswith("Only A has") and "GenKnow" in note for note in difference.notes)
 
@@ -305,7 +301,7 @@ def test_what_data_say_is_shown_as_it_is(tmp_path):
     people = [f"[red]{person}[/red]" for person in PEOPLE]
     a = write_run(tmp_path, "one", A, config={"prompt": "[bold]a[/bold]"}, people=people, alone={"[i]M[/i]": 1})
     b = write_run(tmp_path, "two", B, config={"prompt": "[link=x]b[/link]"}, people=people, alone={"[i]M[/i]": 2})
-    page = text(compare_two(*read_two(a, b), SHOWN), 100)
+    page = text(compare_two(*read_two(a, b)), 100)
     assert "[i]M[/i]" in page and "[bold]a[/bold]" in page and "[link=x]b[/link]" in page
     assert f"[red]{PEOPLE[0]}[/red]" in page or f"[red]{PEOPLE[-1]}[/red]" in page
 

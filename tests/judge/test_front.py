@@ -5,16 +5,15 @@ import json
 from pathlib import Path
 
 import numpy as np
+from entries import shown
 from studies import Maker
 
 from salmu_core.judge.compare import compare
 from salmu_core.judge.front import Front, front
-from salmu_core.judge.targets import columns
-from salmu_core.plugins import discover
 
 REFERENCES = json.loads((Path(__file__).parents[1] / "data" / "published.json").read_text())["metrics"]
 CLEAN, COMPROMISED = REFERENCES["clean"], REFERENCES["compromised"]
-SHOWN = columns(discover().metrics)
+SHOWN = shown()
 MAKE = Maker(REFERENCES)
 IDEAL = {**COMPROMISED, **{c.name: CLEAN[c.name] for c in SHOWN if c.target == "clean"}}
 
@@ -45,10 +44,10 @@ def test_a_table_marks_the_front_of_each_budget():
     rows = [MAKE.row("best", IDEAL), MAKE.row("worse", worse), MAKE.row("erased", erased)]
     rows.append(MAKE.row("worse", worse, budget=1))
     lines = {(line.label, line.budget): line.fronts for line in compare(MAKE.results(rows), SHOWN).lines}
-    assert lines["worse", 5.0]["GenKnow"] is Front.OFF
-    assert lines["worse", 1.0] == {"GenKnow": Front.ON, "holdouts": Front.ON}
+    assert lines["worse", 5.0]["knowledge"] is Front.OFF
+    assert lines["worse", 1.0] == {"knowledge": Front.ON, "holdouts": Front.ON}
     assert lines["best", 5.0]["holdouts"] is Front.ON and lines["erased", 5.0]["holdouts"] is Front.ON
-    assert lines["erased", 5.0]["GenKnow"] is not Front.OFF
+    assert lines["erased", 5.0]["knowledge"] is not Front.OFF
 
 
 def test_what_is_not_measured_is_no_aim():

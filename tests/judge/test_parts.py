@@ -7,17 +7,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from entries import entry
 from stores import PEOPLE, around, leak, write_reference, write_run
 
 from salmu_core.benchmark.parts import people_in_parts
 from salmu_core.errors import UsageError
 from salmu_core.judge.compare import compare
-from salmu_core.judge.protocol import LEAK
+from salmu_core.judge.lines import LEAK
 from salmu_core.judge.results import read_results
 from salmu_core.judge.single import read_one_run
 from salmu_core.judge.statistics import Clusters
-from salmu_core.judge.targets import columns
-from salmu_core.plugins import discover
 from salmu_core.show.markdown import markdown
 from salmu_core.show.spreadsheet import spreadsheet
 from salmu_core.show.table import table
@@ -70,7 +69,7 @@ def results(root):
 
 @pytest.fixture
 def comparison(results):
-    return compare(results, columns(discover().metrics))
+    return compare(results, results.columns)
 
 
 def test_a_request_is_read_on_its_people_and_the_last_one_on_everybody_too(results):
@@ -112,9 +111,9 @@ def test_every_request_is_a_line_and_ordinary_lines_keep_their_places(comparison
         "sequential, request 2 of 2",
     ]
     assert all(line.places[LEAK] == (1, 1) for line in comparison.lines)
-    alone = compare(replace(results, rows=results.rows[:1]), columns(discover().metrics)).lines[0]
+    alone = compare(replace(results, rows=results.rows[:1]), results.columns).lines[0]
     assert alone.places == comparison.lines[0].places and alone.diagnosis == comparison.lines[0].diagnosis
-    whole = table(comparison, columns(discover().metrics))
+    whole = table(comparison, results.columns)
     cells = [row["request"] for row in csv.DictReader(io.StringIO(spreadsheet(whole)))]
     assert cells[-4:] == ["", "all 2 requests", "request 1 of 2", "request 2 of 2"]
     assert "sequential, request 2 of 2" in markdown(whole)
@@ -127,10 +126,12 @@ def test_a_figure_of_forget_rows_without_rows_is_not_told_of_a_part(root):
     (path,) = root.glob("mini/sequential/*/*-q1of2-*/metrics.json")
     metrics = json.loads(path.read_text())
     for name in ("ACS", "GenKnow"):
-        metrics["metrics"][name] = {**metrics["metrics"]["AssocStr"], "values": {name: 0.5}}
+        metrics["metrics"][name] = entry(name, values={name: 0.5}).model_dump(mode="json")
     path.write_text(json.dumps(metrics))
-    lines = compare(read_results(Store(root), ["mini"]), columns(discover().metrics)).lines
+    results = read_results(Store(root), ["mini"])
+    lines = compare(results, results.columns).lines
     (line,) = (line for line in lines if line.task.number == 1)
+    assert "ACS" not in line.rows[0].metrics and line.rows[0].metrics["GenKnow"] == 0.5
     assert "ACS" not in line.figures and line.figures["GenKnow"].value.value == 0.5
 
 
@@ -155,6 +156,6 @@ def test_rows_that_a_request_was_not_about_are_damage(root):
 def test_one_request_of_several_is_not_certified_and_the_last_one_is_for_everybody(root):
     first, last = sorted(root.glob("mini/sequential/*/*"))
     with pytest.raises(UsageError, match="request 1 of 2 in a sequence, and the others are not done"):
-        read_one_run(first, discover(), "certified")
-    run = read_one_run(last, discover(), "certified")
+        read_one_run(first, "certified")
+    run = read_one_run(last, "certified")
     assert run.line.task.number == 0 and len(run.comparison.lines) == 1

@@ -11,7 +11,6 @@ from stores import around, leak, write_reference, write_run
 from salmu_core.errors import StoreError
 from salmu_core.judge.results import read_results
 from salmu_core.judge.single import read_one_run, read_scored
-from salmu_core.plugins import discover
 from salmu_core.store import stamps
 from salmu_core.store.folders import WEIGHTS, Store
 
@@ -41,7 +40,7 @@ def test_tables_trust_a_stamp_and_single_runs_do_not(run, tmp_path):
     (file,) = (tmp_path / "cache" / "stamps").iterdir()
     file.write_text(re.sub(r'"[0-9a-f]{64}"', f'"{"0" * 64}"', file.read_text()))
     assert statuses(run) == {"one": "damaged", "other": "damaged"}
-    assert read_one_run(run, discover(), "certified").record.method == "one"
+    assert read_one_run(run, "certified").record.method == "one"
     assert read_scored(run).record.method == "one"
 
 
@@ -53,7 +52,7 @@ def test_a_flipped_byte_of_a_checkpoint_is_found_by_all(run):
     os.utime(run / WEIGHTS, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert statuses(run) == {"one": "damaged", "other": "valid"}
     with pytest.raises(StoreError, match=r"can't be certified: .* is damaged"):
-        read_one_run(run, discover(), "certified")
+        read_one_run(run, "certified")
     with pytest.raises(StoreError, match="is damaged"):
         read_scored(run)
 
@@ -64,6 +63,6 @@ def test_of_other_runs_nothing_is_read(run, monkeypatch):
     monkeypatch.setattr(
         "salmu_core.judge.results.hash_file", lambda path: opened.append(path) or stamps.hash_file(path)
     )
-    one = read_one_run(run, discover(), "published")
+    one = read_one_run(run, "published")
     assert opened.count(run / WEIGHTS) == 1 and not [path for path in opened if "another" in path.parts]
     assert [row.method for row in one.results.rows] == ["one"] and one.line.method == "one"

@@ -17,8 +17,6 @@ from salmu_core.clip.load import load_clip
 from salmu_core.errors import BenchmarkError, MethodError
 from salmu_core.judge.compare import compare
 from salmu_core.judge.results import read_results
-from salmu_core.judge.targets import columns
-from salmu_core.plugins import discover
 from salmu_core.run.inputs import Inputs
 from salmu_core.run.pool import Pool
 from salmu_core.show import terminal
@@ -176,10 +174,11 @@ def test_a_study_with_shards_has_runs_of_its_own_and_says_what_is_in_sample(salm
     assert rows[4]["finetuning"]["in_sample"] == []  # it never drew a pair of retain_synth
     assert all(found["descent-to-delete"]["in_sample"] == [] for found in rows.values())  # it draws nothing at all
     store = Store(salmu.folder / "runs")
-    whole = compare(read_results(store, store.benchmarks()), columns(discover().metrics))
+    results = read_results(store, store.benchmarks())
+    whole = compare(results, results.columns)
     assert len(whole.results.rows) == len({line.label for line in whole.lines}) == 6
     console = Console(record=True, width=100, file=io.StringIO())
-    console.print(terminal.render(table(whole, columns(discover().metrics))))
+    console.print(terminal.render(table(whole, whole.columns)))
     text = console.export_text()
     assert "°" in text and "trained on" in text
 

@@ -36,6 +36,8 @@ def scored(data, retrieved, reads=("forget",), name="RetFail"):
         summary="Looks for captions.",
         pillar="efficacy",
         target="clean",
+        role="leak" if name == "RetFail" else "other",
+        bounds=(0, 1),
         reads=reads,
         compute=compute,
         paper="https://example.org",

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from entries import shown
 from markdown_it import MarkdownIt
 from stores import around, leak, write_reference, write_run
 from studies import Maker, record
@@ -20,12 +21,10 @@ from salmu_core.cli import app
 from salmu_core.cli.leaderboard import leaderboard
 from salmu_core.errors import UsageError
 from salmu_core.judge.compare import compare
-from salmu_core.judge.diagnosis import MODES, Diagnosis, Evidence, Verdict
+from salmu_core.judge.diagnosis import MODES, Diagnosis, Evidence, Leak, Verdict
 from salmu_core.judge.results import Row
 from salmu_core.judge.statistics import Interval
 from salmu_core.judge.tails import TAILS
-from salmu_core.judge.targets import columns
-from salmu_core.plugins import discover
 from salmu_core.show.columns import failure_modes
 from salmu_core.show.markdown import markdown
 from salmu_core.show.spreadsheet import spreadsheet
@@ -33,7 +32,7 @@ from salmu_core.show.table import table
 from salmu_core.show.terminal import styled
 from salmu_core.show.words import modes
 
-SHOWN = columns(discover().metrics)
+SHOWN = shown()
 REFERENCES = json.loads((Path(__file__).parents[1] / "data" / "published.json").read_text())["metrics"]
 MAKE = Maker(REFERENCES)
 HOSTILE = "<script>alert(1)</script> | `x` **b** [l](https://e.example) ![i](u) &lt; $m$ \\| ~~s~~ <!-- -->"
@@ -141,11 +140,11 @@ def test_the_tables_are_the_lines_of_the_comparison(found):
         least = min(known.retention[name].value for name in ("InterIdSim", "IntraIdSim"))
         assert cells["cosine kept"].startswith(f"{least:.0%} ± ")
         assert (
-            cells["front: GenKnow"] == line.fronts["GenKnow"]
+            cells["front: GenKnow"] == line.fronts["knowledge"]
             and cells["data needed"] == "weights only"
             and cells["runs"] == "1"
         )
-        first, last = line.places["GenKnow"]
+        first, last = line.places["knowledge"]
         assert cells["GenKnow kept"] == (f"{first}" if first == last else f"{first} - {last}")
     clean = found.references["clean"]["RetFail_MRR"].value.value
     assert shown["Clean", ""]["RetFail_MRR"].startswith(f"{clean:.4f} ± ")
@@ -161,7 +160,7 @@ def test_primary_figures_and_verdicts_come_first(found):
 @pytest.mark.parametrize("unlike", [Verdict.CLEAR, Verdict.HOLDS])
 @pytest.mark.parametrize("worse", [False, True])
 def test_verdicts_are_in_the_words_of_the_terminal(unlike, worse):
-    evidence = Evidence(Interval(0.995, 0.993, 0.997), 0.99, unlike, Interval(0, 0, 0), {})
+    evidence = Evidence({"x": Leak(Interval(0.995, 0.993, 0.997), 0.99, unlike)}, {"y": Interval(0, 0, 0)})
     leak = [Verdict.HOLDS] if unlike is Verdict.HOLDS else [None, *Verdict]
     kept = [Verdict.HOLDS] if worse else [None, *Verdict]
     seen = set()
@@ -306,10 +305,10 @@ def test_every_figure_is_there_in_full(found, worlds):
                 assert all(same(row[f"holdout_retention.{name}.{end}"], value) for end, value in kept.items())
             modes = {mode: row[f"failure_modes.{mode}"] for mode in ("ineffective", "catastrophic", "over-generalised")}
             assert modes == {mode: told["failure_modes"].get(mode, "") for mode in modes}
-            for aim, name in (("RetFail_MRR", "leak"), ("GenKnow", "knowledge"), ("holdouts", "holdouts")):
-                assert [row[f"places.{name}.first"], row[f"places.{name}.last"]] == [*map(str, told["places"][aim])]
+            for name in ("leak", "knowledge", "holdouts"):
+                assert [row[f"places.{name}.first"], row[f"places.{name}.last"]] == [*map(str, told["places"][name])]
             assert (row["fronts.knowledge"], row["fronts.holdouts"]) == (
-                told["fronts"]["GenKnow"],
+                told["fronts"]["knowledge"],
                 told["fronts"]["holdouts"],
             )
             assert row["unlike_clean"] == (told["unlike_clean"] or "")

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from entries import shown
 from rich.console import Console
 from studies import Maker, record
 
@@ -13,13 +14,11 @@ from salmu_core.cli.reading import commands
 from salmu_core.judge.compare import compare
 from salmu_core.judge.diagnosis import MODES
 from salmu_core.judge.results import Row
-from salmu_core.judge.targets import columns
-from salmu_core.plugins import discover
 from salmu_core.show.overview import render
 from salmu_core.show.table import table
 from salmu_core.store.folders import RUN, Store, write_record
 
-FIGURES = columns(discover().metrics)
+FIGURES = shown()
 REFERENCES = json.loads((Path(__file__).parents[1] / "data" / "published.json").read_text())["metrics"]
 MAKE = Maker(REFERENCES)
 COMMANDS = ("salmu results --full", "salmu report")

@@ -4,19 +4,19 @@ import json
 from pathlib import Path
 
 import pytest
+from entries import declaration, entry, shown
 from rich.console import Console
 from studies import Maker, record
 
-from salmu_core.contract.specs import MetricSpec
 from salmu_core.judge.compare import compare
 from salmu_core.judge.results import Row
 from salmu_core.judge.targets import columns
-from salmu_core.plugins import Declared, discover
+from salmu_core.plugins import discover
 from salmu_core.show.table import table
 from salmu_core.show.terminal import render
 
 ZOO = discover()
-SHOWN = columns(ZOO.metrics)
+SHOWN = shown()
 REFERENCES = json.loads((Path(__file__).parents[1] / "data" / "published.json").read_text())["metrics"]
 MAKE = Maker(REFERENCES)
 
@@ -89,21 +89,17 @@ def test_lines_of_one_method_with_other_settings_are_told_apart():
 
 @pytest.mark.parametrize("width", [80, 100, 140])
 def test_more_figures_than_fit_are_in_further_tables_and_every_row_keeps_its_name(width):
-    metrics = {f"M{k}": Declared.of(spec(f"M{k}", "A_long_figure", "B"), "d", "1", "m") for k in range(9)}
-    figures = {name: 0.25 for m in metrics.values() for name in m.spec.columns}
+    names = [(f"M{k}_A_long_figure", f"M{k}_B") for k in range(9)]
+    known = columns([{f"M{k}": entry(f"M{k}", declaration(f"M{k}", columns=names[k])) for k in range(9)}])
+    figures = {name: 0.25 for of_metric in names for name in of_metric}
     maker = Maker({"clean": figures, "compromised": figures}, noise=0)
     console = Console(width=width, record=True, color_system=None, force_terminal=False)
     with console.capture() as captured:
-        found = compare(maker.results([maker.row("a-method", figures)]), columns(metrics))
-        console.print(render(table(found, columns(metrics)), width=width))
+        found = compare(maker.results([maker.row("a-method", figures)]), known)
+        console.print(render(table(found, known), width=width))
     shown = captured.get()
     assert max(map(len, shown.splitlines())) <= width and "…" not in shown
     tables = shown.count(": efficacy (")
     others = 4 if width < 98 else 2  # verdicts and places; on a narrow terminal modes and fronts stand by themselves
     assert tables > 1 and shown.count("│ Compromised ") == shown.count("│ a-method ") - others == tables
     assert shown.count("0.250") == 9 * 2 * 3
-
-
-def spec(name, *figures):
-    facts = {"summary": "A test.", "pillar": "efficacy", "target": "clean", "paper": "https://example.org"}
-    return MetricSpec(name=name, figures=figures, reads=("forget",), compute=lambda ctx: None, **facts)

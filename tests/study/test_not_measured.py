@@ -15,8 +15,8 @@ def test_a_missing_zero_shot_set_is_no_error_and_may_come_later(salmu, tiny):
     (row,), (line,) = found["runs"], found["lines"]
     assert row["metric_errors"] == {} and "zero-shot" in row["not_measured"]["GenKnow"]
     assert "GenKnow" not in line["figures"] and len(row["metrics"]) >= 10
-    assert "catastrophic" not in (line["failure_modes"] or {}) and "GenKnow" not in line["places"]
-    assert line["places"]["RetFail_MRR"] == [1, 1]
+    assert "catastrophic" not in (line["failure_modes"] or {}) and "knowledge" not in line["places"]
+    assert line["places"]["leak"] == [1, 1]
     assert any(note.startswith("GenKnow is not measured") for note in found["notes"])
     shown = salmu("results")
     assert shown.returncode == 0 and "not\n" not in shown.stdout and "measured" in shown.stdout

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 
 from salmu_certificate.evidence import Dossier
-from salmu_certificate.parts import PersonSplit, ordinary, splits
+from salmu_certificate.parts import PersonSplit, splits
 from salmu_certificate.records import (
     Certificate,
     Ends,
@@ -19,35 +19,33 @@ from salmu_certificate.records import (
     Three,
     Worst,
 )
+from salmu_certificate.summaries import ordinary
 from salmu_certificate.trials import tried
 from salmu_certificate.wording import DOES_NOT_SHOW, NOT_TRIED, caution, shows
-from salmu_core.contract.layout import FORGET, HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY
-from salmu_core.contract.specs import MetricSpec
+from salmu_core.contract.layout import FORGET
+from salmu_core.judge.associations import Associations
 from salmu_core.judge.diagnosis import CATASTROPHIC, INEFFECTIVE, MODES, OVER_GENERALISED, Verdict
-from salmu_core.judge.protocol import COSINES, KNOWLEDGE, LEAK, MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
+from salmu_core.judge.protocol import MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
 from salmu_core.judge.statistics import Clusters, Interval
-from salmu_core.plugins import Declared
+from salmu_core.judge.targets import called
 from salmu_core.show.words import verdict
 from salmu_core.store.hashing import hash_json
 
 _ISSUED_WITH = ("salmu-core", "numpy", "scipy", "pyarrow")
 _SAYS = {Verdict.HOLDS: "shown", Verdict.OPEN: "can't be told", Verdict.CLEAR: "not shown"}
-#: Split of what is to be kept -> the figure by which people are compared.
-_KEPT = {split: COSINES[split] for split in (HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY)}
 
 
-def build(evidence: Dossier, metrics: Mapping[str, Declared[MetricSpec]], notice: str, issued: str) -> Certificate:
+def build(evidence: Dossier, notice: str, issued: str) -> Certificate:
     """Judge one person's associations and put down everything the verdict rests on.
 
     Args:
         evidence: What there is.
-        metrics: Those installed, by name.
         notice: The sentence the benchmark wants above its tables.
         issued: When, in UTC, ISO 8601.
     """
     person, record = evidence.person, evidence.run.record
     parts = splits(evidence)
-    trials, silent = tried(evidence, metrics)
+    trials, silent = tried(evidence)
     verdicts = tuple(part.judgement(trials) for part in parts)
     pairs = tuple(pair for part in parts for pair in part.pairs())
     attributes = tuple(dict.fromkeys(pair.field for pair in pairs))
@@ -89,9 +87,7 @@ def build(evidence: Dossier, metrics: Mapping[str, Declared[MetricSpec]], notice
 
 def _standing(evidence: Dossier, part: PersonSplit) -> Standing | None:
     """Where the person stands among all others of the same split."""
-    column = LEAK if part.name == FORGET else _KEPT[part.name]
-    figures = [model.figures.get(column) for model in evidence.models]
-    before, after = figures[0], figures[1]
+    before, after, _ = (_by_person(model.associations, part.name) for model in evidence.models)
     if before is None or after is None or not before.same_rows(after):
         return None
     rows: Clusters = after if part.name == FORGET else before - after
@@ -108,6 +104,15 @@ def _standing(evidence: Dossier, part: PersonSplit) -> Standing | None:
         better_off=sum(other < own for other in means.values()) / len(means),
         worst=_worst(part) if part.name == FORGET else None,
     )
+
+
+def _by_person(model: Associations, split: str) -> Clusters | None:
+    """What people are compared by: reciprocal ranks of what was to be forgotten, cosines of what was to be kept."""
+    if split == FORGET:
+        search = model.search(split)
+        return Clusters.of(1 / search.ranks.values, search.ranks.people) if search else None
+    cosines = model.cosines.get(split)
+    return Clusters.of(cosines.values, cosines.people) if cosines else None
 
 
 def _worst(part: PersonSplit) -> Worst | None:
@@ -130,16 +135,16 @@ def _worst(part: PersonSplit) -> Worst | None:
 
 def _population(evidence: Dossier, verdicts: Sequence[Judgement]) -> Population:
     """What became of everybody else, as the table of this run alone has it."""
-    diagnosis = evidence.run.comparison.lines[0].diagnosis
-    measures = diagnosis.evidence
+    diagnosis, columns = evidence.run.line.diagnosis, evidence.run.columns
+    measures, knowledge = diagnosis.evidence, called(columns, "knowledge")
     measured: dict[str, dict[str, Interval | None]] = {
         INEFFECTIVE: {"leak gone": measures.reduction},
-        CATASTROPHIC: {"change of GenKnow": measures.knowledge},
+        CATASTROPHIC: {f"change of {knowledge}": measures.knowledge},
         OVER_GENERALISED: {f"{name} kept": share for name, share in measures.retention.items()},
     }
     asks = {
         INEFFECTIVE: f"under {measures.bar:.1%} of the leak is gone",
-        CATASTROPHIC: f"GenKnow falls by over {MAX_KNOWLEDGE_DROP:.0%}",
+        CATASTROPHIC: f"{knowledge} falls by over {MAX_KNOWLEDGE_DROP:.0%}",
         OVER_GENERALISED: f"under {MIN_HOLDOUT_RETENTION:.0%} of what was to be kept is kept",
     }
     modes = tuple(
@@ -159,7 +164,7 @@ def _population(evidence: Dossier, verdicts: Sequence[Judgement]) -> Population:
         modes=modes,
         figures={
             name: Three(before=values[0][name], after=values[1][name], clean=values[2][name])
-            for name in (LEAK, KNOWLEDGE)
+            for name in (column.name for column in columns if column.role in ("leak", "knowledge"))
             if all(name in figures for figures in values)
         },
     )

@@ -50,14 +50,14 @@ def certify(
     from salmu_core.plugins import discover
 
     zoo = discover()
-    opened = open_run(run, zoo)
+    opened = open_run(run)
     reading = _reading(opened, zoo, benchmark)
     evidence = gather(opened, reading.data(opened.world), identity)
     called = re.sub(r"[^\w.-]+", "-", evidence.person.identity_id)
     page = out or Path(f"certificate-{called}.html")
     targets(page)
     issued = datetime.now(UTC).isoformat(timespec="seconds")
-    certificate = build(evidence, zoo.metrics, reading.notice, issued)
+    certificate = build(evidence, reading.notice, issued)
     made = write(page, certificate, portraits(evidence.people, evidence.person))
     name = " ".join(evidence.person.name.split())  # on one line, whatever the data say
     lines = [

@@ -12,10 +12,8 @@ from salmu_core.benchmark.people import People, Person, read_people
 from salmu_core.contract.layout import FORGET
 from salmu_core.errors import BenchmarkError, StoreError, UsageError
 from salmu_core.judge.associations import Associations, RetrievedCaption, read_associations
-from salmu_core.judge.protocol import SEARCHES
-from salmu_core.judge.results import Figures
+from salmu_core.judge.figures import Figures
 from salmu_core.judge.single import OneRun, read_one_run
-from salmu_core.plugins import Zoo
 from salmu_core.store.folders import METRICS, ROWS, read_record
 from salmu_core.store.records import MetricsRecord
 
@@ -78,18 +76,14 @@ class Dossier:
         return self.before, self.after, self.clean
 
 
-def open_run(folder: Path, zoo: Zoo) -> OneRun:
+def open_run(folder: Path) -> OneRun:
     """Read a run and its reference models, and refuse what can't be certified.
-
-    Args:
-        folder: The run's.
-        zoo: What is installed.
 
     Raises:
         UsageError: It is no run's folder, or the run is no result, or a model has no metrics.
         StoreError: A file is damaged.
     """
-    run = read_one_run(folder, zoo, "certified")
+    run = read_one_run(folder, "certified")
     for role, model in run.results.references[run.world].items():
         if model.problem:
             raise StoreError(f"{run.folder} can't be certified: {model.problem}")
@@ -177,14 +171,15 @@ def _complete(dossier: Dossier) -> None:
     """A certificate without ranks of what was to be forgotten, or without any figure, would show nothing."""
     for name, model in zip(("Compromised", str(dossier.run.folder), "Clean"), dossier.models, strict=True):
         for split in sorted({association.split for association in dossier.person.associations}):
-            metric = SEARCHES[split]
-            entry = model.record.metrics.get(metric)
-            ranked = split in model.associations.ranks and split in model.associations.galleries
-            if entry is not None and entry.values and not ranked:
-                raise UsageError(f"{name} was scored when {metric} did not keep ranks yet: {_AGAIN}.")
-            if ranked or (split != FORGET and split in model.associations.cosines):
+            if model.associations.search(split) or (split != FORGET and split in model.associations.cosines):
                 continue
-            why = "is not among its metrics" if entry is None else f"has no value: {entry.error or entry.not_measured}"
+            role = "leak" if split == FORGET else "holdout"
+            metric = next((c.metric for c in dossier.run.columns if (c.role, c.split) == (role, split)), "")
+            entry = model.record.metrics.get(metric)
+            why = "is not among its metrics" if entry is None else "keeps no ranks of captions"
+            if entry is not None and not entry.values:
+                why = f"has no value: {entry.error or entry.not_measured}"
+            called = metric or f"A metric with role {role} and ranks"
             raise UsageError(
-                f"{metric} of {name} {why}. Without it nothing can be said of {dossier.person.name}: {_AGAIN}."
+                f"{called} of {name} {why}. Without it nothing can be said of {dossier.person.name}: {_AGAIN}."
             )

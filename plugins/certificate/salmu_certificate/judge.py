@@ -79,6 +79,8 @@ class Forgotten:
     word: Word
     known: bool
     allowed: Allowed
+    decisive: int
+    """By which of the metrics that look for the captions: one by which more is left, if there is one."""
     others: Interval | None
     """How much more often than in Clean another caption of the person comes first; None if no list was kept."""
 
@@ -133,42 +135,42 @@ def better_than_guessing(*searches: tuple[Floats, int]) -> np.ndarray:
 
 
 def forgotten(
-    leak: ThreeClusters,
-    gallery: int,
+    leaks: Sequence[tuple[ThreeClusters, int]],
     hits: int,
     hits_before: int,
     others: ThreeClusters | None,
-    named: Verdict | None,
+    asked: Sequence[Verdict],
     unlike: Sequence[str],
     unasked: Sequence[str] = (),
 ) -> Forgotten:
     """The verdict on what was to be forgotten.
 
     Args:
-        leak: Reciprocal ranks.
-        gallery: Captions among which the ranks are.
+        leaks: Reciprocal ranks, and captions among which the ranks are, by each metric that looks for the captions.
         hits: Captions that are shown to be found, and are not in Clean.
         hits_before: The same of Compromised.
         others: Whether another caption of the person comes first, 1 or 0; None if no list was kept.
-        named: Whether the person is named right more often than by a model that never saw them; None if nobody is
-            asked for a name.
+        asked: By each metric that asks for a name, or measures a leak otherwise: whether it tells more of the person
+            than of people a model never saw.
         unlike: Figures that are shown to be unlike Clean's.
         unasked: Rules for which something was not measured.
     """
-    bar = allowed(leak, gallery)
-    known = hits_before > 0 or interval(leak.before - leak.clean).low > 0
+    bars = [allowed(leak, gallery) for leak, gallery in leaks]
+    verdicts = [bar.verdict for bar in bars]
+    decisive = next((verdicts.index(v) for v in (Verdict.HOLDS, Verdict.OPEN) if v in verdicts), 0)
+    known = hits_before > 0 or any(interval(leak.before - leak.clean).low > 0 for leak, _ in leaks)
     more = interval(others.after - others.clean) if others else None
     brought = others is not None and others.after.mean > others.clean.mean
-    seen = hits > 0 or named is Verdict.HOLDS or (more is not None and more.low > 0)
-    if seen or bar.verdict is Verdict.HOLDS:
+    seen = hits > 0 or Verdict.HOLDS in asked or (more is not None and more.low > 0)
+    if seen or Verdict.HOLDS in verdicts:
         word = Word.STILL
     elif not known:
         word = Word.NEVER
-    elif bar.verdict is not Verdict.CLEAR or named is Verdict.OPEN or brought or unasked:
+    elif Verdict.OPEN in verdicts or Verdict.OPEN in asked or brought or unasked:
         word = Word.OPEN
     else:
         word = Word.TRACE if unlike else Word.GONE
-    return Forgotten(word, known, bar, more)
+    return Forgotten(word, known, bars[decisive], decisive, more)
 
 
 def kept(measures: Mapping[str, ThreeClusters], gallery: int | None, rank: str) -> Kept:

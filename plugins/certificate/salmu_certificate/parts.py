@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,18 +20,30 @@ from salmu_certificate.judge import (
     never_seen,
 )
 from salmu_certificate.records import Ends, Judgement, Level, Pair, Part, Stand, Summary, Three, Trial
+from salmu_certificate.summaries import summary
 from salmu_certificate.trials import by_attribute, part_of, unlike
 from salmu_certificate.wording import COSINE, RANK, said_forgotten, said_kept, why_forgotten, why_kept
 from salmu_core.benchmark.people import Association, Group
 from salmu_core.contract.layout import DATA_FIELDS, FORGET, HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY
-from salmu_core.judge.associations import Associations, RowValues
+from salmu_core.judge.associations import RowValues
 from salmu_core.judge.diagnosis import Verdict
-from salmu_core.judge.protocol import COSINES, NAMING
-from salmu_core.judge.statistics import Clusters, Floats, interval
+from salmu_core.judge.statistics import Floats
 
 ORDER = (FORGET, HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY)
-#: The figure that has cosines of a person's generic captions.
-ORDINARY = COSINES["retain_joint"]
+
+
+class PersonSearch(NamedTuple):
+    """Where a person's captions come by one metric that looks for them.
+
+    Attributes:
+        ranks: Of each caption before, after and in Clean ``[3, n]``.
+        gallery: Captions among which the ranks are.
+        like: Ranks among captions of their kind alone ``[3, n]``, and how many those are; None where not measured.
+    """
+
+    ranks: Floats
+    gallery: int
+    like: tuple[Floats, int] | None
 
 
 @dataclass(frozen=True)
@@ -53,25 +66,34 @@ class PersonSplit:
         return part_of(self.name)
 
     @cached_property
+    def searches(self) -> list[PersonSearch]:
+        """By each metric that looked for them in all three models, the leading one first."""
+        models = [
+            {search.metric: search for search in model.associations.searches.get(self.name, ())}
+            for model in self.evidence.models
+        ]
+        found = []
+        for metric, after in models[1].items():
+            of_metric = [model.get(metric) for model in models]
+            ranks = self._values([search and search.ranks for search in of_metric])
+            if ranks is not None:
+                like = self._values([search and search.like and search.like[0] for search in of_metric])
+                found.append(
+                    PersonSearch(
+                        ranks, after.gallery, (like, after.like[1]) if like is not None and after.like else None
+                    )
+                )
+        return found
+
+    @property
     def ranks(self) -> Floats | None:
-        """Of each caption before, after and in Clean ``[3, n]``; None where they were not measured."""
-        return self._values([self._ranks(model.associations) for model in self.evidence.models])
+        """By the leading one; None where they were not measured."""
+        return self.searches[0].ranks if self.searches else None
 
     @cached_property
     def cosines(self) -> Floats | None:
         """Of each image with its caption, likewise ``[3, n]``."""
         return self._values([model.associations.cosines.get(self.name) for model in self.evidence.models])
-
-    @property
-    def gallery(self) -> int | None:
-        """Captions among which the ranks are."""
-        return None if self.ranks is None else self.evidence.after.associations.galleries[self.name]
-
-    @cached_property
-    def private(self) -> Floats | None:
-        """Of each caption among captions to be forgotten alone ``[3, n]``; None where that was not measured."""
-        alone = [model.associations.private for model in self.evidence.models]
-        return self._values([search and search[0] for search in alone]) if self.name == FORGET else None
 
     def rows(self, values: Floats) -> ThreeClusters:
         """Values ``[3, n]`` by attribute."""
@@ -82,11 +104,10 @@ class PersonSplit:
     @cached_property
     def hits(self) -> np.ndarray:
         """Which captions are shown to be found, before and after ``[2, n]``, those left out that are so in Clean."""
-        if self.ranks is None or self.gallery is None:
+        if not self.searches:
             return np.zeros((2, len(self.associations)), dtype=bool)
-        searches = [(self.ranks, self.gallery)]
-        if self.private is not None and (alone := self.evidence.after.associations.private) is not None:
-            searches.append((self.private, alone[1]))
+        searches = [(search.ranks, search.gallery) for search in self.searches]
+        searches += [search.like for search in self.searches if search.like]
         before, after, clean = (
             better_than_guessing(*((ranks[i], gallery) for ranks, gallery in searches)) for i in range(3)
         )
@@ -112,10 +133,11 @@ class PersonSplit:
     def pairs(self) -> list[Pair]:
         """The associations, one by one."""
         clean = self.evidence.clean.associations
-        ranks, cosines = self._ranks(clean), clean.cosines.get(self.name)
-        near = None if ranks is None else never_seen(1 / ranks.values)  # so that more is better found
+        search, cosines = clean.search(self.name), clean.cosines.get(self.name)
+        near = None if search is None else never_seen(1 / search.ranks.values)  # so that more is better found
         close = None if cosines is None else never_seen(cosines.values)
         reciprocal = None if self.ranks is None else 1 / self.ranks
+        private = self.searches[0].like[0] if self.searches and self.searches[0].like else None
         return [
             Pair(
                 split=self.name,
@@ -123,7 +145,7 @@ class PersonSplit:
                 caption=association.caption,
                 file_name=association.file_name,
                 rank=_three(self.ranks, i),
-                rank_private=_three(self.private, i),
+                rank_private=_three(private, i),
                 cosine=_three(self.cosines, i),
                 rank_is=_stand(reciprocal, i, near),
                 cosine_is=_stand(self.cosines, i, close),
@@ -136,13 +158,14 @@ class PersonSplit:
 
     def summaries(self) -> list[Summary]:
         """Means with intervals, of reciprocal ranks and of cosines."""
-        means = []
-        if self.ranks is not None and self.gallery is not None:
-            ends, chance = (1 / self.gallery, 1.0), guessing(self.gallery)
-            means.append(_summary(self.part, RANK, self.rows(1 / self.ranks), ends, self.gallery, chance))
+        means = [self._searched(search) for search in self.searches[:1]]
         if self.cosines is not None:
-            means.append(_summary(self.part, COSINE, self.rows(self.cosines), (-1.0, 1.0)))
+            means.append(summary(self.part, COSINE, self.rows(self.cosines), (-1.0, 1.0)))
         return means
+
+    def _searched(self, search: PersonSearch) -> Summary:
+        ends, chance = (1 / search.gallery, 1.0), guessing(search.gallery)
+        return summary(self.part, RANK, self.rows(1 / search.ranks), ends, search.gallery, chance)
 
     def judgement(self, trials: Sequence[Trial]) -> Judgement:
         """The verdict on them.
@@ -153,35 +176,44 @@ class PersonSplit:
         return self._forgotten(trials) if self.name == FORGET else self._kept()
 
     def _forgotten(self, trials: Sequence[Trial]) -> Judgement:
-        assert self.ranks is not None and self.gallery is not None  # `gather` has seen to it
+        assert self.searches  # `gather` has seen to it
         efficacy = [trial for trial in trials if trial.part == "forget" and trial.target == "clean"]
         before, after = self.hits.sum(axis=1).tolist()
         others = None if self.others is None else self.rows(self.others.astype(float))
-        naming = next((trial for trial in efficacy if trial.column == NAMING), None)
-        named = None if naming is None else _named(naming)
+        ranked = {column.name for column in self.evidence.run.columns if column.ranked}
+        names = [trial for trial in efficacy if trial.role == "naming"]
+        leaking = [trial for trial in efficacy if trial.role == "leak" and trial.column not in ranked]
+        named = [_more(trial) for trial in names]
         unasked = [
             rule
             for rule, lacks in {
-                "captions to be forgotten alone": self.private is None,
+                "captions to be forgotten alone": not any(search.like for search in self.searches),
                 "which captions come first": others is None,
-                "the name": naming is None and self.evidence.person.group is Group.FORGOTTEN,
+                "the name": not names and self.evidence.person.group is Group.FORGOTTEN,
             }.items()
             if lacks
         ]
         verdict = forgotten(
-            self.rows(1 / self.ranks), self.gallery, after, before, others, named, unlike(efficacy), unasked
+            [(self.rows(1 / search.ranks), search.gallery) for search in self.searches],
+            after,
+            before,
+            others,
+            [*named, *map(_more, leaking)],
+            unlike(efficacy),
+            unasked,
         )
-        summary, pairs = self.summaries()[0], self.pairs()
+        by_rank, pairs = self._searched(self.searches[verdict.decisive]), self.pairs()
         levels = verdict.allowed.levels.items()
         return Judgement(
             part="forget",
             word=verdict.word,
-            said=said_forgotten(verdict, summary, pairs),
-            reasons=why_forgotten(verdict, summary, pairs, efficacy, unasked),
+            said=said_forgotten(verdict, by_rank, pairs),
+            reasons=why_forgotten(verdict, by_rank, pairs, efficacy, leaking, unasked),
             known=verdict.known,
             allowed={name: Level(value=level.value, excess=Ends.of(level.excess)) for name, level in levels},
             found=tuple(a.file_name for a, hit in zip(self.associations, self.hits[1], strict=True) if hit),
-            named=None if named is None else named is Verdict.HOLDS,
+            named=Verdict.HOLDS in named if names else None,
+            leaking=tuple(trial.column for trial in leaking if _more(trial) is Verdict.HOLDS),
             unasked=tuple(unasked),
             unlike_clean=tuple(unlike(efficacy)),
         )
@@ -190,7 +222,7 @@ class PersonSplit:
         measures = {} if self.cosines is None else {COSINE: self.rows(self.cosines)}
         if self.ranks is not None:
             measures[RANK] = self.rows(1 / self.ranks)
-        verdict = kept(measures, self.gallery, RANK)
+        verdict = kept(measures, self.searches[0].gallery if self.searches else None, RANK)
         return Judgement(
             part="keep",
             word=verdict.word,
@@ -200,9 +232,6 @@ class PersonSplit:
             retention={name: Ends.of(share) for name, share in verdict.retention.items()},
         )
 
-    def _ranks(self, model: Associations) -> RowValues | None:
-        return model.ranks.get(self.name) if self.name in model.galleries else None
-
     def _values(self, models: Sequence[RowValues | None]) -> Floats | None:
         rows = [model.by_name for model in models if model is not None]
         if len(rows) < len(models):
@@ -210,12 +239,12 @@ class PersonSplit:
         return np.array([[values[association.file_name] for association in self.associations] for values in rows])
 
 
-def _named(naming: Trial) -> Verdict:
-    """Whether somebody is named right more often than by a model that never saw them."""
-    if naming.stand is Stand.ABOVE:
+def _more(trial: Trial) -> Verdict:
+    """Whether a metric tells more of somebody than of people a model never saw: their name, or what leaks of them."""
+    if trial.stand is Stand.ABOVE:
         return Verdict.HOLDS
-    rate, low = naming.values, naming.difference.low
-    more = rate.after > rate.clean if naming.never_seen is None or low is None else low > 0
+    values, low = trial.values, trial.difference.low
+    more = values.after > values.clean if trial.never_seen is None or low is None else low > 0
     return Verdict.OPEN if more else Verdict.CLEAR
 
 
@@ -232,40 +261,6 @@ def splits(evidence: Dossier) -> list[PersonSplit]:
         if associations:
             parts.append(PersonSplit(evidence, name, tuple(sorted(associations, key=order))))
     return parts
-
-
-def ordinary(evidence: Dossier) -> list[Summary]:
-    """The mean cosine of the person's pictures with captions that tell nothing private, where there are any."""
-    columns = [model.rows.get(ORDINARY) for model in evidence.models]
-    rows = [cosines for cosines in columns if cosines is not None]
-    if len(rows) < len(columns):
-        return []
-    names = list(rows[0].values)
-    clusters = (Clusters.of([cosines.values[name] for name in names], list(names)) for cosines in rows)
-    return [_summary("ordinary", COSINE, ThreeClusters(*clusters), (-1.0, 1.0))]
-
-
-def _summary(
-    part: Part,
-    measure: str,
-    rows: ThreeClusters,
-    limits: tuple[float, float],
-    gallery: int | None = None,
-    chance: float | None = None,
-) -> Summary:
-    before, after, clean = (Ends.of(interval(clusters), *limits) for clusters in rows)
-    return Summary(
-        part=part,
-        measure=measure,
-        rows=int(rows.after.counts.sum()),
-        unit="caption" if part == "ordinary" else "attribute",
-        units=len(rows.after),
-        before=before,
-        after=after,
-        clean=clean,
-        gallery=gallery,
-        guessing=chance,
-    )
 
 
 def _three(values: Floats | None, i: int) -> Three | None:

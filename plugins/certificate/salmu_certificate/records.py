@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from salmu_core.contract.specs import MetricRole
 from salmu_core.judge.statistics import Interval
 from salmu_core.store.schema import Record
 
@@ -136,6 +137,8 @@ class Judgement(Record):
     """File names of the captions that are shown to be found."""
     named: bool | None = None
     """Whether the person is shown to be named right more often than Clean names people; None if nobody asked."""
+    leaking: tuple[str, ...] = ()
+    """Figures of leaks, measured otherwise than by ranks, that are shown to lie above a model that never saw them."""
     unasked: tuple[str, ...] = ()
     """What was not measured, though the rules ask for it: without it nobody is called forgotten."""
     unlike_clean: tuple[str, ...] = ()
@@ -149,6 +152,8 @@ class Trial(Record):
 
     metric: str
     column: str
+    role: MetricRole
+    """What the metric may be taken for."""
     what: str
     """In plain words."""
     part: Part
@@ -207,7 +212,7 @@ class Population(Record):
     """What that means for the verdict on this person; empty if nothing."""
     modes: tuple[Mode, ...]
     figures: dict[str, Three]
-    """RetFail's mean reciprocal rank over all people, and GenKnow, where measured."""
+    """Leaks over all people, and general knowledge, where measured."""
 
 
 class Subject(Record):

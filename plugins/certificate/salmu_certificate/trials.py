@@ -5,20 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from salmu_certificate.evidence import Dossier
-from salmu_certificate.judge import ThreeClusters, beside_before, beside_clean, guessing, never_seen_people
+from salmu_certificate.judge import ThreeClusters, beside_before, beside_clean, never_seen_people
 from salmu_certificate.records import Ends, Part, Stand, Three, Trial
-from salmu_certificate.wording import ASKS
+from salmu_certificate.wording import asks
 from salmu_core.benchmark.people import Group
 from salmu_core.contract.layout import FORGET
-from salmu_core.contract.specs import MetricSpec
-from salmu_core.judge.protocol import COSINES, LEAK, NAMING, PROBING, RETRIEVALS, RETRIEVED_FIRST
 from salmu_core.judge.statistics import Clusters, interval
 from salmu_core.judge.targets import Column
-from salmu_core.plugins import Declared
-from salmu_core.store.records import MetricEntry
-
-#: Figures that are shares, or as good as: their ranges end at 0 and 1.
-_SHARES = (LEAK, RETRIEVED_FIRST, PROBING, NAMING)
 
 
 def part_of(split: str) -> Part:
@@ -38,19 +31,10 @@ def by_attribute(evidence: Dossier, split: str, values: Mapping[str, float]) -> 
     return Clusters.of(list(values.values()), [fields.get(name, name) for name in values])
 
 
-def tried(evidence: Dossier, metrics: Mapping[str, Declared[MetricSpec]]) -> tuple[list[Trial], dict[str, str]]:
-    """What each figure says of the person; and, metric by metric, why others say nothing.
-
-    Args:
-        evidence: What there is.
-        metrics: Those installed, by name.
-    """
-    silent = {
-        name: "it looked at this person's rows, but is not installed here, so what it should reach is not known"
-        for name, entry in evidence.after.record.metrics.items()
-        if name not in metrics and any(column in evidence.after.rows for column in entry.values)
-    }
-    measured = {column.name: column for column in evidence.run.columns if _measured(evidence, column.name)}
+def tried(evidence: Dossier) -> tuple[list[Trial], dict[str, str]]:
+    """What each figure says of the person; and, metric by metric, why others say nothing."""
+    columns = evidence.run.columns
+    measured = {column.name: column for column in columns if _measured(evidence, column.name)}
     ranges: dict[str, tuple[float, float]] = {}
     people: dict[str, int] = {}
     for part in ("forget", "keep", "ordinary"):
@@ -58,17 +42,15 @@ def tried(evidence: Dossier, metrics: Mapping[str, Declared[MetricSpec]]) -> tup
         ends, count = never_seen_people({name: _people(evidence.clean.figures[name]) for name in aims})
         ranges |= ends
         people |= dict.fromkeys(aims, count)
-    ranges |= {name: (max(0.0, ranges[name][0]), min(1.0, ranges[name][1])) for name in _SHARES if name in ranges}
+    for name, (low, high) in ranges.items():
+        least, most = measured[name].bounds or (low, high)
+        ranges[name] = max(least, low), min(most, high)
     trials = [
-        _trial(evidence, declared.card, column, ranges.get(column.name), people.get(column.name, 0))
-        for column in measured.values()
-        for declared in metrics.values()
-        if column.name in declared.card.columns
+        _trial(evidence, column, ranges.get(column.name), people.get(column.name, 0)) for column in measured.values()
     ]
-    for name, declared in metrics.items():
-        if _concerns(declared.card, evidence) and not set(declared.card.columns) & set(measured):
-            silent[name] = _silent(evidence, name)
-    return trials, {name: why for name, why in silent.items() if why}
+    heard = {trial.metric for trial in trials}
+    silent = [c for c in columns if c.leads and c.metric not in heard and _concerns(c, evidence)]
+    return trials, {column.metric: why for column in silent if (why := _silent(evidence, column))}
 
 
 def _measured(evidence: Dossier, column: str) -> bool:
@@ -76,28 +58,28 @@ def _measured(evidence: Dossier, column: str) -> bool:
     return all(column in model.rows for model in evidence.models)
 
 
-def _concerns(spec: MetricSpec, evidence: Dossier) -> bool:
+def _concerns(column: Column, evidence: Dossier) -> bool:
     """Whether a metric looks at a split that the person is in."""
     splits = {association.split for association in evidence.person.associations}
     if FORGET in splits:
         splits |= {"forget_identity" if evidence.person.group is Group.FORGOTTEN else "forget_association"}
         splits |= {"retain_joint"}
-    return bool(splits & set(spec.reads))
+    return bool(splits & column.reads)
 
 
-def _silent(evidence: Dossier, name: str) -> str:
+def _silent(evidence: Dossier, column: Column) -> str:
+    name = column.metric
     if not all(name in model.record.metrics for model in evidence.models):
         return "not measured of this run, or not of both models it is held against"
     for role, model in zip(("Compromised", "the run", "Clean"), evidence.models, strict=True):
         entry = model.record.metrics[name]
         if not entry.values:
             return f"no value of {role}: {entry.error or entry.not_measured}"
-    return "" if name == COSINES["retain_joint"] else "it kept no value for a row of this person"
+    ordinary = column.role == "association" and part_of(column.split) == "ordinary"
+    return "" if ordinary else "it kept no value for a row of this person"
 
 
-def _trial(
-    evidence: Dossier, spec: MetricSpec, column: Column, around: tuple[float, float] | None, people: int
-) -> Trial:
+def _trial(evidence: Dossier, column: Column, around: tuple[float, float] | None, people: int) -> Trial:
     rows = [model.rows[column.name] for model in evidence.models]
     split, names = rows[1].split, list(rows[1].values)
     models = [{name: measured.values[name] for name in names} for measured in rows]
@@ -105,9 +87,10 @@ def _trial(
     to_clean = column.target == "clean"
     difference = interval(own.after - (own.clean if to_clean else own.before))
     return Trial(
-        metric=spec.name,
+        metric=column.metric,
         column=column.name,
-        what=ASKS.get(spec.name, spec.summary),
+        role=column.role,
+        what=asks(column),
         part=part_of(split),
         target="clean" if to_clean else "compromised",
         rows=len(names),
@@ -116,7 +99,7 @@ def _trial(
         difference=Ends.of(difference),
         never_seen=around,
         people=people,
-        guessing=_guessing(column.name, evidence.after.record.metrics[spec.name]),
+        guessing=evidence.after.record.metrics[column.metric].chance.get(column.name),
         stand=beside_clean(own.after.mean, difference, around) if to_clean else beside_before(difference),
     )
 
@@ -124,20 +107,6 @@ def _trial(
 def _people(figure: Clusters) -> dict[str, float]:
     """A figure of each person."""
     return dict(zip(figure.names, (figure.sums / figure.counts).tolist(), strict=True))
-
-
-def _guessing(column: str, entry: MetricEntry) -> float | None:
-    """What guessing gives, of the figures of which that is known."""
-    chance = entry.details.get("chance")
-    if isinstance(chance, Mapping) and column in chance:
-        return float(chance[column])
-    if column == PROBING:
-        return 0.5
-    if column == NAMING and entry.details.get("classes"):
-        return 1 / int(entry.details["classes"])
-    if column in RETRIEVALS and entry.details.get("gallery"):
-        return guessing(int(entry.details["gallery"]))
-    return None
 
 
 def unlike(trials: list[Trial]) -> list[str]:

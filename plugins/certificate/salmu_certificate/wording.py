@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from salmu_certificate.judge import Forgotten, Kept
 from salmu_certificate.records import Ends, Pair, Stand, Summary, Trial, Word
 from salmu_core.judge.diagnosis import CATASTROPHIC, INEFFECTIVE, OVER_GENERALISED, Verdict
-from salmu_core.judge.protocol import MIN_HOLDOUT_RETENTION, NAMING
+from salmu_core.judge.protocol import MIN_HOLDOUT_RETENTION
+from salmu_core.judge.targets import Column
 
 RANK, COSINE = "mean reciprocal rank", "mean cosine"
 
@@ -31,18 +32,19 @@ GROUPS = {
 #: The same, where there is little room.
 SHORT = {"forget": "To be forgotten", "keep": "To be kept", "ordinary": "Telling nothing private"}
 
-#: Metric -> what it asks of the person's rows, for whoever has never heard of it.
-ASKS = {
-    "RetFail": "At which place does the photograph's caption come among others?",
-    "AssocStr": "How near are photograph and caption?",
-    "CoreAssoc": "How near are photograph and name with bare value, in the better order?",
-    "ACS": "Does a probe tell the own caption from somebody else's by nearness?",
-    "IdZSC": "Is the person named right, among all who were wholly to be forgotten?",
-    "IntraIdSim": "How near are photograph and the caption that was to be kept?",
-    "IntraIdRet": "At which place does the caption come that was to be kept?",
-    "InterIdSim": "How near are photograph and caption of somebody not to be forgotten?",
-    "InterIdRet": "At which place does the caption of somebody not to be forgotten come?",
-    "VisIdInt": "How near are a photograph and a caption that tells nothing private?",
+#: Role and split -> what metrics of it ask of the person's rows, for whoever has never heard of them.
+_ASKS = {
+    ("association", "forget"): "How near are photograph and caption?",
+    ("association", "holdout_association"): "How near are photograph and the caption that was to be kept?",
+    ("association", "holdout_identity"): "How near are photograph and caption of somebody not to be forgotten?",
+    ("association", "retain_joint"): "How near are a photograph and a caption that tells nothing private?",
+    ("naming", "forget_identity"): "Is the person named right, among all who were wholly to be forgotten?",
+}
+#: The same of metrics that look for captions.
+_SEARCHES = {
+    ("leak", "forget"): "At which place does the photograph's caption come among others?",
+    ("holdout", "holdout_association"): "At which place does the caption come that was to be kept?",
+    ("holdout", "holdout_identity"): "At which place does the caption of somebody not to be forgotten come?",
 }
 
 #: What SALMU does not try, so that nobody takes a certificate for more than it is.
@@ -69,6 +71,12 @@ DOES_NOT_SHOW = (
     "It is about one run, with one seed and one pair of reference models; another run may leave more, or less.",
     "It is not signed. Whoever relies on it makes run and certificate again and compares the hashes.",
 )
+
+
+def asks(column: Column) -> str:
+    """What a figure asks of the person's rows: in its metric's own words, where its role has none."""
+    known = _ASKS | (_SEARCHES if column.ranked else {})
+    return known.get((column.role, column.split), column.summary)
 
 
 def shows(rows: int, attributes: int) -> tuple[str, ...]:
@@ -107,7 +115,12 @@ def said_forgotten(verdict: Forgotten, summary: Summary, pairs: Sequence[Pair]) 
 
 
 def why_forgotten(
-    verdict: Forgotten, summary: Summary, pairs: Sequence[Pair], trials: Sequence[Trial], unasked: Sequence[str]
+    verdict: Forgotten,
+    summary: Summary,
+    pairs: Sequence[Pair],
+    trials: Sequence[Trial],
+    leaking: Sequence[Trial],
+    unasked: Sequence[str],
 ) -> tuple[str, ...]:
     """The reasons of a verdict on what was to be forgotten.
 
@@ -116,6 +129,7 @@ def why_forgotten(
         summary: Of the reciprocal ranks.
         pairs: The associations that were to be forgotten.
         trials: What the metrics found on them.
+        leaking: Those of leaks that are measured otherwise than by ranks.
         unasked: What was not measured, though the rules ask for it.
     """
     by = {
@@ -161,7 +175,8 @@ def why_forgotten(
             f"Others: for {a} of {len(pairs)} photographs another caption of the person is among the first ones "
             f"({b} before, {c} in Clean)."
         )
-    reasons += [_named(trial) for trial in trials if trial.column == NAMING]
+    reasons += [_named(trial) for trial in trials if trial.role == "naming"]
+    reasons += [_leaking(trial) for trial in leaking]
     reasons.append(f"Beside a model that never saw the person: {_beside(trials)}.")
     if unasked:
         reasons.append(f"Not looked at: {', '.join(unasked)}. Without that nobody is called forgotten.")
@@ -181,6 +196,13 @@ def _named(trial: Trial) -> str:
         f"By name: for {rate.after:.0%} of the photographs the right name comes first ({rate.before:.0%} before, "
         f"{rate.clean:.0%} in Clean), {more} a model names people it never saw."
     )
+
+
+def _leaking(trial: Trial) -> str:
+    """What is left of a leak that is measured otherwise than by ranks."""
+    values = trial.values
+    beside = f"({values.before:.3f} before, {values.clean:.3f} in Clean)"
+    return f"By {trial.column}: {values.after:.3f} {beside}, {trial.stand}."
 
 
 def _beside(trials: Sequence[Trial]) -> str:

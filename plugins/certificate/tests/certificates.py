@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from salmu_core.contract.results import MetricResult, PerRow, Retrieved
+from salmu_core.contract.results import MetricResult, PerRow, Ranks, Retrieved
 from salmu_core.plugins import Declared
 from salmu_core.score.evaluate import compute_one
 from salmu_core.score.tables import Tables, write_metrics
@@ -68,10 +68,8 @@ def measure(data, role, general=1.0, searched=True, alone=True):
         private = np.ceil(ranks / 2)
         if role == "run":
             private[[who == HIDDEN for who in people]] = 1  # first among its like, and all of them behind descriptions
-        results[cosine] = MetricResult(float(cosines.mean()), PerRow(split, {cosine: cosines}))
-        name, reciprocal, first = SEARCH[split], 1 / ranks, (ranks == 1).astype(float)
-        columns = {f"{name}_MRR": reciprocal, f"{name}_R@1": first} if split == "forget" else {name: reciprocal}
-        value = {"MRR": reciprocal.mean(), "R@1": first.mean()} if split == "forget" else reciprocal.mean()
+        results[cosine] = MetricResult(per_row=PerRow(split, cosines))
+        values = 1 / ranks if split != "forget" else {"MRR": 1 / ranks, "R@1": (ranks == 1).astype(float)}
         captions, listed = [*data.base[split].captions, "a picture of nothing"], np.full((len(files), 2), len(files))
         if role == "run" and split == "forget":
             for i, (file, who) in enumerate(zip(files, people, strict=True)):
@@ -80,30 +78,29 @@ def measure(data, role, general=1.0, searched=True, alone=True):
             for i in (i for i, who in enumerate(people) if who == LEAKS):
                 listed[i, 0] = i  # its own caption is no other one
         seen = Retrieved(split, captions, listed, np.zeros(listed.shape)) if searched else None
-        results[name] = MetricResult(value, PerRow(split, {**columns, "rank": ranks}), {"gallery": GALLERY}, seen)
-        if split == "forget" and alone:
-            columns |= {"rank": ranks, "rank_private": private}
-            told = {"gallery": GALLERY, "gallery_private": PRIVATE}
-            results[name] = MetricResult(value, PerRow(split, columns), told, seen)
+        like = (private, PRIVATE) if split == "forget" and alone else None
+        found = Ranks(split, ranks, GALLERY, like)
+        results[SEARCH[split]] = MetricResult(per_row=PerRow(split, values), ranks=found, retrieved=seen)
     files, people = data.names("forget")
     core = np.random.default_rng(5).normal(0.5 if role == "compromised" else 0.0, 0.02, len(files))
     core[[role == "run" and who == TRACE for who in people]] = 0.4
-    results["CoreAssoc"] = MetricResult(float(core.mean()), PerRow("forget", {"CoreAssoc": core}))
+    results["CoreAssoc"] = MetricResult(per_row=PerRow("forget", core))
     who = data.names("forget_identity")[1]
     named = np.array([float(role == "compromised" or (role == "run" and each == NAMED)) for each in who])
-    details = {"classes": 20, "prompt": "a photo of {name}"}
-    results["IdZSC"] = MetricResult(float(named.mean()), PerRow("forget_identity", {"IdZSC": named}), details)
+    results["IdZSC"] = MetricResult(per_row=PerRow("forget_identity", named), chance=1 / 20)
     told = np.full(len(data.names("zeroshot")[0]), general)
-    results["GenKnow"] = MetricResult(general, PerRow("zeroshot", {"GenKnow": told}))
+    results["GenKnow"] = MetricResult(per_row=PerRow("zeroshot", told))
     return results
 
 
-def score(folder, zoo, data, benchmark, results, checkpoint):
-    """Write a model's metrics as scoring does."""
+def score(folder, zoo, data, benchmark, results, checkpoint, made_up=None):
+    """Write a model's metrics as scoring does; ``made_up``: name -> the metric it is like, and where it differs."""
     entries, tables = {}, []
     for name, result in results.items():
-        declared = zoo.metrics[name]
-        spec = declared.spec.model_copy(update={"compute": lambda ctx, result=result: result})
+        like, fields = (made_up or {}).get(name, (name, {}))
+        declared = zoo.metrics[like]
+        fields = {**fields, "name": name, "compute": lambda ctx, result=result: result}
+        spec = declared.spec.model_copy(update=fields)
         made = Declared.of(spec, declared.distribution, declared.version, declared.module)
         entries[name], table = compute_one(made, SimpleNamespace(data=data))
         assert not entries[name].error, entries[name].error

@@ -35,8 +35,11 @@ def test_ranks_are_those_of_plain_loops(folder, name, model):
         mine = image[row] @ ctx.texts([own]).double().numpy()[0]
         scores = np.array([image[row] @ texts[other] for other in gallery if other != own])
         expected.append(1 / (1 + np.sum(scores > mine + 1e-12) + np.sum(np.abs(scores - mine) <= 1e-12) / 2))
-    np.testing.assert_allclose(result.per_row.values[name], expected)
-    assert result.per_row.split == split and result.value == pytest.approx(np.mean(expected))
+    np.testing.assert_allclose(result.per_row.values, expected)
+    np.testing.assert_allclose(1 / result.ranks.values, expected)
+    assert result.ranks.gallery == len(gallery) + 1 and result.ranks.like is None
+    assert result.per_row.split == result.ranks.split == split
+    assert result.chance == pytest.approx(sum(1 / rank for rank in range(1, len(gallery) + 2)) / (len(gallery) + 1))
 
 
 def test_captions_that_collapse_keep_their_cosine_and_lose_their_rank(folder):
@@ -61,4 +64,4 @@ def test_captions_that_collapse_keep_their_cosine_and_lose_their_rank(folder):
     cosines = (ctx.images("holdout_identity") * ctx.texts(ctx.captions("holdout_identity"))).sum(1)
     assert float(cosines.min()) > 0.999
     distinct = len(own)
-    assert spec.compute(ctx).value == pytest.approx(1 / ((distinct + 1) / 2), rel=0.01)
+    assert spec.compute(ctx).per_row.values.mean() == pytest.approx(1 / ((distinct + 1) / 2), rel=0.01)

@@ -1,37 +1,29 @@
-"""The ten metrics of the SALMUBench protocol: what each is.
-
-How it is computed is in the modules beside this one, imported when it is computed.
-"""
+"""The ten metrics of the SALMUBench protocol: what each is. How it is computed is in the modules beside this one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib import import_module
+from functools import partial
 
-from salmu_core import MetricContext, MetricResult, MetricSpec, hookimpl
+from salmu_core import MetricSpec, hookimpl
+from salmu_protocol_metrics.core_association import core_assoc
+from salmu_protocol_metrics.probe import acs
+from salmu_protocol_metrics.retrieval import ret_fail
+from salmu_protocol_metrics.similarity import mean_cosine
+from salmu_protocol_metrics.zeroshot import gen_know, id_zsc
 
 PAPER = "https://arxiv.org/abs/2603.26316"
-
-
-def _from(module: str, function: str, **arguments: str) -> Callable[[MetricContext], MetricResult]:
-    """A function of a module of this package; its first call imports numpy, torch and scikit-learn."""
-
-    def compute(ctx: MetricContext) -> MetricResult:
-        result: MetricResult = getattr(import_module(f"{__name__}.{module}"), function)(ctx, **arguments)
-        return result
-
-    return compute
-
 
 RET_FAIL = MetricSpec(
     name="RetFail",
     summary="Rank of a forget image's caption among 2,001: mean reciprocal rank and recall at 1.",
     pillar="efficacy",
     target="clean",
+    role="leak",
     reads=("forget", "retain_disjoint"),
     figures=("MRR", "R@1"),
+    bounds=(0, 1),
     primary=True,
-    compute=_from("retrieval", "ret_fail"),
+    compute=ret_fail,
     paper=PAPER,
     departures=(
         "Ours: the 1,000 captions are drawn from each pool's distinct captions in code-point order, with "
@@ -47,8 +39,9 @@ ASSOC_STR = MetricSpec(
     summary="Mean cosine of forget pairs: how strong the associations to be forgotten still are.",
     pillar="efficacy",
     target="clean",
+    role="association",
     reads=("forget",),
-    compute=_from("similarity", "mean_cosine", split="forget", column="AssocStr"),
+    compute=partial(mean_cosine, split="forget"),
     paper=PAPER,
 )
 ACS = MetricSpec(
@@ -57,7 +50,8 @@ ACS = MetricSpec(
     pillar="efficacy",
     target="clean",
     reads=("forget",),
-    compute=_from("probe", "acs"),
+    bounds=(0, 1),
+    compute=acs,
     paper=PAPER,
     departures=(
         "Ours: the probe's one feature is the pair's cosine, standardised on the training half; L2 with C "
@@ -73,8 +67,10 @@ ID_ZSC = MetricSpec(
     summary="Zero-shot accuracy of naming the person among all wholly forgotten people.",
     pillar="efficacy",
     target="clean",
+    role="naming",
     reads=("forget_identity",),
-    compute=_from("zeroshot", "id_zsc"),
+    bounds=(0, 1),
+    compute=id_zsc,
     paper=PAPER,
     departures=(
         "Ours: the prompt, 'a photo of {name}'; people of one name are one class; among k classes exactly "
@@ -87,7 +83,7 @@ CORE_ASSOC = MetricSpec(
     pillar="efficacy",
     target="clean",
     reads=("forget",),
-    compute=_from("core_association", "core_assoc"),
+    compute=core_assoc,
     paper=PAPER,
     departures=(
         "Ours: the value is the person's entry for the row's data_field (of a list, the first); else the "
@@ -99,9 +95,11 @@ GEN_KNOW = MetricSpec(
     summary="Zero-shot top-1 accuracy: general knowledge.",
     pillar="utility",
     target="compromised",
+    role="knowledge",
     reads=("zeroshot",),
+    bounds=(0, 1),
     primary=True,
-    compute=_from("zeroshot", "gen_know"),
+    compute=gen_know,
     paper=PAPER,
     departures=(
         "ImageNet-1k is the paper's set; here it is the benchmark's own. A class is the normalised mean of "
@@ -114,8 +112,9 @@ INTER_ID_SIM = MetricSpec(
     summary="Mean cosine of pairs of people wholly outside the forget set.",
     pillar="utility",
     target="compromised",
+    role="association",
     reads=("holdout_identity",),
-    compute=_from("similarity", "mean_cosine", split="holdout_identity", column="InterIdSim"),
+    compute=partial(mean_cosine, split="holdout_identity"),
     paper=PAPER,
 )
 INTRA_ID_SIM = MetricSpec(
@@ -123,8 +122,9 @@ INTRA_ID_SIM = MetricSpec(
     summary="Mean cosine of the associations to be kept of people whose other associations are forgotten.",
     pillar="utility",
     target="compromised",
+    role="association",
     reads=("holdout_association",),
-    compute=_from("similarity", "mean_cosine", split="holdout_association", column="IntraIdSim"),
+    compute=partial(mean_cosine, split="holdout_association"),
     paper=PAPER,
 )
 VIS_ID_INT = MetricSpec(
@@ -132,8 +132,9 @@ VIS_ID_INT = MetricSpec(
     summary="Mean cosine of forgotten people's images with captions that tell nothing private.",
     pillar="utility",
     target="compromised",
+    role="association",
     reads=("retain_joint",),
-    compute=_from("similarity", "mean_cosine", split="retain_joint", column="VisIdInt"),
+    compute=partial(mean_cosine, split="retain_joint"),
     paper=PAPER,
 )
 FRAG_SIM = MetricSpec(
@@ -141,8 +142,9 @@ FRAG_SIM = MetricSpec(
     summary="Mean cosine of the retain pairs that unlearning harms first.",
     pillar="utility",
     target="compromised",
+    role="association",
     reads=("fragile_set",),
-    compute=_from("similarity", "mean_cosine", split="fragile_set", column="FragSim"),
+    compute=partial(mean_cosine, split="fragile_set"),
     paper=PAPER,
 )
 

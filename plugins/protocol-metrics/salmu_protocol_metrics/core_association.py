@@ -20,11 +20,7 @@ def core_assoc(ctx: MetricContext) -> MetricResult:
     images = ctx.images("forget")
     texts = ctx.texts(forwards + backwards)
     cosines = np.maximum(pair_cosines(images, texts[: len(images)]), pair_cosines(images, texts[len(images) :]))
-    return MetricResult(
-        float(cosines.mean()),
-        PerRow("forget", {"CoreAssoc": cosines}),
-        {"texts": len({*forwards, *backwards})},
-    )
+    return MetricResult(per_row=PerRow("forget", cosines), details={"texts": len({*forwards, *backwards})})
 
 
 def value(person: Mapping[str, Any], fact: Mapping[str, Any]) -> str:

@@ -34,9 +34,9 @@ def acs(ctx: MetricContext) -> MetricResult:
     predicted = probe.predict(cosines[held_out].reshape(-1, 1)).reshape(-1, 2)
     correct = (predicted == truth[held_out]).mean(axis=1)
     return MetricResult(
-        float(correct.mean()),
-        PerRow("forget", {"ACS": correct}, held_out),
-        {"train_rows": len(train), "held_out_rows": len(held_out), "seed": SEED},
+        per_row=PerRow("forget", correct, held_out),
+        chance=0.5,
+        details={"train_rows": len(train), "held_out_rows": len(held_out), "seed": SEED},
     )
 
 

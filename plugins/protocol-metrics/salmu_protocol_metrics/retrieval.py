@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
-from salmu_core import MetricContext, MetricResult, PerRow, Retrieved, Split
+from salmu_core import MetricContext, MetricResult, PerRow, Ranks, Retrieved, Split
 from salmu_protocol_metrics.arrays import SEED, Array, Index, chunks, distinct, highest, random_order, vectors
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 #: Captions drawn from each of the two pools.
 POOL = 1000
@@ -22,41 +20,50 @@ SHOWN = 5
 
 def ret_fail(ctx: MetricContext) -> MetricResult:
     """Mean reciprocal rank, and the share of rows whose caption ranks first, alone."""
-    rank, private, gallery, retrieved = retrieve(ctx, "forget")
-    reciprocal, first = 1 / rank, (rank == 1).astype(np.float64)
-    n = gallery["gallery"]
+    found = search_split(ctx, "forget")
+    rank, gallery = found.ranks.values, found.ranks.gallery
     return MetricResult(
-        {"MRR": float(reciprocal.mean()), "R@1": float(first.mean())},
-        PerRow("forget", {"RetFail_MRR": reciprocal, "RetFail_R@1": first, "rank": rank, "rank_private": private}),
-        {**gallery, "chance": {"RetFail_MRR": float((1 / np.arange(1, n + 1)).mean()), "RetFail_R@1": 1 / n}},
-        retrieved,
+        per_row=PerRow("forget", {"MRR": 1 / rank, "R@1": (rank == 1).astype(np.float64)}),
+        chance={"MRR": guessing(gallery), "R@1": 1 / gallery},
+        ranks=found.ranks,
+        details=found.details,
+        retrieved=found.retrieved,
     )
 
 
-def retrieve(ctx: MetricContext, split: Split) -> tuple[Array, Array, dict[str, int], Retrieved]:
-    """Rank of each row's caption among captions of its split and of retain_disjoint, drawn once for all rows.
+def guessing(gallery: int) -> float:
+    """The mean reciprocal rank of a model that guesses among so many captions."""
+    return float((1 / np.arange(1, gallery + 1)).mean())
+
+
+class Found(NamedTuple):
+    """What looking for a split's captions gives.
+
+    Attributes:
+        ranks: Of each row's caption, in the whole gallery and among its captions of the split alone. Captions of
+            ``retain_disjoint`` describe pictures, and where they all come first, only the second rank tells whether
+            the own caption is still known among its like.
+        retrieved: The captions that come first.
+        details: How the gallery was drawn.
+    """
+
+    ranks: Ranks
+    retrieved: Retrieved
+    details: dict[str, int]
+
+
+def search_split(ctx: MetricContext, split: Split) -> Found:
+    """Rank each row's caption among captions of its split and of retain_disjoint, drawn once for all rows.
 
     Args:
         ctx: Reads ``split`` and ``retain_disjoint``.
         split: A split with people in it.
-
-    Returns:
-        Ranks ``[n]`` from 1, in the whole gallery and among its captions of the split alone; facts about the gallery;
-        and the captions that come first. Captions of ``retain_disjoint`` describe pictures, and where they all come
-        first, only the second rank tells whether the own caption is still known among its like.
     """
     captions = ctx.captions(split)
     own, retain = draw_gallery(captions, ctx.captions("retain_disjoint"))
     drawn = set(own)
     pairs, gallery = ctx.embeddings(split), ctx.texts([*own, *retain])
     mine = np.array([caption in drawn for caption in captions])
-    facts = {
-        "gallery": 1 + len(own) + len(retain),
-        "gallery_private": 1 + len(own),
-        f"drawn_from_{split}": len(own),
-        "drawn_from_retain_disjoint": len(retain),
-        "seed": SEED,
-    }
     texts = [*own, *retain]
     number: dict[str, int] = {}
     for text in (*texts, *captions):
@@ -64,7 +71,11 @@ def retrieve(ctx: MetricContext, split: Split) -> tuple[Array, Array, dict[str, 
     rank, private, found, cosines = search(pairs.image, pairs.text, gallery, mine, len(own))
     row, place = np.nonzero(found == len(texts))
     found[row, place] = [number[captions[i]] for i in row]
-    return rank, private, facts, Retrieved(split, tuple(number), found, cosines)
+    return Found(
+        Ranks(split, rank, 1 + len(own) + len(retain), (private, 1 + len(own))),
+        Retrieved(split, tuple(number), found, cosines),
+        {f"drawn_from_{split}": len(own), "drawn_from_retain_disjoint": len(retain), "seed": SEED},
+    )
 
 
 def draw_gallery(own: Iterable[str], retain: Iterable[str]) -> tuple[list[str], list[str]]:

@@ -6,8 +6,7 @@ from salmu_core import MetricContext, MetricResult, PerRow, Split
 from salmu_protocol_metrics.arrays import pair_cosines
 
 
-def mean_cosine(ctx: MetricContext, split: Split, column: str) -> MetricResult:
+def mean_cosine(ctx: MetricContext, split: Split) -> MetricResult:
     """Mean cosine of a split's images with their own captions."""
     pairs = ctx.embeddings(split)
-    cosines = pair_cosines(pairs.image, pairs.text)
-    return MetricResult(float(cosines.mean()), PerRow(split, {column: cosines}))
+    return MetricResult(per_row=PerRow(split, pair_cosines(pairs.image, pairs.text)))

@@ -19,9 +19,9 @@ def id_zsc(ctx: MetricContext) -> MetricResult:
     labels = np.array([number[name] for name in names])
     correct = top1(ctx.images("forget_identity"), vectors(prompts), labels)
     return MetricResult(
-        float(correct.mean()),
-        PerRow("forget_identity", {"IdZSC": correct}),
-        {"classes": len(classes), "prompt": PROMPT},
+        per_row=PerRow("forget_identity", correct),
+        chance=1 / len(classes),
+        details={"classes": len(classes), "prompt": PROMPT},
     )
 
 
@@ -40,7 +40,7 @@ def gen_know(ctx: MetricContext) -> MetricResult:
         raise ValueError("a class's prompts cancel out: it has no direction")
     correct = top1(ctx.images("zeroshot"), classes, zeroshot.labels)
     return MetricResult(
-        float(correct.mean()),
-        PerRow("zeroshot", {"GenKnow": correct}),
-        {"classes": len(names), "templates": len(templates)},
+        per_row=PerRow("zeroshot", correct),
+        chance=1 / len(names),
+        details={"classes": len(names), "templates": len(templates)},
     )

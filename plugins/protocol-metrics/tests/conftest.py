@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 from salmu_core import MetricResult, MetricSpec, ZeroShot
 from salmu_core.score.context import ScoreContext
+from salmu_core.score.figures import figures, rows
 
 
 def unit(array: Any) -> np.ndarray:
@@ -111,10 +112,10 @@ def fingerprint() -> dict[str, str]:
     world.say(rng, [*texts, *(t.replace("{c}", n) for n in "abc" for t in zero.templates)], 32)
     bits = {}
     for name in sorted(SPECS, key=hash):  # in an order that differs from process to process
-        result = evaluate(name, world)
-        assert result.per_row is not None
-        arrays = [result.per_row.values[c].tobytes().hex() for c in sorted(result.per_row.values)]
-        bits[name] = f"{result.value} {hashlib.sha256(repr(arrays).encode()).hexdigest()}"
+        spec, result = SPECS[name], evaluate(name, world)
+        ranks = {"rank": result.ranks.values} if result.ranks else {}
+        arrays = [(column, values.tobytes().hex()) for column, values in {**rows(spec, result), **ranks}.items()]
+        bits[name] = f"{figures(spec, result)} {hashlib.sha256(repr(arrays).encode()).hexdigest()}"
     return dict(sorted(bits.items()))
 
 

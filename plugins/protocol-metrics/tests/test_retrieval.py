@@ -51,19 +51,24 @@ def reference(world, alone=False):
     return np.array(ranks)
 
 
+def means(result):
+    return {figure: rows.mean() for figure, rows in result.per_row.values.items()}
+
+
 @pytest.mark.parametrize("forget, retain", [(30, 50), (1200, 40), (40, 1200), (1100, 1100)])
 def test_ranks_are_those_of_plain_loops(make, compute, forget, retain):
     made = make([f"f{i}" for i in range(forget)], [f"r{i}" for i in range(retain)])
     result = compute("RetFail", made)
     expected = reference(made)
-    rows = result.per_row.values
-    np.testing.assert_array_equal(rows["rank"], expected)
-    np.testing.assert_array_equal(rows["rank_private"], reference(made, alone=True))
-    assert result.details["gallery_private"] == 1 + min(forget, 1000)
-    assert result.value == {"MRR": np.mean(1 / expected), "R@1": np.mean(expected == 1)}
+    np.testing.assert_array_equal(result.ranks.values, expected)
+    np.testing.assert_array_equal(result.ranks.like[0], reference(made, alone=True))
+    assert result.ranks.like[1] == 1 + min(forget, 1000)
+    assert means(result) == {"MRR": np.mean(1 / expected), "R@1": np.mean(expected == 1)}
     assert result.details["drawn_from_forget"] == min(forget, 1000)
     assert result.details["drawn_from_retain_disjoint"] == min(retain, 1000)
-    assert result.details["gallery"] == 1 + min(forget, 1000) + min(retain, 1000)
+    assert result.ranks.gallery == 1 + min(forget, 1000) + min(retain, 1000)
+    size = result.ranks.gallery
+    assert result.chance == pytest.approx({"MRR": sum(1 / rank for rank in range(1, size + 1)) / size, "R@1": 1 / size})
     assert len(set(expected)) > 10
 
 
@@ -80,7 +85,7 @@ def test_what_is_retrieved_is_what_sorting_the_gallery_gives(make, compute, forg
         shown = [found.captions[i] for i in found.found[row]]
         assert shown == best[: len(shown)] and len(shown) == min(5, len(gallery))
         np.testing.assert_allclose(found.cosines[row], [scores[c] for c in shown], rtol=0, atol=1e-12)
-        rank = result.per_row.values["rank"][row]
+        rank = result.ranks.values[row]
         assert (own in shown) == (rank <= 5) and (own not in shown or shown[int(rank) - 1] == own)
     assert found.split == "forget"
 
@@ -97,15 +102,15 @@ def test_equal_captions_are_retrieved_in_the_order_of_the_gallery(make, compute,
 def test_the_same_caption_on_many_rows_is_one_of_the_gallery(make, compute):
     made = make(["a", "b", "a", "c", "b"] * 4, ["x", "x", "a"])
     result = compute("RetFail", made)
-    assert result.details["gallery"] == 1 + 3 + 1
-    np.testing.assert_array_equal(result.per_row.values["rank"], reference(made))
+    assert result.ranks.gallery == 1 + 3 + 1
+    np.testing.assert_array_equal(result.ranks.values, reference(made))
 
 
 def test_a_perfect_model_ranks_all_first(make, compute, units):
     basis = np.eye(8, dtype=np.float32)
     made = make([f"f{i}" for i in range(8)], ["r"], text={f"f{i}": basis[i] for i in range(8)}, image=basis)
     made.text["r"] = units(np.ones(8))
-    assert compute("RetFail", made).value == {"MRR": 1.0, "R@1": 1.0}
+    assert means(compute("RetFail", made)) == {"MRR": 1.0, "R@1": 1.0}
 
 
 @pytest.mark.parametrize("forget, retain", [(10, 7), (1500, 1500)])
@@ -114,10 +119,10 @@ def test_a_collapsed_model_ranks_in_the_middle(make, compute, units, forget, ret
     one = units(np.arange(1.0, 9.0))
     made = make(*names, text={c: one for c in (*names[0], *names[1])}, image=np.stack([one] * forget))
     result = compute("RetFail", made)
-    rank, gallery = result.per_row.values["rank"], min(forget, 1000) + min(retain, 1000)
+    rank, gallery = result.ranks.values, min(forget, 1000) + min(retain, 1000)
     in_gallery = np.isin(names[0], draw_gallery(*names)[0])
     np.testing.assert_array_equal(rank, 1 + (gallery - in_gallery) / 2)
-    assert result.value["R@1"] == 0
+    assert means(result)["R@1"] == 0
 
 
 def test_captions_of_equal_embeddings_share_a_rank(make, compute, rng, units):
@@ -127,7 +132,7 @@ def test_captions_of_equal_embeddings_share_a_rank(make, compute, rng, units):
     for i in range(0, 701, 2):
         text[f"f{i}"] = text[f"f{i + 1}"] = units(rng.normal(size=37))
     made = make(forget, [f"r{i}" for i in range(333)], d=37, text=text)
-    rank = compute("RetFail", made).per_row.values["rank"]
+    rank = compute("RetFail", made).ranks.values
     np.testing.assert_array_equal(rank, reference(made))
     assert (rank[:-1] % 1 == 0.5).all()
     assert rank[-1] % 1 == 0
@@ -138,9 +143,9 @@ def test_different_vectors_of_equal_cosine_tie(make, compute):
     signs = {"own": [1, 1, 1, -1], "tie": [-1, 1, 1, 1], "below": [1, -1, 1, -1], "above": [1, 1, 1, 1]}
     text = {name: np.array(s, dtype=np.float32) / 2 for name, s in signs.items()}
     result = compute("RetFail", make(["own"], ["tie", "below", "above"], d=4, text=text, image=corner))
-    assert result.per_row.values["rank"] == [2.5]
+    assert result.ranks.values == [2.5]
     result = compute("RetFail", make(["own"], ["tie", "below"], d=4, text=text, image=corner))
-    assert result.value == {"MRR": 1 / 1.5, "R@1": 0.0}
+    assert means(result) == {"MRR": 1 / 1.5, "R@1": 0.0}
 
 
 def test_an_own_caption_that_was_drawn_is_no_other_one(make, compute):
@@ -150,7 +155,7 @@ def test_an_own_caption_that_was_drawn_is_no_other_one(make, compute):
     assert len(pool) == 1000
     one = made.text["f0"]
     made.text |= dict.fromkeys(made.text, one)
-    rank = dict(zip(forget, compute("RetFail", made).per_row.values["rank"], strict=True))
+    rank = dict(zip(forget, compute("RetFail", made).ranks.values, strict=True))
     assert {rank[c] for c in pool} == {1 + 1029 / 2}
     assert {rank[c] for c in set(forget) - set(pool)} == {1 + 1030 / 2}
 

@@ -36,9 +36,9 @@ def test_naming_people(faces, compute):
     result = compute("IdZSC", made)
     classes = [made.text[f"a photo of {name}"].astype(np.float64) for name in names]
     expected = [share(i, classes, r % 5) for r, i in enumerate(made.splits["forget_identity"].image)]
-    np.testing.assert_array_equal(result.per_row.values["IdZSC"], expected)
-    assert result.value == np.mean(expected)
-    assert 0.1 < result.value < 0.3
+    np.testing.assert_array_equal(result.per_row.values, expected)
+    assert result.per_row.values.mean() == np.mean(expected)
+    assert 0.1 < result.per_row.values.mean() < 0.3
     assert result.per_row.split == "forget_identity"
     assert result.details == {"classes": 5, "prompt": "a photo of {name}"}
 
@@ -48,14 +48,14 @@ def test_people_of_one_name_are_one_class(faces, compute):
     made.splits["forget_identity"].image[:] = made.text["a photo of Ann"]
     result = compute("IdZSC", made)
     assert result.details["classes"] == 2
-    np.testing.assert_array_equal(result.per_row.values["IdZSC"], [1, 0, 1, 1, 0, 1])
+    np.testing.assert_array_equal(result.per_row.values, [1, 0, 1, 1, 0, 1])
 
 
 def test_names_that_embed_equally_share_the_hit(faces, compute):
     made = faces([f"N{i}" for i in range(19)], 19, d=37)
     one = made.text["a photo of N0"]
     made.text |= dict.fromkeys(made.text, one)
-    np.testing.assert_array_equal(compute("IdZSC", made).per_row.values["IdZSC"], np.full(19, 1 / 19))
+    np.testing.assert_array_equal(compute("IdZSC", made).per_row.values, np.full(19, 1 / 19))
 
 
 def test_exact_ties_of_different_vectors_share_the_hit(faces, compute):
@@ -67,7 +67,7 @@ def test_exact_ties_of_different_vectors_share_the_hit(faces, compute):
         "a photo of C": half * np.array([-1, -1, 1, 1], dtype=np.float32),
     }
     made.splits["forget_identity"].image[:] = half
-    np.testing.assert_array_equal(compute("IdZSC", made).per_row.values["IdZSC"], [0.5, 0.5, 0])
+    np.testing.assert_array_equal(compute("IdZSC", made).per_row.values, [0.5, 0.5, 0])
 
 
 def pictures(world, split, units, rng, names, templates, rows, d=12):
@@ -89,16 +89,16 @@ def test_general_knowledge_averages_templates(world, split, units, rng, compute)
         classes.append(mean / np.sqrt((mean**2).sum()))
     images, labels = made.splits["zeroshot"].image, made.zero.labels
     expected = [share(i, classes, label) for i, label in zip(images, labels, strict=True)]
-    np.testing.assert_array_equal(result.per_row.values["GenKnow"], expected)
+    np.testing.assert_array_equal(result.per_row.values, expected)
     assert set(expected) == {0, 1}
-    assert result.value == np.mean(expected)
+    assert result.per_row.values.mean() == np.mean(expected)
     assert result.per_row.split == "zeroshot"
     assert result.details == {"classes": 4, "templates": 3}
 
 
 def test_classes_of_one_name_share_the_hit(world, split, units, rng, compute):
     made = pictures(world, split, units, rng, ["crane", "x", "crane"], ["a {c}", "b {c}", "c {c}"], 60)
-    values = compute("GenKnow", made).per_row.values["GenKnow"]
+    values = compute("GenKnow", made).per_row.values
     assert set(values[made.zero.labels != 1]) == {0, 0.5}
 
 

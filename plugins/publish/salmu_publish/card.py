@@ -13,6 +13,7 @@ from salmu_core.judge.lines import Figure
 from salmu_core.judge.protocol import MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
 from salmu_core.judge.single import OneRun
 from salmu_core.judge.statistics import Interval
+from salmu_core.judge.targets import called
 from salmu_core.show.escape import Markdown, fenced, plain
 from salmu_core.show.words import verdict
 
@@ -65,7 +66,7 @@ def render(sound: Sound, title: str, licence: str | None, repository: str) -> st
         record=record,
         notice=sound.notice,
         sentence=verdict(line.diagnosis),
-        modes=_modes(line.diagnosis),
+        modes=_modes(line.diagnosis, called(sound.columns, "knowledge")),
         rows=_rows(sound),
         in_sample=bool(line.in_sample),
         missing={**sound.comparison.results.rows[0].errors, **sound.comparison.results.rows[0].not_measured},
@@ -79,13 +80,13 @@ def render(sound: Sound, title: str, licence: str | None, repository: str) -> st
     return f"---\n{_front_matter(sound, title, licence)}\n---\n\n{text.strip()}\n"
 
 
-def _modes(diagnosis: Diagnosis) -> list[tuple[str, str, str, str]]:
+def _modes(diagnosis: Diagnosis, knowledge: str) -> list[tuple[str, str, str, str]]:
     """Failure mode, what it asks, what was measured, and what the data say."""
     known = diagnosis.evidence
     kept = [f"{name} {_share(share, '.0%')}" for name, share in known.retention.items()]
     modes = {
         INEFFECTIVE: (f"under {known.bar:.1%} of the leak is gone", _share(known.reduction, ".1%")),
-        CATASTROPHIC: (f"GenKnow falls by over {MAX_KNOWLEDGE_DROP:.0%}", _share(known.knowledge, "+.1%")),
+        CATASTROPHIC: (f"{knowledge} falls by over {MAX_KNOWLEDGE_DROP:.0%}", _share(known.knowledge, "+.1%")),
         OVER_GENERALISED: (f"under {MIN_HOLDOUT_RETENTION:.0%} of the holdouts are kept", "; ".join(kept) or "-"),
     }
     said = {mode: _SAYS[diagnosis.verdicts[mode]] if mode in diagnosis.verdicts else "not measured" for mode in modes}

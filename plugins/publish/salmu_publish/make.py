@@ -68,7 +68,7 @@ def read_run(folder: Path, zoo: Zoo, notice: str = "") -> Sound:
         UsageError: The folder is no run's, or the run is invalid, of other data than its references, or not scored.
         StoreError: It is damaged.
     """
-    return Sound(**vars(read_one_run(folder, zoo, "published")), notice=notice)
+    return Sound(**vars(read_one_run(folder, "published")), notice=notice)
 
 
 def make_folder(sound: Sound, wanted: Wanted) -> Published:

@@ -44,10 +44,10 @@ class Album:
     def add(self, model: str, associations: Associations) -> None:
         """Take from a model's rows what is shown of them."""
         retrieved = associations.retrieved([portrait.file_name for portrait in self._portraits])
-        alone = associations.private[0].by_name if associations.private is not None else {}
-        cosines, ranks = (
-            {split: rows.by_name for split, rows in of.items()} for of in (associations.cosines, associations.ranks)
-        )
+        search = associations.search(FORGET)
+        alone = search.like[0].by_name if search is not None and search.like is not None else {}
+        cosines = {split: rows.by_name for split, rows in associations.cosines.items()}
+        ranks = {split: found[0].ranks.by_name for split, found in associations.searches.items()}
         self.models[model] = [
             {
                 "cosine": _rounded(cosines.get(portrait.split, {}).get(portrait.file_name)),

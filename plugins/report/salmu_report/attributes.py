@@ -68,7 +68,8 @@ def by_attribute(associations: Associations, fields: Mapping[str, str]) -> Attri
         associations: Its rows.
         fields: File name -> attribute.
     """
-    ranks = [associations.ranks[FORGET]] if FORGET in associations.ranks else []
+    search = associations.search(FORGET)
+    ranks = [search.ranks] if search else []
     holdouts = [
         associations.cosines[name] for name in (HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY) if name in associations.cosines
     ]

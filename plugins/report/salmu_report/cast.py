@@ -10,9 +10,9 @@ import numpy as np
 
 from salmu_core.benchmark.people import Association, Group, People, Person
 from salmu_core.contract.layout import FORGET, HOLDOUT_IDENTITY
-from salmu_core.judge.protocol import COSINES, LEAK
 from salmu_core.judge.results import Reference, Row
 from salmu_core.judge.statistics import Clusters
+from salmu_core.judge.targets import Column, leading
 
 #: Portraits shown of a person.
 PORTRAITS = 4
@@ -37,7 +37,12 @@ class Cast:
 
 
 def cast(
-    people: People, wanted: int, named: Sequence[str], rows: Sequence[Row], models: Mapping[str, Reference]
+    people: People,
+    wanted: int,
+    named: Sequence[str],
+    rows: Sequence[Row],
+    models: Mapping[str, Reference],
+    columns: Sequence[Column],
 ) -> Cast:
     """Choose whom to show: those who were asked for, those the runs treat worst, and a draw from the others.
 
@@ -47,11 +52,14 @@ def cast(
         named: Identities that must be among them.
         rows: The world's valid runs.
         models: Its reference models.
+        columns: All figures.
     """
+    leak, kept = leading(columns, "leak"), leading(columns, "association", HOLDOUT_IDENTITY)
     reasons = {people.find(identity).identity_id: "asked for" for identity in named}
     for group, share in zip(Group, _shares(wanted, len(Group)), strict=True):
         members = [person.identity_id for person in people.by_id.values() if person.group is group]
-        worst = _worst(members, group, rows, models)
+        column = kept if group is Group.HELD_OUT else leak
+        worst = _worst(members, group, rows, models, column)
         drawn = np.random.default_rng(_SEED).permutation(len(members))
         order = [*worst[: share // 2], *(members[i] for i in drawn)]
         chosen = [identity for identity in reasons if people.by_id[identity].group is group]
@@ -67,13 +75,15 @@ def _shares(count: int, parts: int) -> list[int]:
     return [count // parts + (i < count % parts) for i in range(parts)]
 
 
-def _worst(members: Sequence[str], group: Group, rows: Sequence[Row], models: Mapping[str, Reference]) -> list[str]:
+def _worst(
+    members: Sequence[str], group: Group, rows: Sequence[Row], models: Mapping[str, Reference], column: str
+) -> list[str]:
     """Members of a group, each the one some run treats worst, as many runs as name them first.
 
     A run that erases everything is no news of a held-out person, so what counts is how far a run's worst lies from
     its own mean.
     """
-    column, sign = (LEAK, 1.0) if group is not Group.HELD_OUT else (COSINES[HOLDOUT_IDENTITY], -1.0)
+    sign = -1.0 if group is Group.HELD_OUT else 1.0
     start = models["compromised"].figures.get(column)
     votes: dict[str, float] = defaultdict(float)
     for row in rows:

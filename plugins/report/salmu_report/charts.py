@@ -69,16 +69,14 @@ def _methods(methods: Sequence[str]) -> tuple[alt.Color, alt.Shape]:
     return colour, shape
 
 
-def tradeoff(
-    methods: Sequence[str], y: str, title: str, percent: bool, marks: Mapping[str, Any], budgets: int = 1
-) -> Spec:
+def tradeoff(methods: Sequence[str], leak: str, y: str, title: str, marks: Mapping[str, Any], budgets: int = 1) -> Spec:
     """Leak against something that should stay: one point a line, with both intervals, budgets joined.
 
     Args:
         methods: All methods, in order of their colours.
+        leak: The figure the leak is measured by.
         y: Field of ``lines`` that says what stayed, with ``{y}_low`` and ``{y}_high``.
         title: Of the axis.
-        percent: Whether ``y`` is a share.
         marks: ``x`` and ``y``, the ends of the axes; ``passes``, the corner where no bar is missed, as x, x2, y,
             y2; ``clean_above``, whether Clean lies above the ideal.
         budgets: How many budgets there are: where several, each point has its own beside it.
@@ -86,16 +84,16 @@ def tradeoff(
     colour, shape = _methods(methods)
     pick = alt.selection_point(fields=["method"], bind="legend", name="picked")
     faded = alt.condition(pick, alt.value(1), alt.value(0.12))
-    x = alt.X("leak:Q", title="RetFail MRR, log: left leaks less")
+    x = alt.X("leak:Q", title=f"{leak}, log: left leaks less")
     x = x.scale(type="log", domain=list(marks["x"]), nice=False).axis(tickCount=4, format="~g")
     height = alt.Y(f"{y}:Q", title=title).scale(domain=list(marks["y"]), nice=False)
-    height = height.axis(format=".0%" if percent else ".2f", tickCount=6)
-    form = ".1%" if percent else ".4f"
+    height = height.axis(format=".0%" if y == "kept" else ".2f", tickCount=6)
+    form = ".1%" if y == "kept" else ".4f"
     tips = [
         alt.Tooltip("label:N", title="method"),
         alt.Tooltip("budget:N", title="budget"),
         alt.Tooltip("runs:N", title="runs"),
-        alt.Tooltip("leak:Q", title="RetFail MRR", format=".4f"),
+        alt.Tooltip("leak:Q", title=leak, format=".4f"),
         alt.Tooltip(f"{y}:Q", title=title.partition(":")[0], format=form),
         alt.Tooltip("modes:N", title="failure modes"),
         alt.Tooltip(f"front_{y}:N", title="front"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from salmu_core.judge.protocol import COSINES
+from salmu_core.judge.targets import leading
 from salmu_report import charts, series
 from salmu_report.attributes import cells, in_order
 from salmu_report.histograms import Counts, Panel, mean_shares, panel
@@ -23,10 +23,6 @@ _ATTRIBUTES = (
         "Kept of the holdouts: (cosine - Clean) / (Compromised - Clean); 100% is all, below 0% worse than never seen. "
         "The darker, the more is gone.",
     ),
-)
-_TRADEOFFS = (
-    ("knowledge", "GenKnow: zero-shot accuracy", False),
-    ("kept", "Holdouts kept: 100% all, 0% as never seen", True),
 )
 #: Split -> what should become of it.
 SPLITS = {
@@ -56,9 +52,11 @@ def _specs(report: Report, lines: list[series.Drawn]) -> dict[str, charts.Spec]:
     corner, bar = series.references(report.comparison), series.leak_bar(report.comparison)
     methods = series.methods(report.results.rows)
     budgets = len({line.budget for line in report.comparison.lines})
+    leak, knowledge = (leading(report.figures, role) for role in ("leak", "knowledge"))
+    titles = {"knowledge": f"{knowledge}: general knowledge", "kept": "Holdouts kept: 100% all, 0% as never seen"}
     specs = {
-        y: charts.tradeoff(methods, y, title, percent, marks, budgets)
-        for y, title, percent in _TRADEOFFS
+        y: charts.tradeoff(methods, leak, y, title, marks, budgets)
+        for y, title in titles.items()
         if (marks := series.ends(lines, corner, y, bar))
     }
     return {**specs, "cost": charts.cost(methods), "curve": charts.curve("", budgets)}
@@ -80,7 +78,7 @@ def people(report: Report) -> dict[str, Any]:
 def histograms(report: Report, legend: bool = False) -> dict[str, Any]:
     """Every line's histograms on common bins, split by split; with a legend in each, or without."""
     drawn = []
-    for split in COSINES:
+    for split in SPLITS:
         if made := _panel(report, split):
             end = made.start + made.width * len(next(iter(made.shares.values())))
             spec = charts.histogram(f"{split}: {SPLITS[split]}", made.start, round(end, 6), legend)

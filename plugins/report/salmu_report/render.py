@@ -14,18 +14,12 @@ from markupsafe import Markup
 
 from salmu_core.judge.compare import labels
 from salmu_core.judge.diagnosis import Verdict
-from salmu_core.judge.lines import HOLDOUT_PLACE, Line
-from salmu_core.judge.protocol import (
-    HOLDOUTS,
-    KNOWLEDGE,
-    LEAK,
-    MAX_KNOWLEDGE_DROP,
-    MIN_HOLDOUT_RETENTION,
-    MIN_LEAKAGE_REDUCTION,
-    RETRIEVALS,
-)
+from salmu_core.judge.lines import HOLDOUT_PLACE, KNOWLEDGE, LEAK, Line
+from salmu_core.judge.protocol import MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION, MIN_LEAKAGE_REDUCTION
 from salmu_core.judge.tails import TAILS
+from salmu_core.judge.targets import called, leading
 from salmu_core.show import words as text
+from salmu_core.show.columns import kept_groups
 from salmu_core.show.table import table
 from salmu_report import series
 from salmu_report.drawings import attributes, drawings, people
@@ -77,8 +71,10 @@ def render(report: Report) -> str:
         tails=TAILS,
         all_needs=sorted({line.needs for view in report.views for line in view.comparison.lines}),
         worlds_with_data=len(report.summaries.albums),
-        groups=_groups(report.comparison.lines),
-        aims={LEAK: "leak", KNOWLEDGE: "GenKnow", HOLDOUT_PLACE: "holdouts"},
+        groups=_groups(report),
+        aims={LEAK: "leak", KNOWLEDGE: called(report.figures, "knowledge"), HOLDOUT_PLACE: "holdouts"},
+        leak=leading(report.figures, "leak"),
+        knowledge=called(report.figures, "knowledge"),
         bars={"leak": MIN_LEAKAGE_REDUCTION, "knowledge": MAX_KNOWLEDGE_DROP, "kept": MIN_HOLDOUT_RETENTION},
         asked=min((line.diagnosis.evidence.bar for line in report.comparison.lines), default=MIN_LEAKAGE_REDUCTION),
         corner={row["role"]: row for row in series.references(report.comparison)},
@@ -128,7 +124,11 @@ def finding(lines: Sequence[Line]) -> str:
     return f"Of {len(judged)} lines that could be judged, {avoiding}{some}{f': {failing}' if failing else ''}."
 
 
-def _groups(lines: Sequence[Line]) -> Mapping[str, Sequence[str]]:
-    """Holdout figures that belong together: by cosine, and by rank where some line has that."""
-    ranked = any(line.least_kept(RETRIEVALS) for line in lines)
-    return {"cosine": HOLDOUTS} | ({"rank": RETRIEVALS} if ranked else {})
+def _groups(report: Report) -> dict[str, list[str]]:
+    """Holdout figures that belong together, those that some line has; by cosine in any case."""
+    lines, groups = report.comparison.lines, kept_groups(report.figures)
+    shown = {header: names for header, names in groups.items() if any(line.least_kept(names) for line in lines)}
+    return {
+        header.removesuffix(" kept"): names
+        for header, names in ({"cosine kept": groups["cosine kept"]} | shown).items()
+    }

@@ -7,10 +7,11 @@ from math import isfinite
 from typing import Any
 
 from salmu_core.judge.compare import labels
-from salmu_core.judge.lines import HOLDOUT_PLACE, Comparison
-from salmu_core.judge.protocol import KNOWLEDGE, LEAK, MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
+from salmu_core.judge.lines import HOLDOUT_PLACE, KNOWLEDGE, Comparison
+from salmu_core.judge.protocol import MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
 from salmu_core.judge.results import Results, Row
 from salmu_core.judge.statistics import Interval
+from salmu_core.judge.targets import leading
 from salmu_core.show import words as text
 
 #: Points kept of a training curve.
@@ -18,15 +19,17 @@ POINTS = 80
 
 #: What the leak is drawn against -> whose front is marked there.
 FRONTS = {"knowledge": KNOWLEDGE, "kept": HOLDOUT_PLACE}
+#: A leak of nothing has no place on a scale of logarithms: the least that is drawn.
+_LEAST = 1e-5
 
 Drawn = dict[str, Any]
 
 
 def lines(comparison: Comparison) -> list[Drawn]:
     """One row for each line that has a leak."""
-    drawn = []
+    drawn, (leak, knowledge) = [], _leading(comparison)
     for line in comparison.lines:
-        if LEAK not in line.figures:
+        if leak not in line.figures:
             continue
         row = {
             "label": line.label,
@@ -38,22 +41,26 @@ def lines(comparison: Comparison) -> list[Drawn]:
             "needs": line.needs,
             **{f"front_{y}": line.fronts.get(aim) for y, aim in FRONTS.items()},
             "modes": text.modes(line.diagnosis),
-            **_ends("leak", line.figures[LEAK].value, floor=1e-5),
+            **_ends("leak", line.figures[leak].value, floor=_LEAST),
         }
-        if KNOWLEDGE in line.figures:
-            row |= _ends("knowledge", line.figures[KNOWLEDGE].value)
+        if knowledge in line.figures:
+            row |= _ends("knowledge", line.figures[knowledge].value)
         if line.all_kept is not None:
             row |= _ends("kept", line.all_kept)
         drawn.append(row)
     return drawn
 
 
+def _leading(comparison: Comparison) -> tuple[str, str]:
+    """The figures that lead the leak and general knowledge."""
+    return leading(comparison.columns, "leak"), leading(comparison.columns, "knowledge")
+
+
 def _ends(name: str, interval: Interval, floor: float | None = None) -> Drawn:
     """Value and ends of an interval; an end that is not known is the value."""
-    low, high = (end if isfinite(end) else interval.value for end in (interval.low, interval.high))
-    if floor is not None:
-        low = max(low, floor)
-    return {name: _short(interval.value), f"{name}_low": _short(low), f"{name}_high": _short(high)}
+    ends = [end if isfinite(end) else interval.value for end in (interval.value, interval.low, interval.high)]
+    value, low, high = (_short(end if floor is None else max(end, floor)) for end in ends)
+    return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 
 def _short(value: float) -> float:
@@ -66,16 +73,16 @@ def references(comparison: Comparison) -> list[Drawn]:
         role: {name: figure.value.value for name, figure in figures.items()}
         for role, figures in comparison.references.items()
     }
-    drawn = []
-    for role, name, leak, rest, share in (
+    drawn, (leak, knowledge) = [], _leading(comparison)
+    for role, name, of_leak, rest, share in (
         ("compromised", "Compromised", "compromised", "compromised", 1.0),
         ("clean", "Clean", "clean", "clean", 0.0),
         ("ideal", "ideal", "clean", "compromised", 1.0),
     ):
-        if LEAK in values.get(leak, {}):
-            row = {"role": role, "name": name, "leak": _short(values[leak][LEAK]), "kept": share}
-            if KNOWLEDGE in values.get(rest, {}):
-                row["knowledge"] = _short(values[rest][KNOWLEDGE])
+        if leak in values.get(of_leak, {}):
+            row = {"role": role, "name": name, "leak": _short(max(values[of_leak][leak], _LEAST)), "kept": share}
+            if knowledge in values.get(rest, {}):
+                row["knowledge"] = _short(values[rest][knowledge])
             drawn.append(row)
     return drawn
 
@@ -110,7 +117,7 @@ def ends(rows: Sequence[Drawn], corner: Sequence[Drawn], y: str, bar: float) -> 
 def leak_bar(comparison: Comparison) -> float:
     """The leak a method may leave, by the bar the verdicts ask for; 0 where it is not known."""
     bars = [line.diagnosis.evidence.bar for line in comparison.lines]
-    start = comparison.references.get("compromised", {}).get(LEAK)
+    start = comparison.references.get("compromised", {}).get(_leading(comparison)[0])
     return (1 - min(bars)) * start.value.value if bars and start else 0.0
 
 

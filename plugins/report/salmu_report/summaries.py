@@ -11,7 +11,6 @@ from salmu_core.benchmark.people import People
 from salmu_core.contract.layout import ROLES
 from salmu_core.errors import SalmuError, UnknownNameError
 from salmu_core.judge.associations import Associations, read_associations
-from salmu_core.judge.protocol import COSINES
 from salmu_core.judge.results import Results
 from salmu_core.store.folders import METRICS, Store, read_record
 from salmu_core.store.records import MetricsRecord
@@ -77,7 +76,9 @@ def summarise(
         rows = [row for row in results.runs if row.world == world and row.status == "valid"]
         share = wanted // len(people) + (number < wanted % len(people))
         known = [identity for identity in named if inhabitants.knows(identity)]
-        summaries.albums[world] = Album(cast(inhabitants, share, known, rows, results.references[world]))
+        summaries.albums[world] = Album(
+            cast(inhabitants, share, known, rows, results.references[world], results.columns)
+        )
     for identity in named:
         if people and not any(inhabitants.knows(identity) for inhabitants in people.values()):
             raise UnknownNameError("identity", identity, sorted({who for p in people.values() for who in p.by_id}))
@@ -100,10 +101,10 @@ def _associations(folder: Path, stamps: Stamps) -> Associations | None:
 
 
 def _keep(summaries: Summaries, world: str, name: str, associations: Associations, people: People | None) -> None:
-    for split in COSINES:
-        if split in associations.cosines:
-            summaries.histograms[split][name] = count(associations.cosines[split].values)
-    summaries.galleries.setdefault(world, {}).update(associations.galleries)
+    for split, rows in associations.cosines.items():
+        summaries.histograms[split][name] = count(rows.values)
+    galleries = {split: found[0].gallery for split, found in associations.searches.items()}
+    summaries.galleries.setdefault(world, {}).update(galleries)
     if people is not None:
         summaries.attributes[name] = by_attribute(associations, people.fields)
         summaries.albums[world].add(name, associations)

@@ -12,10 +12,18 @@ from scipy.special import ndtr, ndtri
 
 from salmu_core.benchmark.splits import EvaluationData
 from salmu_core.contract.layout import FORGET, HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY, ZEROSHOT
-from salmu_core.contract.results import MetricResult, PerRow, Retrieved
-from salmu_core.judge.protocol import COSINES, PRIVATE, RANK, SEARCHES
+from salmu_core.contract.results import MetricResult, PerRow, Ranks, Retrieved
 from salmu_core.judge.statistics import Floats
 
+#: Split -> the metric that says how near its pairs are, and the one that looks for its captions.
+COSINES = {
+    FORGET: "AssocStr",
+    HOLDOUT_ASSOCIATION: "IntraIdSim",
+    HOLDOUT_IDENTITY: "InterIdSim",
+    "retain_joint": "VisIdInt",
+    "fragile_set": "FragSim",
+}
+SEARCHES = {FORGET: "RetFail", HOLDOUT_ASSOCIATION: "IntraIdRet", HOLDOUT_IDENTITY: "InterIdRet"}
 #: Split -> mean cosine of its pairs in Clean and in Compromised.
 COSINE = {
     FORGET: (0.12, 0.62),
@@ -92,27 +100,23 @@ class Answers:
 
     def _similarities(self) -> Iterator[tuple[str, MetricResult]]:
         for split, metric in COSINES.items():
-            yield metric, _mean(metric, split, self._cosine(split))
-        yield "CoreAssoc", _mean("CoreAssoc", FORGET, 0.6 * self._cosine(FORGET))
+            yield metric, MetricResult(per_row=PerRow(split, self._cosine(split)))
+        yield "CoreAssoc", MetricResult(per_row=PerRow(FORGET, 0.6 * self._cosine(FORGET)))
 
     def _searches(self) -> Iterator[tuple[str, MetricResult]]:
         kept, others = self.data.locate("retain_disjoint")
         for split, metric in SEARCHES.items():
             captions = [*self.data.base[split].captions, *(kept.captions[i] for i in others)]
-            size, details = len(captions), {"gallery": len(captions), "seed": 42}
+            size = len(captions)
             rank = self._ranks(split, size)
-            figures = {metric: 1 / rank}
-            if metric == "RetFail":
-                figures = {"RetFail_MRR": 1 / rank, "RetFail_R@1": (rank == 1).astype(float)}
-                guessed = {"RetFail_MRR": float((1 / np.arange(1, size + 1)).mean()), "RetFail_R@1": 1 / size}
-                details |= {"chance": guessed, "gallery_private": 1 + len(self.data.base[split])}
-                figures[PRIVATE] = np.ceil(rank / 2)
-            means = {
-                name.removeprefix("RetFail_"): float(rows.mean()) for name, rows in figures.items() if name != PRIVATE
-            }
-            value = means.get(metric, means)
-            rows = PerRow(split, {**figures, RANK: rank})
-            yield metric, MetricResult(value, rows, details, self._retrieved(split, captions, rank))
+            guessed, like = float((1 / np.arange(1, size + 1)).mean()), None
+            rows, chance = 1 / rank, guessed
+            if split == FORGET:
+                rows, chance = {"MRR": 1 / rank, "R@1": (rank == 1).astype(float)}, {"MRR": guessed, "R@1": 1 / size}
+                alike = 1 + len(self.data.base[split])
+                like = np.ceil(rank * alike / size), alike
+            ranks, listed = Ranks(split, rank, size, like), self._retrieved(split, captions, rank)
+            yield metric, MetricResult(per_row=PerRow(split, rows), chance=chance, ranks=ranks, retrieved=listed)
 
     def _ranks(self, split: str, size: int) -> Floats:
         """Where each row's caption stands ``[n]``, from 1: easy ones first, others as far behind as little is known."""
@@ -135,15 +139,11 @@ class Answers:
         """Right and wrong answers."""
         leak, held_out = max(0.0, self.knows.forget), np.arange(0, len(self.data.base[FORGET]), 2)
         told = 0.5 + 0.5 * (self._ease(FORGET)[held_out] > 0.9 * (1 - leak))
-        yield "ACS", MetricResult(float(told.mean()), PerRow(FORGET, {"ACS": told}, held_out))
+        yield "ACS", MetricResult(per_row=PerRow(FORGET, told, held_out), chance=0.5)
         guessed = 1 / len(set(self.data.names("forget_identity")[1]))
         named, general = guessed + (NAMED - guessed) * leak, GENERAL * self.knows.general
         for metric, split, share in (("IdZSC", "forget_identity", named), ("GenKnow", ZEROSHOT, general)):
-            yield metric, _mean(metric, split, (self._ease(split) > 1 - share).astype(float))
-
-
-def _mean(column: str, split: str, rows: Floats) -> MetricResult:
-    return MetricResult(float(rows.mean()), PerRow(split, {column: rows}))
+            yield metric, MetricResult(per_row=PerRow(split, (self._ease(split) > 1 - share).astype(float)))
 
 
 def curves(steps: int, knows: Knows, salt: int) -> dict[str, list[tuple[int, float]]]:

@@ -272,6 +272,7 @@ class World:
             if name in results:
                 spec = declared.spec.model_copy(update={"compute": lambda _, found=results[name]: found})
                 entries[name], found = compute_one(replace(declared, load=lambda spec=spec: spec), embedder)
+                assert not entries[name].error, entries[name].error
                 tables.append(found)
         record = MetricsRecord(
             benchmark=self.name,

@@ -124,7 +124,7 @@ def test_what_nobody_knew_has_no_share(found, people):
 
 def test_everybody_shown_is_of_a_group_and_each_group_has_its_share(found, people):
     rows = [row for row in found.results.rows if row.status == "valid"]
-    made = cast(people, 12, [], rows, found.results.references["ground"])
+    made = cast(people, 12, [], rows, found.results.references["ground"], found.results.columns)
     groups = [people.by_id[identity].group for identity in made.reasons]
     assert {group: groups.count(group) for group in Group} == dict.fromkeys(Group, 4)
     for identity in made.reasons:
@@ -136,7 +136,7 @@ def test_everybody_shown_is_of_a_group_and_each_group_has_its_share(found, peopl
 
 def test_the_worst_are_shown(found, people):
     rows = [row for row in found.results.rows if row.method == "negative-gradient" and row.status == "valid"][:1]
-    made = cast(people, 6, [], rows, found.results.references["ground"])
+    made = cast(people, 6, [], rows, found.results.references["ground"], found.results.columns)
     ranks = rows_of(rows[0].folder, "RetFail", "rank")
     leak = {
         identity: np.mean([1 / ranks[a.file_name] for a in person.associations])
@@ -147,7 +147,7 @@ def test_the_worst_are_shown(found, people):
 
 
 def test_whoever_is_asked_for_is_there(found, people):
-    made = cast(people, 0, ["0", "00000001"], [], found.results.references["ground"])
+    made = cast(people, 0, ["0", "00000001"], [], found.results.references["ground"], found.results.columns)
     assert list(made.reasons) == ["00000000", "00000001"]
 
 
@@ -158,7 +158,7 @@ def test_somebody_unknown_is_an_error(found, people):
 
 def test_the_explorer_shows_what_was_found(found, people):
     row = next(row for row in found.results.rows if row.method == "vlunlearn" and row.status == "valid")
-    album = Album(cast(people, 6, [HOSTILE_PERSON], [row], found.results.references["ground"]))
+    album = Album(cast(people, 6, [HOSTILE_PERSON], [row], found.results.references["ground"], found.results.columns))
     album.add("run", read_associations(row.folder, store_metrics(row.folder)))
     made = album.as_json({})
     table = pq.read_table(row.folder / "retrieved.parquet").to_pylist()
@@ -255,14 +255,14 @@ def test_galleries_are_those_of_the_split(found, people):
     shown = summaries.albums["ground"].as_json(summaries.galleries["ground"])["people"]
     assert len(shown) == 7
     details = json.loads((found.store.reference("ground", "clean") / "metrics.json").read_text())["metrics"]
-    galleries = {True: {details["RetFail"]["details"]["gallery"]}}
-    galleries[False] = {details[name]["details"]["gallery"] for name in ("IntraIdRet", "InterIdRet")}
+    galleries = {True: {details["RetFail"]["gallery"]}}
+    galleries[False] = {details[name]["gallery"] for name in ("IntraIdRet", "InterIdRet")}
     assert galleries[True] != galleries[False]
     for person in shown:
         for portrait in person["portraits"]:
             assert portrait["gallery"] in galleries[portrait["forget"]]
             if person["group"] == "held-out":
-                assert portrait["gallery"] == details["InterIdRet"]["details"]["gallery"]
+                assert portrait["gallery"] == details["InterIdRet"]["gallery"]
 
 
 def test_people_of_several_worlds_are_as_many_in_all(worlds, people):

@@ -48,9 +48,9 @@ def test_what_is_retrieved_agrees_with_the_ranks_and_the_cosines(store):
     people, places = read_people(found.data("ground")), Counter()
     for row in [row for row in found.results.rows if row.status == "valid"]:
         known = read_associations(row.folder, read_record(row.folder / METRICS, MetricsRecord))
-        lists = known.retrieved([name for rows in known.ranks.values() for name in rows.file_names])
+        lists = known.retrieved([name for (found,) in known.searches.values() for name in found.ranks.file_names])
         for own in [own for person in people.by_id.values() for own in person.associations]:
-            rank, listed = known.ranks[own.split].by_name[own.file_name], lists[own.file_name]
+            rank, listed = known.search(own.split).ranks.by_name[own.file_name], lists[own.file_name]
             cosines, captions = [each.cosine for each in listed], [each.caption for each in listed]
             assert len(set(captions)) == 5 and cosines == sorted(cosines, reverse=True)
             assert captions.index(own.caption) + 1 == rank if rank <= 5 else own.caption not in captions

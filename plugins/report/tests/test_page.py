@@ -15,7 +15,6 @@ from grounds import HOSTILE, HOSTILE_PERSON, KINDS, write_store
 from salmu_report.cli import report
 
 from salmu_core.contract.layout import CAPTIONS_METADATA, IDENTITIES
-from salmu_core.judge.protocol import LEAK
 from salmu_core.judge.results import Row
 
 pytestmark = BROWSER
@@ -61,18 +60,18 @@ def test_the_leaderboard_has_every_line_and_its_figures(page, store, lines):
     rows = {(cells[0], cells[1]): cells for cells in visible(page, "verdicts")}
     assert rows.keys() == {name_of(line) for line in lines}
     start = json.loads((store.runs / "ground/_references/compromised/metrics.json").read_text())
-    before = start["metrics"]["RetFail"]["values"][LEAK]
+    before = start["metrics"]["RetFail"]["values"]["RetFail_MRR"]
     header = [text.strip() for text in page.locator("#verdicts thead th").all_inner_texts()]
     gone, modes = header.index("Leak gone"), header.index("Failure modes")
     for line in lines:
         cells = rows[name_of(line)]
         (run,) = [r for r in store.read().results.rows if r.method == line["method"] and is_run_of(r, line)]
-        after = json.loads((run.folder / "metrics.json").read_text())["metrics"]["RetFail"]["values"][LEAK]
+        after = json.loads((run.folder / "metrics.json").read_text())["metrics"]["RetFail"]["values"]["RetFail_MRR"]
         assert float(cells[gone].split("%")[0]) == pytest.approx(100 * (1 - after / before), abs=0.06)
         holding = [mode for mode, verdict in line["failure_modes"].items() if verdict == "holds"]
         assert all(f"✕ {mode}" in cells[modes] for mode in holding) and cells[modes].count("✕") == len(holding)
-        for aim in ("GenKnow", "holdouts"):
-            mark = cells[header.index(f"Front: {aim}")]
+        for aim, name in (("knowledge", "GenKnow"), ("holdouts", "holdouts")):
+            mark = cells[header.index(f"Front: {name}")]
             assert mark.split("\n")[0] == {"on": "◆", "tied": "◇", "off": "off the front"}[line["fronts"][aim]]
     figures = {(cells[0], cells[1]): cells for cells in visible(page, "figures-efficacy")}
     header = [text.strip() for text in page.locator("#figures-efficacy thead th").all_inner_texts()]

@@ -134,7 +134,7 @@ def _compute(
     exact = {name: value.hex() for name, value in entry.values.items()}
     rows = [table.to_pydict() for table in tables]
     with_rows = set(rows[0]["column"])
-    bits = hash_json([exact, entry.details, rows, entry.error])
+    bits = hash_json([exact, entry.chance, entry.gallery, entry.details, rows, entry.error])
     return _Computed(entry.values, entry.error, bits, [c for c in declared.spec.columns if c not in with_rows])
 
 

@@ -171,7 +171,7 @@ METRIC_RULES: tuple[Rule, ...] = (
     *_DECLARED,
     Rule(
         "computes",
-        "It returns a MetricResult with finite values for the figures it declares.",
+        "It returns a MetricResult with each figure it declares once, finite and within its bounds.",
         "`salmu evaluate` shows the same sentence.",
     ),
     *_BEHAVED,
@@ -183,7 +183,7 @@ METRIC_RULES: tuple[Rule, ...] = (
     Rule(
         "rows",
         "It returns values by row (or by person) for each figure, from which intervals are made.",
-        "Return PerRow(split, {column: values}) with a column for each figure, whose mean the figure is.",
+        "Return PerRow(split, values), or {figure: values} of several figures, and no value: it is their mean.",
     ),
     Rule(
         "untouched",

@@ -64,40 +64,6 @@ def test_a_metric_names_its_columns():
         MetricSpec(name="Three", **{**facts, "reads": ("secrets",)})
 
 
-@pytest.mark.parametrize(
-    ("fields", "said"),
-    [
-        ({"role": "leak"}, "needs `bounds` that begin at 0"),
-        ({"role": "leak", "bounds": (-1, 1)}, "needs `bounds` that begin at 0"),
-        ({"role": "leak", "bounds": (0, 1), "reads": ("zeroshot", "forget")}, "`reads` begins with 'zeroshot'"),
-        ({"role": "leak", "bounds": (0, 1), "target": "compromised"}, "has the target 'clean'"),
-        ({"role": "holdout", "reads": ("holdout_identity",)}, "has the target 'compromised'"),
-        ({"role": "holdout"}, "is of holdout_identity or holdout_association"),
-        ({"role": "knowledge", "reads": ("zeroshot",), "target": "compromised"}, "needs `bounds`"),
-        ({"role": "naming", "reads": ("retain_joint",)}, "is of forget or forget_identity"),
-        ({"role": "leakage"}, "Input should be 'leak'"),
-        ({"bounds": (1, 0)}, "the least and the most"),
-        ({"bounds": (0, float("inf"))}, "the least and the most"),
-        ({"bounds": (float("nan"), 1)}, "the least and the most"),
-        ({"pillar": "robustness"}, "Input should be 'efficacy' or 'utility'"),
-    ],
-)
-def test_a_role_is_of_its_splits_and_has_their_target(fields, said):
-    facts = {"summary": "A test.", "pillar": "efficacy", "target": "clean", "reads": ("forget",)}
-    facts |= {"name": "One", "compute": nothing, "paper": "https://example.org"}
-    with pytest.raises(ValidationError, match=said):
-        MetricSpec(**{**facts, **fields})
-
-
-def test_every_role_says_what_it_means_and_is_some_metrics():
-    facts = {"summary": "A test.", "pillar": "efficacy", "compute": nothing, "paper": "https://example.org"}
-    for role, asked in METRIC_ROLES.items():
-        split = asked.splits[0] if asked.splits else "zeroshot" if role == "knowledge" else "forget"
-        target = "clean" if split.startswith("forget") else "compromised"
-        spec = MetricSpec(name="One", role=role, reads=(split,), target=target, bounds=(0, 1), **facts)
-        assert spec.role == role and asked.meaning.endswith(".")
-
-
 def test_only_a_method_that_gives_a_loss_has_the_optimizers_settings_unless_it_says_so():
     assert MethodSpec(**FACTS, loss=nothing).config is TrainingConfig
     assert MethodSpec(**FACTS, unlearn=nothing).config is MethodConfig
@@ -150,3 +116,37 @@ def test_the_optimizers_defaults_are_those_of_clip():
     config = TrainingConfig()
     assert (config.beta1, config.beta2, config.eps, config.max_logit_scale) == (0.9, 0.98, 1e-6, 100)
     assert config.schedule == "cosine"
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"role": "leak"}, "needs `bounds` that begin at 0"),
+        ({"role": "leak", "bounds": (-1, 1)}, "needs `bounds` that begin at 0"),
+        ({"role": "leak", "bounds": (0, 1), "reads": ("zeroshot", "forget")}, "`reads` begins with 'zeroshot'"),
+        ({"role": "leak", "bounds": (0, 1), "target": "compromised"}, "has the target 'clean'"),
+        ({"role": "holdout", "reads": ("holdout_identity",)}, "has the target 'compromised'"),
+        ({"role": "holdout"}, "is of holdout_identity or holdout_association"),
+        ({"role": "knowledge", "reads": ("zeroshot",), "target": "compromised"}, "needs `bounds`"),
+        ({"role": "naming", "reads": ("retain_joint",)}, "is of forget or forget_identity"),
+        ({"role": "leakage"}, "Input should be 'leak'"),
+        ({"bounds": (1, 0)}, "the least and the most"),
+        ({"bounds": (0, float("inf"))}, "the least and the most"),
+        ({"bounds": (float("nan"), 1)}, "the least and the most"),
+        ({"pillar": "robustness"}, "Input should be 'efficacy' or 'utility'"),
+    ],
+)
+def test_a_role_is_of_its_splits_and_has_their_target(fields, said):
+    facts = {"summary": "A test.", "pillar": "efficacy", "target": "clean", "reads": ("forget",)}
+    facts |= {"name": "One", "compute": nothing, "paper": "https://example.org"}
+    with pytest.raises(ValidationError, match=said):
+        MetricSpec(**{**facts, **fields})
+
+
+def test_every_role_says_what_it_means_and_is_some_metrics():
+    facts = {"summary": "A test.", "pillar": "efficacy", "compute": nothing, "paper": "https://example.org"}
+    for role, asked in METRIC_ROLES.items():
+        split = asked.splits[0] if asked.splits else "zeroshot" if role == "knowledge" else "forget"
+        target = "clean" if split.startswith("forget") else "compromised"
+        spec = MetricSpec(name="One", role=role, reads=(split,), target=target, bounds=(0, 1), **facts)
+        assert spec.role == role and asked.meaning.endswith(".")

@@ -40,11 +40,11 @@ _ASKS = {
     ("association", "retain_joint"): "How near are a photograph and a caption that tells nothing private?",
     ("naming", "forget_identity"): "Is the person named right, among all who were wholly to be forgotten?",
 }
-#: The same of metrics that look for captions.
+#: Split -> the same of metrics that look for its captions.
 _SEARCHES = {
-    ("leak", "forget"): "At which place does the photograph's caption come among others?",
-    ("holdout", "holdout_association"): "At which place does the caption come that was to be kept?",
-    ("holdout", "holdout_identity"): "At which place does the caption of somebody not to be forgotten come?",
+    "forget": "At which place does the photograph's caption come among others?",
+    "holdout_association": "At which place does the caption come that was to be kept?",
+    "holdout_identity": "At which place does the caption of somebody not to be forgotten come?",
 }
 
 #: What SALMU does not try, so that nobody takes a certificate for more than it is.
@@ -75,8 +75,8 @@ DOES_NOT_SHOW = (
 
 def asks(column: Column) -> str:
     """What a figure asks of the person's rows: in its metric's own words, where its role has none."""
-    known = _ASKS | (_SEARCHES if column.ranked else {})
-    return known.get((column.role, column.split), column.summary)
+    known = _SEARCHES.get(column.split) if column.ranked else _ASKS.get((column.role, column.split))
+    return known or column.summary
 
 
 def shows(rows: int, attributes: int) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import sys
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -34,6 +35,7 @@ from salmu_core.contract import layout
 from salmu_core.contract.layout import ROLES
 from salmu_core.errors import BenchmarkError, UnknownNameError
 from salmu_core.judge.associations import read_associations
+from salmu_core.judge.compare import compare
 from salmu_core.judge.results import Row
 from salmu_core.judge.statistics import Clusters
 from salmu_core.plugins import discover
@@ -281,6 +283,21 @@ def test_the_corner_ends_at_the_bars(found):
         passes = series.ends(lines, corner, y, bar)["passes"]
         assert passes["x2"] == pytest.approx((1 - asked) * start["RetFail_MRR"].value.value, rel=1e-3)
         assert passes["y"] == pytest.approx(least, rel=1e-3)
+
+
+def test_the_leak_is_whatever_says_that_it_is_one(found, people):
+    """Here a figure that is none: what is drawn, told and shown follows the declaration."""
+    columns = [replace(c, role={"ACS": "leak", "RetFail_MRR": "other"}.get(c.name, c.role)) for c in found.figures]
+    comparison = compare(found.results, columns)
+    for line, row in zip(comparison.lines, series.lines(comparison), strict=True):
+        assert row["leak"] == pytest.approx(line.figures["ACS"].value.value, rel=1e-4)
+        assert line.diagnosis.evidence.leaks.keys() == {"ACS"}
+    start = comparison.references["compromised"]["ACS"].value.value
+    assert series.references(comparison)[0]["leak"] == pytest.approx(start, rel=1e-4)
+    summaries = summarise(found.store, found.results, {"ground": people}, {}, 6, [], lambda *_: None)
+    page = render(Report(found.store, tuple(views(comparison, columns)), columns, summaries, "", "salmu report"))
+    assert "Scatter plot of the leak (ACS) against" in page and "ACS, log: left leaks less" in page
+    assert "leak (RetFail_MRR)" not in page
 
 
 def test_data_of_another_hash_are_refused(store, tmp_path):

@@ -1,0 +1,72 @@
+"""What the attacks of one process share: data, Compromised, and the metrics that tell what leaks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from accelerate import Accelerator
+
+from salmu_core.attack.view import View
+from salmu_core.benchmark.folder import Benchmark
+from salmu_core.clip.load import load_clip
+from salmu_core.clip.model import Clip
+from salmu_core.contract.layout import FORGET
+from salmu_core.contract.progress import Progress
+from salmu_core.contract.specs import MetricSpec
+from salmu_core.plugins import Declared
+from salmu_core.run.session import TrainingSession
+from salmu_core.score.scorer import Scorer
+
+
+@dataclass
+class AttackSession:
+    """Everything that attacks on the checkpoints of one benchmark have in common.
+
+    It holds holdouts, as whatever scores does; what an attack is handed does not.
+
+    Attributes:
+        training: Forget and retain rows, and Compromised.
+        scorer: All rows, for metrics.
+        metrics: What is computed of forget rows: those of role ``leak``, and the cosine of pairs.
+        accelerator: Device and precision.
+    """
+
+    training: TrainingSession
+    scorer: Scorer
+    metrics: Sequence[Declared[MetricSpec]]
+    accelerator: Accelerator
+    captioned: dict[tuple[str, ...], View] = field(default_factory=dict)
+
+    @classmethod
+    def open(
+        cls,
+        benchmark: Benchmark,
+        metrics: Iterable[Declared[MetricSpec]],
+        accelerator: Accelerator,
+        scorer: Scorer | None = None,
+        progress: Progress | None = None,
+    ) -> AttackSession:
+        """Read a benchmark.
+
+        Args:
+            benchmark: The benchmark.
+            metrics: Those that are installed.
+            accelerator: Device and precision.
+            scorer: Whose data are used; by default they are read.
+        """
+        chosen = attacked_metrics(metrics)
+        training = TrainingSession.open(benchmark, accelerator, progress=progress)
+        scorer = scorer or Scorer(benchmark, chosen, accelerator.device, progress)
+        return cls(training, scorer, chosen, accelerator)
+
+    def load(self, source: str) -> Clip:
+        """A checkpoint, on the session's device.
+
+        Raises:
+            CheckpointError: It can't be loaded.
+        """
+        clip = load_clip(source)
+        clip.model.to(self.accelerator.device)
+        return clip

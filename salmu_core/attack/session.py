@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 from accelerate import Accelerator
 
-from salmu_core.attack.view import View
+from salmu_core.attack.leaks import attacked_metrics
 from salmu_core.benchmark.folder import Benchmark
+from salmu_core.benchmark.splits import EvaluationData
 from salmu_core.clip.load import load_clip
 from salmu_core.clip.model import Clip
 from salmu_core.contract.layout import FORGET
@@ -17,7 +17,11 @@ from salmu_core.contract.progress import Progress
 from salmu_core.contract.specs import MetricSpec
 from salmu_core.plugins import Declared
 from salmu_core.run.session import TrainingSession
+from salmu_core.score.embeddings import Catalogue
 from salmu_core.score.scorer import Scorer
+
+#: Rewritten sets of captions that are remembered, for the next checkpoint: more than an attack asks as a rule.
+CATALOGUES = 16
 
 
 @dataclass
@@ -37,7 +41,7 @@ class AttackSession:
     scorer: Scorer
     metrics: Sequence[Declared[MetricSpec]]
     accelerator: Accelerator
-    captioned: dict[tuple[str, ...], View] = field(default_factory=dict)
+    _catalogues: dict[tuple[str, ...], Catalogue] = field(default_factory=dict, init=False)
 
     @classmethod
     def open(
@@ -60,6 +64,21 @@ class AttackSession:
         training = TrainingSession.open(benchmark, accelerator, progress=progress)
         scorer = scorer or Scorer(benchmark, chosen, accelerator.device, progress)
         return cls(training, scorer, chosen, accelerator)
+
+    def catalogue(self, data: EvaluationData, clip: Clip) -> Catalogue:
+        """The captions of a benchmark whose forget rows have others, tokenised once for all checkpoints alike.
+
+        Args:
+            data: The benchmark.
+            clip: Whose tokenizer is used.
+        """
+        captions = data.base[FORGET].captions
+        held = self._catalogues.get(captions)
+        if held is None or not held.fits(clip):
+            while len(self._catalogues) >= CATALOGUES:
+                del self._catalogues[next(iter(self._catalogues))]
+            held = self._catalogues[captions] = Catalogue(data, clip)
+        return held
 
     def load(self, source: str) -> Clip:
         """A checkpoint, on the session's device.

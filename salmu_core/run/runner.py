@@ -104,7 +104,7 @@ def run_one(
     device = accelerator.device
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    with _own_random_state(seed), _counted_forwards(model, meter):
+    with own_random_state(seed), counted_forwards(model, meter):
         start = time.perf_counter()
         attempt = _attempt(spec, ctx)
         seconds = time.perf_counter() - start
@@ -184,7 +184,7 @@ def _no_result(returned: object) -> None:
 
 
 @contextmanager
-def _own_random_state(seed: int) -> Iterator[None]:
+def own_random_state(seed: int) -> Iterator[None]:
     """Give a run a global random state of its own: what it draws there is the same each time, and undone."""
     start = seed_of("global", seed)
     python, numpy, threads = random.getstate(), np.random.get_state(), torch.get_num_threads()
@@ -201,7 +201,7 @@ def _own_random_state(seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def _counted_forwards(model: nn.Module, meter: Meter) -> Iterator[None]:
+def counted_forwards(model: nn.Module, meter: Meter) -> Iterator[None]:
     """Count what goes through the towers of a model, whatever library it is of.
 
     The functions are wrapped in its class, so that the model itself, and copies that a method makes of it, stay plain.

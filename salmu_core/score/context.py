@@ -13,7 +13,7 @@ from salmu_core.contract.features import Features
 from salmu_core.contract.layout import CAPTIONS_METADATA, IDENTITIES, Split
 from salmu_core.contract.zeroshot import ZeroShot
 from salmu_core.errors import BenchmarkError, MetricError
-from salmu_core.score.embeddings import Embedder
+from salmu_core.score.embeddings import Embeddings
 
 
 class ScoreContext(MetricContext):
@@ -25,7 +25,7 @@ class ScoreContext(MetricContext):
         metric: Its name, for messages.
     """
 
-    def __init__(self, embedder: Embedder, reads: Sequence[Split], metric: str) -> None:
+    def __init__(self, embedder: Embeddings, reads: Sequence[Split], metric: str) -> None:
         self._embedder = embedder
         self._reads = frozenset(reads)
         self._metric = metric

@@ -8,6 +8,7 @@ first leaf they occur in. Whichever metric asks first, and whatever else is aske
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -106,8 +107,34 @@ def _tokenizer(clip: Clip) -> tuple[str, bytes]:
     return json.dumps(clip.config["model_cfg"].get("text_cfg"), sort_keys=True), samples.numpy().tobytes()
 
 
-class Embedder:
-    """Embeddings of one checkpoint.
+class Embeddings(ABC):
+    """Embeddings of one checkpoint, and the benchmark they are of.
+
+    Attributes:
+        data: The benchmark.
+    """
+
+    data: EvaluationData
+
+    @abstractmethod
+    def images(self, split: str) -> Tensor:
+        """L2-normalised image embeddings of a split ``[n, d]``, float32, on the CPU."""
+
+    @abstractmethod
+    def texts(self, captions: Sequence[str]) -> Tensor:
+        """L2-normalised embeddings of any texts ``[n, d]``, float32, on the CPU; equal tokens, equal bits."""
+
+    @abstractmethod
+    def zeroshot(self) -> ZeroShot:
+        """The zero-shot set.
+
+        Raises:
+            NotMeasuredError: The benchmark has none.
+        """
+
+
+class Embedder(Embeddings):
+    """Embeddings of one checkpoint, each made when first asked for.
 
     Args:
         clip: The checkpoint.
@@ -142,7 +169,6 @@ class Embedder:
         self._prompts: dict[tuple[bytes, ...], dict[bytes, Tensor]] = {}
 
     def images(self, split: str) -> Tensor:
-        """L2-normalised image embeddings of a split ``[n, d]``, float32, on the CPU."""
         if split == "zeroshot":
             everything = np.arange(len(self.zeroshot().keys))
             self._embed_leaf("zeroshot", "zeroshot", everything, len(everything))
@@ -156,7 +182,7 @@ class Embedder:
         return self._by_base[rows.name][torch.from_numpy(index)]
 
     def texts(self, captions: Sequence[str]) -> Tensor:
-        """L2-normalised embeddings of any texts ``[n, d]``, float32, on the CPU.
+        """As `Embeddings.texts`.
 
         Texts that are no caption of the benchmark are embedded in the company they are asked for in, once for
         each such request: what another metric asks for must not show in their bits.
@@ -180,11 +206,6 @@ class Embedder:
         return embedded
 
     def zeroshot(self) -> ZeroShot:
-        """The zero-shot set.
-
-        Raises:
-            NotMeasuredError: The benchmark has none.
-        """
         if self.data.zeroshot is None:
             raise NotMeasuredError("the benchmark has no zero-shot set; its documentation says how to bring one")
         return self.data.zeroshot

@@ -16,7 +16,7 @@ from salmu_core.contract.specs import MetricSpec
 from salmu_core.errors import MetricError, NotMeasuredError, SalmuError
 from salmu_core.plugins import Declared
 from salmu_core.score.context import ScoreContext
-from salmu_core.score.embeddings import Catalogue, Embedder, Images
+from salmu_core.score.embeddings import Catalogue, Embedder, Embeddings, Images
 from salmu_core.score.figures import chances, figures
 from salmu_core.score.tables import Tables, retrieved_table, rows_table
 from salmu_core.store.code import code_hash
@@ -74,7 +74,7 @@ def evaluate(
     return record, Tables.joined(tables)
 
 
-def compute_one(declared: Declared[MetricSpec], embedder: Embedder) -> tuple[MetricEntry, Tables]:
+def compute_one(declared: Declared[MetricSpec], embedder: Embeddings) -> tuple[MetricEntry, Tables]:
     """One metric: its entry, with values or an error, and its tables."""
     entry = MetricEntry(
         declared=MetricDeclaration.of(declared.card),

@@ -10,10 +10,11 @@ import torch
 from salmu_core.benchmark.folder import Benchmark
 from salmu_core.benchmark.splits import EvaluationData, read_evaluation
 from salmu_core.clip.load import load_clip
+from salmu_core.clip.model import Clip
 from salmu_core.contract.progress import OnStep, Progress
 from salmu_core.contract.specs import MetricSpec
 from salmu_core.plugins import Declared
-from salmu_core.score.embeddings import Catalogue, Images
+from salmu_core.score.embeddings import Catalogue, Embedder, Images
 from salmu_core.score.evaluate import evaluate
 from salmu_core.score.tables import Tables, write_metrics
 from salmu_core.store.records import MetricsRecord
@@ -59,12 +60,7 @@ class Scorer:
         """Compute all metrics of a model: the record, and the tables beside it."""
         clip = load_clip(source)
         clip.model.to(self._device)
-        if self._data is None:
-            self._data = read_evaluation(self._benchmark.data, self._benchmark.zeroshot, self._benchmark.hashes)
-        if self._images is None or not self._images.fits(clip):
-            self._images = Images(self._data, clip, self._progress)
-        if self._catalogue is None or not self._catalogue.fits(clip):
-            self._catalogue = Catalogue(self._data, clip)
+        images, catalogue = self._open(clip)
         done = 0
 
         def on_batch(items: int) -> None:
@@ -75,12 +71,38 @@ class Scorer:
         return evaluate(
             clip,
             checkpoint_hash,
-            self._data,
-            self._images,
+            self.data,
+            images,
             self._metrics,
             benchmark=self._benchmark.name,
             scored_on=self._benchmark.scored_on,
             device=self._device,
             on_batch=on_batch,
-            catalogue=self._catalogue,
+            catalogue=catalogue,
         )
+
+    @property
+    def data(self) -> EvaluationData:
+        """The benchmark's rows."""
+        if self._data is None:
+            self._data = read_evaluation(self._benchmark.data, self._benchmark.zeroshot, self._benchmark.hashes)
+        return self._data
+
+    def embedder(self, clip: Clip, data: EvaluationData | None = None, catalogue: Catalogue | None = None) -> Embedder:
+        """Embeddings of a model.
+
+        Args:
+            clip: The model, on the scorer's device.
+            data: The benchmark with other captions; by default as it is.
+            catalogue: Those captions, tokenised.
+        """
+        images, own = self._open(clip)
+        return Embedder(clip, data or self.data, images, self._device, catalogue=catalogue or own)
+
+    def _open(self, clip: Clip) -> tuple[Images, Catalogue]:
+        """Pixels and captions as a model takes them, shared with others that take them alike."""
+        if self._images is None or not self._images.fits(clip):
+            self._images = Images(self.data, clip, self._progress)
+        if self._catalogue is None or not self._catalogue.fits(clip):
+            self._catalogue = Catalogue(self.data, clip)
+        return self._images, self._catalogue

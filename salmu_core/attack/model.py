@@ -1,0 +1,170 @@
+"""What an attack on the model is handed: a run's context on the attacked checkpoint, with other data."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import nn
+
+from salmu_core.attack.session import AttackSession
+from salmu_core.clip.model import Clip
+from salmu_core.contract.attack import AttackSpec, ModelAttackContext
+from salmu_core.contract.config import TrainingConfig
+from salmu_core.contract.context import C
+from salmu_core.contract.features import Pairs, PoolName
+from salmu_core.contract.model import ClipModel
+from salmu_core.contract.probe import Probe
+from salmu_core.contract.progress import OnScalar
+from salmu_core.errors import AttackError
+from salmu_core.run.context import RunContext
+from salmu_core.run.meter import Meter
+from salmu_core.run.pool import Pool
+from salmu_core.run.session import TrainingSession
+from salmu_core.store.records import Ledger
+from salmu_core.train.observer import Observer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from salmu_core.contract.context import Loss, Transform
+
+
+class Pools(dict[PoolName, Pool]):
+    """The sets that an attack is given; asking for another says why there is none."""
+
+    def __missing__(self, name: PoolName) -> Pool:
+        raise not_given(name)
+
+
+def not_given(name: str) -> AttackError:
+    """What to say to an attack that asks for something it does not hold."""
+    if name == "forget":
+        return AttackError(
+            "an attack has no forget set: the forget pairs that it holds are ctx.leaked and step.leaked, and which "
+            "they are its `leaked` says"
+        )
+    return AttackError(
+        f"this attack is not given {name!r}: what an attacker is taken to hold stands in its `given`; add it there, or "
+        "do without"
+    )
+
+
+class LeakedPool(Pool):
+    """The leaked pairs: they come round again as often as they are asked for, and may be fewer than a batch."""
+
+    def room(self, batch: int) -> int:
+        return min(batch, len(self.rows))
+
+    def draw(self, batch: int, step: int, *parts: object) -> np.ndarray:
+        return super().draw(self.room(batch), step, *parts)
+
+    def batches(self, batch: int) -> int:
+        return super().batches(self.room(batch))
+
+
+def pools(spec: AttackSpec, target: Clip, leaked: tuple[int, ...], session: AttackSession) -> Pools:
+    """The sets that an attack draws from, as one checkpoint takes them."""
+    rows, device = session.training.rows, session.accelerator.device
+    given = Pools()
+    if "leaked" in spec.given:
+        given["leaked"] = LeakedPool("leaked", rows.forget, target, device, rows.asked, np.array(leaked))
+    if "retain" in spec.given:
+        given["retain"] = Pool("retain", rows.retain, target, device)
+    return given
+
+
+class AttackMeter(Meter):
+    """Counts what an attack draws; nothing ends."""
+
+    def __init__(self, on_scalar: OnScalar) -> None:
+        super().__init__(0, 0, on_scalar)
+        self.cap = sys.maxsize
+        self.drawn: dict[PoolName, int] = {"leaked": 0, "retain": 0}
+
+    def ledger(self, seconds: float, peak_memory_bytes: int, weights_changed: float) -> Ledger:
+        self.drawn["forget"] = self.drawn["leaked"]  # leaked pairs are forget pairs
+        return super().ledger(seconds, peak_memory_bytes, weights_changed)
+
+
+class AttackContext(RunContext[C], ModelAttackContext[C]):
+    """One attack's working parts.
+
+    Args:
+        config: The attack's validated configuration.
+        given: The sets that it draws from.
+        target: The attacked checkpoint.
+        model: A copy of its model, to change.
+        reference: Another, frozen.
+        original: A frozen copy of Compromised; None where the attacker has none.
+        session: What attacks share.
+        seed: The attack's seed.
+        meter: The ledger.
+        observer: Who looks on.
+    """
+
+    def __init__(
+        self,
+        config: C,
+        given: Pools,
+        *,
+        target: Clip,
+        model: nn.Module,
+        reference: nn.Module,
+        original: nn.Module | None,
+        session: AttackSession,
+        seed: int,
+        meter: AttackMeter,
+        observer: Observer,
+    ) -> None:
+        rows, accelerator = session.training.rows, session.accelerator
+        super().__init__(
+            config,
+            model=model,
+            reference=reference,
+            session=TrainingSession(target, given, rows.num_train, rows),
+            seed=seed,
+            meter=meter,
+            accelerator=accelerator,
+            observer=observer,
+        )
+        self._target, self._original = target, original
+
+    @property
+    def leaked(self) -> Pairs:
+        return self._pools["leaked"].pairs
+
+    @property
+    def original(self) -> ClipModel:
+        if self._original is None:
+            raise not_given("original")
+        original: Any = self._original
+        return original  # type: ignore[no-any-return]
+
+    def tokenize(self, captions: Any) -> Tensor:
+        return self._target.tokenize(captions).to(self.device)
+
+    def fit(
+        self,
+        loss: Loss,
+        *,
+        steps: int | None = None,
+        params: Callable[[str], bool] | None = None,
+        also: Mapping[str, nn.Module] | None = None,
+        transform: Transform | None = None,
+        config: TrainingConfig | None = None,
+    ) -> int:
+        if steps is None:
+            raise AttackError("fit() in an attack needs steps=...: an attacker has no budget that would end it")
+        return super().fit(loss, steps=steps, params=params, also=also, transform=transform, config=config)
+
+    def probe(self) -> Probe:
+        raise AttackError(
+            "an attack has no probe, which looks at forget pairs that the attacker does not hold: judge progress by "
+            "ctx.leaked, of which some can be kept out of training"
+        )
+
+    def _batch_size(self, batch_size: int) -> int:
+        return min((p.room(batch_size) for name, p in self._pools.items() if name != "leaked"), default=batch_size)

@@ -1,0 +1,88 @@
+"""What leaks under an attack: metrics over the forget rows that the attacker did not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from salmu_core.contract.layout import FORGET
+from salmu_core.contract.specs import MetricSpec
+from salmu_core.errors import AttackError
+from salmu_core.plugins import Declared
+from salmu_core.score.embeddings import Embeddings
+from salmu_core.score.evaluate import compute_one
+from salmu_core.score.tables import Tables
+from salmu_core.store.records import MetricEntry
+
+
+class Leakage(NamedTuple):
+    """Metrics over the rows that the attacker did not hold."""
+
+    metrics: Mapping[str, MetricEntry]
+    """Those that have rows."""
+    rows: pa.Table
+    """One line for each metric column and row."""
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Figure -> value."""
+        return {column: value for entry in self.metrics.values() for column, value in entry.values.items()}
+
+    @property
+    def leading(self) -> float:
+        """The figure that leads."""
+        return next(iter(self.values.values()))
+
+
+def leakage(
+    view: Callable[[], Embeddings], metrics: Sequence[Declared[MetricSpec]], leaks: int, leaked: Sequence[int]
+) -> Leakage:
+    """Compute metrics of forget rows as an attack has them.
+
+    Args:
+        view: Makes the embeddings, for each metric anew: what another one asks for must not show.
+        metrics: Those of role ``leak``, the leading one first, then others.
+        leaks: How many are of role ``leak``.
+        leaked: Numbers of the forget rows that the attacker held.
+
+    Raises:
+        AttackError: A leak can't be computed of what the attack made, or no leak has rows.
+    """
+    if not leaks:
+        raise AttackError("no metric of role 'leak' is installed, so nothing tells what an attack brings back")
+    entries: dict[str, MetricEntry] = {}
+    tables, lacking = [], {}
+    for place, declared in enumerate(metrics):
+        name, made = declared.spec.name, view()
+        entry, beside = compute_one(declared, made)
+        if entry.error and place < leaks:
+            raise AttackError(f"metric {name} can't be computed of what the attack made: {entry.error}")
+        rows = _not_held(beside.rows, made.data.base[FORGET].file_names, leaked)
+        means = _means(rows)
+        values = {column: means[column] for column in entry.values if column in means}
+        if declared.spec.columns[0] not in values:
+            lacking[name] = entry.not_measured or entry.error or "it returns no values of forget rows"
+            continue
+        entries[name] = entry.model_copy(update={"values": values})
+        tables.append(Tables(rows, beside.retrieved.slice(0, 0)))
+    if not any(declared.spec.name in entries for declared in metrics[:leaks]):
+        why = "; ".join(f"{declared.spec.name}: {lacking[declared.spec.name]}" for declared in metrics[:leaks])
+        raise AttackError(
+            f"no metric of role 'leak' tells row by row what leaks, which is needed to leave out what leaked to the "
+            f"attacker ({why})"
+        )
+    return Leakage(entries, Tables.joined(tables).rows)
+
+
+def _not_held(rows: pa.Table, file_names: Sequence[str], leaked: Sequence[int]) -> pa.Table:
+    """The lines of forget rows that did not leak."""
+    free = set(file_names) - {file_names[row] for row in leaked}
+    return rows.filter(pa.array([name in free for name in rows["file_name"].to_pylist()], pa.bool_()))
+
+
+def _means(rows: pa.Table) -> dict[str, float]:
+    names, values = np.array(rows["column"].to_pylist()), rows["value"].to_numpy()
+    return {str(name): float(values[names == name].mean()) for name in np.unique(names)}

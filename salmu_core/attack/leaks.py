@@ -1,18 +1,15 @@
-"""Which forget rows an attacker holds, and which metrics tell what leaks."""
+"""Which forget rows an attacker holds."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from random import Random
 
 from salmu_core.contract.attack import AttackSpec
 from salmu_core.contract.config import MethodConfig
 from salmu_core.contract.features import Pairs
-from salmu_core.contract.layout import FORGET
-from salmu_core.contract.specs import MetricSpec
 from salmu_core.errors import AttackError
-from salmu_core.plugins import Declared
 from salmu_core.train.seeding import seed_of
 
 
@@ -57,23 +54,6 @@ def _halves(pairs: Pairs, random: Random) -> list[int]:
     for row, person in enumerate(pairs.identity_ids):
         people[person].append(row)
     return [row for rows in people.values() for row in random.sample(rows, len(rows) // 2)]
-
-
-def leak_metrics(metrics: Iterable[Declared[MetricSpec]]) -> list[Declared[MetricSpec]]:
-    """The metrics of role ``leak``, the leading one first."""
-    return sorted((m for m in metrics if _role(m.spec) == "leak"), key=lambda m: not m.spec.primary)
-
-
-def attacked_metrics(metrics: Iterable[Declared[MetricSpec]]) -> list[Declared[MetricSpec]]:
-    """What is computed of an attacked checkpoint: leaks, then cosines of forget pairs, which cost nothing beside."""
-    known = list(metrics)
-    cosines = [m for m in known if _role(m.spec) == "association" and m.spec.reads[0].startswith(FORGET)]
-    return [*leak_metrics(known), *cosines]
-
-
-def _role(spec: MetricSpec) -> str:
-    leading = "leak" if spec.primary and spec.pillar == "efficacy" else ""
-    return getattr(spec, "role", leading)
 
 
 def people_of(pairs: Pairs, rows: Sequence[int]) -> int:

@@ -16,7 +16,8 @@ import torch
 from torch import nn
 
 from salmu_core.attack.asking import Asking, ReadingOut, checked_queries, checked_reading
-from salmu_core.attack.leaks import leak_metrics, leaked_rows
+from salmu_core.attack.leaks import leaked_rows
+from salmu_core.attack.metrics import leak_metrics
 from salmu_core.attack.model import AttackContext, AttackMeter, pools
 from salmu_core.attack.outcome import AttackOutcome
 from salmu_core.attack.scoring import Leakage, leakage

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from accelerate import Accelerator
 
-from salmu_core.attack.leaks import attacked_metrics
+from salmu_core.attack.metrics import attacked_metrics
 from salmu_core.benchmark.folder import Benchmark
 from salmu_core.benchmark.splits import EvaluationData
 from salmu_core.clip.load import load_clip
@@ -64,6 +64,10 @@ class AttackSession:
         training = TrainingSession.open(benchmark, accelerator, progress=progress)
         scorer = scorer or Scorer(benchmark, chosen, accelerator.device, progress)
         return cls(training, scorer, chosen, accelerator)
+
+    def reopen(self, benchmark: Benchmark) -> None:
+        """Load Compromised anew, where somebody may have changed it."""
+        self.training = TrainingSession.open(benchmark, self.accelerator)
 
     def catalogue(self, data: EvaluationData, clip: Clip) -> Catalogue:
         """The captions of a benchmark whose forget rows have others, tokenised once for all checkpoints alike.

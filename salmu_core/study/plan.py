@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from salmu_core.contract.attack import AttackSpec
 from salmu_core.contract.config import MethodConfig
 from salmu_core.contract.specs import MethodSpec
 from salmu_core.errors import UnknownNameError, UsageError, explain
@@ -59,8 +60,11 @@ class Study(BaseModel):
         ge=1,
         description="Parts by person in which the forget set comes, each deleted from the result of the last.",
     )
+    attacks: tuple[str, ...] = Field(
+        default=(), description="Attacks that are made on every result, and on Compromised and Clean."
+    )
     config: dict[str, Settings | list[Settings]] = Field(
-        default_factory=dict, description="Settings of each method; a list of tables is one run each."
+        default_factory=dict, description="Settings of each method or attack; a list of tables is one run each."
     )
 
     @property
@@ -215,9 +219,9 @@ def make_plan(
         UsageError: A value is not allowed, or settings are given for a method that isn't run.
     """
     names = list(dict.fromkeys(zoo.methods if study.methods is None else study.methods))
-    for name in [*names, *overrides, *study.config]:
+    for name in [*names, *({*overrides, *study.config} - {*study.attacks})]:
         zoo.methods[name]
-    if unused := sorted(set(overrides) - set(names)):
+    if unused := sorted(set(overrides) - {*names, *study.attacks}):
         raise UsageError(f"Settings are given for {', '.join(unused)}, which this run does not include.")
     plan: dict[RunKey, Planned] = {}
     for name in names:
@@ -248,8 +252,8 @@ def _sequence(one: Planned, requests: Sequence[RequestRef]) -> Iterator[Planned]
         before = key
 
 
-def make_config(spec: MethodSpec, settings: Settings) -> MethodConfig:
-    """A method's configuration with some fields set.
+def make_config(spec: MethodSpec | AttackSpec, settings: Settings) -> MethodConfig:
+    """A method's or an attack's configuration with some fields set.
 
     Raises:
         UnknownNameError: A field does not exist.

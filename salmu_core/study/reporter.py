@@ -13,7 +13,7 @@ class Reporter(Protocol):
         """The benchmark is being built or opened: what is done, and how far the whole is, from 0 to 1."""
 
     def plan(self, total: int) -> None:
-        """So many pieces of work (runs to make, checkpoints to score) lie ahead."""
+        """So many pieces of work (runs to make, checkpoints to score, attacks) lie ahead."""
 
     def begin(self, label: str, activity: str) -> None:
         """A piece of work begins."""

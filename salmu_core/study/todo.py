@@ -16,6 +16,7 @@ from salmu_core.store.folders import RunKey, Store, read_metrics, read_run
 from salmu_core.store.hashing import hash_file
 from salmu_core.store.records import RunRecord, ScoredOn
 from salmu_core.store.stamps import Stamps
+from salmu_core.study.attacks import Assault, PlannedAttack, outstanding_attacks
 from salmu_core.study.plan import Planned
 
 
@@ -27,6 +28,7 @@ class Outstanding:
         runs: Runs to be made.
         checkpoints: Runs whose checkpoint is there and lacks metrics.
         references: Reference models that lack metrics.
+        attacks: Attacks to be made, each on one checkpoint.
         finished: Number of runs with nothing left to do.
         failed: Number of those that have no result; they are made again once their plugin's code changes.
         notes: Damage that will be mended, results of code that has changed since.
@@ -35,6 +37,7 @@ class Outstanding:
     runs: list[Planned] = field(default_factory=list)
     checkpoints: list[Planned] = field(default_factory=list)
     references: list[str] = field(default_factory=list)
+    attacks: list[Assault] = field(default_factory=list)
     finished: int = 0
     failed: int = 0
     notes: list[str] = field(default_factory=list)
@@ -47,26 +50,34 @@ class Outstanding:
         """
         sequences = dict.fromkeys(planned.key.sequence for planned in sorted(plan, key=lambda p: -p.key.budget))
         place = {sequence: i for i, sequence in enumerate(sequences)}
+
+        def whose(target: Planned | str) -> int:
+            if isinstance(target, str):
+                return count - 1 - ROLES.index(target) % count
+            return place[target.key.sequence] % count
+
         return Outstanding(
-            runs=[p for p in self.runs if place[p.key.sequence] % count == index],
-            checkpoints=[p for p in self.checkpoints if place[p.key.sequence] % count == index],
-            references=[r for r in self.references if ROLES.index(r) % count == count - 1 - index],
+            runs=[p for p in self.runs if whose(p) == index],
+            checkpoints=[p for p in self.checkpoints if whose(p) == index],
+            references=[role for role in self.references if whose(role) == index],
+            attacks=[assault for assault in self.attacks if whose(assault.target) == index],
         )
 
     @property
     def pieces(self) -> int:
         """Pieces that can be done at the same time."""
-        return len({planned.key.sequence for planned in (*self.runs, *self.checkpoints)})
+        attacked = [target for it in self.attacks if not isinstance(target := it.target, str)]
+        return len({planned.key.sequence for planned in (*self.runs, *self.checkpoints, *attacked)})
 
     @property
     def size(self) -> int:
-        """Pieces of work: runs to make, checkpoints to score."""
-        return 2 * len(self.runs) + len(self.checkpoints) + len(self.references)
+        """Pieces of work: runs to make, checkpoints to score, attacks."""
+        return 2 * len(self.runs) + len(self.checkpoints) + len(self.references) + len(self.attacks)
 
     @property
     def nothing(self) -> bool:
         """Whether everything is done."""
-        return not (self.runs or self.checkpoints or self.references)
+        return not (self.runs or self.checkpoints or self.references or self.attacks)
 
 
 def outstanding(
@@ -75,6 +86,7 @@ def outstanding(
     store: Store,
     metrics: Sequence[Declared[MetricSpec]],
     redo: bool = False,
+    attacks: Sequence[PlannedAttack] = (),
 ) -> Outstanding:
     """Compare a plan with what lies in the results folder.
 
@@ -84,7 +96,10 @@ def outstanding(
         StoreError: A result there was made on other data than the benchmark's.
     """
     with Stamps(store.root) as stamps:
-        return _outstanding(plan, benchmark, store, metrics, redo, stamps)
+        todo = _outstanding(plan, benchmark, store, metrics, redo, stamps)
+        unmade = {planned.key for planned in todo.runs}
+        todo.attacks += outstanding_attacks(attacks, plan, unmade, benchmark, store, stamps.hash_file)
+        return todo
 
 
 def _outstanding(

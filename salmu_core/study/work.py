@@ -1,7 +1,7 @@
 """A whole study, from what is asked for to results that lie in a folder.
 
 Every benchmark is opened, the runs are planned and held against what is there already, and what is missing is shared
-out among processes: first all methods unlearn, then all checkpoints are scored.
+out among processes: first all methods unlearn, then all checkpoints are scored, then they are attacked.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from salmu_core.errors import UsageError
 from salmu_core.plugins import Zoo
 from salmu_core.store.folders import Store
 from salmu_core.store.starts import WHOLE, RequestRef
+from salmu_core.study.attacks import make_attacks
 from salmu_core.study.plan import Planned, Settings, Study, make_plan
 from salmu_core.study.processes import accelerate, share, spread, workers
 from salmu_core.study.reporter import Reporter
@@ -64,9 +65,11 @@ def check(study: Study, overrides: Mapping[str, Settings], zoo: Zoo) -> None:
     """Find every mistake in a request before anything is built.
 
     Raises:
-        UsageError: A method, a setting, a benchmark or the run to begin with does not exist, or no metric is installed.
+        UsageError: A method, an attack, a setting, a benchmark or the run to begin with does not exist, or no metric is
+            installed.
     """
     make_plan(study, "checked", zoo, overrides)
+    make_attacks(study, zoo, overrides)
     for name in study.benchmarks:
         locate(name, zoo)
     if study.start:
@@ -94,12 +97,12 @@ def carry_out(
     signal.signal(signal.SIGTERM, _interrupt)
     stream = Stream.open(study.retain, study.retain_share, reporter.building) if study.retain else None
     retain = stream.record.digest if stream else ""
-    metrics = list(zoo.metrics.values())
+    metrics, attacks = list(zoo.metrics.values()), make_attacks(study, zoo, overrides)
     works = []
     for benchmark in _opened(study, zoo, reporter):
         start = read_start(Path(study.start), benchmark, store.root) if study.start else None
         plan = make_plan(study, benchmark.name, zoo, overrides, retain, start, _requests(benchmark, study.requests))
-        works.append(Work(benchmark, plan, outstanding(plan, benchmark, store, metrics, options.redo)))
+        works.append(Work(benchmark, plan, outstanding(plan, benchmark, store, metrics, options.redo, attacks)))
     for work in works:
         for note in work.todo.notes:
             reporter.say(note)
@@ -152,6 +155,7 @@ def _do(
     accelerator = accelerate(options.mixed_precision, options.threads)
     pieces = sum(work.todo.pieces for work in works)
     shares = count if count > 1 else spread(options.processes, accelerator, pieces)
+    from salmu_core.study.attacking import attack
     from salmu_core.study.execution import Execution
 
     # Only the first process has a reporter that says things; what a worker prints reaches it.
@@ -172,4 +176,6 @@ def _do(
             execution(work).unlearn(todo.runs)
         for work, todo in parts:
             execution(work).score([*todo.runs, *todo.checkpoints], todo.references)
+        for work, todo in parts:
+            attack(todo.attacks, work.benchmark, store, metrics, accelerator, reporter)
         accelerator.wait_for_everyone()

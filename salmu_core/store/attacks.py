@@ -1,0 +1,105 @@
+"""What attacks on a checkpoint brought back: ``attacks/<attack>/<config hash>/`` in the folder of a run or reference.
+
+Each holds ``attack.json`` and ``per_row.parquet``, both or neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from salmu_core.errors import StoreError
+from salmu_core.store.folders import ROWS, read_record
+from salmu_core.store.hashing import hash_file
+from salmu_core.store.records import SCHEMA, BenchmarkRef, Ledger, MetricEntry, PluginRef, Record, Status
+
+ATTACKS = "attacks"
+ATTACK = "attack.json"
+
+
+class LeakedRef(Record):
+    """Which forget rows an attacker held."""
+
+    rows: int = 0
+    people: int = 0
+    """Whom they show."""
+    digest: str = ""
+    """Hash of the rows' file names; empty where nothing leaked."""
+
+
+class AttackRecord(Record):
+    """``attack.json``: everything needed to say what was tried on a checkpoint, what came of it, and to do it again."""
+
+    schema_version: int = SCHEMA
+    status: Status
+    reason: str = ""
+    """For an attack that is not valid: what is wrong, in a sentence."""
+    benchmark: BenchmarkRef
+    attack: str
+    plugin: PluginRef
+    kind: str
+    """``model``, ``query`` or ``readout``."""
+    given: tuple[str, ...]
+    """What the attacker held beside the checkpoint."""
+    config: dict[str, Any]
+    config_hash: str
+    seed: int
+    checkpoint_hash: str
+    """SHA-256 of the weights that were attacked."""
+    leaked: LeakedRef
+    metrics: dict[str, MetricEntry] = Field(default_factory=dict)
+    """Over the forget rows that the attacker did not hold; none unless valid."""
+    leaks: tuple[str, ...] = ()
+    """Figures among them that tell what is recovered, the leading one first."""
+    computed_by: dict[str, str]
+    """Metric that was to be computed -> SHA-256 of its code."""
+    details: dict[str, Any] = Field(default_factory=dict)
+    """Of several queries, the figures of each; what a readout says of itself."""
+    scalars: dict[str, list[tuple[int, float]]] = Field(default_factory=dict)
+    ledger: Ledger
+    """What it cost the attacker; leaked pairs are counted as forget pairs."""
+    rows_hash: str | None = None
+    """SHA-256 of ``per_row.parquet``; none unless valid."""
+    environment: dict[str, str]
+    seconds: float
+    """Wall time, scoring included."""
+    started: str
+    """UTC, ISO 8601."""
+
+    @property
+    def values(self) -> dict[str, float]:
+        """All figures by column name."""
+        return {column: value for entry in self.metrics.values() for column, value in entry.values.items()}
+
+
+def attack_folder(owner: Path, attack: str, config_hash: str) -> Path:
+    """Where an attack lies, or will.
+
+    Args:
+        owner: Folder of the run, or of the reference model, that is attacked.
+    """
+    return owner / ATTACKS / attack / config_hash[:12]
+
+
+def attack_folders(owner: Path) -> Iterator[Path]:
+    """All attacks on a checkpoint, in order of their paths."""
+    for path in sorted((owner / ATTACKS).glob(f"*/*/{ATTACK}")):
+        if not path.parent.name.startswith("."):
+            yield path.parent
+
+
+def read_attack(folder: Path, hashed: Callable[[Path], str] = hash_file) -> AttackRecord | None:
+    """The record of an attack, or None if there is none; its rows are checked against it.
+
+    Raises:
+        StoreError: A file can't be read or isn't the one that was written.
+    """
+    record = read_record(folder / ATTACK, AttackRecord)
+    if record is not None and record.rows_hash is not None:
+        rows = folder / ROWS
+        if not rows.is_file() or hashed(rows) != record.rows_hash:
+            raise StoreError(f"{rows} is missing or damaged: delete {folder} and run again")
+    return record

@@ -1,0 +1,158 @@
+"""The attacks of a study being made, once no method runs any more in this process and everything is scored."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from accelerate import Accelerator
+
+from salmu_core.attack.leaks import people_of
+from salmu_core.attack.metrics import leak_metrics
+from salmu_core.attack.outcome import AttackOutcome
+from salmu_core.attack.run import run_attack
+from salmu_core.attack.session import AttackSession
+from salmu_core.benchmark.folder import Benchmark
+from salmu_core.clip.model import Clip
+from salmu_core.contract.specs import MetricSpec
+from salmu_core.errors import CheckpointError, StoreError
+from salmu_core.machine import environment
+from salmu_core.plugins import Declared, code_hash
+from salmu_core.store.attacks import ATTACK, AttackRecord, LeakedRef
+from salmu_core.store.files import new_folder
+from salmu_core.store.folders import ROWS, TRACEBACK, Store, read_run, write_record
+from salmu_core.store.hashing import hash_file, hash_json
+from salmu_core.store.records import BenchmarkRef, PluginRef
+from salmu_core.study.attacks import SEED, Assault, lacks_attack
+from salmu_core.study.reporter import Reporter
+from salmu_core.train.observer import Observer
+
+
+def attack(
+    assaults: Sequence[Assault],
+    benchmark: Benchmark,
+    store: Store,
+    metrics: Sequence[Declared[MetricSpec]],
+    accelerator: Accelerator,
+    reporter: Reporter,
+) -> None:
+    """Make attacks on the checkpoints of one benchmark; one that fails is a record with its reason.
+
+    Args:
+        assaults: What is to be attacked, and how.
+        benchmark: The benchmark.
+        store: Where results lie.
+        metrics: Those that are installed.
+        accelerator: Device and precision.
+        reporter: Who is told.
+    """
+    if not assaults:
+        return
+    session = AttackSession.open(benchmark, metrics, accelerator, progress=reporter.building)
+    owners: dict[Path, list[Assault]] = {}
+    for assault in assaults:
+        owners.setdefault(assault.owner(store, benchmark.name), []).append(assault)
+    for owner, on_one in owners.items():
+        with store.claim(owner) as claimed:
+            _attack_one(owner, on_one if claimed else [], session, benchmark, store, reporter)
+            for assault in [] if claimed else on_one:
+                reporter.end(f"{assault.label}: left to another process")
+
+
+def _attack_one(
+    owner: Path,
+    assaults: Sequence[Assault],
+    session: AttackSession,
+    benchmark: Benchmark,
+    store: Store,
+    reporter: Reporter,
+) -> None:
+    """All attacks on one checkpoint, which is loaded once."""
+    target: Clip | None = None
+    for assault in assaults:
+        try:
+            source, checkpoint_hash = _checkpoint(assault, owner, benchmark)
+            if not checkpoint_hash or not lacks_attack(assault, checkpoint_hash, benchmark, store, hash_file):
+                reporter.end(f"{assault.label}: nothing to attack here")
+                continue
+            target = target or session.load(source)
+        except (StoreError, CheckpointError) as error:
+            reporter.end(f"{assault.label}: not attacked: {error}")
+            continue
+        reporter.begin(assault.label, "attacking")
+        started, start = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), time.perf_counter()
+        planned = assault.planned
+        observer = Observer(on_step=reporter.step)
+        outcome = run_attack(planned.attack.spec, planned.config, SEED, target, session, observer)
+        seconds = time.perf_counter() - start
+        record = _record(assault, outcome, session, benchmark, checkpoint_hash)
+        record = record.model_copy(update={"seconds": round(seconds, 3), "started": started})
+        _write(assault.folder(store, benchmark.name), record, outcome)
+        reporter.end(f"{assault.label}: {outcome.status}, {outcome.reason or f'{seconds:.1f} s'}")
+        if outcome.status == "altered":  # what attacks share may be what was altered
+            target = None
+            session.reopen(benchmark)
+
+
+def _checkpoint(assault: Assault, owner: Path, benchmark: Benchmark) -> tuple[str, str]:
+    """Name and hash of what is attacked; the hash is empty where there is nothing."""
+    if isinstance(assault.target, str):
+        return benchmark.model(assault.target), benchmark.model_hash(assault.target)
+    record = read_run(owner)
+    valid = record is not None and record.status == "valid"
+    return str(owner), (record.checkpoint_hash or "") if record is not None and valid else ""
+
+
+def _record(
+    assault: Assault, outcome: AttackOutcome, session: AttackSession, benchmark: Benchmark, checkpoint_hash: str
+) -> AttackRecord:
+    planned, spec = assault.planned, assault.planned.attack.spec
+    rows, accelerator = session.training.rows, session.accelerator
+    names = [rows.forget.rows.file_names[row] for row in outcome.leaked]
+    leaked = LeakedRef(
+        rows=len(names), people=people_of(rows.asked, outcome.leaked), digest=hash_json(names) if names else ""
+    )
+    return AttackRecord(
+        status=outcome.status,
+        reason=outcome.reason,
+        benchmark=BenchmarkRef(
+            name=benchmark.name,
+            data_hash=benchmark.data_hash,
+            start_model_hash=benchmark.model_hash("compromised"),
+        ),
+        attack=spec.name,
+        plugin=PluginRef(
+            distribution=planned.attack.distribution,
+            version=planned.attack.version,
+            code_hash=code_hash(planned.attack.module),
+        ),
+        kind=spec.kind,
+        given=spec.given,
+        config=planned.config.model_dump(mode="json"),
+        config_hash=planned.config_hash,
+        seed=SEED,
+        checkpoint_hash=checkpoint_hash,
+        leaked=leaked,
+        metrics=dict(outcome.metrics),
+        leaks=tuple(m.spec.columns[0] for m in leak_metrics(session.metrics) if m.spec.name in outcome.metrics),
+        computed_by=dict(planned.computed_by),
+        details=dict(outcome.details),
+        scalars=dict(outcome.scalars),
+        ledger=outcome.ledger,
+        environment=environment(accelerator.device, accelerator.mixed_precision),
+        seconds=0.0,
+        started="",
+    )
+
+
+def _write(folder: Path, record: AttackRecord, outcome: AttackOutcome) -> None:
+    with new_folder(folder) as new:
+        if outcome.traceback:
+            (new / TRACEBACK).write_text(outcome.traceback, encoding="utf-8")
+        if record.status == "valid":
+            pq.write_table(outcome.rows.unify_dictionaries(), new / ROWS)
+            record = record.model_copy(update={"rows_hash": hash_file(new / ROWS)})
+        write_record(new / ATTACK, record)

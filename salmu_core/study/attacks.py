@@ -1,0 +1,143 @@
+"""Which attacks a study makes, and on what: each valid run, Compromised and Clean. Nothing here needs torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from salmu_core.attack.metrics import attacked_metrics
+from salmu_core.benchmark.folder import Benchmark
+from salmu_core.contract.attack import AttackSpec
+from salmu_core.contract.config import MethodConfig
+from salmu_core.contract.layout import ROLES
+from salmu_core.errors import StoreError
+from salmu_core.plugins import Declared, Zoo, code_hash
+from salmu_core.store.attacks import attack_folder, read_attack
+from salmu_core.store.folders import RUN, RunKey, Store, read_record
+from salmu_core.store.records import RunRecord
+from salmu_core.study.plan import Planned, Settings, Study, config_hash, make_config
+
+#: Of every attack: the same rows leak to whoever attacks whichever checkpoint.
+SEED = 0
+
+
+@dataclass(frozen=True)
+class PlannedAttack:
+    """An attack with one configuration, to be made on every checkpoint."""
+
+    attack: Declared[AttackSpec]
+    config: MethodConfig
+    computed_by: Mapping[str, str]
+    """Metric to be computed -> SHA-256 of its code."""
+
+    @property
+    def name(self) -> str:
+        """The attack's."""
+        return self.attack.spec.name
+
+    @property
+    def config_hash(self) -> str:
+        """Of its configuration."""
+        return config_hash(self.config)
+
+
+@dataclass(frozen=True)
+class Assault:
+    """An attack on one checkpoint."""
+
+    planned: PlannedAttack
+    target: Planned | str
+    """A run, or ``compromised`` or ``clean``."""
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return f"{self.planned.name} on {self.target.capitalize() if isinstance(self.target, str) else self.target.key}"
+
+    def owner(self, store: Store, benchmark: str) -> Path:
+        """The folder of what is attacked."""
+        role = self.target
+        return store.reference(benchmark, role) if isinstance(role, str) else store.folder(role.key)
+
+    def folder(self, store: Store, benchmark: str) -> Path:
+        """Where its results lie, or will."""
+        return attack_folder(self.owner(store, benchmark), self.planned.name, self.planned.config_hash)
+
+
+def make_attacks(study: Study, zoo: Zoo, overrides: Mapping[str, Settings]) -> list[PlannedAttack]:
+    """Every attack of a study, each configuration validated.
+
+    Args:
+        study: What is to be run.
+        zoo: What is installed.
+        overrides: Settings that go over the study's, by name.
+
+    Raises:
+        UnknownNameError: An attack or a field does not exist.
+        UsageError: A value is not allowed.
+    """
+    computed_by = {m.spec.name: code_hash(m.module) for m in attacked_metrics(zoo.metrics.values())}
+    planned: dict[tuple[str, str], PlannedAttack] = {}
+    for name in dict.fromkeys(study.attacks):
+        declared = zoo.attacks[name]
+        given = study.config.get(name, {})
+        for settings in given if isinstance(given, list) else [given]:
+            config = make_config(declared.spec, {**settings, **overrides.get(name, {})})
+            planned[name, config_hash(config)] = PlannedAttack(declared, config, computed_by)
+    return list(planned.values())
+
+
+def outstanding_attacks(
+    attacks: Sequence[PlannedAttack],
+    plan: Sequence[Planned],
+    unmade: Collection[RunKey],
+    benchmark: Benchmark,
+    store: Store,
+    hashed: Callable[[Path], str],
+) -> Iterator[Assault]:
+    """Attacks that have no result yet, or one of something else than what is there now.
+
+    Args:
+        attacks: Those of the study.
+        plan: Its runs.
+        unmade: Those that are still to be made.
+        benchmark: The benchmark.
+        store: Where results lie.
+        hashed: What hashes files.
+    """
+    for planned in plan if attacks else ():
+        if planned.key in unmade:
+            yield from (Assault(attack, planned) for attack in attacks)
+            continue
+        record = read_record(store.folder(planned.key) / RUN, RunRecord)
+        if record is not None and record.status == "valid" and record.checkpoint_hash is not None:
+            for attack in attacks:
+                assault = Assault(attack, planned)
+                if lacks_attack(assault, record.checkpoint_hash, benchmark, store, hashed):
+                    yield assault
+    for role in ROLES if attacks else ():
+        for attack in attacks:
+            if lacks_attack(Assault(attack, role), benchmark.model_hash(role), benchmark, store, hashed):
+                yield Assault(attack, role)
+
+
+def lacks_attack(
+    assault: Assault, checkpoint_hash: str, benchmark: Benchmark, store: Store, hashed: Callable[[Path], str]
+) -> bool:
+    """Whether an attack on a checkpoint has no result, or one of another checkpoint, other data or other metrics.
+
+    A valid attack is not made again because its code has changed; one that failed is.
+    """
+    planned = assault.planned
+    try:
+        record = read_attack(assault.folder(store, benchmark.name), hashed)
+    except StoreError:
+        return True
+    if record is None:
+        return True
+    made_of = (record.checkpoint_hash, record.benchmark.data_hash, record.benchmark.start_model_hash)
+    if made_of != (checkpoint_hash, benchmark.data_hash, benchmark.model_hash("compromised")):
+        return True
+    changed = record.plugin.code_hash != code_hash(planned.attack.module)
+    return record.computed_by != planned.computed_by or (record.status != "valid" and changed)

@@ -12,10 +12,9 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from salmu_core.judge.lines import interval_json
 from salmu_core.judge.repeats import Repeats
 from salmu_core.judge.single import ScoredModel
-from salmu_core.judge.statistics import CONFIDENCE, Floats, Interval
+from salmu_core.judge.statistics import CONFIDENCE, Floats, Interval, interval_json
 from salmu_core.store.schema import SCHEMA
 
 Side = Literal["a", "b"]

@@ -14,8 +14,10 @@ from salmu_core.judge.figures import Figures
 from salmu_core.judge.front import Front, front
 from salmu_core.judge.lines import HOLDOUT_PLACE, KNOWLEDGE, LEAK, Comparison, Figure, Line
 from salmu_core.judge.parts import Task
+from salmu_core.judge.recovery import recoveries
 from salmu_core.judge.repeats import MIN_WORLDS, Repeats, noise, places, shown_higher
 from salmu_core.judge.results import Results, Row
+from salmu_core.judge.settings import distinct
 from salmu_core.judge.statistics import Clusters, holm
 from salmu_core.judge.targets import Column, leading, leading_kept
 
@@ -101,9 +103,8 @@ def compare(
         tails = {name: Figure(repeats) for name, repeats in _repeats(rows, "tails").items()}
         diagnosis = diagnose(evidence(rows, beside[key], columns, margins["clean"]))
         label, in_sample = task.label(line_labels[method, config]), _in_sample(rows, columns)
-        lines.append(
-            Line(method, label, config, budget, tuple(rows), figures, tails, diagnosis, task, in_sample=in_sample)
-        )
+        line = Line(method, label, config, budget, tuple(rows), figures, tails, diagnosis, task, in_sample=in_sample)
+        lines.append(replace(line, recoveries=recoveries(rows, results)))
     placed = []
     for asked in sorted({(line.budget, line.task) for line in lines}):
         same = [line for line in lines if (line.budget, line.task) == asked]
@@ -129,15 +130,10 @@ def labels(rows: Iterable[Row]) -> dict[tuple[str, str], str]:
         if row.record:
             variants[row.method][row.record.variant] = row.record.settings
     return {
-        (method, variant): " ".join([method, *_distinct(settings, [*others.values()])])
+        (method, variant): " ".join([method, *distinct(settings, [*others.values()])])
         for method, others in variants.items()
         for variant, settings in others.items()
     }
-
-
-def _distinct(settings: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The settings in which some other differs, as ``name=value``."""
-    return [f"{name}={value}" for name, value in settings.items() if any(o.get(name) != value for o in others)]
 
 
 def _repeats(rows: Sequence[Row], kind: str) -> dict[str, Repeats]:

@@ -13,9 +13,10 @@ from typing import Any
 from salmu_core.judge.diagnosis import Diagnosis
 from salmu_core.judge.front import Front
 from salmu_core.judge.parts import AT_ONCE, Task
+from salmu_core.judge.recovery import Recovery
 from salmu_core.judge.repeats import Repeats
 from salmu_core.judge.results import Results, Row
-from salmu_core.judge.statistics import CONFIDENCE, Interval
+from salmu_core.judge.statistics import CONFIDENCE, Interval, interval_json
 from salmu_core.judge.tails import TAILS
 from salmu_core.judge.targets import Column
 from salmu_core.store.schema import SCHEMA
@@ -88,6 +89,7 @@ class Line:
         in_sample: Columns of utility that look at none but pairs it was trained on: they say less than the others.
         fronts: Aim, but for the leak -> where it stands to the front of the leak against this, among the lines of
             its budget; without those that are not measured for all of them.
+        recoveries: What attacks bring back, by attack and figure.
         all_kept: What is kept of the similarity of both holdout sets together, which its place among them is given for.
     """
 
@@ -104,6 +106,7 @@ class Line:
     places: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     in_sample: frozenset[str] = frozenset()
     fronts: Mapping[str, Front] = field(default_factory=dict)
+    recoveries: tuple[Recovery, ...] = ()
     all_kept: Interval | None = None
 
     @property
@@ -159,6 +162,7 @@ class Line:
             "places": {aim: list(place) for aim, place in self.places.items()},
             "in_sample": sorted(self.in_sample),
             "fronts": dict(self.fronts),
+            "attacks": [recovery.as_json() for recovery in self.recoveries],
             "needs": self.needs,
         }
 
@@ -195,6 +199,8 @@ class Comparison:
             )
         lacking = {metric: why for row in self.results.rows for metric, why in row.not_measured.items()}
         notes += [f"{metric} is not measured, and nothing is ranked by it: {why}." for metric, why in lacking.items()]
+        told = (problem for line in self.lines for recovery in line.recoveries for problem in recovery.problems)
+        notes += [f"{problem.rstrip('.')}." for problem in dict.fromkeys(told)]
         if self.lines and all(len(line.rows) == line.worlds for line in self.lines):
             notes.append("One seed: what another seed of the methods would give is not measured.")
         return notes
@@ -217,9 +223,3 @@ class Comparison:
             "runs": [row.as_json() for row in self.results.rows],
             "notes": self.notes,
         }
-
-
-def interval_json(interval: Interval) -> dict[str, float | None]:
-    """Value and ends; an end that is not known is null."""
-    low, high = (end if abs(end) != float("inf") else None for end in (interval.low, interval.high))
-    return {"value": interval.value, "low": low, "high": high}

@@ -10,6 +10,7 @@ from typing import Any
 
 from salmu_core.contract.layout import ROLES
 from salmu_core.errors import SalmuError
+from salmu_core.judge.attacked import Attacked, AttackKey, attacks_json, read_attacks
 from salmu_core.judge.figures import Figures, figures_of, read_figures
 from salmu_core.judge.parts import Part, Task, read_part
 from salmu_core.judge.refusals import refusal
@@ -37,6 +38,7 @@ class Row:
         not_measured: Metric -> what the benchmark lacks for it.
         entries: Metric -> all that is recorded of it.
         part: Of a request in a sequence, the people whose forget rows the figures are of; None for everybody.
+        attacks: What was tried on its checkpoint, and what that brought back.
     """
 
     folder: Path
@@ -52,6 +54,7 @@ class Row:
     not_measured: Mapping[str, str] = field(default_factory=dict)
     entries: Mapping[str, MetricEntry] = field(default_factory=dict)
     part: Part | None = None
+    attacks: Mapping[AttackKey, Attacked] = field(default_factory=dict)
 
     @property
     def task(self) -> Task:
@@ -85,6 +88,7 @@ class Row:
             "ledger": record.ledger.model_dump() if record else None,
             "checkpoint": str(self.folder) if record and record.checkpoint_hash else None,
             "folder": str(self.folder),
+            "attacks": attacks_json(self.attacks),
         }
 
 
@@ -100,6 +104,7 @@ class Reference:
         data_hash: Of the data it was scored on.
         zeroshot_hash: Of the zero-shot set it was scored on.
         checkpoint_hash: Of its weights.
+        attacks: What was tried on it, and what that brought.
         problem: Why it can't be used, in a sentence.
     """
 
@@ -111,6 +116,7 @@ class Reference:
     zeroshot_hash: str = ""
     checkpoint_hash: str = ""
     problem: str = ""
+    attacks: Mapping[AttackKey, Attacked] = field(default_factory=dict)
 
     @property
     def chance(self) -> dict[str, float]:
@@ -223,9 +229,11 @@ def _reference(store: Store, world: str, role: str, hashed: Callable[[Path], str
             return Reference()
         check_tables(folder, record, hashed)
         figures, tail_values = read_figures(folder, record)
+        attacks = read_attacks(folder, record.checkpoint_hash, hashed)
     except SalmuError as error:
         return Reference(problem=f"{role.capitalize()} of {world} is left out: {error}")
-    return Reference(record.values, figures, tail_values, record.metrics, *record.scored_on, record.checkpoint_hash)
+    measured = (record.values, figures, tail_values, record.metrics)
+    return Reference(*measured, *record.scored_on, record.checkpoint_hash, attacks=attacks)
 
 
 def _rows(
@@ -251,7 +259,7 @@ def _rows(
             tail_values, values = figures_of(metrics, table)[1], part.values(metrics.values, told)
             yield replace(whole, metrics=values, figures=told, tails=tail_values, part=part)
         if record.request.number == record.request.count:
-            yield whole
+            yield replace(whole, attacks=read_attacks(folder, metrics.checkpoint_hash, hashed))
     except SalmuError as error:
         yield Row(folder, world, method, None, "damaged", str(error))
 

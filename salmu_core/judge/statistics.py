@@ -45,6 +45,12 @@ class Interval:
         return low <= self.low and self.high <= high
 
 
+def interval_json(interval: Interval) -> dict[str, float | None]:
+    """Value and ends; an end that is not known is null."""
+    low, high = (end if abs(end) != float("inf") else None for end in (interval.low, interval.high))
+    return {"value": interval.value, "low": low, "high": high}
+
+
 @dataclass(frozen=True)
 class Clusters:
     """Rows gathered by whom they show.

@@ -7,10 +7,10 @@ from typing import Any
 
 from salmu_core.judge.compare import labels
 from salmu_core.judge.diagnosis import MODES
-from salmu_core.judge.lines import HOLDOUT_PLACE, KNOWLEDGE, LEAK, Comparison, Figure, Line, interval_json
+from salmu_core.judge.lines import HOLDOUT_PLACE, KNOWLEDGE, LEAK, Comparison, Figure, Line
 from salmu_core.judge.protocol import MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
 from salmu_core.judge.results import Row
-from salmu_core.judge.statistics import Interval
+from salmu_core.judge.statistics import Interval, interval_json
 from salmu_core.judge.tails import TAILS
 from salmu_core.judge.targets import Column, called, kept, leading
 from salmu_core.show import words

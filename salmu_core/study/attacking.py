@@ -88,8 +88,7 @@ def _attack_one(
         observer = Observer(on_step=reporter.step)
         outcome = run_attack(planned.attack.spec, planned.config, SEED, target, session, observer)
         seconds = time.perf_counter() - start
-        record = _record(assault, outcome, session, benchmark, checkpoint_hash)
-        record = record.model_copy(update={"seconds": round(seconds, 3), "started": started})
+        record = _record(assault, outcome, session, benchmark, checkpoint_hash, started, seconds)
         _write(assault.folder(store, benchmark.name), record, outcome)
         reporter.end(f"{assault.label}: {outcome.status}, {outcome.reason or f'{seconds:.1f} s'}")
         if outcome.status == "altered":  # what attacks share may be what was altered
@@ -107,7 +106,13 @@ def _checkpoint(assault: Assault, owner: Path, benchmark: Benchmark) -> tuple[st
 
 
 def _record(
-    assault: Assault, outcome: AttackOutcome, session: AttackSession, benchmark: Benchmark, checkpoint_hash: str
+    assault: Assault,
+    outcome: AttackOutcome,
+    session: AttackSession,
+    benchmark: Benchmark,
+    checkpoint_hash: str,
+    started: str,
+    seconds: float,
 ) -> AttackRecord:
     planned, spec = assault.planned, assault.planned.attack.spec
     rows, accelerator = session.training.rows, session.accelerator
@@ -143,8 +148,8 @@ def _record(
         scalars=dict(outcome.scalars),
         ledger=outcome.ledger,
         environment=environment(accelerator.device, accelerator.mixed_precision),
-        seconds=0.0,
-        started="",
+        seconds=round(seconds, 3),
+        started=started,
     )
 
 

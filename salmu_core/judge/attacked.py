@@ -1,0 +1,122 @@
+"""Reads what attacks on one checkpoint brought back, beside what it leaked before, of the same rows. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from salmu_core.errors import SalmuError
+from salmu_core.judge.statistics import Clusters, Floats
+from salmu_core.store.attacks import AttackRecord, attack_folders, read_attack
+from salmu_core.store.folders import ROWS
+from salmu_core.store.records import INVALID
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: Name of an attack and hash of its configuration.
+AttackKey = tuple[str, str]
+#: Where the rows' ranks stand among those of a metric's figures.
+_RANK = "rank"
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """An attack on one checkpoint, over the forget rows that the attacker did not hold.
+
+    Attributes:
+        record: Its record; None where it is damaged.
+        status: ``valid``, or what is wrong.
+        reason: What is wrong, in a sentence.
+        after: Figure -> its rows under the attack; the leading one first.
+        before: Figure -> the same rows without an attack; without those that are not measured.
+        ranks: Of the captions under the attack, by the leading figure's metric ``[n]``; None where it has none.
+    """
+
+    record: AttackRecord | None
+    status: str
+    reason: str = ""
+    after: Mapping[str, Clusters] = field(default_factory=dict)
+    before: Mapping[str, Clusters] = field(default_factory=dict)
+    ranks: Floats | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """As ``salmu results --json`` prints it."""
+        record = self.record
+        return {
+            "status": self.status,
+            "reason": self.reason,
+            "config": record.config if record else None,
+            "kind": record.kind if record else None,
+            "given": list(record.given) if record else None,
+            "leaked": record.leaked.model_dump() if record else None,
+            "values": record.values if record else {},
+            "details": record.details if record else {},
+            "ledger": record.ledger.model_dump() if record else None,
+            "seconds": record.seconds if record else None,
+        }
+
+
+def attacks_json(attacks: Mapping[AttackKey, Attacked]) -> list[dict[str, Any]]:
+    """As ``salmu results --json`` prints them, of a run or a reference model."""
+    return [{"attack": name, "config_hash": digest, **it.as_json()} for (name, digest), it in attacks.items()]
+
+
+def read_attacks(owner: Path, checkpoint_hash: str, hashed: Callable[[Path], str]) -> dict[AttackKey, Attacked]:
+    """All attacks on a checkpoint; damaged ones, and those on what lay there before, say so.
+
+    Args:
+        owner: Folder of the run or reference model; the tables beside its metrics have been checked.
+        checkpoint_hash: Of its checkpoint.
+        hashed: What hashes the tables.
+    """
+    return {
+        (folder.parts[-2], folder.parts[-1]): _attacked(owner, folder, checkpoint_hash, hashed)
+        for folder in attack_folders(owner)
+    }
+
+
+def _attacked(owner: Path, folder: Path, checkpoint_hash: str, hashed: Callable[[Path], str]) -> Attacked:
+    try:
+        record = read_attack(folder, hashed)
+    except SalmuError as error:
+        return Attacked(None, "damaged", str(error))
+    assert record is not None  # the folder was found by this very file
+    if record.checkpoint_hash != checkpoint_hash:
+        return Attacked(record, "outdated", "it was made on another checkpoint than lies there now: run it again")
+    if record.status != "valid":
+        return Attacked(record, record.status, record.reason or INVALID[record.status])
+    table, own = _read(folder, record), _read(owner, record)
+    people = dict(zip(table["file_name"].to_pylist(), table["identity_id"].to_pylist(), strict=True))
+    metric_of = {column: name for name, entry in record.metrics.items() for column in entry.values}
+    after, before = {}, {}
+    for column in record.leaks:
+        values = _values(table, metric_of[column], column)
+        after[column] = Clusters.of([*values.values()], [people[name] for name in values])
+        unattacked = _values(own, metric_of[column], column)
+        if values.keys() <= unattacked.keys():
+            before[column] = Clusters.of([unattacked[name] for name in values], [people[name] for name in values])
+    ranks = _values(table, metric_of[record.leaks[0]], _RANK)
+    return Attacked(record, "valid", "", after, before, np.array([*ranks.values()]) if ranks else None)
+
+
+def _read(folder: Path, record: AttackRecord) -> pa.Table:
+    """Rows of the figures that tell what leaks."""
+    import pyarrow.parquet as pq
+
+    columns = ["metric", "column", "file_name", "identity_id", "value"]
+    wanted = [("metric", "in", sorted(record.metrics)), ("column", "in", [*record.leaks, _RANK])]
+    return pq.read_table(folder / ROWS, columns=columns, filters=wanted)
+
+
+def _values(table: pa.Table, metric: str, column: str) -> dict[str, float]:
+    """File name -> value, in the table's order."""
+    wanted: Sequence[str] = ["metric", "column", "file_name", "value"]
+    lines = zip(*(table[name].to_pylist() for name in wanted), strict=True)
+    return {
+        name: value for its_metric, its_column, name, value in lines if (its_metric, its_column) == (metric, column)
+    }

@@ -1,4 +1,4 @@
-"""A small benchmark whose Compromised knows its pairs, and what became of it after its text tower was exchanged."""
+"""A small benchmark whose Compromised knows its pairs, and two attacks' worth of checkpoints."""
 
 import shutil
 
@@ -23,29 +23,46 @@ def opened(folder):
     return open_benchmark(str(folder), discover(()), lambda *_: None)
 
 
-def write_ground(folder, steps=120, **what):
-    """A benchmark in ``folder/data``; in ``folder/exchanged``, Compromised with the text tower of another model."""
-    data = write_tiny_benchmark(folder / "data", **what)
+def write_ground(folder, steps=60):
+    """A benchmark in ``folder/data``; in ``folder/exchanged``, Compromised with another model's text projection."""
+    data = write_tiny_benchmark(folder / "data", people=16)
     clip = load_clip(data / "compromised")
-    pools = TrainingSession.open(opened(data), Accelerator(cpu=True)).pools
-    images, tokens = (
-        torch.cat([getattr(pool, name)(pool.rows) for pool in pools.values()]) for name in ("images", "tokens")
-    )
+    pool = TrainingSession.open(opened(data), Accelerator(cpu=True)).pools["forget"]
+    images, tokens, target = pool.images(pool.rows), pool.tokens(pool.rows), torch.arange(len(pool))
     model = clip.model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    target = torch.arange(len(images))
     for _ in range(steps):
         image, text = model.encode_image(images, normalize=True), model.encode_text(tokens, normalize=True)
         logits = 20 * image @ text.T
-        loss = (torch.nn.functional.cross_entropy(logits, target) + torch.nn.functional.cross_entropy(logits.T, target)) / 2
+        loss = sum(torch.nn.functional.cross_entropy(each, target) for each in (logits, logits.T))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    shutil.rmtree(data / "compromised")
-    (data / "compromised").mkdir()
-    save_checkpoint(data / "compromised", model.eval(), clip.config, clip.tokenizer)
-    other = tiny_model("another text tower")
-    model.text_projection.data = other.text_projection.data
-    (folder / "exchanged").mkdir()
-    save_checkpoint(folder / "exchanged", model, clip.config, clip.tokenizer)
-    return loss.item()
+    for kept, change in ((data / "compromised", False), (folder / "exchanged", True)):
+        shutil.rmtree(kept, ignore_errors=True)
+        kept.mkdir()
+        if change:
+            model.text_projection.data = tiny_model("another text tower").text_projection.data
+        save_checkpoint(kept, model.eval(), clip.config, clip.tokenizer)
+    return folder
+
+
+def attack(function, kind="model", config=MethodConfig, **spec):
+    """An attack given by its function."""
+    return AttackSpec(**FACTS, **{kind: function}, config=config, **spec)
+
+
+class Ground:
+    """A session over a ground, and its checkpoints by name."""
+
+    def __init__(self, folder, metrics):
+        self.folder = folder
+        self.session = AttackSession.open(opened(folder / "data"), metrics, Accelerator(cpu=True))
+        self.clips = {
+            name: self.session.load(str(folder / name)) for name in ("data/compromised", "data/clean", "exchanged")
+        }
+
+    def __call__(self, spec, target="exchanged", seed=0, **config):
+        """Attack a checkpoint; what goes wrong is the test's unless it asks for `failing`."""
+        target = target if target == "exchanged" else f"data/{target}"
+        return run_attack(spec, spec.config(**config), seed, self.clips[target], self.session)

@@ -25,6 +25,8 @@ class Part(Enum):
     """The same, on the first screen only."""
     VERDICT = auto()
     PLACES = auto()
+    ATTACKS = auto()
+    """What is back under attack."""
     TAILS = auto()
 
 

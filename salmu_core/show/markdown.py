@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from salmu_core.show import captions
+from salmu_core.show import attacks, captions
 from salmu_core.show.cells import Cell, Part, TableColumn
 from salmu_core.show.escape import plain
 from salmu_core.show.table import ROLES, Table, targets
@@ -55,6 +55,8 @@ def _tables(table: Table) -> list[str]:
     ]
     for pillar, columns in table.figures(False).items():
         parts += _table(table, f"other figures of {pillar} (target: {targets(columns)})", columns, ROLES)
+    if tried := table.part(Part.ATTACKS):
+        parts += [*_table(table, "what attacks bring back", tried, ROLES), plain(attacks.CAPTION)]
     if tails := table.part(Part.TAILS):
         parts += [*_table(table, "tails", tails, ROLES), plain(captions.TAIL_MEANINGS)]
     return parts

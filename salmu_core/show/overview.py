@@ -19,7 +19,7 @@ from salmu_core.judge.lines import Comparison, Line
 from salmu_core.judge.protocol import MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
 from salmu_core.judge.results import Row
 from salmu_core.judge.targets import leading
-from salmu_core.show import captions, words
+from salmu_core.show import attacks, captions, words
 from salmu_core.show.cells import Part, TableColumn
 from salmu_core.show.columns import change_header
 from salmu_core.show.escape import visible
@@ -139,6 +139,7 @@ def _rows(table: Table, width: int) -> Iterator[RenderableType]:
         yield Text(_cropped(f"{aligned}{' ' * gap}{reason}", width), _STYLES["bad"])
     if lines:
         yield Text(f"\n{_legend(table.comparison, remarks)}", "dim")
+        yield from (Text(visible(sentence), _STYLES["open"]) for sentence in attacks.highlights(lines))
 
 
 def _facts(table: Table) -> list[TableColumn]:

@@ -17,8 +17,8 @@ _FORMULA = re.compile("[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 def spreadsheet(table: Table) -> str:
     """CSV after RFC 4180: both reference models, every line, and every run that is no result.
 
-    Which columns there are depends on the figures, not on the runs. What is not known is empty. Text that a spreadsheet
-    would take for a formula begins with an apostrophe.
+    Which columns there are depends on the figures and the attacks, not on the runs. What is not known is empty. Text
+    that a spreadsheet would take for a formula begins with an apostrophe.
     """
     written = io.StringIO()
     rows = csv.DictWriter(written, [name for column in table.columns for name in column.fields], restval="")

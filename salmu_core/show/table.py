@@ -9,6 +9,7 @@ from salmu_core.contract.layout import PILLARS
 from salmu_core.judge.lines import Comparison
 from salmu_core.judge.targets import Column
 from salmu_core.show import columns
+from salmu_core.show.attacks import attacks
 from salmu_core.show.cells import Part, TableColumn
 
 #: Reference models in the order of their rows.
@@ -52,7 +53,8 @@ def table(comparison: Comparison, figures: Sequence[Column]) -> Table:
     """
     primary, others = ([columns.figure(comparison, f) for f in figures if f.primary is kind] for kind in (True, False))
     verdicts = [*columns.evidence(comparison), columns.failure_modes(), *columns.places(comparison)]
-    return Table(comparison, [*columns.facts(comparison), *primary, *verdicts, *others, *columns.tails(comparison)])
+    more = [*columns.tails(comparison), *attacks(comparison)]
+    return Table(comparison, [*columns.facts(comparison), *primary, *verdicts, *others, *more])
 
 
 def targets(figures: Sequence[TableColumn]) -> str:

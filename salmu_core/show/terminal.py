@@ -9,13 +9,13 @@ from rich import table as tables
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from salmu_core.show import captions
+from salmu_core.show import attacks, captions
 from salmu_core.show.cells import Cell, Part, TableColumn
 from salmu_core.show.escape import visible
 from salmu_core.show.table import ROLES, Table, targets
 
-#: Widths in characters: of the method's name, of it with budget, runs and lines, and of a figure.
-_METHOD, _LABELS, _NUMBER = 18, 36, 7
+#: Widths in characters: of the method's name, of it with budget, runs and lines, of a figure, and of some words.
+_METHOD, _LABELS, _NUMBER, _SAID = 18, 36, 7, 14
 #: The least width at which verdicts and failure modes stand side by side.
 _VERDICTS = 98
 #: Tone of a word -> its style; failure modes are told apart.
@@ -58,12 +58,12 @@ def _figures(table: Table, width: int) -> Iterator[tables.Table]:
             yield _table(table, title, fitting, caption, ROLES)
 
 
-def _fitting(columns: Sequence[TableColumn], width: int) -> Iterator[list[TableColumn]]:
+def _fitting(columns: Sequence[TableColumn], width: int, least: int = _NUMBER) -> Iterator[list[TableColumn]]:
     """Columns, as many at a time as fit beside the lines' labels."""
     fitting: list[TableColumn] = []
     room = width - _LABELS
     for column in columns:
-        needed = max(_NUMBER, *map(len, re.split("[_ ]", column.header))) + 3
+        needed = max(least, *map(len, re.split("[_ ]", column.header))) + 3
         if fitting and needed > room:
             yield fitting
             fitting, room = [], width - _LABELS
@@ -84,10 +84,14 @@ def _verdicts(table: Table, width: int) -> Iterator[tables.Table]:
 
 
 def _rest(table: Table, width: int) -> Iterator[tables.Table]:
-    """Who is shown to be ahead of whom, and what the means hide."""
+    """Who is shown to be ahead of whom, what attacks bring back, and what the means hide."""
     meaning = captions.places(table.comparison.columns)
     for fitting in (places := [*_fitting(table.part(Part.PLACES), width)]):
         yield _table(table, "Places at equal budget", fitting, meaning if fitting is places[-1] else "")
+    if columns := table.part(Part.ATTACKS):
+        title = f"{table.comparison.results.benchmark}: what attacks bring back"
+        for fitting in (tried := [*_fitting(columns, width, _SAID)]):
+            yield _table(table, title, fitting, attacks.CAPTION if fitting is tried[-1] else "", ROLES)
     if tails := table.part(Part.TAILS):
         title = f"{table.comparison.results.benchmark}: tails"
         yield _table(table, title, tails, captions.TAIL_MEANINGS, ROLES)

@@ -1,0 +1,109 @@
+"""What attacks bring back, as columns of the table and as lines of the first screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from salmu_core.judge.lines import Comparison, Line
+from salmu_core.judge.recovery import Recovery
+from salmu_core.judge.statistics import Interval, interval_json
+from salmu_core.show import words
+from salmu_core.show.cells import Cell, Part, TableColumn, cell
+from salmu_core.show.words import Word
+
+_ENDS = ("value", "low", "high")
+_SHARES = ("recovered", "before", "from_compromised", "added_to_clean", "attacked")
+CAPTION = (
+    "Share of the leak that is back under attack, (attacked run - attacked Clean) / (Compromised - Clean), on the rows "
+    "that the attacker did not hold, and the share without an attack; then the attacked figure and its median rank. "
+    "Weak: brings back nothing from Compromised either."
+)
+#: Attacks of which the first screen speaks.
+_SCREEN = 2
+
+
+def attacks(comparison: Comparison) -> Iterator[TableColumn]:
+    """A column for each attack and each figure that tells what leaks."""
+    found = {(r.label, r.figure): r for line in comparison.lines for r in line.recoveries if r.figure}
+    named = dict.fromkeys(label for label, _ in found)
+    failed = {r.label: r for line in comparison.lines for r in line.recoveries if r.label not in named}
+    for recovery in [*found.values(), *failed.values()]:
+        yield _column(recovery, several=sum(label == recovery.label for label, _ in found) > 1)
+
+
+def _column(known: Recovery, several: bool) -> TableColumn:
+    name = f"{known.label} {known.figure}" if several else known.label
+
+    def line(line: Line) -> Cell:
+        return _said(_of(line, known))
+
+    def role(role: str) -> Cell:
+        if role == "clean":
+            return cell(
+                "-" if known.clean is None else f"{words.signed(known.clean.value)} {known.figure}", tone="faint"
+            )
+        weak = ", weak" if known.weak else ""
+        return cell("-" if known.control is None else f"{_share(known.control)}{weak}", tone="bad" if weak else "faint")
+
+    prefix = f"attacks.{known.label}.{known.figure or 'none'}"
+    fields = (*(f"{prefix}.{share}.{end}" for share in _SHARES for end in _ENDS), f"{prefix}.median_rank")
+    return TableColumn(name, Part.ATTACKS, line, role, fields=fields, meaning="share of the leak that is back")
+
+
+def _of(line: Line, known: Recovery) -> Recovery | None:
+    same = [r for r in line.recoveries if r.label == known.label]
+    return next((r for r in same if r.figure == known.figure), same[0] if same and not same[0].figure else None)
+
+
+def _said(recovery: Recovery | None) -> Cell:
+    if recovery is None:
+        return cell("not made", tone="faint")
+    if recovery.attacked is None:
+        return cell("failed", tone="bad")
+    shares = (recovery.recovered, recovery.before, recovery.control, recovery.clean, recovery.attacked)
+    fields = tuple(end for share in shares for end in _in_full(share))
+    said = [Word(_share(recovery.recovered), _tone(recovery))]
+    if recovery.before is not None:
+        said.append(Word(f"before {words.percent(recovery.before.value)}", "faint"))
+    said.append(Word(f"{recovery.figure.rpartition('_')[2]} {words.number(recovery.attacked.value)}", "faint"))
+    if recovery.rank is not None:
+        said.append(Word(f"rank {recovery.rank:g}", "faint"))
+    return Cell(tuple(said), fields=(*fields, recovery.rank))
+
+
+def _tone(recovery: Recovery) -> str:
+    return "bad" if recovery.recovered is not None and recovery.recovered.low > 0 else ""
+
+
+def _share(interval: Interval | None) -> str:
+    """A share with half of its interval, on one line."""
+    if interval is None:
+        return "not told"
+    return f"{words.percent(interval.value)} {words.half(interval, '.0%')}".rstrip()
+
+
+def _in_full(interval: Interval | None) -> tuple[float | None, ...]:
+    return tuple(interval_json(interval).values()) if interval else (None,) * len(_ENDS)
+
+
+def highlights(lines: Sequence[Line]) -> list[str]:
+    """What the first screen says of attacks: the most that each brings back, in a sentence."""
+    most: dict[str, tuple[float, str]] = {}
+    failed = 0
+    for line in lines:
+        failed += any(recovery.problems for recovery in line.recoveries)
+        for recovery in line.recoveries:
+            if recovery.recovered is None or recovery.recovered.value <= most.get(recovery.label, (-1e9, ""))[0]:
+                continue
+            weak = " (weak)" if recovery.weak else ""
+            said = f"{recovery.label}{weak} {_share(recovery.recovered)} of the leak from {line.label}"
+            most[recovery.label] = recovery.recovered.value, said
+    strongest = sorted(most.values(), reverse=True)
+    rest = [f"{words.count(len(most) - _SCREEN, 'more attack')}"] * (len(most) > _SCREEN)
+    gaps = [f"{words.count(failed, 'line')} with gaps"] * (failed > 0)
+    parts = [*(said for _, said in strongest[:_SCREEN]), *rest, *gaps]
+    return (
+        [f"Attacks bring back at most: {'; '.join(parts)}."]
+        if strongest
+        else ["Attacks: none has a result."] * (failed > 0)
+    )

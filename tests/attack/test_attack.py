@@ -1,0 +1,374 @@
+"""One attack on one checkpoint: what it is handed, what it must not see, and what is scored of what it leaves."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from attack_ground import attack
+
+from salmu_core import Query, Reading, TrainingConfig
+from salmu_core.attack.leaks import leaked_rows
+from salmu_core.attack.run import run_attack
+from salmu_core.benchmark.splits import read_evaluation
+from salmu_core.clip.weights import fingerprint
+from salmu_core.contract.layout import FORGET
+from salmu_core.losses import contrastive_loss
+from salmu_core.machine import random_state_kept
+
+
+class Few(TrainingConfig):
+    """Trains on a few pairs."""
+
+    k: int = 5
+    steps: int = 2
+
+
+FEW = Few.with_defaults(lr=1e-3)
+
+
+def first(pairs, config, random):
+    return range(config.k)
+
+
+def relearn(ctx):
+    ctx.fit(lambda c, step: contrastive_loss(c, step.leaked), steps=ctx.config.steps)
+
+
+RELEARN = attack(relearn, config=FEW, given=("leaked",), leaked=first)
+
+
+def put_back(ctx):
+    with ctx.edit() as weights:
+        weights["text_projection"].copy_(ctx.original.text_projection)
+
+
+PUT_BACK = attack(put_back, given=("original",))
+
+
+def nudge(ctx):
+    with ctx.edit() as weights:
+        weights["logit_scale"] += 1e-3
+
+
+def by_name(rows, column):
+    """File name -> value, read from the table with nothing of the core's."""
+    lines = rows.to_pylist()
+    return {line["file_name"]: line["value"] for line in lines if line["column"] == column}
+
+
+def unattacked(ground, target):
+    """A harmless attack's figures, which are the checkpoint's own."""
+    outcome = ground(attack(nudge), target)
+    assert outcome.status == "valid", outcome.traceback
+    return outcome
+
+
+def test_surgery_that_puts_the_original_back_brings_everything_back(ground):
+    outcome, own = ground(PUT_BACK), unattacked(ground, "compromised")
+    assert outcome.status == "valid" and outcome.leaked == ()
+    assert outcome.values == own.values and own.values["RetFail_MRR"] > 0.9
+    assert unattacked(ground, "exchanged").values["RetFail_MRR"] < 0.6
+    assert 0 < outcome.ledger.weights_changed < 0.1
+
+
+def test_the_original_put_back_into_itself_is_a_result_and_doing_nothing_is_none(ground):
+    assert ground(PUT_BACK, "compromised").values == unattacked(ground, "compromised").values
+    outcome = ground(attack(lambda ctx: None))
+    assert (outcome.status, outcome.values) == ("unchanged", {}) and "not a single weight" in outcome.reason
+    assert ground(attack(lambda ctx: ctx.original and None, given=("original",))).status == "unchanged"
+
+
+def test_leaked_pairs_come_round_again_in_batches_as_small_as_they_are(ground):
+    seen, pairs = [], []
+
+    def watch(ctx):
+        pairs.append(ctx.leaked)
+
+        def loss(c, step):
+            seen.append((sorted(step.leaked.index), len(step.retain)))
+            return contrastive_loss(c, step.leaked) + contrastive_loss(c, step.retain)
+
+        assert ctx.fit(loss, steps=7) == 7
+        assert [len(batch) for batch in ctx.batches("leaked", 3)] == [3, 2]
+        gradient = ctx.gradients(lambda c, step: contrastive_loss(c, step.leaked), on="leaked", size=16)
+        assert gradient.keys() == dict(ctx.model.named_parameters()).keys()
+
+    spec = attack(watch, config=FEW, given=("leaked", "retain"), leaked=first)
+    outcome = ground(spec, batch_size=16)
+    assert outcome.status == "valid", outcome.traceback
+    assert seen == [([0, 1, 2, 3, 4], 16)] * 7
+    asked = ground.session.training.rows.asked
+    assert pairs[0].captions == asked.captions[:5] and pairs[0].values == asked.values[:5]
+    assert outcome.ledger.forget_samples == 7 * 5 + 5 + 5 and outcome.ledger.retain_samples == 7 * 16
+    assert outcome.ledger.steps == 7
+
+
+def test_the_same_seed_gives_the_same_bits_and_nobody_elses_random_numbers_move(ground):
+    def draw(ctx):
+        with ctx.edit() as weights:
+            weights["logit_scale"] += torch.rand(()) + torch.rand((), generator=ctx.rng)
+        relearn(ctx)
+
+    spec = attack(draw, config=FEW, given=("leaked",), leaked=lambda pairs, config, random: random.sample(range(9), 5))
+    with random_state_kept():
+        torch.manual_seed(1)  # noqa: TID251
+        before = torch.get_rng_state()
+        one, other, third = (ground(spec, seed=seed) for seed in (3, 3, 4))
+        assert torch.equal(torch.get_rng_state(), before)
+    assert one.leaked == other.leaked != third.leaked and one.rows.equals(other.rows)
+    assert fingerprint(one.model) == fingerprint(other.model) != fingerprint(third.model)
+
+
+def test_rows_that_leaked_are_not_scored_and_the_figure_is_the_mean_of_the_rest(ground, trained):
+    outcome = ground(RELEARN)
+    names = read_evaluation(trained / "data", trained / "data/zeroshot").base[FORGET].file_names
+    scored = by_name(outcome.rows, "RetFail_MRR")
+    assert outcome.leaked == (0, 1, 2, 3, 4) and [*scored] == [*names[5:]]
+    assert outcome.values["RetFail_MRR"] == pytest.approx(np.mean([*scored.values()]))
+    ranks = by_name(outcome.rows, "rank")
+    assert all(scored[name] == pytest.approx(1 / ranks[name]) for name in names[5:])
+
+
+@pytest.mark.parametrize(
+    ("act", "given", "said"),
+    [
+        (lambda ctx: ctx.forget, ("leaked",), "an attack has no forget set"),
+        (lambda ctx: ctx.fit(lambda c, s: contrastive_loss(c, s.forget), steps=1), ("leaked",), "no forget set"),
+        (lambda ctx: [*ctx.batches("forget", 4)], ("leaked",), "no forget set"),
+        (lambda ctx: ctx.retain, ("leaked",), "not given 'retain'"),
+        (lambda ctx: ctx.fit(lambda c, s: contrastive_loss(c, s.retain), steps=1), ("leaked",), "not given 'retain'"),
+        (lambda ctx: ctx.leaked, ("retain",), "not given 'leaked'"),
+        (lambda ctx: ctx.original, ("leaked",), "not given 'original'"),
+        (lambda ctx: ctx.fit(lambda c, s: contrastive_loss(c, s.leaked)), ("leaked",), "needs steps=..."),
+        (lambda ctx: ctx.probe(), ("leaked",), "no probe"),
+        (lambda ctx: ctx.model, ("leaked",), "the result is what is in ctx.model"),
+    ],
+)
+def test_what_an_attacker_is_not_given_is_refused_in_a_sentence(ground, act, given, said):
+    leaked = first if "leaked" in given else None
+    outcome = ground(attack(act, config=FEW, given=given, leaked=leaked))
+    assert outcome.status == "crashed" and said in outcome.reason and outcome.traceback
+    assert "Error" not in outcome.reason and outcome.values == {} and len(outcome.rows) == 0
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ([], "at least one"),
+        ([0, 0], "each once"),
+        ([-1], "from 0 to"),
+        ([99], "from 0 to"),
+        ([0.5], "numbers of forget rows"),
+        (["a"], "numbers of forget rows"),
+        (range(32), "all 32 forget rows leaked"),
+    ],
+)
+def test_leaked_rows_that_make_no_sense_are_refused(ground, chosen, said):
+    outcome = ground(attack(relearn, config=FEW, given=("leaked",), leaked=lambda *_: chosen))
+    assert outcome.status == "crashed" and said in outcome.reason
+
+
+def test_what_an_attack_breaks_is_its_own_result_and_is_mended_for_the_next(ground):
+    def spoil(ctx):
+        with torch.no_grad():
+            ctx.reference.logit_scale.add_(1)
+        nudge(ctx)
+
+    def to_nan(ctx):
+        with ctx.edit() as weights:
+            weights["logit_scale"].fill_(float("nan"))
+
+    def leave(ctx):
+        raise SystemExit(3)
+
+    assert ground(attack(spoil)).status == "altered"
+    assert ground(attack(to_nan)).status == "non-finite"
+    left = ground(attack(leave))
+    assert left.status == "crashed" and left.reason == "SystemExit: 3"
+    assert ground(PUT_BACK).status == "valid"
+
+
+def test_no_holdout_can_be_reached_from_what_an_attack_is_handed(ground):
+    """Whatever texts hang on the context, private members and all, are of forget and retain rows."""
+    found = []
+
+    def look(ctx):
+        queue, seen = [ctx], set()
+        while queue:
+            item = queue.pop()
+            if id(item) in seen or isinstance(item, torch.nn.Module | torch.Tensor | type):
+                continue
+            seen.add(id(item))
+            if isinstance(item, str):
+                found.append(item)
+            elif isinstance(item, dict):
+                queue += [*item.keys(), *item.values()]
+            elif isinstance(item, list | tuple | set | frozenset):
+                queue += item
+            elif type(item).__module__.startswith("salmu_core") and hasattr(item, "__dict__"):
+                queue += vars(item).values()
+        nudge(ctx)
+
+    outcome = ground(attack(look, config=FEW, given=("leaked", "retain", "original"), leaked=first))
+    assert outcome.status == "valid", outcome.traceback
+    data = ground.session.scorer.data
+    held_out = {c for split in ("holdout_association", "holdout_identity") for c in data.base[split].captions}
+    assert set(data.base[FORGET].captions) & set(found) and not held_out & set(found)
+
+
+def test_half_of_each_persons_rows_leak_to_a_readout(ground):
+    handed = []
+
+    def read(ctx):
+        handed.append((ctx.leaked, ctx.forget.identity_ids))
+        own = ctx.features()
+        return Reading(own.image)
+
+    outcome = ground(attack(read, "readout", given=("leaked",)))
+    (leaked, people), held = handed[0], set(handed[0][0])
+    assert outcome.status == "valid" and tuple(leaked) == outcome.leaked
+    for person in set(people):
+        rows = [row for row, shown in enumerate(people) if shown == person]
+        assert len(held & set(rows)) == len(rows) // 2
+    spec = attack(read, "readout", given=("leaked",))
+    asked = ground.session.training.rows.asked
+    assert leaked_rows(spec, spec.config(), asked, 0) == outcome.leaked != leaked_rows(spec, spec.config(), asked, 1)
+
+
+def test_a_reading_of_the_own_embeddings_is_the_checkpoints_own_figure(ground):
+    outcome = ground(attack(lambda ctx: Reading(3 * ctx.features().image), "readout", given=("leaked",)))
+    own = by_name(unattacked(ground, "exchanged").rows, "RetFail_MRR")
+    read = by_name(outcome.rows, "RetFail_MRR")
+    assert read == {name: pytest.approx(own[name]) for name in read} and len(read) == len(own) - len(outcome.leaked)
+
+
+def test_a_readout_of_a_linear_map_is_what_numpy_makes_of_it(ground, trained):
+    """Fitted on the leaked rows, read on the others, against a gallery of all forget and all unrelated captions."""
+
+    def read(ctx):
+        own, leaked = ctx.features(), list(ctx.leaked)
+        assert not own.image.is_inference() and ctx.inner("visual.transformer.resblocks.0").shape[0] == len(own.image)
+        weights = torch.linalg.lstsq(own.image[leaked], own.text[leaked]).solution
+        return Reading(own.image @ weights, details={"rows": len(leaked)})
+
+    outcome = ground(attack(read, "readout", given=("leaked",)), "compromised")
+    assert outcome.details == {"rows": len(outcome.leaked)}
+    data, clip = read_evaluation(trained / "data", trained / "data/zeroshot"), ground.clips["data/compromised"]
+    forget, (retain, disjoint) = data.base[FORGET], data.locate("retain_disjoint")
+    with torch.no_grad():
+        pool = ground.session.training.pools["forget"]
+        image = clip.model.encode_image(pool.images(np.arange(len(forget))), normalize=True).numpy().astype(float)
+        captions = [*forget.captions, *(retain.captions[i] for i in disjoint)]
+        text = clip.model.encode_text(clip.tokenize(captions), normalize=True).numpy().astype(float)
+    held = list(outcome.leaked)
+    weights = np.linalg.lstsq(image[held], text[held], rcond=None)[0]
+    scores = image @ weights @ text.T  # a row's length changes no rank
+    expected = {}
+    for row, name in enumerate(forget.file_names):
+        if row not in held:
+            expected[name] = 1 + float((scores[row] > scores[row, row]).sum())
+    assert by_name(outcome.rows, "rank") == expected
+
+
+@pytest.mark.parametrize(
+    ("read", "said"),
+    [
+        (lambda ctx: None, "must return a Reading"),
+        (lambda ctx: Reading(ctx.features().image[1:]), "a row an image"),
+        (lambda ctx: Reading(ctx.features().image[:, 1:]), "which have 16 columns"),
+        (lambda ctx: Reading(ctx.features().image * float("nan")), "NaN or infinite"),
+        (lambda ctx: Reading(ctx.features().image, lambda texts: torch.ones(1, 16)), "Reading.texts gave [1, 16]"),
+        (lambda ctx: Reading(ctx.features().image, details={"x": object()}), "can't stand in a record"),
+        (lambda ctx: Reading(ctx.inner("nowhere")), "no such part"),
+        (lambda ctx: Reading(ctx.inner("transformer")), "it gives nothing"),
+    ],
+)
+def test_a_reading_that_makes_no_sense_is_refused(ground, read, said):
+    outcome = ground(attack(read, "readout", given=("leaked",)))
+    assert outcome.status == "crashed" and said in outcome.reason, outcome.reason
+
+
+def test_a_space_of_the_attacks_own_is_compared_in_itself(ground):
+    """Both sides through one rotation into more dimensions: nothing changes."""
+    turn = torch.linalg.qr(torch.randn(20, 20, generator=torch.Generator().manual_seed(0))).Q[:16]
+
+    def read(ctx):
+        return Reading(ctx.features().image @ turn, lambda captions: 2 * ctx.texts(captions) @ turn)
+
+    outcome = ground(attack(read, "readout", given=("leaked",)), "compromised")
+    own = by_name(unattacked(ground, "compromised").rows, "rank")
+    assert outcome.status == "valid", outcome.reason
+    assert by_name(outcome.rows, "rank") == {name: own[name] for name in by_name(outcome.rows, "rank")}
+
+
+def test_asking_with_the_own_captions_and_images_changes_nothing(ground):
+    own = unattacked(ground, "exchanged")
+    for query in (
+        lambda ctx: Query(captions=ctx.forget.captions),
+        lambda ctx: Query(images=lambda images: images),
+    ):
+        outcome = ground(attack(query, "query"))
+        assert outcome.status == "valid" and outcome.leaked == () and outcome.details == {}
+        assert outcome.values == pytest.approx(own.values) and outcome.ledger.weights_changed == 0
+
+
+def test_other_captions_are_seen_in_the_gallery_too(ground):
+    """All captions alike: none can be told from another, so each row ties with every forget row's."""
+    outcome = ground(attack(lambda ctx: Query(captions=["one and the same"] * len(ctx.forget)), "query"), "compromised")
+    data = ground.session.scorer.data
+    _, disjoint = data.locate("retain_disjoint")
+    ranks = [*by_name(outcome.rows, "rank_private").values()]
+    assert outcome.status == "valid" and set(ranks) == {1.0}  # the gallery holds the one caption once
+    assert max(by_name(outcome.rows, "rank").values()) <= 1 + len(disjoint)
+
+
+def test_changed_images_are_what_is_embedded(ground):
+    blank = ground(attack(lambda ctx: Query(images=torch.zeros_like), "query"), "compromised")
+    cosines = by_name(blank.rows, "rank")
+    assert blank.status == "valid" and len(set(cosines.values())) > 1
+    assert blank.values["RetFail_MRR"] < 0.5 < unattacked(ground, "compromised").values["RetFail_MRR"]
+
+
+def test_of_several_queries_the_worst_is_reported_and_all_are_kept(ground):
+    def ask(ctx):
+        captions = ctx.forget.captions
+        others = [f"so it is said: {caption}" for caption in captions]
+        return [
+            Query(captions=others, label="told"),
+            Query(captions=captions, label="own"),
+            Query(others[::-1], label="r"),
+        ]
+
+    outcome = ground(attack(ask, "query"), "compromised")
+    assert outcome.details["worst"] == "own" and [*outcome.details["queries"]] == ["told", "own", "r"]
+    assert (
+        outcome.values == outcome.details["queries"]["own"] == pytest.approx(unattacked(ground, "compromised").values)
+    )
+    assert max(each["RetFail_MRR"] for each in outcome.details["queries"].values()) == outcome.values["RetFail_MRR"]
+
+
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        (lambda ctx: None, "must return a Query"),
+        (lambda ctx: [], "at least one"),
+        (lambda ctx: Query(), "neither captions nor images"),
+        (lambda ctx: Query(captions=["one"]), "1 captions for 32 forget rows"),
+        (lambda ctx: Query(captions="x" * len(ctx.forget)), "one each, in order"),
+        (lambda ctx: Query(captions=[None] * len(ctx.forget)), "are no texts"),
+        (lambda ctx: Query(images=lambda images: images[:, :, 1:]), "must keep their shape"),
+        (lambda ctx: Query(images=lambda images: images / 0), "NaN or infinite pixels"),
+        (lambda ctx: [Query(captions=ctx.forget.captions)] * 2, "a `label` of its own"),
+    ],
+)
+def test_queries_that_make_no_sense_are_refused(ground, ask, said):
+    outcome = ground(attack(ask, "query"))
+    assert outcome.status == "crashed" and said in outcome.reason, outcome.reason
+
+
+def test_without_a_metric_of_leaks_nothing_can_be_attacked(ground):
+    session = replace(ground.session, metrics=[])
+    spec = attack(nudge)
+    outcome = run_attack(spec, spec.config(), 0, ground.clips["exchanged"], session)
+    assert outcome.status == "crashed" and "no metric of role 'leak' is installed" in outcome.reason

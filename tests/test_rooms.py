@@ -14,7 +14,7 @@ import pytest
 HOME = Path(__file__).parents[1]
 #: From top to bottom: a room imports from rooms below it only.
 ROOMS = (
-    *("cli", "testing", "study", "show", "run", "score", "judge", "benchmark", "train", "clip"),
+    *("cli", "testing", "study", "attack", "show", "run", "score", "judge", "benchmark", "train", "clip"),
     *("plugins", "store", "losses", "contract", "machine", "errors"),
 )
 FILE, FUNCTION = 300, 80

@@ -21,7 +21,7 @@ FILE, FUNCTION = 300, 80
 #: Lines of the whole core. More is a decision: change the number in the commit that needs it.
 BUDGET = 20_500
 #: The longest chain of rooms, and of files, that import one another.
-FLOORS, CHAIN = 9, 20
+FLOORS, CHAIN = 10, 20
 
 
 def read(path):

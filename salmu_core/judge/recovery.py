@@ -5,7 +5,7 @@ Everything is over the forget rows that the attacker did not hold, row by row, w
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -123,10 +123,9 @@ _Made = Mapping[tuple[str, int], tuple[Attacked, Attacked, Attacked]]
 def _usable(key: AttackKey, label: str, rows: Sequence[Row], results: Results) -> tuple[_Made, list[str]]:
     """Runs whose attack can be held against the reference models', and why others can't."""
     made: dict[tuple[str, int], tuple[Attacked, Attacked, Attacked]] = {}
-    problems = []
+    lacking: Counter[str] = Counter()
     for row in rows:
         clean, compromised = (results.references[row.world][role].attacks.get(key) for role in ROLES)
-        where = f"{label} on {row.method}, {row.world}, seed {row.seed}"
         attacked = row.attacks.get(key)
         absent = [
             (role, model)
@@ -136,12 +135,14 @@ def _usable(key: AttackKey, label: str, rows: Sequence[Row], results: Results) -
         if attacked is None or clean is None or compromised is None or absent:
             role, model = absent[0]
             why = f"{model.status}: {model.reason}" if model else "not attacked yet: run `salmu run` again"
-            problems.append(f"{where} has no result: {'' if role == 'the run' else f'{role} under it is '}{why}")
+            lacking[why if role == "the run" else f"{role} under the same attack is {why}"] += 1
         elif len({model.record.leaked.digest for model in (attacked, clean, compromised) if model.record}) > 1:
-            problems.append(f"{where}: other rows leaked than of the reference models; run it again on all of them")
+            lacking["other rows leaked than of the reference models: make it again on all of them"] += 1
         else:
             made[row.world, row.seed] = attacked, clean, compromised
-    return made, problems
+    # A third party's names and reasons: who shows them escapes them.
+    line = f"{label} on {rows[0].method}" + (f", budget {rows[0].record.budget:g}" if rows[0].record else "")
+    return made, [f"{line}: no result of {n} of {len(rows)} runs: {why}" for why, n in lacking.items()]
 
 
 def _by_figure(known: Recovery, name: str, made: _Made, problems: Sequence[str]) -> Recovery:

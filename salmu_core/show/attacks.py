@@ -33,15 +33,15 @@ def attacks(comparison: Comparison) -> Iterator[TableColumn]:
 
 def _column(known: Recovery, several: bool) -> TableColumn:
     name = f"{known.label} {known.figure}" if several else known.label
+    short = known.figure.rpartition("_")[2]
 
     def line(line: Line) -> Cell:
         return _said(_of(line, known))
 
     def role(role: str) -> Cell:
         if role == "clean":
-            return cell(
-                "-" if known.clean is None else f"{words.signed(known.clean.value)} {known.figure}", tone="faint"
-            )
+            added = known.clean
+            return cell("-" if added is None else f"{short} {words.signed(added.value)}", tone="faint")
         weak = ", weak" if known.weak else ""
         return cell("-" if known.control is None else f"{_share(known.control)}{weak}", tone="bad" if weak else "faint")
 
@@ -87,23 +87,18 @@ def _in_full(interval: Interval | None) -> tuple[float | None, ...]:
 
 
 def highlights(lines: Sequence[Line]) -> list[str]:
-    """What the first screen says of attacks: the most that each brings back, in a sentence."""
+    """What the first screen says of attacks: the most that each is shown to bring back, in a sentence."""
+    every = [(recovery, line) for line in lines for recovery in line.recoveries]
     most: dict[str, tuple[float, str]] = {}
-    failed = 0
-    for line in lines:
-        failed += any(recovery.problems for recovery in line.recoveries)
-        for recovery in line.recoveries:
-            if recovery.recovered is None or recovery.recovered.value <= most.get(recovery.label, (-1e9, ""))[0]:
-                continue
-            weak = " (weak)" if recovery.weak else ""
-            said = f"{recovery.label}{weak} {_share(recovery.recovered)} of the leak from {line.label}"
-            most[recovery.label] = recovery.recovered.value, said
-    strongest = sorted(most.values(), reverse=True)
-    rest = [f"{words.count(len(most) - _SCREEN, 'more attack')}"] * (len(most) > _SCREEN)
-    gaps = [f"{words.count(failed, 'line')} with gaps"] * (failed > 0)
-    parts = [*(said for _, said in strongest[:_SCREEN]), *rest, *gaps]
-    return (
-        [f"Attacks bring back at most: {'; '.join(parts)}."]
-        if strongest
-        else ["Attacks: none has a result."] * (failed > 0)
-    )
+    for it, line in every:
+        if it.recovered is not None and it.recovered.low > 0 and not it.weak:
+            said = f"{it.label} {_share(it.recovered)} of {line.label}'s"
+            most[it.label] = max(most.get(it.label, (0.0, "")), (it.recovered.value, said))
+    made = len({recovery.label for recovery, _ in every})
+    strongest = [said for _, said in sorted(most.values(), reverse=True)]
+    parts = strongest[:_SCREEN]
+    parts += [f"{len(strongest) - _SCREEN} more"] * (len(strongest) > _SCREEN)
+    parts += [f"{made - len(strongest)} of {made} nothing that is shown"] * (len(strongest) < made)
+    gaps = len({line.label for recovery, line in every if recovery.problems})
+    missing = [f"Attacks without a result: on {words.count(gaps, 'line')}, see the notes."] * (gaps > 0)
+    return [f"Attacks bring back of the leak, at most: {'; '.join(parts)}."] * (made > 0) + missing

@@ -87,8 +87,13 @@ def attack_labels(results: Results) -> dict[AttackKey, str]:
     return {
         key: " ".join([name, *distinct(config, [*others.values()])])
         for name, others in sorted(configs.items())
-        for key, config in others.items()
+        for key, config in sorted(others.items(), key=lambda item: [*map(_in_order, item[1].values())])
     }
+
+
+def _in_order(value: object) -> tuple[float, str]:
+    """Sorts settings, numbers by their size."""
+    return (value, "") if isinstance(value, int | float) else (float("inf"), str(value))
 
 
 def recoveries(rows: Sequence[Row], results: Results) -> tuple[Recovery, ...]:

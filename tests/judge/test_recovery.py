@@ -1,0 +1,180 @@
+"""The recovered share, against a few lines of numpy and scipy; and what is said where there is none."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from studies import record
+
+from salmu_core.judge.attacked import Attacked
+from salmu_core.judge.recovery import recoveries
+from salmu_core.judge.results import Reference, Results, Row
+from salmu_core.judge.statistics import Clusters
+from salmu_core.store.attacks import AttackRecord, LeakedRef
+from salmu_core.store.records import BenchmarkRef, Ledger, PluginRef
+
+PEOPLE = [f"p{i % 24}" for i in range(96)]
+KEY = ("relearn", "abc")
+X = "Leak_x"
+
+
+def attack_record(digest="d", **config):
+    return AttackRecord(
+        status="valid",
+        benchmark=BenchmarkRef(name="mini", data_hash="", start_model_hash=""),
+        attack="relearn",
+        plugin=PluginRef(distribution="d", version="1", code_hash=""),
+        kind="model",
+        given=("leaked",),
+        config=config,
+        config_hash="abc",
+        seed=0,
+        checkpoint_hash="",
+        leaked=LeakedRef(rows=4, people=1, digest=digest),
+        leaks=(X,),
+        computed_by={},
+        ledger=Ledger(),
+        environment={},
+        seconds=0.0,
+        started="",
+    )
+
+
+def attacked(before, after, digest="d", **config):
+    """An attack on a model whose rows were ``before`` and are ``after``."""
+    gathered = ({X: Clusters.of(values, PEOPLE)} for values in (after, before))
+    return Attacked(attack_record(digest, **config), "valid", "", *gathered, np.arange(len(after)) + 1.0)
+
+
+class Models:
+    """Rows of every model of some worlds, drawn around means, with people who differ."""
+
+    def __init__(self, worlds=1, seeds=1, compromised=0.9, clean=0.1, run=0.12, back=0.4, added=0.05):
+        self.rows = {}
+        for world in range(worlds):
+            person = dict(zip(dict.fromkeys(PEOPLE), np.random.default_rng(world).normal(size=24), strict=True))
+            of_people = 0.02 * np.array([person[p] for p in PEOPLE])
+
+            def draw(mean, salt, world=world, of_people=of_people):
+                noise = np.random.default_rng([world, salt]).normal(size=len(PEOPLE))
+                return mean + of_people + 0.01 * noise + 0.02 * np.random.default_rng([world, salt, 1]).normal()
+
+            self.rows[world, "compromised"] = draw(compromised, 1), draw(compromised - 0.02, 2)
+            self.rows[world, "clean"] = draw(clean, 3), draw(clean + added, 4)
+            for seed in range(seeds):
+                self.rows[world, seed] = draw(run, 5 + 2 * seed), draw(back, 6 + 2 * seed)
+
+    def results(self, change=None):
+        names = {world: f"mini@{world}" if world else "mini" for world, _ in self.rows}
+        made = {key: attacked(*values) for key, values in self.rows.items()} | (change or {})
+        references = {
+            name: {
+                role: Reference({"x": 1}, attacks={KEY: made[world, role]} if made[world, role] else {})
+                for role in ("compromised", "clean")
+            }
+            for world, name in names.items()
+        }
+        rows = [
+            Row(
+                f"{world}/{who}", names[world], "one", record("one", seed=who), "valid", attacks={KEY: it} if it else {}
+            )
+            for (world, who), it in made.items()
+            if isinstance(who, int)
+        ]
+        return rows, Results("mini", references, rows)
+
+    def share(self, world, seed, which=1):
+        """Of means, as the definition has it."""
+        (top, _), (bottom, found) = (np.mean(self.rows[world, role], axis=1) for role in ("compromised", "clean"))
+        return (np.mean(self.rows[world, seed][which]) - (found if which else bottom)) / (top - bottom)
+
+
+def test_one_world_and_one_seed_have_an_interval_over_people():
+    models = Models()
+    (found,) = recoveries(*models.results())
+    assert found.recovered.value == pytest.approx(models.share(0, 0))
+    assert found.before.value == pytest.approx(models.share(0, 0, 0))
+    clean = models.rows[0, "clean"]
+    assert found.clean.value == pytest.approx(np.mean(clean[1]) - np.mean(clean[0]))
+    assert found.attacked.value == pytest.approx(np.mean(models.rows[0, 0][1]))
+    assert (found.rank, found.leaked, found.figure, found.weak) == (48.5, 4, X, False)
+
+    # Resampling people by hand: the percentiles are near the interval, which is expanded a little.
+    codes = np.array([int(p[1:]) for p in PEOPLE])
+    over = models.rows[0, 0][1] - clean[1]
+    under = models.rows[0, "compromised"][0] - clean[0]
+    sums = np.array([np.bincount(codes, values) for values in (over, under)])
+    drawn = np.random.default_rng(0).integers(0, 24, (4000, 24))
+    low, high = np.quantile(sums[0][drawn].sum(1) / sums[1][drawn].sum(1), [0.025, 0.975])
+    assert found.recovered.low == pytest.approx(low, abs=0.2 * (high - low))
+    assert found.recovered.high == pytest.approx(high, abs=0.2 * (high - low))
+    assert found.recovered.low < found.recovered.value < found.recovered.high
+
+
+def test_seeds_are_averaged_in_a_world_and_worlds_carry_the_interval():
+    models = Models(worlds=3, seeds=2)
+    (found,) = recoveries(*models.results())
+    shares = np.array([[models.share(world, seed) for seed in range(2)] for world in range(3)]).mean(axis=1)
+    low, high = stats.t.interval(0.95, 2, shares.mean(), stats.sem(shares))
+    assert (found.recovered.value, found.recovered.low, found.recovered.high) == pytest.approx(
+        (shares.mean(), low, high)
+    )
+
+
+def test_clean_brings_back_nothing_of_itself_and_compromised_nearly_all():
+    models = Models()
+    models.rows[0, 0] = models.rows[0, "clean"]
+    (found,) = recoveries(*models.results())
+    assert found.recovered.value == found.recovered.low == found.recovered.high == 0.0
+    top = np.mean(models.rows[0, "compromised"][0]) - np.mean(models.rows[0, "clean"][0])
+    control = np.mean(models.rows[0, "compromised"][1]) - np.mean(models.rows[0, "clean"][1])
+    assert found.control.value == pytest.approx(control / top) and not found.weak
+
+
+def test_an_attack_that_brings_nothing_from_compromised_is_weak():
+    models = Models()
+    models.rows[0, "compromised"] = models.rows[0, "compromised"][0], models.rows[0, "clean"][1]
+    (found,) = recoveries(*models.results())
+    assert found.weak and found.as_json()["weak"] and found.control.value == 0
+
+
+def test_where_compromised_knows_no_more_than_clean_nothing_can_be_recovered():
+    (found,) = recoveries(*Models(compromised=0.1, clean=0.1).results())
+    assert found.recovered is None and found.control is None and not found.weak
+    assert found.attacked is not None and "nothing of which a share could be recovered" in found.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({(0, "clean"): None}, "Clean under the same attack is not attacked yet"),
+        (
+            {(0, "compromised"): Attacked(None, "crashed", "it fell")},
+            "Compromised under the same attack is crashed: it f",
+        ),
+        ({(0, 0): Attacked(None, "non-finite", "a weight is NaN")}, "non-finite: a weight is NaN"),
+        ({(0, "clean"): attacked(np.ones(96), np.ones(96), digest="other")}, "other rows leaked"),
+    ],
+)
+def test_what_is_missing_is_said_and_no_figure_is_given(change, said):
+    (found,) = recoveries(*Models().results(change))
+    assert found.recovered is None and found.attacked is None
+    assert said in found.problems[0] and found.problems[0].startswith(
+        "relearn on one, budget 5: no result of 1 of 1 runs"
+    )
+
+
+def test_a_seed_that_fails_costs_no_other():
+    models = Models(seeds=2)
+    (found,) = recoveries(*models.results({(0, 1): Attacked(None, "crashed", "fell")}))
+    assert (
+        found.recovered.value == pytest.approx(models.share(0, 0)) and "1 of 2 runs: crashed: fell" in found.problems[0]
+    )
+
+
+def test_configurations_are_told_apart_by_what_differs():
+    values = np.full((2, 96), 0.5)
+    more = {("relearn", str(k)): attacked(*values, k=k, lr=1) for k in (16, 4)}
+    references = dict.fromkeys(("clean", "compromised"), Reference(attacks=more))
+    row = Row("r", "mini", "one", record("one"), "valid", attacks=more)
+    found = recoveries([row], Results("mini", {"mini": references}, [row]))
+    assert [each.label for each in found] == ["relearn k=4", "relearn k=16"]

@@ -1,0 +1,138 @@
+"""What of a study's attacks is still to be done, by the files alone; none of it needs torch."""
+
+import shutil
+
+import pytest
+from attack_ground import opened
+
+from salmu_core.errors import StoreError, UnknownNameError, UsageError
+from salmu_core.plugins import code_hash, discover
+from salmu_core.store.attacks import ATTACK, AttackRecord, LeakedRef, attack_folders, read_attack
+from salmu_core.store.folders import Store, write_record
+from salmu_core.store.hashing import hash_file
+from salmu_core.store.records import BenchmarkRef, Ledger, PluginRef
+from salmu_core.study.attacks import Assault, make_attacks, outstanding_attacks
+from salmu_core.study.plan import Study, make_plan
+from salmu_core.study.todo import Outstanding
+
+SOURCE = """
+from salmu_core import AttackSpec, MethodConfig, hookimpl
+
+class Few(MethodConfig):
+    k: int = 5
+
+@hookimpl
+def salmu_attacks():
+    facts = {"summary": "A test.", "paper": "https://example.org", "query": print}
+    return [AttackSpec(name="ask", config=Few, **facts), AttackSpec(name="look", **facts)]
+"""
+STUDY = Study(methods=("finetuning",), budgets=(1.0,), seeds=(0, 1), attacks=("ask",))
+
+
+@pytest.fixture
+def zoo(install):
+    install("asking", SOURCE)
+    return discover()
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "runs")
+
+
+def put(store, opened_benchmark, assault, checkpoint, **change):
+    """Write the record of an attack as if it had been made."""
+    planned, made_on = assault.planned, opened_benchmark
+    record = AttackRecord(
+        status="valid",
+        benchmark=BenchmarkRef(
+            name=made_on.name,
+            data_hash=made_on.data_hash,
+            start_model_hash=made_on.model_hash("compromised"),
+        ),
+        attack=planned.name,
+        plugin=PluginRef(distribution="d", version="1", code_hash=code_hash(planned.attack.module)),
+        kind="query",
+        given=(),
+        config=planned.config.model_dump(),
+        config_hash=planned.config_hash,
+        seed=0,
+        checkpoint_hash=checkpoint,
+        leaked=LeakedRef(),
+        computed_by=dict(planned.computed_by),
+        ledger=Ledger(),
+        environment={},
+        seconds=0.0,
+        started="",
+    )
+    folder = assault.folder(store, made_on.name)
+    folder.mkdir(parents=True)
+    write_record(folder / ATTACK, record.model_copy(update=change))
+    return folder
+
+
+def test_settings_make_attacks_and_slips_are_named(zoo):
+    several = STUDY.model_copy(update={"config": {"ask": [{"k": 1}, {"k": 4}, {"k": 4}]}})
+    assert [planned.config.k for planned in make_attacks(several, zoo, {})] == [1, 4]
+    assert [planned.config.k for planned in make_attacks(several, zoo, {"ask": {"k": 9}})] == [9]
+    assert len(make_plan(several, "mini", zoo, {"ask": {"k": 9}})) == 2
+    with pytest.raises(UnknownNameError, match="Did you mean 'look'"):
+        make_attacks(STUDY.model_copy(update={"attacks": ("lock",)}), zoo, {})
+    with pytest.raises(UnknownNameError, match="setting of ask"):
+        make_attacks(STUDY, zoo, {"ask": {"kk": 9}})
+    with pytest.raises(UsageError, match="ask: k"):
+        make_attacks(STUDY, zoo, {"ask": {"k": "many"}})
+    with pytest.raises(UnknownNameError, match="look"):  # settings of an attack that is not made
+        make_plan(STUDY, "mini", zoo, {"look": {"k": 9}})
+
+
+def test_only_what_is_missing_or_of_something_else_is_made(zoo, store, tiny):
+    benchmark = opened(tiny)
+    (attack,), plan = make_attacks(STUDY, zoo, {}), make_plan(STUDY, benchmark.name, zoo, {})
+
+    def left(unmade=()):
+        return list(outstanding_attacks([attack], plan, unmade, benchmark, store, hash_file))
+
+    every = [Assault(attack, target) for target in (*plan, "clean", "compromised")]
+    assert [a.label for a in left({p.key for p in plan})] == [a.label for a in every]
+    assert [a.target for a in left()] == ["clean", "compromised"]  # of runs that are not there, nothing can be said
+
+    clean = benchmark.model_hash("clean")
+    for change in (
+        {"checkpoint_hash": "another"},
+        {"benchmark": BenchmarkRef(name="x", data_hash="another", start_model_hash="")},
+        {"computed_by": {"RetFail": "older"}},
+        {"status": "crashed", "plugin": PluginRef(distribution="d", version="1", code_hash="older")},
+    ):
+        folder = put(store, benchmark, every[2], clean, **change)
+        assert [a.target for a in left()] == ["clean", "compromised"], change
+        shutil.rmtree(folder)
+    for change in ({}, {"status": "crashed"}, {"plugin": PluginRef(distribution="d", version="1", code_hash="older")}):
+        folder = put(store, benchmark, every[2], clean, **change)
+        assert [a.target for a in left()] == ["compromised"], change
+        (folder / ATTACK).write_text("{")
+        assert [a.target for a in left()] == ["clean", "compromised"]
+        shutil.rmtree(folder)
+
+
+def test_an_attack_belongs_to_whoever_makes_the_run(zoo, tiny):
+    study = STUDY.model_copy(update={"seeds": tuple(range(5))})
+    plan, (attack,) = make_plan(study, "mini", zoo, {}), make_attacks(study, zoo, {})
+    targets = [*plan, "clean", "compromised"]
+    todo = Outstanding(runs=plan, references=["clean", "compromised"], attacks=[Assault(attack, t) for t in targets])
+    assert todo.size == 2 * 5 + 2 + 7 and not todo.nothing
+    assert not Outstanding(attacks=[Assault(attack, "clean")]).nothing
+    for count in (1, 2, 3):
+        shares = [todo.share(plan, index, count) for index in range(count)]
+        for share in shares:
+            assert [a.target for a in share.attacks] == [*share.runs, *share.references]
+        assert sum(len(share.attacks) for share in shares) == 7
+
+
+def test_rows_that_are_not_those_written_are_found_out(zoo, store, tiny):
+    benchmark = opened(tiny)
+    (attack,) = make_attacks(STUDY, zoo, {})
+    folder = put(store, benchmark, Assault(attack, "clean"), benchmark.model_hash("clean"), rows_hash="0" * 64)
+    assert list(attack_folders(store.reference(benchmark.name, "clean"))) == [folder]
+    with pytest.raises(StoreError, match="is missing or damaged"):
+        read_attack(folder)

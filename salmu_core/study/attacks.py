@@ -1,4 +1,7 @@
-"""Which attacks a study makes, and on what: each valid run, Compromised and Clean. Nothing here needs torch."""
+"""Which attacks a study makes, and on what: each valid run, Compromised and Clean. Nothing here needs torch.
+
+Of several requests in sequence, what the last one left is attacked.
+"""
 
 from __future__ import annotations
 
@@ -107,6 +110,8 @@ def outstanding_attacks(
         hashed: What hashes files.
     """
     for planned in plan if attacks else ():
+        if planned.request.number < planned.request.count:
+            continue  # what is asked for later is still there
         if planned.key in unmade:
             yield from (Assault(attack, planned) for attack in attacks)
             continue

@@ -34,6 +34,7 @@ class Recovery:
         figure: The figure.
         recovered: (attacked run - attacked Clean) / (Compromised - Clean); None where it can't be told.
         before: The same without an attack: (run - Clean) / (Compromised - Clean).
+        gained: What the attack adds to that.
         control: What the attack brings from Compromised itself: an attack that brings nothing there shows nothing.
         clean: What it adds to Clean, which has nothing to give: attacked Clean - Clean, in units of the figure.
         attacked: The figure of the attacked runs.
@@ -48,6 +49,7 @@ class Recovery:
     figure: str = ""
     recovered: Interval | None = None
     before: Interval | None = None
+    gained: Interval | None = None
     control: Interval | None = None
     clean: Interval | None = None
     attacked: Interval | None = None
@@ -56,14 +58,19 @@ class Recovery:
     problems: tuple[str, ...] = ()
 
     @property
+    def shown(self) -> bool:
+        """Whether the attack is shown to bring back something that the method had hidden."""
+        return self.gained is not None and self.gained.low > 0
+
+    @property
     def weak(self) -> bool:
         """Whether the attack is not shown to bring back anything even from Compromised."""
         return self.control is not None and not self.control.low > 0
 
     def as_json(self) -> dict[str, Any]:
         """As ``salmu results --json`` prints it."""
-        shares = {"recovered": self.recovered, "before": self.before, "from_compromised": self.control}
-        shares |= {"added_to_clean": self.clean, "attacked": self.attacked}
+        shares = {"recovered": self.recovered, "before": self.before, "gained": self.gained}
+        shares |= {"from_compromised": self.control, "added_to_clean": self.clean, "attacked": self.attacked}
         return {
             "attack": self.attack,
             "label": self.label,
@@ -184,6 +191,9 @@ def _by_figure(known: Recovery, name: str, made: _Made, problems: Sequence[str])
         recovery,
         recovered=share(lambda run, clean, _: run.after[name] - clean.after[name]),
         before=share(lambda run, clean, _: run.before[name] - clean.before[name]),
+        gained=share(
+            lambda run, clean, _: (run.after[name] - clean.after[name]) - (run.before[name] - clean.before[name])
+        ),
         control=share(lambda _, clean, compromised: compromised.after[name] - clean.after[name]),
     )
 

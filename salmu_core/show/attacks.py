@@ -12,11 +12,11 @@ from salmu_core.show.cells import Cell, Part, TableColumn, cell
 from salmu_core.show.words import Word
 
 _ENDS = ("value", "low", "high")
-_SHARES = ("recovered", "before", "from_compromised", "added_to_clean", "attacked")
+_SHARES = ("recovered", "before", "gained", "from_compromised", "added_to_clean", "attacked")
 CAPTION = (
-    "Share of the leak that is back under attack, (attacked run - attacked Clean) / (Compromised - Clean), on the rows "
-    "that the attacker did not hold, and the share without an attack; then the attacked figure and its median rank. "
-    "Weak: brings back nothing from Compromised either."
+    "Share of the leak that is there under attack, (attacked run - attacked Clean) / (Compromised - Clean), of the rows "
+    "that the attacker didn't hold, and the share before; then the attacked figure and its median rank. Weak: brings "
+    "back nothing from Compromised either."
 )
 #: Attacks of which the first screen speaks.
 _SCREEN = 2
@@ -60,19 +60,15 @@ def _said(recovery: Recovery | None) -> Cell:
         return cell("not made", tone="faint")
     if recovery.attacked is None:
         return cell("failed", tone="bad")
-    shares = (recovery.recovered, recovery.before, recovery.control, recovery.clean, recovery.attacked)
+    shares = (recovery.recovered, recovery.before, recovery.gained, recovery.control, recovery.clean, recovery.attacked)
     fields = tuple(end for share in shares for end in _in_full(share))
-    said = [Word(_share(recovery.recovered), _tone(recovery))]
+    said = [Word(_share(recovery.recovered), "bad" if recovery.shown else "")]
     if recovery.before is not None:
         said.append(Word(f"before {words.percent(recovery.before.value)}", "faint"))
     said.append(Word(f"{recovery.figure.rpartition('_')[2]} {words.number(recovery.attacked.value)}", "faint"))
     if recovery.rank is not None:
         said.append(Word(f"rank {recovery.rank:g}", "faint"))
     return Cell(tuple(said), fields=(*fields, recovery.rank))
-
-
-def _tone(recovery: Recovery) -> str:
-    return "bad" if recovery.recovered is not None and recovery.recovered.low > 0 else ""
 
 
 def _share(interval: Interval | None) -> str:
@@ -87,13 +83,13 @@ def _in_full(interval: Interval | None) -> tuple[float | None, ...]:
 
 
 def highlights(lines: Sequence[Line]) -> list[str]:
-    """What the first screen says of attacks: the most that each is shown to bring back, in a sentence."""
+    """What the first screen says of attacks: the most that each is shown to add, in a sentence."""
     every = [(recovery, line) for line in lines for recovery in line.recoveries]
     most: dict[str, tuple[float, str]] = {}
     for it, line in every:
-        if it.recovered is not None and it.recovered.low > 0 and not it.weak:
-            said = f"{it.label} {_share(it.recovered)} of {line.label}'s"
-            most[it.label] = max(most.get(it.label, (0.0, "")), (it.recovered.value, said))
+        if it.gained is not None and it.before is not None and it.shown and not it.weak:
+            said = f"{it.label} {_share(it.recovered)} from {words.percent(it.before.value)} ({line.label})"
+            most[it.label] = max(most.get(it.label, (0.0, "")), (it.gained.value, said))
     made = len({recovery.label for recovery, _ in every})
     strongest = [said for _, said in sorted(most.values(), reverse=True)]
     parts = strongest[:_SCREEN]
@@ -101,4 +97,4 @@ def highlights(lines: Sequence[Line]) -> list[str]:
     parts += [f"{made - len(strongest)} of {made} nothing that is shown"] * (len(strongest) < made)
     gaps = len({line.label for recovery, line in every if recovery.problems})
     missing = [f"Attacks without a result: on {words.count(gaps, 'line')}, see the notes."] * (gaps > 0)
-    return [f"Attacks bring back of the leak, at most: {'; '.join(parts)}."] * (made > 0) + missing
+    return [f"Of the leak, attacks bring back at most: {'; '.join(parts)}."] * (made > 0) + missing

@@ -125,7 +125,7 @@ def test_attacks_of_a_study(made, salmu):
 
 def test_what_attacks_bring_is_shown_everywhere_as_text(made, salmu):
     screen = salmu("results")
-    assert "of the leak, at most: put-back 101%" in screen.stdout and "result: on 1 line" in screen.stdout
+    assert "attacks bring back at most: put-back 101%" in screen.stdout and "result: on 1 line" in screen.stdout
     assert len(screen.stdout.splitlines()) < 24
     full = salmu("results", "--full").stdout
     assert "what attacks bring back" in full and "101%" in full and "failed" in full

@@ -93,6 +93,8 @@ def test_one_world_and_one_seed_have_an_interval_over_people():
     (found,) = recoveries(*models.results())
     assert found.recovered.value == pytest.approx(models.share(0, 0))
     assert found.before.value == pytest.approx(models.share(0, 0, 0))
+    assert found.gained.value == pytest.approx(models.share(0, 0) - models.share(0, 0, 0)) and found.shown
+    assert found.gained.high - found.gained.low < found.recovered.high - found.recovered.low + 0.02
     clean = models.rows[0, "clean"]
     assert found.clean.value == pytest.approx(np.mean(clean[1]) - np.mean(clean[0]))
     assert found.attacked.value == pytest.approx(np.mean(models.rows[0, 0][1]))
@@ -124,7 +126,7 @@ def test_clean_brings_back_nothing_of_itself_and_compromised_nearly_all():
     models = Models()
     models.rows[0, 0] = models.rows[0, "clean"]
     (found,) = recoveries(*models.results())
-    assert found.recovered.value == found.recovered.low == found.recovered.high == 0.0
+    assert found.recovered.value == found.recovered.low == found.recovered.high == 0.0 and not found.shown
     top = np.mean(models.rows[0, "compromised"][0]) - np.mean(models.rows[0, "clean"][0])
     control = np.mean(models.rows[0, "compromised"][1]) - np.mean(models.rows[0, "clean"][1])
     assert found.control.value == pytest.approx(control / top) and not found.weak

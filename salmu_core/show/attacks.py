@@ -14,7 +14,7 @@ from salmu_core.show.words import Word
 _ENDS = ("value", "low", "high")
 _SHARES = ("recovered", "before", "gained", "from_compromised", "added_to_clean", "attacked")
 CAPTION = (
-    "Share of the leak that is there under attack, (attacked run - attacked Clean) / (Compromised - Clean), of the rows "
+    "Share of the leak that is left under attack, (attacked run - attacked Clean) / (Compromised - Clean), of rows "
     "that the attacker didn't hold, and the share before; then the attacked figure and its median rank. Weak: brings "
     "back nothing from Compromised either."
 )

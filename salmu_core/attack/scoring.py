@@ -56,20 +56,20 @@ def leakage(
     entries: dict[str, MetricEntry] = {}
     tables, lacking = [], {}
     for place, declared in enumerate(metrics):
-        name, made = declared.spec.name, view()
+        name, made = declared.card.name, view()
         entry, beside = compute_one(declared, made)
         if entry.error and place < leaks:
             raise AttackError(f"metric {name} can't be computed of what the attack made: {entry.error}")
         rows = _not_held(beside.rows, made.data.base[FORGET].file_names, leaked)
         means = _means(rows)
         values = {column: means[column] for column in entry.values if column in means}
-        if declared.spec.columns[0] not in values:
+        if declared.card.columns[0] not in values:
             lacking[name] = entry.not_measured or entry.error or "it returns no values of forget rows"
             continue
         entries[name] = entry.model_copy(update={"values": values})
         tables.append(Tables(rows, beside.retrieved.slice(0, 0)))
-    if not any(declared.spec.name in entries for declared in metrics[:leaks]):
-        why = "; ".join(f"{declared.spec.name}: {lacking[declared.spec.name]}" for declared in metrics[:leaks])
+    if not any(declared.card.name in entries for declared in metrics[:leaks]):
+        why = "; ".join(f"{declared.card.name}: {lacking[declared.card.name]}" for declared in metrics[:leaks])
         raise AttackError(
             f"no metric of role 'leak' tells row by row what leaks, which is needed to leave out what leaked to the "
             f"attacker ({why})"

@@ -20,8 +20,9 @@ from salmu_core.clip.model import Clip
 from salmu_core.contract.specs import MetricSpec
 from salmu_core.errors import CheckpointError, StoreError
 from salmu_core.machine import environment
-from salmu_core.plugins import Declared, code_hash
+from salmu_core.plugins import Declared
 from salmu_core.store.attacks import ATTACK, AttackRecord, LeakedRef
+from salmu_core.store.code import code_hash
 from salmu_core.store.files import new_folder
 from salmu_core.store.folders import ROWS, TRACEBACK, Store, read_run, write_record
 from salmu_core.store.hashing import hash_file, hash_json
@@ -114,7 +115,7 @@ def _record(
     started: str,
     seconds: float,
 ) -> AttackRecord:
-    planned, spec = assault.planned, assault.planned.attack.spec
+    planned, spec = assault.planned, assault.planned.attack.card
     rows, accelerator = session.training.rows, session.accelerator
     names = [rows.forget.rows.file_names[row] for row in outcome.leaked]
     leaked = LeakedRef(
@@ -142,7 +143,7 @@ def _record(
         checkpoint_hash=checkpoint_hash,
         leaked=leaked,
         metrics=dict(outcome.metrics),
-        leaks=tuple(m.spec.columns[0] for m in leak_metrics(session.metrics) if m.spec.name in outcome.metrics),
+        leaks=tuple(m.card.columns[0] for m in leak_metrics(session.metrics) if m.card.name in outcome.metrics),
         computed_by=dict(planned.computed_by),
         details=dict(outcome.details),
         scalars=dict(outcome.scalars),

@@ -15,8 +15,9 @@ from salmu_core.contract.attack import AttackSpec
 from salmu_core.contract.config import MethodConfig
 from salmu_core.contract.layout import ROLES
 from salmu_core.errors import StoreError
-from salmu_core.plugins import Declared, Zoo, code_hash
+from salmu_core.plugins import Declared, Zoo
 from salmu_core.store.attacks import attack_folder, read_attack
+from salmu_core.store.code import code_hash
 from salmu_core.store.folders import RUN, RunKey, Store, read_record
 from salmu_core.store.records import RunRecord
 from salmu_core.study.plan import Planned, Settings, Study, config_hash, make_config
@@ -37,7 +38,7 @@ class PlannedAttack:
     @property
     def name(self) -> str:
         """The attack's."""
-        return self.attack.spec.name
+        return self.attack.card.name
 
     @property
     def config_hash(self) -> str:
@@ -80,7 +81,7 @@ def make_attacks(study: Study, zoo: Zoo, overrides: Mapping[str, Settings]) -> l
         UnknownNameError: An attack or a field does not exist.
         UsageError: A value is not allowed.
     """
-    computed_by = {m.spec.name: code_hash(m.module) for m in attacked_metrics(zoo.metrics.values())}
+    computed_by = {m.card.name: code_hash(m.module) for m in attacked_metrics(zoo.metrics.values())}
     planned: dict[tuple[str, str], PlannedAttack] = {}
     for name in dict.fromkeys(study.attacks):
         declared = zoo.attacks[name]

@@ -14,10 +14,8 @@ from salmu_core.clip.model import Clip
 from salmu_core.contract.attack import Query, QueryContext, Reading, ReadoutContext
 from salmu_core.contract.context import C
 from salmu_core.contract.features import Features, Pairs
-from salmu_core.contract.layout import FORGET
 from salmu_core.errors import AttackError
 from salmu_core.run.pool import Pool
-from salmu_core.score.embeddings import Embedder
 from salmu_core.train.order import CHUNK
 
 
@@ -47,7 +45,7 @@ class Asking(QueryContext[C]):
 
 
 class ReadingOut(Asking[C], ReadoutContext[C]):
-    """What an attack on embeddings is handed.
+    """What an attack on embeddings is handed; it embeds by itself, because what metrics share knows the holdouts.
 
     Args:
         config: Its configuration.
@@ -55,25 +53,26 @@ class ReadingOut(Asking[C], ReadoutContext[C]):
         random: Its random numbers.
         leaked: Numbers of the rows that may be fitted on.
         target: The attacked checkpoint.
-        embedder: Its embeddings.
     """
 
-    def __init__(
-        self, config: C, forget: Pool, random: Random, leaked: tuple[int, ...], target: Clip, embedder: Embedder
-    ) -> None:
+    def __init__(self, config: C, forget: Pool, random: Random, leaked: tuple[int, ...], target: Clip) -> None:
         super().__init__(config, forget.pairs, random)
-        self._pool, self._leaked, self._target, self._embedder = forget, leaked, target, embedder
+        self._pool, self._leaked, self._target = forget, leaked, target
 
     @property
     def leaked(self) -> Sequence[int]:
         return self._leaked
 
+    @torch.no_grad()
     def features(self) -> Features:
-        # Copies: what is shared with metrics must not change, and can take part in a training.
-        return Features(self._embedder.images(FORGET).clone(), self.texts(self.forget.captions))
+        encode = self._target.model.encode_image
+        images = [encode(self._pool.images(rows), normalize=True).float().cpu() for rows in chunks(len(self._pool))]
+        return Features(torch.cat(images), self.texts(self.forget.captions))
 
+    @torch.no_grad()
     def texts(self, captions: Sequence[str]) -> Tensor:
-        return self._embedder.texts(captions).clone()
+        encode, tokens = self._target.model.encode_text, self._pool.tokenize(captions)
+        return torch.cat([encode(part, normalize=True).float().cpu() for part in torch.split(tokens, CHUNK)])
 
     def inner(self, layer: str) -> Tensor:
         parts = dict(self._target.model.named_modules())

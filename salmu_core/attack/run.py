@@ -27,7 +27,6 @@ from salmu_core.clip.model import Clip
 from salmu_core.clip.weights import fingerprint, share_changed
 from salmu_core.contract.attack import AttackSpec, Query
 from salmu_core.contract.config import MethodConfig
-from salmu_core.contract.layout import FORGET
 from salmu_core.errors import AttackError, BenchmarkError
 from salmu_core.machine import peak_memory
 from salmu_core.run.pool import Pool
@@ -207,10 +206,9 @@ class Attack:
         return self._leakage(lambda: ForgetView(plain, other, image))
 
     def _by_readout(self, act: Callable[[Any], Any]) -> Leakage:
-        plain = self._plain
-        ctx = ReadingOut(self._config, self._forget, self._random, self.leaked, self._target, plain)
+        ctx = ReadingOut(self._config, self._forget, self._random, self.leaked, self._target)
         returned = self._timed(act, ctx, self._target.model)
-        dim = plain.images(FORGET).shape[1]
+        dim = ctx.texts(self._asked.captions[:1]).shape[1]
         reading = checked_reading(returned, len(self._asked), dim, self.leaked)
         self.details = dict(reading.details or {})
         try:
@@ -218,7 +216,7 @@ class Attack:
         except (TypeError, ValueError) as error:
             self.details = {}
             raise AttackError(f"Reading.details can't stand in a record: {error}") from error
-        image = read_images(reading, self.leaked)
+        plain, image = self._plain, read_images(reading, self.leaked)
         return self._leakage(lambda: ForgetView(plain, image=image, texts=reading.texts))
 
     def _timed(self, act: Callable[[Any], Any], ctx: object, model: nn.Module) -> Any:

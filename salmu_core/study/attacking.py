@@ -21,6 +21,7 @@ from salmu_core.contract.specs import MetricSpec
 from salmu_core.errors import CheckpointError, StoreError
 from salmu_core.machine import environment
 from salmu_core.plugins import Declared
+from salmu_core.show.escape import visible
 from salmu_core.store.attacks import ATTACK, AttackRecord, LeakedRef
 from salmu_core.store.code import code_hash
 from salmu_core.store.files import new_folder
@@ -91,7 +92,7 @@ def _attack_one(
         seconds = time.perf_counter() - start
         record = _record(assault, outcome, session, benchmark, checkpoint_hash, started, seconds)
         _write(assault.folder(store, benchmark.name), record, outcome)
-        reporter.end(f"{assault.label}: {outcome.status}, {outcome.reason or f'{seconds:.1f} s'}")
+        reporter.end(f"{assault.label}: {outcome.status}, {visible(outcome.reason) or f'{seconds:.1f} s'}")
         if outcome.status == "altered":  # what attacks share may be what was altered
             target = None
             session.reopen(benchmark)

@@ -21,7 +21,7 @@ from salmu_core.contract.progress import OnScalar
 from salmu_core.errors import AttackError
 from salmu_core.run.context import RunContext
 from salmu_core.run.meter import Meter
-from salmu_core.run.pool import Pool
+from salmu_core.run.pool import Pool, common_batch
 from salmu_core.run.session import TrainingSession
 from salmu_core.store.records import Ledger
 from salmu_core.train.observer import Observer
@@ -167,4 +167,7 @@ class AttackContext(RunContext[C], ModelAttackContext[C]):
         )
 
     def _batch_size(self, batch_size: int) -> int:
-        return min((p.room(batch_size) for name, p in self._pools.items() if name != "leaked"), default=batch_size)
+        others: dict[PoolName, Pool] = {name: pool for name, pool in self._pools.items() if name != "leaked"}
+        if others:
+            return common_batch(others, batch_size)
+        return self._pools["leaked"].room(batch_size) if self._pools else batch_size

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 from torch import nn
 
-from salmu_core.store.records import Ledger, MetricEntry, Status
+from salmu_core.store.records import FitRecord, Ledger, MetricEntry, Status
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class AttackOutcome:
         rows: One line for each metric column and row that the attacker did not hold, as in ``per_row.parquet``.
         details: Facts about how it went: the figures of each query, what a readout says of itself.
         ledger: What it cost; leaked pairs are forget pairs.
+        fits: What each call of ``fit`` was told.
         scalars: What was logged.
         model: Of an attack on the model, what it left, in eval mode.
         traceback: Of the exception, where there was one.
@@ -36,6 +37,7 @@ class AttackOutcome:
     rows: pa.Table
     ledger: Ledger
     details: Mapping[str, Any] = field(default_factory=dict)
+    fits: tuple[FitRecord, ...] = ()
     scalars: Mapping[str, list[tuple[int, float]]] = field(default_factory=dict)
     model: nn.Module | None = None
     traceback: str | None = None

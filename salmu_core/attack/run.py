@@ -86,6 +86,7 @@ def run_attack(
         result.rows if result else Tables.joined([]).rows,
         attack.meter.ledger(attack.seconds, peak_memory(session.accelerator.device), attack.changed),
         attack.details,
+        tuple(attack.meter.fits),
         attack.meter.scalars,
         attack.model,
         trace,

@@ -14,7 +14,8 @@ from pydantic import Field
 from salmu_core.errors import StoreError
 from salmu_core.store.folders import ROWS, read_record
 from salmu_core.store.hashing import hash_file
-from salmu_core.store.records import SCHEMA, BenchmarkRef, Ledger, MetricEntry, PluginRef, Record, Status
+from salmu_core.store.records import BenchmarkRef, FitRecord, Ledger, MetricEntry, PluginRef, Status
+from salmu_core.store.schema import SCHEMA, Record
 
 ATTACKS = "attacks"
 ATTACK = "attack.json"
@@ -58,6 +59,8 @@ class AttackRecord(Record):
     """Metric that was to be computed -> SHA-256 of its code."""
     details: dict[str, Any] = Field(default_factory=dict)
     """Of several queries, the figures of each; what a readout says of itself."""
+    fits: tuple[FitRecord, ...] = ()
+    """The calls of the training loop, in order."""
     scalars: dict[str, list[tuple[int, float]]] = Field(default_factory=dict)
     ledger: Ledger
     """What it cost the attacker; leaked pairs are counted as forget pairs."""

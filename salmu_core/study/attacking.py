@@ -147,6 +147,7 @@ def _record(
         leaks=tuple(m.card.columns[0] for m in leak_metrics(session.metrics) if m.card.name in outcome.metrics),
         computed_by=dict(planned.computed_by),
         details=dict(outcome.details),
+        fits=outcome.fits,
         scalars=dict(outcome.scalars),
         ledger=outcome.ledger,
         environment=environment(accelerator.device, accelerator.mixed_precision),

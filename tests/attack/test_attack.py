@@ -102,6 +102,8 @@ def test_leaked_pairs_come_round_again_in_batches_as_small_as_they_are(ground):
     assert pairs[0].captions == asked.captions[:5] and pairs[0].values == asked.values[:5]
     assert outcome.ledger.forget_samples == 7 * 5 + 5 + 5 and outcome.ledger.retain_samples == 7 * 16
     assert outcome.ledger.steps == 7
+    (told,) = outcome.fits
+    assert told.batch_size == 16 and ground(RELEARN).fits[0].batch_size == 5
 
 
 def test_the_same_seed_gives_the_same_bits_and_nobody_elses_random_numbers_move(ground):

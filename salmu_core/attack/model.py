@@ -84,6 +84,9 @@ class AttackMeter(Meter):
         self.cap = sys.maxsize
         self.drawn: dict[PoolName, int] = {"leaked": 0, "retain": 0}
 
+    def room(self, pool: PoolName) -> int:
+        return self.cap
+
     def ledger(self, seconds: float, peak_memory_bytes: int, weights_changed: float) -> Ledger:
         self.drawn["forget"] = self.drawn["leaked"]  # leaked pairs are forget pairs
         return super().ledger(seconds, peak_memory_bytes, weights_changed)

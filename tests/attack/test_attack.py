@@ -84,6 +84,7 @@ def test_leaked_pairs_come_round_again_in_batches_as_small_as_they_are(ground):
 
     def watch(ctx):
         pairs.append(ctx.leaked)
+        assert ctx.budget.retain > 10**9
 
         def loss(c, step):
             seen.append((sorted(step.leaked.index), len(step.retain)))

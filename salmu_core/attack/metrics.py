@@ -11,16 +11,11 @@ from salmu_core.plugins import Declared
 
 def leak_metrics(metrics: Iterable[Declared[MetricSpec]]) -> list[Declared[MetricSpec]]:
     """The metrics of role ``leak``, the leading one first."""
-    return sorted((m for m in metrics if _role(m.card) == "leak"), key=lambda m: not m.card.primary)
+    return sorted((m for m in metrics if m.card.role == "leak"), key=lambda m: not m.card.primary)
 
 
 def attacked_metrics(metrics: Iterable[Declared[MetricSpec]]) -> list[Declared[MetricSpec]]:
     """What is computed of an attacked checkpoint: leaks, then cosines of forget pairs, which cost nothing beside."""
     known = list(metrics)
-    cosines = [m for m in known if _role(m.card) == "association" and m.card.reads[0].startswith(FORGET)]
+    cosines = [m for m in known if m.card.role == "association" and m.card.reads[0].startswith(FORGET)]
     return [*leak_metrics(known), *cosines]
-
-
-def _role(spec: MetricSpec) -> str:
-    leading = "leak" if spec.primary and spec.pillar == "efficacy" else ""
-    return getattr(spec, "role", leading)

@@ -12,7 +12,7 @@ import numpy as np
 from salmu_core.errors import SalmuError
 from salmu_core.judge.statistics import Clusters, Floats
 from salmu_core.store.attacks import AttackRecord, attack_folders, read_attack
-from salmu_core.store.folders import ROWS
+from salmu_core.store.folders import RANK, ROWS
 from salmu_core.store.records import INVALID
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 #: Name of an attack and hash of its configuration.
 AttackKey = tuple[str, str]
-#: Where the rows' ranks stand among those of a metric's figures.
-_RANK = "rank"
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ def _attacked(owner: Path, folder: Path, checkpoint_hash: str, hashed: Callable[
         unattacked = _values(own, metric_of[column], column)
         if values.keys() <= unattacked.keys():
             before[column] = Clusters.of([unattacked[name] for name in values], [people[name] for name in values])
-    ranks = _values(table, metric_of[record.leaks[0]], _RANK)
+    ranks = _values(table, metric_of[record.leaks[0]], RANK)
     return Attacked(record, "valid", "", after, before, np.array([*ranks.values()]) if ranks else None)
 
 
@@ -109,7 +107,7 @@ def _read(folder: Path, record: AttackRecord) -> pa.Table:
     import pyarrow.parquet as pq
 
     columns = ["metric", "column", "file_name", "identity_id", "value"]
-    wanted = [("metric", "in", sorted(record.metrics)), ("column", "in", [*record.leaks, _RANK])]
+    wanted = [("metric", "in", sorted(record.metrics)), ("column", "in", [*record.leaks, RANK])]
     return pq.read_table(folder / ROWS, columns=columns, filters=wanted)
 
 

@@ -1,0 +1,12 @@
+"""Attacks that try to bring back what a checkpoint was made to forget, one of each kind."""
+
+from salmu_attacks.bare_value import BARE_VALUE
+from salmu_attacks.linear_readout import LINEAR_READOUT
+from salmu_attacks.relearn_retain import RELEARN_RETAIN
+from salmu_core import AttackSpec, hookimpl
+
+
+@hookimpl
+def salmu_attacks() -> list[AttackSpec]:
+    """Declare the attacks."""
+    return [RELEARN_RETAIN, BARE_VALUE, LINEAR_READOUT]

@@ -36,6 +36,7 @@ COMMANDS = {
     "plugins": ("listings", "List installed plugins, and say what is wrong with those that can't be used."),
     "methods": ("listings", "List installed unlearning methods, or show one with its settings."),
     "metrics": ("listings", "List installed metrics, or show one in full."),
+    "attacks": ("listings", "List installed attacks on unlearned models, or show one with its settings."),
     "benchmarks": ("listings", "List installed benchmarks, or show one and where it lies."),
     "download": ("download", "Fetch a published benchmark into the Hugging Face cache, and check every file of it."),
     "canary": (

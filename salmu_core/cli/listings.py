@@ -1,10 +1,10 @@
-"""``salmu plugins``, ``methods``, ``metrics`` and ``benchmarks``: what is installed, as it is remembered."""
+"""``salmu plugins``, ``methods``, ``metrics``, ``attacks``, ``benchmarks``: what is installed, as it is remembered."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,10 +15,11 @@ from rich.text import Text
 
 from salmu_core.cli.options import Json
 from salmu_core.cli.output import console, print_json, say
+from salmu_core.contract.attack import AttackSpec
 from salmu_core.contract.specs import BenchmarkSpec
 from salmu_core.contract.version import API_VERSION, CORE
 from salmu_core.errors import UsageError
-from salmu_core.plugins import Declared, Zoo, discover
+from salmu_core.plugins import Declared, Shelf, Zoo, discover
 
 Name = Annotated[str | None, typer.Argument(help="Show this one in full.", show_default=False)]
 
@@ -50,22 +51,41 @@ def _brief(declares: tuple[str, ...]) -> str:
 def methods(name: Name = None, as_json: Json = False) -> None:
     """List installed unlearning methods, or show one with its settings."""
     zoo = discover()
+    _with_settings(zoo, zoo.methods, name, as_json)
+
+
+def attacks(name: Name = None, as_json: Json = False) -> None:
+    """List installed attacks on unlearned models, or show one with its settings."""
+    zoo = discover()
+    _with_settings(zoo, zoo.attacks, name, as_json, _holds)
+
+
+def _with_settings(
+    zoo: Zoo, shelf: Shelf[Any], name: str | None, as_json: bool, more: Callable[[Any], dict[str, Any]] | None = None
+) -> None:
+    """A list, or one in full; ``more`` says what a declaration has beside what methods have."""
+    own = {n: more(d.card) if more else {} for n, d in shelf.items()}
     if name is None:
         items = [
-            {"name": d.card.name, "summary": d.card.summary, "paper": d.card.paper, **_source(d)}
-            for d in zoo.methods.values()
+            {"name": n, **own[n], "summary": d.card.summary, "paper": d.card.paper, **_source(d)}
+            for n, d in shelf.items()
         ]
-        _listing(items, ("name", "summary", "distribution"), as_json, zoo)
+        shown = ("name", *(("kind",) if more else ()), "summary", "distribution")
+        _listing(items, shown, as_json, zoo)
         return
-    declared = zoo.methods[name]
+    declared = shelf[name]
     card, settings = declared.card, declared.schemas.get("config", {})
-    facts: dict[str, Any] = {"name": card.name, "summary": card.summary, "paper": card.paper, "code": card.code}
+    facts = {"name": name, **own[name], "summary": card.summary, "paper": card.paper, "code": card.code}
     facts |= {"departures": card.departures, "known_failures": _known(card.known_failures), **_source(declared)}
     if as_json:
         print_json({**facts, "config": settings})
         return
     _card(facts)
     console().print(_settings(settings))
+
+
+def _holds(card: AttackSpec) -> dict[str, Any]:
+    return {"kind": card.kind, "given": list(card.given)}
 
 
 def metrics(name: Name = None, as_json: Json = False) -> None:

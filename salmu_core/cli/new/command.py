@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from salmu_core.cli.new.make import Kind, make_plugin
+from salmu_core.cli.new.make import Attack, Kind, make_plugin
 from salmu_core.cli.output import say
 from salmu_core.errors import UsageError
 from salmu_core.plugins import discover
@@ -25,17 +25,24 @@ def new(
         Path | None, typer.Option(help="The folder to make.  [default: salmu-NAME]", show_default=False)
     ] = None,
     edit: Annotated[bool, typer.Option("--edit", help="A method that edits weights instead of training.")] = False,
+    attack: Annotated[
+        Attack | None,
+        typer.Option("--kind", help="What an attack does.  [default: model]", show_default=False),
+    ] = None,
 ) -> None:
     """Make a plugin: a complete package that installs, passes its tests and runs, for you to change."""
     if edit and kind != "method":
         raise UsageError("--edit is for methods.")
-    made = make_plugin(kind, name, into, discover(), edit=edit)
+    if attack and kind != "attack":
+        raise UsageError("--kind is for attacks.")
+    made = make_plugin(kind, name, into, discover(), edit=edit, attack=attack or Attack.model)
     folder = shlex.quote(str(made.folder))
     pip = "pip" if find_spec("pip") else "uv pip"
     run = {
         "method": f"salmu run {name}",
         "metric": "salmu run --all",
         "benchmark": f"salmu run --all --benchmark {name}",
+        "attack": f"salmu run --all --attack {name}",
     }
     steps = [
         (f"{pip} install -e {shlex.quote(f'{made.folder}[test]')}", "it is installed, and `salmu plugins` lists it"),

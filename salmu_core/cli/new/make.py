@@ -30,13 +30,23 @@ class Kind(StrEnum):
     method = "method"
     metric = "metric"
     benchmark = "benchmark"
+    attack = "attack"
 
 
-_GIVEN: dict[str, Any] = {"method": Name, "metric": MetricName, "benchmark": Name}
+class Attack(StrEnum):
+    """What an attack can do: change the model, ask otherwise, or read embeddings."""
+
+    model = "model"
+    query = "query"
+    readout = "readout"
+
+
+_GIVEN: dict[str, Any] = {"method": Name, "metric": MetricName, "benchmark": Name, "attack": Name}
 _ADVICE = {
     "method": "Use lower-case words joined by hyphens, e.g. 'my-method'.",
     "metric": "Use letters, digits, '_' and '-', e.g. 'MyMetric'.",
     "benchmark": "Use lower-case words joined by hyphens, e.g. 'my-benchmark'.",
+    "attack": "Use lower-case words joined by hyphens, e.g. 'my-attack'.",
 }
 
 
@@ -53,7 +63,9 @@ class Made:
     files: tuple[Path, ...]
 
 
-def make_plugin(kind: Kind, name: str, into: Path | None, zoo: Zoo, *, edit: bool = False) -> Made:
+def make_plugin(
+    kind: Kind, name: str, into: Path | None, zoo: Zoo, *, edit: bool = False, attack: Attack = Attack.model
+) -> Made:
     """Write a package.
 
     Args:
@@ -62,6 +74,7 @@ def make_plugin(kind: Kind, name: str, into: Path | None, zoo: Zoo, *, edit: boo
         into: The folder to make; by default ``salmu-NAME`` here.
         zoo: What is installed, whose names are taken.
         edit: For a method: one that edits weights, not a loss.
+        attack: For an attack: what it does.
 
     Raises:
         UsageError: The name is invalid or taken, or the folder is there already.
@@ -79,10 +92,11 @@ def make_plugin(kind: Kind, name: str, into: Path | None, zoo: Zoo, *, edit: boo
         "slug": slug,
         "entry_point": name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name),
         "title": name if kind == "metric" else slug.replace("-", " ").capitalize(),
-        "description": f"{name}: a {kind} for SALMU.",
+        "description": f"{name}: {'an' if kind == 'attack' else 'a'} {kind} for SALMU.",
         "requirement": REQUIREMENT,
         "author": json.dumps(_author(), ensure_ascii=False),
         "edit": edit,
+        "attack": attack,
     }
     files = _render(facts, bare=_in_a_repository(folder))
     try:
@@ -121,6 +135,7 @@ def _refuse_taken(kind: Kind, name: str, names: dict[str, str], zoo: Zoo) -> Non
         "method": zoo.methods,
         "metric": zoo.metrics,
         "benchmark": zoo.benchmarks,
+        "attack": zoo.attacks,
     }
     owners = [declared.distribution for taken, declared in shelves[kind].items() if taken == name]
     owners += [row.distribution for row in zoo.problems if row.name == name or f"{kind} {name}" in row.declares]

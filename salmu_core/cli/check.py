@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Collection
 from typing import Annotated
 
 import typer
@@ -16,9 +17,9 @@ from salmu_core.testing.conformance import RULES, Report, examine
 
 def check(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Methods or metrics.", show_default=False)
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Methods, metrics or attacks.", show_default=False)
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every installed method and metric.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Every installed method, metric and attack.")] = False,
     patience: Annotated[
         float, typer.Option(min=1, help="Seconds one run on a tiny benchmark may take before it counts as endless.")
     ] = 60,
@@ -29,7 +30,7 @@ def check(
     Each is run several times on a benchmark of a few rows, in processes of its own. Nothing is written.
     """
     if bool(names) == everything:
-        raise UsageError("Name methods or metrics to check, or give --all.")
+        raise UsageError("Name methods, metrics or attacks to check, or give --all.")
     for ending in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, ending):
             signal.signal(getattr(signal, ending), _interrupt)  # so that nothing is left behind
@@ -54,15 +55,15 @@ def _examine(kind: str, name: str, patience: float) -> Report:
 
 
 def _kinds(zoo: Zoo, name: str) -> list[tuple[str, str]]:
-    """What a name stands for: a method, a metric, both, or a plugin that can't be used."""
-    kinds = [(kind, name) for kind, shelf in (("method", zoo.methods), ("metric", zoo.metrics)) if name in shelf]
+    """What a name stands for: a method, a metric, an attack, several of them, or a plugin that can't be used."""
+    kinds = [(kind, name) for kind, shelf in _shelves(zoo).items() if name in shelf]
     broken = next((row for row in zoo.problems if name == row.name or name in _declared(row.declares)), None)
     if not kinds and broken is not None:
         kind = next((d.split()[0] for d in broken.declares if d.split()[-1] == name), "plugin")
         kinds = [(kind, name)]
     if not kinds:
-        known = [*zoo.methods, *zoo.metrics, *(row.name for row in zoo.problems)]
-        raise UnknownNameError("method or metric", name, known, "`salmu plugins` lists what is installed.")
+        known = [*(known for shelf in _shelves(zoo).values() for known in shelf), *(row.name for row in zoo.problems)]
+        raise UnknownNameError("method, metric or attack", name, known, "`salmu plugins` lists what is installed.")
     return kinds
 
 
@@ -72,4 +73,8 @@ def _declared(declares: tuple[str, ...]) -> list[str]:
 
 def _all(zoo: Zoo) -> list[tuple[str, str]]:
     broken = [("plugin", row.name) for row in zoo.problems]
-    return [*(("method", name) for name in zoo.methods), *(("metric", name) for name in zoo.metrics), *broken]
+    return [*((kind, name) for kind, shelf in _shelves(zoo).items() for name in shelf), *broken]
+
+
+def _shelves(zoo: Zoo) -> dict[str, Collection[str]]:
+    return {"method": zoo.methods, "metric": zoo.metrics, "attack": zoo.attacks}

@@ -53,13 +53,24 @@ METRICS = {
     "metric-nan": ("computes", ["nan"]),
     "metric-needs-many": ("small", ["too few people"]),
 }
+ATTACKS = {
+    "attack-asks-for-more": ("given", ["'original'", "was refused, and went on"]),
+    "attack-mutates-the-target": ("untouched", ["the attacked checkpoint", "ctx.edit()"]),
+    "attack-turns-to-nan": ("result", ["visual.proj", "NaN"]),
+    "attack-keeps-state": ("same-bits", ["two attacks on one checkpoint", "no state"]),
+    "attack-order-of-a-set": ("elsewhere", ["another process", "sets of strings"]),
+    "attack-draws-noise": ("random", ["torch's global generator", "ctx.random"]),
+    "attack-needs-many": ("small", ["too few rows to fit on"]),
+    "attack-dislikes-bfloat16": ("bf16", ["crashed", "BFloat16"]),
+    "attack-finds-nothing": ("succeeds", ["mean reciprocal rank", "in the other"]),
+}
 
 
 @pytest.mark.parametrize(
     ("kind", "name", "rule", "words"),
     [
         pytest.param(kind, name, *expected, id=name)
-        for kind, adversaries in (("method", METHODS), ("metric", METRICS))
+        for kind, adversaries in (("method", METHODS), ("metric", METRICS), ("attack", ATTACKS))
         for name, expected in adversaries.items()
     ],
 )
@@ -69,14 +80,15 @@ def test_each_is_caught(isolated_plugins, kind, name, rule, words):
     # Patience runs out by the clock: where a machine is busy, little of it would end honest runs too.
     report = examine(kind, name, patience=3 if rule == "ends" else PATIENCE, only={rule})
     found = report[rule]
-    assert not report.sound and found.verdict == "failed", report.markdown(RULES[kind])
+    verdict = "advice" if rule == "succeeds" else "failed"
+    assert found.verdict == verdict and report.sound == (verdict == "advice"), report.markdown(RULES[kind])
     remedy = next(r.remedy for r in RULES[kind] if r.name == rule)
     for word in (name, repr(rule), remedy, *words):
         assert word in found.sentence
 
 
 def test_every_adversary_is_examined():
-    assert {path.stem.replace("_", "-") for path in FOLDER.glob("*.py")} == {*METHODS, *METRICS}
+    assert {path.stem.replace("_", "-") for path in FOLDER.glob("*.py")} == {*METHODS, *METRICS, *ATTACKS}
 
 
 def test_a_clash_is_caught_by_both_names(isolated_plugins):

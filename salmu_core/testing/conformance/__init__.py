@@ -1,14 +1,21 @@
-"""Conformance: examines an installed method or metric, rule by rule, whatever it does.
+"""Conformance: examines an installed method, metric or attack, rule by rule, whatever it does.
 
-examination -> supervisor -> server -> trial -> method_trial or metric_trial; the journal leads back. Importing this
-costs no torch.
+examination -> supervisor -> server -> trial -> method_trial, metric_trial or attack_trial; the journal leads back.
+Importing this costs no torch.
 """
 
-from salmu_core.testing.conformance.examination import ConformanceAdvice, check_method, check_metric, examine
+from salmu_core.testing.conformance.examination import (
+    ConformanceAdvice,
+    check_attack,
+    check_method,
+    check_metric,
+    examine,
+)
 from salmu_core.testing.conformance.findings import Finding, Report
-from salmu_core.testing.conformance.rules import METHOD_RULES, METRIC_RULES, RULES, Rule
+from salmu_core.testing.conformance.rules import ATTACK_RULES, METHOD_RULES, METRIC_RULES, RULES, Rule
 
 __all__ = [
+    "ATTACK_RULES",
     "METHOD_RULES",
     "METRIC_RULES",
     "RULES",
@@ -16,6 +23,7 @@ __all__ = [
     "Finding",
     "Report",
     "Rule",
+    "check_attack",
     "check_method",
     "check_metric",
     "examine",

@@ -1,4 +1,4 @@
-"""Conformance: examines an installed method or metric, rule by rule, whatever it does.
+"""Conformance: examines an installed method, metric or attack, rule by rule, whatever it does.
 
     test_conformance = check_method("my-method")
 
@@ -59,6 +59,11 @@ def check_metric(name: str, *, patience: float = PATIENCE) -> Callable[..., None
     return _test("metric", name, patience)
 
 
+def check_attack(name: str, *, patience: float = PATIENCE) -> Callable[..., None]:
+    """A pytest test, parametrised by rule, of an installed attack; see `check_method`."""
+    return _test("attack", name, patience)
+
+
 def examine(
     kind: str,
     name: str,
@@ -67,10 +72,10 @@ def examine(
     on_stage: Callable[[str], None] = lambda stage: None,
     only: Collection[str] = (),
 ) -> Report:
-    """Examine an installed method or metric.
+    """Examine an installed method, metric or attack.
 
     Args:
-        kind: ``method`` or ``metric``; or ``plugin``, for one that can't be used.
+        kind: ``method``, ``metric`` or ``attack``; or ``plugin``, for one that can't be used.
         name: Its name.
         patience: Seconds it may be busy with one thing.
         on_stage: Told what is being done.
@@ -84,7 +89,8 @@ def examine(
     asked = frozenset(rule.name for rule in rules)
     for unknown in {*only} - asked:
         raise UnknownNameError("rule", unknown, [rule.name for rule in RULES[kind]])
-    shelves: dict[str, Mapping[str, Declared[Any]]] = {"method": zoo.methods, "metric": zoo.metrics, "plugin": {}}
+    shelves: dict[str, Mapping[str, Declared[Any]]] = {}
+    shelves |= {"method": zoo.methods, "metric": zoo.metrics, "attack": zoo.attacks, "plugin": {}}
     shelf = shelves[kind]
     row = _broken_row(zoo, kind, name) if name not in shelf else None
     declared = None if row is not None else shelf[name]

@@ -33,7 +33,7 @@ class Report:
     """A conformance run.
 
     Attributes:
-        kind: ``method`` or ``metric``.
+        kind: ``method``, ``metric`` or ``attack``.
         name: What was examined.
         plugin: Distribution and version it came with.
         code_hash: SHA-256 of its source, or nothing where it can't be read.

@@ -13,7 +13,7 @@ from torch import nn
 
 from salmu_core.benchmark.folder import open_benchmark
 from salmu_core.clip.weights import fingerprint
-from salmu_core.contract.config import TrainingConfig
+from salmu_core.contract.config import MethodConfig, TrainingConfig
 from salmu_core.contract.specs import MethodSpec
 from salmu_core.plugins import discover
 from salmu_core.run.runner import Outcome, run_one
@@ -46,7 +46,7 @@ def examine(spec: MethodSpec, asked: Request, journal: Journal, witness: Witness
             found = runs.make(f"a run with seed {seed} in another process", "tiny", seed=seed)
             journal.fact(f"seed {seed}", fingerprint(found.model) if found.status == "valid" else found.status)
         return
-    _config(spec, journal)
+    report_config(spec.config, journal)
     first = runs.make("a run with seed 0", "tiny", seed=0, witness=witness)
     _report(first, witness, asked.scratch, journal)
     if first.status not in ("valid", "unchanged"):
@@ -145,9 +145,9 @@ def _watched(spec: MethodSpec, witness: Witness) -> MethodSpec:
     return spec.model_copy(update={field: watch(getattr(spec, field))})
 
 
-def _config(spec: MethodSpec, journal: Journal) -> None:
-    kind, problem = spec.config, None
-    config = kind()
+def report_config(kind: type[MethodConfig], journal: Journal) -> None:
+    """Report on a class of settings."""
+    config, problem = kind(), None
     bare = [name for name, field in kind.model_fields.items() if not field.description]
     if kind.model_config.get("extra") != "forbid" or not kind.model_config.get("frozen"):
         problem = f"{kind.__name__} accepts unknown settings or can be changed"
@@ -203,11 +203,13 @@ def _untidy(model: nn.Module) -> str | None:
 
 
 def _what(outcome: Outcome) -> str:
-    where = ""
-    if outcome.traceback:
-        frames = [line.strip() for line in outcome.traceback.splitlines() if line.strip().startswith("File ")]
-        where = f" ({frames[-1]})" if frames else ""
-    return f"the run is {outcome.status}: {outcome.reason}{where}"
+    return f"the run is {outcome.status}: {outcome.reason}{last_line(outcome.traceback)}"
+
+
+def last_line(traceback: str | None) -> str:
+    """Where an exception was raised, in brackets."""
+    frames = [line.strip() for line in (traceback or "").splitlines() if line.strip().startswith("File ")]
+    return f" ({frames[-1]})" if frames else ""
 
 
 def _difference(other: Outcome, again: Outcome) -> str:

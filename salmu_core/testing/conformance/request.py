@@ -11,7 +11,7 @@ class Request(BaseModel):
     """What to examine, and where.
 
     Attributes:
-        kind: ``method`` or ``metric``.
+        kind: ``method``, ``metric`` or ``attack``.
         name: Its name.
         distribution: The distribution that brings it.
         entry_point: Name and value of its entry point.

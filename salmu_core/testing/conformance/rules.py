@@ -1,4 +1,4 @@
-"""The rules of conformance: what must hold of every method and metric, why, and what to do where it doesn't.
+"""The rules of conformance: what must hold of every method, metric and attack, why, and what to do where it doesn't.
 
 The trials beside this file find out whether they hold. Importing this costs no torch.
 """
@@ -42,8 +42,15 @@ _DECLARED = (
     Rule(
         "provenance",
         "The declaration says where it is published and what differs here.",
-        "Fill in `summary`, `paper` (what is unpublished links to where it is kept) and, for a method, `departures`.",
+        "Fill in `summary`, `paper` (where it is kept, if unpublished) and, but for a metric, `departures`.",
     ),
+)
+
+_CONFIG = Rule(
+    "config",
+    "The settings have described fields, refuse unknown ones, and survive being written as JSON.",
+    "Derive the class from TrainingConfig, or from MethodConfig where nothing is trained, and give every field a "
+    "Field(description=...).",
 )
 
 _BEHAVED = (
@@ -65,9 +72,9 @@ _BEHAVED = (
     Rule(
         "random",
         "It neither draws from nor seeds the global random generators.",
-        "Draw from a generator of your own: a method from `ctx.rng`, `ctx.randn_like` or `step.permutation`, a metric "
-        "from numpy.random.default_rng(a constant); put library code that draws, such as torch.nn.Linear(), into a "
-        "`with torch.random.fork_rng():`.",
+        "Draw from a generator of your own: a method from `ctx.rng`, `ctx.randn_like` or `step.permutation`, an "
+        "attack that trains nothing from `ctx.random`, a metric from numpy.random.default_rng(a constant); put library "
+        "code that draws, such as torch.nn.Linear(), into a `with torch.random.fork_rng():`.",
     ),
     Rule(
         "globals",
@@ -88,12 +95,7 @@ _BEHAVED = (
 
 METHOD_RULES: tuple[Rule, ...] = (
     *_DECLARED,
-    Rule(
-        "config",
-        "The settings have described fields, refuse unknown ones, and survive being written as JSON.",
-        "Derive the class from TrainingConfig, or from MethodConfig where nothing is trained, and give every field a "
-        "Field(description=...).",
-    ),
+    _CONFIG,
     Rule(
         "runs",
         "A run on a small benchmark ends without an exception.",
@@ -212,10 +214,63 @@ METRIC_RULES: tuple[Rule, ...] = (
     ),
 )
 
+ATTACK_RULES: tuple[Rule, ...] = (
+    *_DECLARED,
+    _CONFIG,
+    Rule(
+        "runs",
+        "An attack on the models of a small benchmark ends without an exception.",
+        "`salmu_core.testing.run_attack` carries it out in your own process, for a debugger.",
+    ),
+    *_BEHAVED,
+    Rule(
+        "given",
+        "It asks for what `given` lists, for all of it and for nothing else, and lets a refusal through.",
+        "List in `given` what the attacker is to hold; don't catch an AttackError that says it is not given.",
+    ),
+    Rule(
+        "untouched",
+        "The attacked checkpoint, Compromised and Clean stay as they are.",
+        "Change ctx.model only, by ctx.fit or inside ctx.edit(); copy what you are shown before changing it in place.",
+    ),
+    Rule(
+        "result",
+        "A model that it leaves is another one, finite, and of the shape it came with.",
+        "Change values only, and some of them; lower the default learning rate; merge adapters before the end.",
+    ),
+    Rule(
+        "same-bits",
+        "The same checkpoint and seed give the same bits, whatever was attacked before.",
+        "Keep no state between calls, and draw from ctx.rng (an attack on the model) or ctx.random.",
+    ),
+    Rule(
+        "elsewhere",
+        "The same checkpoint and seed give the same bits in another process.",
+        "Look for sets of strings, hash() and the clock: sort, or use dicts, which keep their order.",
+    ),
+    Rule(
+        "small",
+        "It works on a benchmark of a dozen forget rows, at its default settings.",
+        "Use what there is where there is less than you would like, and tell of it in `details`, or by ctx.log.",
+    ),
+    Rule(
+        "bf16",
+        "An attack on the model ends under bfloat16 mixed precision as well.",
+        "Leave types to autocast, call .float() where precision matters, and compare tensors of one type.",
+    ),
+    Rule(
+        "succeeds",
+        "It gets more out of a model that knows the forget rows than out of one that never saw them.",
+        "An attack that finds nothing where everything is can't show that it is gone: look at what it asks, reads or "
+        "trains, and at its default settings.",
+    ),
+)
+
 #: The rules of each kind of declaration.
 RULES: dict[str, tuple[Rule, ...]] = {
     "method": METHOD_RULES,
     "metric": METRIC_RULES,
+    "attack": ATTACK_RULES,
     # One that can't be used, so that nobody knows what it would declare.
     "plugin": METHOD_RULES[:1],
 }

@@ -24,11 +24,12 @@ def preload() -> None:
     import pyarrow.dataset  # noqa: F401 - each trial's first table would import it, and its first image look for codecs
     from PIL import Image
 
-    from salmu_core.testing.conformance import method_trial, metric_trial
+    from salmu_core.testing.conformance import attack_trial, method_trial, metric_trial
     from salmu_core.testing.tiny import tiny_files
 
     Image.init()
-    for people, hidden in (*method_trial.BENCHMARKS.values(), *metric_trial.BENCHMARKS.values()):
+    trials = (method_trial, metric_trial, attack_trial)
+    for people, hidden in dict.fromkeys(size for trial in trials for size in trial.BENCHMARKS.values()):
         tiny_files(0, people, 4, hidden)
 
 
@@ -61,7 +62,7 @@ def main(request: str) -> None:
 
 
 def _examine(asked: Request, journal: Journal) -> None:
-    from salmu_core.testing.conformance import method_trial, metric_trial
+    from salmu_core.testing.conformance import attack_trial, method_trial, metric_trial
     from salmu_core.testing.conformance.witness import Witness
 
     witness = Witness(asked.scratch / "tiny")
@@ -70,8 +71,10 @@ def _examine(asked: Request, journal: Journal) -> None:
     witness.forget_draws()
     if asked.kind == "method":
         method_trial.examine(zoo.methods[asked.name].spec, asked, journal, witness)
-    else:
+    elif asked.kind == "metric":
         metric_trial.examine(zoo.metrics[asked.name], asked, journal, witness)
+    else:
+        attack_trial.examine(zoo.attacks[asked.name].spec, asked, journal, witness)
 
 
 def _load(asked: Request) -> Zoo:

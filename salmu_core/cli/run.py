@@ -86,6 +86,15 @@ Tracker = Annotated[
         show_default=False,
     ),
 ]
+Attacks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--attack",
+        metavar="NAME[,NAME...]",
+        help="Attack every checkpoint, Compromised and Clean too, and show what comes back; repeatable.",
+        show_default=False,
+    ),
+]
 Redo = Annotated[bool, typer.Option("--redo", help="Make finished runs again.")]
 Processes = Annotated[
     int | None,
@@ -118,6 +127,7 @@ def run(
     retain_share: RetainShare = None,
     start: Begin = None,
     requests: Requests = None,
+    attack: Attacks = None,
     settings: Settings = None,
     config: Config = None,
     tracker: Tracker = None,
@@ -150,6 +160,7 @@ def run(
         "retain_share": retain_share,
         "start": start,
         "requests": requests,
+        "attacks": tuple(dict.fromkeys(name.strip() for text in attack or [] for name in text.split(","))),
     }
     study, overrides = _study(config, given, everything), parse_settings(settings or [])
     # Where all are run, all are imported, and what can't be is left out.

@@ -121,13 +121,13 @@ def fixed_step(
 
     Args:
         config: The method's configuration.
-        forget: Embeddings of the forget batch.
+        forget: Embeddings of the forget batch; for an attack, of the leaked one.
         retain: Embeddings of the retain batch.
         permutation: What ``step.permutation`` returns.
         logit_scale: The model's inverse temperature, exponentiated.
         reference_logit_scale: The original's.
     """
-    batches = {"forget": forget, "retain": retain}
+    batches = {"forget": forget, "leaked": forget, "retain": retain}
 
     def draw(pool: str) -> Batch:
         pairs = batches[pool]

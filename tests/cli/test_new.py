@@ -5,33 +5,37 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from salmu_core.cli.new.make import make_plugin
+from salmu_core.cli.new.make import Attack, make_plugin
 from salmu_core.contract.version import API_VERSION, CORE, REQUIREMENT
 from salmu_core.errors import UsageError
 from salmu_core.plugins import discover
 from salmu_core.testing.conformance import RULES, examine
 from salmu_core.testing.isolation import IsolatedPlugins
 
+#: Kind, name, what else is asked for, and the distribution it becomes.
 MADE = [
-    ("method", "a-loss", False, "salmu-a-loss", "salmu_a_loss"),
-    ("method", "an-edit", True, "salmu-an-edit", "salmu_an_edit"),
-    ("metric", "MyGap", False, "salmu-my-gap", "salmu_my_gap"),
-    ("benchmark", "a-world", False, "salmu-a-world", "salmu_a_world"),
+    ("method", "a-loss", {}, "salmu-a-loss"),
+    ("method", "an-edit", {"edit": True}, "salmu-an-edit"),
+    ("metric", "MyGap", {}, "salmu-my-gap"),
+    ("benchmark", "a-world", {}, "salmu-a-world"),
+    *(("attack", f"by-{attack}", {"attack": attack}, f"salmu-by-{attack}") for attack in Attack),
 ]
+CHECKED = [(kind, name) for kind, name, *_ in MADE if kind != "benchmark"]
 
 
 @pytest.fixture
 def made(tmp_path, isolated_plugins) -> dict[str, Path]:
     """One package of each kind, installed beside each other and without anything else."""
-    return {name: install(isolated_plugins, kind, name, edit, tmp_path) for kind, name, edit, *_ in MADE}
+    return {name: install(isolated_plugins, kind, name, asked, tmp_path) for kind, name, asked, _ in MADE}
 
 
-def install(isolated: IsolatedPlugins, kind: str, name: str, edit: bool, where: Path) -> Path:
+def install(isolated: IsolatedPlugins, kind: str, name: str, asked: dict[str, Any], where: Path) -> Path:
     """Make a package and put it where `isolated` finds it, by what its pyproject.toml says."""
-    folder = make_plugin(kind, name, where / name, discover(()), edit=edit).folder
+    folder = make_plugin(kind, name, where / name, discover(()), **asked).folder
     project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
     ((entry, module),) = project["entry-points"]["salmu"].items()
     (requires,) = project["dependencies"]
@@ -44,12 +48,12 @@ def test_every_package_is_found_under_its_name(made, isolated_plugins):
     zoo = isolated_plugins.discover()
     assert not zoo.problems
     assert set(zoo.methods) == {"a-loss", "an-edit"} and set(zoo.metrics) == {"MyGap"}
-    assert set(zoo.benchmarks) == {"a-world"}
-    assert {row.distribution for row in zoo.plugins} == {distribution for *_, distribution, _ in MADE}
+    assert set(zoo.benchmarks) == {"a-world"} and set(zoo.attacks) == {f"by-{attack}" for attack in Attack}
+    assert {row.distribution for row in zoo.plugins} == {distribution for *_, distribution in MADE}
 
 
 @pytest.mark.xdist_group("salmu conformance")
-@pytest.mark.parametrize(("kind", "name"), [("method", "a-loss"), ("method", "an-edit"), ("metric", "MyGap")])
+@pytest.mark.parametrize(("kind", "name"), CHECKED)
 def test_it_conforms_as_it_is_and_is_told_what_to_fill_in(made, kind, name):
     report = examine(kind, name)
     assert report.sound, report.markdown(RULES[kind])
@@ -58,11 +62,11 @@ def test_it_conforms_as_it_is_and_is_told_what_to_fill_in(made, kind, name):
 
 
 def test_its_own_tests_pass_and_it_is_clean(made, isolated_plugins, salmu):
-    tests = [str(made[name] / "tests") for name in ("a-loss", "an-edit", "MyGap")]
+    tests = [str(made[name] / "tests") for _, name in CHECKED]
     words = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib", "-k", "not conformance"]
     words += ["--rootdir", isolated_plugins.folder, *tests]
     done = salmu(*words, module="pytest", PYTHONPATH=str(isolated_plugins.folder))
-    assert done.returncode == 0 and "4 passed" in done.stdout, done.stdout
+    assert done.returncode == 0 and "10 passed" in done.stdout, done.stdout
     ruff = shutil.which("ruff", path=str(Path(sys.executable).parent))
     for words in (("check",), ("format", "--check", "--diff")):
         config = Path(__file__).parents[2] / "pyproject.toml"
@@ -101,6 +105,8 @@ def test_its_benchmark_is_sound(made, tmp_path, monkeypatch):
         ("benchmark", "mini", "taken, by salmu-mini"),
         ("method", "cliperase", "taken, by salmu-cliperase"),
         ("metric", "RetFail", "taken, by salmu-protocol-metrics"),
+        ("attack", "bare-value", "taken, by salmu-attacks"),
+        ("attack", "BareValue", "lower-case words"),
     ],
 )
 def test_a_name_that_cannot_be_is_refused_and_nothing_is_written(tmp_path, kind, name, words):
@@ -158,6 +164,7 @@ def test_the_command_says_what_to_do_next(salmu):
     again = salmu("new", "method", "told")
     assert again.returncode == 2 and "is there already" in again.stderr
     assert salmu("new", "metric", "m", "--edit").returncode == 2
+    assert salmu("new", "method", "m", "--kind", "query").returncode == 2
 
 
 def test_what_is_new_is_written_for_the_api_that_runs():

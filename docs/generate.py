@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from laboratory_page import laboratory
-from plugin_pages import departures, method, methods_index, metrics
+from plugin_pages import attacks, departures, method, methods_index, metrics
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from tables import MARK, code, prose, table
@@ -26,7 +26,7 @@ from salmu_core.cli import app
 from salmu_core.contract import hookspecs
 from salmu_core.contract.hookspecs import HOOKS
 from salmu_core.plugins import Shelf, Zoo, discover
-from salmu_core.testing.conformance.rules import METHOD_RULES, METRIC_RULES
+from salmu_core.testing.conformance.rules import ATTACK_RULES, METHOD_RULES, METRIC_RULES
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -38,6 +38,7 @@ EXAMPLES = {
     "salmu_methods": "plugins/direct-similarity/salmu_direct_similarity.py",
     "salmu_metrics": "plugins/protocol-metrics/salmu_protocol_metrics/__init__.py",
     "salmu_benchmarks": "benchmarks/mini/salmu_mini/__init__.py",
+    "salmu_attacks": "plugins/attacks/salmu_attacks/bare_value.py",
 }
 #: The hook's part of an example that is too long to be shown whole.
 FROM = {"salmu_metrics": ("ASSOC_STR = ", "ACS = "), "salmu_benchmarks": ("@hookimpl", None)}
@@ -133,7 +134,7 @@ def hooks() -> str:
             f"## {name}\n",
             f"```text\n{name}() -> list[{kind.__name__}]\n```\n",
             f"{inspect.getdoc(hook)}\n",
-            f"Each item is a `{kind.__name__}`: {_summary(kind)}\n",
+            f"Each item is {'an' if kind.__name__[0] in 'AEIOU' else 'a'} `{kind.__name__}`: {_summary(kind)}\n",
             table(("field", "default", "meaning"), _fields(kind)),
             f"An example, from `{file}`:\n\n```{{code-block}} python\n{example.strip()}\n```\n",
         ]
@@ -186,15 +187,15 @@ def _default(field: FieldInfo) -> str:
 def rules() -> str:
     """What `salmu check` looks at: each rule, and what to do where it is broken."""
     parts = [MARK, "# Rules of conformance\n", RULES_INTRODUCTION]
-    for kind, found in (("methods", METHOD_RULES), ("metrics", METRIC_RULES)):
+    for kind, found in (("methods", METHOD_RULES), ("metrics", METRIC_RULES), ("attacks", ATTACK_RULES)):
         rows = [(code(rule.name), rule.demand, rule.remedy) for rule in found]
         parts += [f"## For {kind}\n", table(("rule", "what must hold", "where it doesn't"), rows)]
     return "\n".join(parts)
 
 
 RULES_INTRODUCTION = """\
-What `salmu check` and `check_method` or `check_metric` try. [Check a plugin](../plugins/checks.md) shows how they are
-run, and how to declare a rule that can't be kept.
+What `salmu check` and `check_method`, `check_metric` or `check_attack` try. [Check a plugin](../plugins/checks.md)
+shows how they are run, and how to declare a rule that can't be kept.
 """
 
 
@@ -208,6 +209,7 @@ def pages() -> dict[Path, str]:
         folder / "cli.md": cli(),
         folder / "hooks.md": hooks(),
         folder / "metrics.md": metrics(ours),
+        folder / "attacks.md": attacks(ours),
         folder / "rules.md": rules(),
         folder / "departures.md": departures(ours),
         folder / "methods" / "index.md": methods_index(ours, data),
@@ -223,7 +225,8 @@ def _of_this_repository(zoo: Zoo) -> Zoo:
     known = {f"salmu-{folder.name}" for folder in (ROOT / "plugins").iterdir()}
     methods = {name: d for name, d in zoo.methods.items() if d.distribution in known}
     found = {name: d for name, d in zoo.metrics.items() if d.distribution in known}
-    return Zoo(Shelf("method", methods), Shelf("metric", found), zoo.benchmarks, zoo.attacks)
+    brought = {name: d for name, d in zoo.attacks.items() if d.distribution in known}
+    return Zoo(Shelf("method", methods), Shelf("metric", found), zoo.benchmarks, Shelf("attack", brought))
 
 
 def stale() -> list[str]:

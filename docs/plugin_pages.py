@@ -1,4 +1,4 @@
-"""The generated pages of metrics and methods."""
+"""The generated pages of metrics, methods and attacks."""
 
 from __future__ import annotations
 
@@ -53,10 +53,11 @@ def ordered(found: Iterable[Declared[MetricSpec]]) -> list[Declared[MetricSpec]]
 
 
 def departures(zoo: Zoo) -> str:
-    """What every metric and method declares to do in another way than its paper, or where the paper is silent."""
+    """What every metric, method and attack does in another way than its paper, or where the paper is silent."""
     specs = [declared.spec for declared in ordered(zoo.metrics.values())]
     measures = [(f"[{spec.name}](metrics.md#{spec.name.lower()})", prose(spec.departures)) for spec in specs]
     ways = [(f"[{name}](methods/{name}.md)", prose(d.spec.departures)) for name, d in zoo.methods.items()]
+    brought = [(f"[{name}](attacks.md#{name}-declared)", prose(d.spec.departures)) for name, d in zoo.attacks.items()]
     none = "None known."
     return "\n".join(
         [
@@ -67,8 +68,36 @@ def departures(zoo: Zoo) -> str:
             table(("metric", "departures"), [(name, text or none) for name, text in measures]),
             "## Methods\n",
             table(("method", "departures"), [(name, text or none) for name, text in ways]),
+            "## Attacks\n",
+            table(("attack", "departures"), [(name, text or none) for name, text in brought]),
         ]
     )
+
+
+def attacks(zoo: Zoo) -> str:
+    """All attacks: what their distribution says of them, and everything that can be read from their declarations."""
+    parts = [MARK, "```{include} ../../plugins/attacks/README.md\n```\n", "## Declarations\n", ATTACKS_INTRODUCTION]
+    for name, declared in zoo.attacks.items():
+        spec = declared.spec
+        facts = [
+            ("name", code(name)),
+            ("given by", f"`{spec.kind}(ctx)`"),
+            ("the attacker holds", ", ".join(map(code, spec.given)) or "nothing but the checkpoint"),
+            ("paper", link(spec.paper)),
+            *([("code", link(spec.code))] if spec.code else []),
+            ("plugin", _origin(declared)),
+        ]
+        parts += [f"### {name}, declared\n", spec.summary + "\n", table(("", ""), facts)]
+        parts.append(f"**Departures.** {prose(spec.departures) or 'None known.'}\n")
+        if spec.config.model_fields:
+            parts += [f"Set one with `--set {name}.FIELD=VALUE`.\n", settings(spec.config, TrainingConfig)]
+    return "\n".join(parts)
+
+
+ATTACKS_INTRODUCTION = """\
+What `salmu attacks NAME` prints, for every attack of this repository. [Write an attack](../plugins/attack.md) has what
+an attacker may see, and how the share that is brought back is to be read.
+"""
 
 
 def _origin(declared: Declared[Any]) -> str:

@@ -93,7 +93,7 @@ def test_the_public_names_cost_no_torch():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
 
 
-@pytest.mark.parametrize("what", ["plugins", "methods", "metrics", "benchmarks"])
+@pytest.mark.parametrize("what", ["plugins", "methods", "metrics", "attacks", "benchmarks"])
 def test_every_listing_speaks_json(salmu, what):
     items = json.loads(salmu(what, "--json").stdout)
     assert items and all("name" in item and "version" in item for item in items)

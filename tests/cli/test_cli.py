@@ -54,6 +54,24 @@ def test_run_writes_what_it_says_and_a_second_run_does_nothing(salmu, tiny):
     assert json.loads(salmu("results", "--json").stdout) == found
 
 
+def test_attacks_are_made_on_every_result_and_kept(salmu, tiny):
+    words = ["run", *RUN, "--benchmark", tiny, "--processes", "1"]
+    words += ["--attack", "bare-value,linear-readout", "--attack", "relearn-retain"]
+    words += ["--set", "relearn-retain.steps=2", "--set", "relearn-retain.batch_size=4"]
+    first = salmu(*words, "--json")
+    assert first.returncode == 0, first.stderr
+    found = json.loads(first.stdout)
+    for row in found["runs"]:
+        made = {attack["attack"]: attack for attack in row["attacks"]}
+        assert list(made) == ["bare-value", "linear-readout", "relearn-retain"]
+        assert all(attack["status"] == "valid" for attack in made.values()), made
+        assert made["relearn-retain"]["ledger"]["retain_samples"] == 8
+        assert made["linear-readout"]["details"] == {"fitted_on": made["linear-readout"]["leaked"]["rows"]}
+    assert {attack["attack"] for line in found["lines"] for attack in line["attacks"]} == set(made)
+    second = salmu(*words)
+    assert second.returncode == 0 and "Nothing to do" in second.stdout
+
+
 def test_open_clip_loads_a_run_and_gives_our_embeddings(salmu, tiny):
     assert salmu("run", *RUN, "--benchmark", tiny, "--processes", "1").returncode == 0
     (folder, *_) = runs(salmu.folder / "runs")
@@ -107,12 +125,18 @@ def test_micro_batches_are_no_setting_and_stand_in_the_record(salmu, tiny):
         (["run", "cliperase", "--budget", "0"], "above 0"),
         (["run", "cliperase", "--seed", "2-0"], "0-4"),
         (["run", "cliperase", "--all"], "not both"),
+        (["run", "cliperase", "--attack", "bare-values"], "'bare-value'"),
+        (
+            ["run", "cliperase", "--attack", "linear-readout", "--set", "linear-readout.regularisation=0"],
+            "greater than 0",
+        ),
         (["run"], "--all"),
         (["run", "cliperase", "--from", "absent"], "Clean, and models of which nobody can tell that, are refused"),
         (["run", "cliperase", "--requests", "0"], "--requests"),
         (["run", "--config", "absent.toml"], "can't be read"),
         (["metrics", "ACT"], "'ACS'"),
         (["methods", "delet"], "'delete'"),
+        (["attacks", "linear"], "'linear-readout'"),
         (["benchmarks", "maxi"], "'mini'"),
         (["results"], "no results"),
         (["evaluate", "absent"], "no open_clip model folder"),

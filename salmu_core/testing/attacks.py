@@ -9,13 +9,8 @@ from accelerate import Accelerator
 
 from salmu_core.attack import run
 from salmu_core.attack.outcome import AttackOutcome
-from salmu_core.attack.session import AttackSession
-from salmu_core.benchmark.folder import open_benchmark
 from salmu_core.contract.attack import AttackSpec
-from salmu_core.contract.context import MetricContext
-from salmu_core.contract.results import MetricResult, PerRow
-from salmu_core.contract.specs import MetricSpec
-from salmu_core.plugins import Declared, discover
+from salmu_core.testing.leak import attack_session
 
 
 def run_attack(
@@ -31,7 +26,8 @@ def run_attack(
         config: Fields of the attack's configuration.
 
     Returns:
-        What came of it; ``values["Rank"]`` is `RANK` over the forget rows that the attacker did not hold.
+        What came of it; ``values["Rank"]`` is the mean reciprocal rank of an image's caption among all forget
+        captions, over the forget rows that the attacker did not hold.
     """
     session = attack_session(benchmark, Accelerator(cpu=True))
     source = str(benchmark.resolve() / model) if model in ("compromised", "clean") else model
@@ -53,30 +49,3 @@ def attack_context(
     given: list[Any] = []
     run_attack(spec.model_copy(update={spec.kind: given.append}), benchmark, model, seed=seed, **config)
     return given[0]
-
-
-def attack_session(benchmark: Path, accelerator: Accelerator) -> AttackSession:
-    """What attacks on the models of a benchmark folder share, with `RANK` as the only metric."""
-    opened = open_benchmark(str(benchmark.resolve()), discover(()), lambda stage, fraction: None)
-    return AttackSession.open(opened, [Declared(RANK, "salmu-core", "0", __name__)], accelerator)
-
-
-def _rank(ctx: MetricContext) -> MetricResult:
-    similarity = ctx.embeddings("forget").similarity.double()
-    own = similarity.diagonal()[:, None]
-    ranks = 0.5 + (similarity > own).sum(dim=1) + (similarity == own).sum(dim=1) / 2
-    values = (1 / ranks).numpy()
-    return MetricResult(float(values.mean()), PerRow("forget", {RANK.name: values}))
-
-
-#: What tells how much an attack brings back, where no plugin with a metric is installed.
-RANK = MetricSpec(
-    name="Rank",
-    summary="Mean reciprocal rank of a forget image's caption among all forget captions, ties in the middle.",
-    pillar="efficacy",
-    target="clean",
-    primary=True,
-    reads=("forget",),
-    compute=_rank,
-    paper="https://arxiv.org/abs/2603.26316",
-)

@@ -27,9 +27,9 @@ from salmu_core.contract.features import Features
 from salmu_core.errors import AttackError
 from salmu_core.losses import contrastive
 from salmu_core.store.hashing import hash_json
-from salmu_core.testing.attacks import RANK, attack_session
 from salmu_core.testing.conformance.method_trial import last_line, report_config
 from salmu_core.testing.conformance.witness import Witness, replaced
+from salmu_core.testing.leak import RANK, attack_session
 from salmu_core.testing.tiny import write_tiny_benchmark
 
 if TYPE_CHECKING:

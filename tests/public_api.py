@@ -16,7 +16,18 @@ from typing import Any
 from pydantic import BaseModel
 from typer.main import get_command
 
-from salmu_core import Batch, ClipModel, Feed, MethodContext, MetricContext, Reference, Step
+from salmu_core import (
+    Batch,
+    ClipModel,
+    Feed,
+    MethodContext,
+    MetricContext,
+    ModelAttackContext,
+    QueryContext,
+    ReadoutContext,
+    Reference,
+    Step,
+)
 from salmu_core.cli import app
 from salmu_core.cli.commands import COMMANDS
 from salmu_core.contract.hookspecs import HOOKS
@@ -24,7 +35,8 @@ from salmu_core.contract.version import API_VERSION
 
 MODULES = ("salmu_core", "salmu_core.losses", "salmu_core.testing")
 #: What a plugin is handed and never makes: how it is made is nobody's business.
-HANDED = (MethodContext, MetricContext, ClipModel, Step, Batch, Reference, Feed)
+CONTEXTS = (MethodContext, MetricContext, ModelAttackContext, QueryContext, ReadoutContext)
+HANDED = (*CONTEXTS, ClipModel, Step, Batch, Reference, Feed)
 #: Name -> its parameters in order: name, whether it must be given, whether by keyword, default; None for what has none.
 Interface = dict[str, list[list[Any]] | None]
 

@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from salmu_core.attack.session import AttackSession
 from salmu_core.benchmark.folder import open_benchmark
 from salmu_core.contract.context import MetricContext
-from salmu_core.contract.results import MetricResult, PerRow
+from salmu_core.contract.results import MetricResult, PerRow, Ranks
 from salmu_core.contract.specs import MetricSpec
 from salmu_core.plugins import Declared, discover
 
@@ -24,8 +24,9 @@ def _rank(ctx: MetricContext) -> MetricResult:
     similarity = ctx.embeddings("forget").similarity.double()
     own = similarity.diagonal()[:, None]
     ranks = 0.5 + (similarity > own).sum(dim=1) + (similarity == own).sum(dim=1) / 2
-    values = (1 / ranks).numpy()
-    return MetricResult(float(values.mean()), PerRow("forget", {RANK.name: values}))
+    return MetricResult(
+        per_row=PerRow("forget", (1 / ranks).numpy()), ranks=Ranks("forget", ranks.numpy(), len(similarity))
+    )
 
 
 RANK = MetricSpec(
@@ -33,6 +34,8 @@ RANK = MetricSpec(
     summary="Mean reciprocal rank of a forget image's caption among all forget captions, ties in the middle.",
     pillar="efficacy",
     target="clean",
+    role="leak",
+    bounds=(0.0, 1.0),
     primary=True,
     reads=("forget",),
     compute=_rank,

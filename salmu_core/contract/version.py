@@ -16,9 +16,9 @@ from packaging.utils import canonicalize_name
 #: Name of the core's distribution.
 CORE: Final = "salmu-core"
 #: What a plugin written today is written for.
-API_VERSION: Final = "0.1"
+API_VERSION: Final = "0.2"
 #: The requirement a plugin written today states.
-REQUIREMENT: Final = f"{CORE}>=0.1,<0.2"
+REQUIREMENT: Final = f"{CORE}>=0.2,<0.3"
 
 
 class SalmuDeprecationWarning(DeprecationWarning):

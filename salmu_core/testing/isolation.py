@@ -53,7 +53,7 @@ class IsolatedPlugins:
         *,
         entry: str | None = None,
         module: str | None = None,
-        requires: str = "salmu-core>=0.1,<0.2",
+        requires: str = "salmu-core>=0.2,<0.3",
         version: str = "1.0",
     ) -> Path:
         """Install a plugin of one module from source text, as pip would leave it.

@@ -71,8 +71,8 @@ def test_advice_fails_nobody(isolated_plugins, once):
 @pytest.mark.parametrize(
     ("requires", "verdict"),
     [
-        ("salmu-core>=0.1,<0.2", "passed"),
-        ("salmu-core~=0.1.0", "passed"),
+        ("salmu-core>=0.2,<0.3", "passed"),
+        ("salmu-core~=0.2.0", "passed"),
         ("salmu-core>=0.1", "failed"),
         ("salmu-core", "failed"),
         ("numpy", "failed"),

@@ -37,7 +37,7 @@ _DECLARED = (
     Rule(
         "api-range",
         "The distribution says which API versions of salmu-core it was written for.",
-        'Depend on a range with both ends, as in "salmu-core>=0.1,<0.2".',
+        'Depend on a range with both ends, as in "salmu-core>=0.2,<0.3".',
     ),
     Rule(
         "provenance",

@@ -73,6 +73,10 @@ class AttackError(SalmuError):
     """An attack asked for something it was not given, or returned something else than it should."""
 
 
+class NotGivenError(AttackError, AttributeError):
+    """An attack asked its context for something that attacks of its kind never have."""
+
+
 class NotMeasuredError(SalmuError):
     """What a metric needs is no part of this benchmark: it has no value, and nothing has gone wrong."""
 

@@ -14,7 +14,7 @@ from salmu_core.clip.model import Clip
 from salmu_core.contract.attack import Query, QueryContext, Reading, ReadoutContext
 from salmu_core.contract.context import C
 from salmu_core.contract.features import Features, Pairs
-from salmu_core.errors import AttackError
+from salmu_core.errors import AttackError, NotGivenError
 from salmu_core.run.pool import Pool
 from salmu_core.train.order import CHUNK
 
@@ -42,6 +42,12 @@ class Asking(QueryContext[C]):
     @property
     def random(self) -> Random:
         return self._random
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        members = ", ".join(f"ctx.{member}" for member in dir(self) if not member.startswith("_"))
+        raise NotGivenError(f"this kind of attack is not given ctx.{name}; what it may look at is {members}")
 
 
 class ReadingOut(Asking[C], ReadoutContext[C]):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from operator import index
 from random import Random
+from typing import SupportsIndex
 
 from salmu_core.contract.attack import AttackSpec
 from salmu_core.contract.config import MethodConfig
 from salmu_core.contract.features import Pairs
 from salmu_core.errors import AttackError
 from salmu_core.train.seeding import seed_of
+
+_WANTED = "it must return numbers of forget rows"
 
 
 def leaked_rows(spec: AttackSpec, config: MethodConfig, pairs: Pairs, seed: int) -> tuple[int, ...]:
@@ -30,16 +34,22 @@ def leaked_rows(spec: AttackSpec, config: MethodConfig, pairs: Pairs, seed: int)
     random = Random(seed_of("leaked", spec.name, seed))
     chosen = _halves(pairs, random) if spec.leaked is None else spec.leaked(pairs, config, random)
     try:
-        rows = sorted({int(row) for row in chosen if int(row) == row})
-    except (TypeError, ValueError) as error:
-        raise AttackError(
-            f"leaked() returned {type(chosen).__name__}; it must return numbers of forget rows"
-        ) from error
-    if len(rows) != len(chosen) or not rows or rows[0] < 0 or rows[-1] >= len(pairs):
-        raise AttackError(
-            f"leaked() must return numbers of forget rows, from 0 to {len(pairs) - 1}, at least one and each once; "
-            f"it returned {len(chosen)}, of which {len(rows)} are different whole numbers"
-        )
+        chosen = list(chosen)
+    except TypeError as error:
+        raise AttackError(f"leaked() returned {type(chosen).__name__}; {_WANTED}") from error
+    if not chosen:
+        raise AttackError(f"leaked() returned no row; {_WANTED}")
+    seen: set[int] = set()
+    for row in chosen:
+        whole = not isinstance(row, bool) and isinstance(row, SupportsIndex)
+        if not whole or not 0 <= index(row) < len(pairs) or index(row) in seen:
+            twice = " twice" if whole and index(row) in seen else ""
+            raise AttackError(
+                f"leaked() returned {row!r}{twice} among {len(chosen)}; {_WANTED}, from 0 to {len(pairs) - 1} and each "
+                "once, not a mask"
+            )
+        seen.add(index(row))
+    rows = sorted(seen)
     if len(rows) == len(pairs):
         raise AttackError(
             f"all {len(pairs)} forget rows leaked: nothing is left that the attacker did not hold, and only that is "

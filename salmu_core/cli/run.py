@@ -75,7 +75,12 @@ Requests = Annotated[
 ]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="METHOD.FIELD=VALUE", help="Set a method's field; repeatable.", show_default=False),
+    typer.Option(
+        "--set",
+        metavar="NAME.FIELD=VALUE",
+        help="Set a field of a method or an attack; repeatable.",
+        show_default=False,
+    ),
 ]
 Config = Annotated[Path | None, typer.Option(help="A study file (TOML); options go over it.", show_default=False)]
 Tracker = Annotated[

@@ -77,12 +77,15 @@ class AttackSpec(Spec):
     @model_validator(mode="after")
     def _one_of(self) -> AttackSpec:
         if sum(getattr(self, kind) is not None for kind in KINDS) != 1:
-            raise ValueError("give exactly one of 'model', 'query' and 'readout'")
-        holds = self.leaked is not None or self.readout is not None
-        if holds != ("leaked" in self.given):
-            raise ValueError("'leaked' stands in `given` exactly where the attack has leaked rows")
+            raise ValueError(f"{self.name}: give exactly one of 'model', 'query' and 'readout'")
+        if self.readout is not None and "leaked" not in self.given:
+            raise ValueError(f"{self.name}: a readout is fitted on leaked rows; add 'leaked' to `given`")
+        if self.leaked is not None and "leaked" not in self.given:
+            raise ValueError(f"{self.name}: it chooses leaked rows by `leaked`; add 'leaked' to `given`")
+        if "leaked" in self.given and self.leaked is None and self.readout is None:
+            raise ValueError(f"{self.name}: it is given 'leaked' rows; say which by `leaked=`, a function")
         if "original" in self.given and self.model is None:
-            raise ValueError("only an attack on the model can be given the original")
+            raise ValueError(f"{self.name}: only an attack on the model can be given the original")
         return self
 
     @property

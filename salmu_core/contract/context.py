@@ -169,12 +169,11 @@ class MethodContext(ABC, Generic[C]):
         they are merged into the weights, and the model has the shape it came with.
 
         Args:
-            rank: Of each adapter.
-            where: Which matrices get one, by name; by default all but embeddings.
+            rank: Of each adapter; of a matrix whose smaller side is less, that.
+            where: Which matrices get one, by name; by default all. Embeddings, vectors and convolutions have none.
 
         Raises:
-            MethodError: No matrix is selected, one has an adapter from a block around this one, or the rank is not
-                between 1 and the smaller side of one.
+            MethodError: No matrix is selected, one has an adapter already, or the rank is no whole number from 1.
         """
 
     @abstractmethod

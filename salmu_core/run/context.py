@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
+from inspect import GEN_CREATED, getgeneratorstate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,6 +77,7 @@ class RunContext(MethodContext[C]):
         self._pieces = pieces or Pieces(model)
         self._attempts = partial(Attempts, rng=self._rng, device=accelerator.device, meter=meter)
         self._passes = 0
+        self._adapters: list[Any] = []
         self._state = dict(state or {})
         self._reference_texts: dict[str, Tensor] = {}
 
@@ -163,6 +165,8 @@ class RunContext(MethodContext[C]):
         transform: Transform | None = None,
         config: TrainingConfig | None = None,
     ) -> int:
+        if any(getgeneratorstate(block.gen) == GEN_CREATED for block in self._adapters):
+            raise MethodError("ctx.adapters(...) alone adds nothing: train inside `with ctx.adapters(...):`")
         if steps is not None and steps < 1:
             return 0
         config, meter = self._training_config(config), self._meter
@@ -219,7 +223,10 @@ class RunContext(MethodContext[C]):
         return mean_gradients(self._model, attempts, steps, power, self._accelerator, self._pieces)
 
     def adapters(self, rank: int, where: Callable[[str], bool] | None = None) -> AbstractContextManager[None]:
-        return adapters(self._model, rank, where, self._rng)
+        # Kept, or a block that nobody holds would be closed, and the adapters merged, before they are trained.
+        block = adapters(self._model, rank, where, self._rng)
+        self._adapters.append(block)
+        return block
 
     @contextmanager
     def edit(self) -> Iterator[dict[str, Tensor]]:

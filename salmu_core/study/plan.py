@@ -219,8 +219,12 @@ def make_plan(
         UsageError: A value is not allowed, or settings are given for a method that isn't run.
     """
     names = list(dict.fromkeys(zoo.methods if study.methods is None else study.methods))
-    for name in [*names, *({*overrides, *study.config} - {*study.attacks})]:
+    for name in names:
         zoo.methods[name]
+    for name in sorted({*overrides, *study.config} - {*zoo.methods, *study.attacks}):
+        if name in zoo.attacks:
+            raise UsageError(f"Settings are given for {name}, which is an attack: add --attack {name}.")
+        raise UnknownNameError("method or attack", name, [*zoo.methods, *zoo.attacks])
     if unused := sorted(set(overrides) - {*names, *study.attacks}):
         raise UsageError(f"Settings are given for {', '.join(unused)}, which this run does not include.")
     plan: dict[RunKey, Planned] = {}

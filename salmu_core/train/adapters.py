@@ -26,13 +26,14 @@ class LowRank(nn.Module):
 
     Args:
         weight: The matrix ``[rows, columns]``.
-        rank: Columns of ``up`` and rows of ``down``.
+        rank: Columns of ``up`` and rows of ``down``; the smaller side of the matrix at most.
         generator: Draws ``down``; on the CPU.
     """
 
     def __init__(self, weight: Tensor, rank: int, generator: Generator) -> None:
         super().__init__()
         rows, columns = weight.shape
+        rank = min(rank, rows, columns)
         down = torch.randn(rank, columns, generator=generator) / columns**0.5
         self.up = nn.Parameter(weight.new_zeros(rows, rank))
         self.down = nn.Parameter(down.to(device=weight.device, dtype=weight.dtype))
@@ -56,19 +57,25 @@ def adapters(model: nn.Module, rank: int, where: Callable[[str], bool] | None, g
 
     Args:
         model: The model; at the end of the block it is what it was, with the adapters merged into its matrices.
-        rank: Of each adapter.
-        where: Which matrices get one, by name; by default all but embeddings.
+        rank: Of each adapter; of a matrix whose smaller side is less, that.
+        where: Which matrices get one, by name; by default all. Embeddings have none.
         generator: Draws the start of the adapters.
 
     Raises:
-        MethodError: No matrix is selected, one has an adapter already, or the rank is not between 1 and the smaller
-            side of one.
+        MethodError: No matrix is selected, one has an adapter already, or the rank is no whole number from 1.
     """
     weights = own_weights(model)
-    matrices = {name: p for name, p in weights.items() if p.ndim == 2}
-    chosen = [name for name in matrices if (where(name) if where else "embedding" not in name)]
+    matrices = [name for name, p in weights.items() if p.ndim == 2 and "embedding" not in name]
+    if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
+        raise MethodError(f"adapters(rank={rank!r}): the rank is a whole number from 1")
+    if where is not None and not callable(where):
+        raise MethodError(
+            f"adapters(where={where!r}): give a function of a name, as in `lambda name: '.attn.' in name`"
+        )
+    chosen = [name for name in matrices if where is None or where(name)]
+    if not chosen:
+        raise MethodError(f"adapters(where=...) selects no matrix; there are {', '.join(matrices)}")
     places = [(model.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2]) for name in chosen]
-    _check(rank, {name: matrices[name] for name in chosen}, list(matrices))
     if twice := [name for name, place in zip(chosen, places, strict=True) if parametrize.is_parametrized(*place)]:
         raise MethodError(f"adapters(): {twice[0]} has one already; blocks inside one another take different matrices")
     flags = {p: p.requires_grad for p in weights.values()}
@@ -89,17 +96,6 @@ def adapters(model: nn.Module, rank: int, where: Callable[[str], bool] | None, g
             module._parameters = {name: module._parameters[name] for name in order}
         for p, flag in flags.items():
             p.requires_grad_(flag)
-
-
-def _check(rank: int, chosen: dict[str, nn.Parameter], matrices: list[str]) -> None:
-    if not chosen:
-        raise MethodError(f"adapters(where=...) selects no matrix; there are {', '.join(matrices[:3])}, ...")
-    narrow = min(chosen, key=lambda name: min(chosen[name].shape))
-    if not 1 <= rank <= min(chosen[narrow].shape):
-        raise MethodError(
-            f"adapters(rank={rank}): the rank must be at least 1 and at most {min(chosen[narrow].shape)}, the "
-            f"smaller side of {narrow}"
-        )
 
 
 @torch.no_grad()

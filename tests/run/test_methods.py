@@ -185,9 +185,9 @@ def test_a_run_that_crashes_inside_a_block_leaves_a_plain_model(tiny):
     assert outcome.model.state_dict().keys() == session.clip.model.state_dict().keys()
 
 
-def test_a_rank_that_is_too_large_is_the_runs_reason(tiny):
-    outcome, _ = run(tiny, lambda ctx: ctx.adapters(99).__enter__())
-    assert outcome.status == "crashed" and MethodError.__name__ in outcome.reason and "rank=99" in outcome.reason
+def test_a_rank_that_is_none_is_the_runs_reason(tiny):
+    outcome, _ = run(tiny, lambda ctx: ctx.adapters(0).__enter__())
+    assert outcome.status == "crashed" and MethodError.__name__ in outcome.reason and "rank=0" in outcome.reason
 
 
 def test_an_inner_network_may_be_trained_by_fits_of_its_own(tiny):
@@ -216,3 +216,19 @@ def test_an_inner_network_may_be_trained_by_fits_of_its_own(tiny):
     outcome, _ = run(tiny, unlearn, budget=8)
     assert outcome.status == "valid", outcome.traceback
     assert [fit.first_step for fit in outcome.fits] == [0, 2, 4, 6] and outcome.ledger.steps == 8
+
+
+@pytest.mark.parametrize(
+    ("opened", "status", "words"), [(False, "crashed", "inside `with"), (True, "altered", "still has")]
+)
+def test_adapters_without_with_train_nothing_by_accident(tiny, opened, status, words):
+    def unlearn(ctx):
+        block = ctx.adapters(rank=2)
+        if opened:
+            block.__enter__()
+        del block
+        ctx.fit(lambda ctx, step: ctx.features(step.forget).pair_similarity.mean(), steps=1)
+
+    facts = {"name": "a-method", "summary": "A test.", "paper": "https://example.org"}
+    outcome, _ = run_method(MethodSpec(**facts, unlearn=unlearn, config=TrainingConfig), tiny, batch_size=4)
+    assert outcome.status == status and words in outcome.reason

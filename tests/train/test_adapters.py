@@ -234,11 +234,20 @@ def test_they_have_the_type_of_their_weights():
         assert {p.dtype for p in model.parameters()} == {torch.float64}
 
 
+def test_a_rank_above_a_matrix_is_that_matrix_s():
+    model = tiny_model()
+    with adapted(model, 1000, lambda name: name == "visual.proj"):
+        (block,) = [part for part in model.modules() if type(part).__name__ == "LowRank"]
+        assert block.up.shape[1] == block.down.shape[0] == min(model.visual.proj.shape)
+
+
 @pytest.mark.parametrize(
     ("rank", "where", "words"),
     [
-        (0, None, "rank=0.*at least 1 and at most 16"),
-        (17, None, "at most 16, the smaller side of"),
+        (0, None, "rank=0.*whole number from 1"),
+        (2.0, None, "rank=2.0.*whole number from 1"),
+        (1, ".attn.", "give a function of a name"),
+        (1, lambda name: "embedding" in name, "selects no matrix; there are .*attn.in_proj_weight"),
         (1, lambda name: name == "text_proj", "selects no matrix; there are .*proj"),
     ],
 )

@@ -251,7 +251,7 @@ ATTACK_RULES: tuple[Rule, ...] = (
     Rule(
         "small",
         "It works on a benchmark of a dozen forget rows, at its default settings.",
-        "Use what there is where there is less than you would like, and tell of it in `details`, or by ctx.log.",
+        "Use what there is where there is less than you would like; tell of it by ctx.log, or a reading's `details`.",
     ),
     Rule(
         "bf16",

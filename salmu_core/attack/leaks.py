@@ -38,7 +38,7 @@ def leaked_rows(spec: AttackSpec, config: MethodConfig, pairs: Pairs, seed: int)
     except TypeError as error:
         raise AttackError(f"leaked() returned {type(chosen).__name__}; {_WANTED}") from error
     if not chosen:
-        raise AttackError(f"leaked() returned no row; {_WANTED}")
+        raise AttackError(f"leaked() returned no row; {_WANTED}, at least one")
     seen: set[int] = set()
     for row in chosen:
         whole = not isinstance(row, bool) and isinstance(row, SupportsIndex)

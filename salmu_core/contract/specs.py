@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
@@ -58,6 +58,7 @@ class RoleOfMetric(NamedTuple):
 
 
 _FORGOTTEN: tuple[Split, ...] = ("forget", "forget_identity", "forget_association")
+_HOLDOUTS: tuple[Split, ...] = ("holdout_identity", "holdout_association")
 METRIC_ROLES: dict[MetricRole, RoleOfMetric] = {
     "leak": RoleOfMetric(
         "How far the model still gives away what was to be forgotten: must fall to Clean's.", _FORGOTTEN, from_zero=True
@@ -68,9 +69,13 @@ METRIC_ROLES: dict[MetricRole, RoleOfMetric] = {
     "naming": RoleOfMetric("How often somebody who was to be forgotten is named right.", _FORGOTTEN),
     "holdout": RoleOfMetric(
         "What the model knows of a holdout set, otherwise than by cosine: must be kept.",
-        ("holdout_identity", "holdout_association"),
+        _HOLDOUTS,
     ),
-    "knowledge": RoleOfMetric("What the model knows in general: must not fall.", from_zero=True),
+    "knowledge": RoleOfMetric(
+        "What the model knows in general: must not fall.",
+        tuple(split for split in get_args(Split) if split not in (*_FORGOTTEN, *_HOLDOUTS)),
+        from_zero=True,
+    ),
     "other": RoleOfMetric("Is shown beside its target, and takes part in no verdict."),
 }
 
@@ -162,7 +167,10 @@ class MetricSpec(Spec):
         if needed.splits and split not in needed.splits:
             raise ValueError(f"role {self.role!r} is of {' or '.join(needed.splits)}; `reads` begins with {split!r}")
         if self.role != "other" and self.target != (right := "clean" if split.startswith(FORGET) else "compromised"):
-            raise ValueError(f"role {self.role!r} of {split!r} has the target {right!r}")
+            raise ValueError(f"a metric of role {self.role!r} about {split!r} must have target={right!r}")
+        for field, names in (("reads", self.reads), ("figures", self.figures)):
+            if len(set(names)) != len(names):
+                raise ValueError(f"`{field}` names one twice: {', '.join(names)}")
         if needed.from_zero and (self.bounds is None or self.bounds[0] != 0):
             raise ValueError(f"role {self.role!r} needs `bounds` that begin at 0: what is left of it is a share")
         return self

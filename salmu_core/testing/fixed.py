@@ -45,6 +45,7 @@ class _Batch:
         self.image = torch.tensor(pairs.image, dtype=torch.float64, requires_grad=True)
         self.text = torch.tensor(pairs.text, dtype=torch.float64, requires_grad=True)
         self.index = np.arange(len(pairs.image))
+        self.captions = tuple(f"caption {row}" for row in self.index)
 
     def __len__(self) -> int:
         return len(self.image)

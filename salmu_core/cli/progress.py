@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
+from salmu_core.show.escape import visible
 from salmu_core.study.processes import VARIABLE, Relay
 from salmu_core.study.reporter import Reporter, Silent
 
@@ -63,7 +64,7 @@ class Bars:
     def building(self, stage: str, fraction: float) -> None:
         if self._inner is None:
             self._inner = self._progress.add_task("", total=1.0, count="", note="")
-        self._progress.update(self._inner, description=f"[bold]{self._what}[/] {escape(stage)}", completed=fraction)
+        self._progress.update(self._inner, description=f"[bold]{self._what}[/] {_shown(stage)}", completed=fraction)
 
     def plan(self, total: int) -> None:
         self._drop_inner()
@@ -72,7 +73,7 @@ class Bars:
     def begin(self, label: str, activity: str) -> None:
         self._drop_inner()
         self._begun = time.monotonic()
-        self._inner = self._progress.add_task(f"{activity} [bold]{escape(label)}[/]", total=None, count="", note="")
+        self._inner = self._progress.add_task(f"{activity} [bold]{_shown(label)}[/]", total=None, count="", note="")
 
     def step(self, done: int, of: int, values: Mapping[str, float]) -> None:
         if self._inner is None:
@@ -83,7 +84,7 @@ class Bars:
             completed=done,
             total=of or None,
             count=f"{done}/{of}" if of else str(done),
-            note=f"{rate:.1f}/s  " + "  ".join(f"{name} {value:.3g}" for name, value in values.items()),
+            note=f"{rate:.1f}/s  " + "  ".join(f"{visible(name)} {value:.3g}" for name, value in values.items()),
         )
 
     def end(self, note: str) -> None:
@@ -91,14 +92,14 @@ class Bars:
         self.elsewhere(note)
 
     def elsewhere(self, note: str) -> None:
-        self._progress.console.print(escape(note), soft_wrap=True)
+        self._progress.console.print(_shown(note), soft_wrap=True)
         if self._overall is not None:
             self._progress.advance(self._overall)
             task = next(t for t in self._progress.tasks if t.id == self._overall)
             self._progress.update(self._overall, count=f"{int(task.completed)}/{int(task.total or 0)}")
 
     def say(self, text: str) -> None:
-        self._progress.console.print(f"[yellow]{escape(text)}[/]", soft_wrap=True)
+        self._progress.console.print(f"[yellow]{_shown(text)}[/]", soft_wrap=True)
 
     def _drop_inner(self) -> None:
         if self._inner is not None:
@@ -148,4 +149,9 @@ class Lines:
 
     def _print(self, text: str) -> None:
         self._last = time.monotonic()
-        print(text, file=self._stream, flush=True)
+        print(visible(text), file=self._stream, flush=True)
+
+
+def _shown(text: str) -> str:
+    """What rich prints as it is: text that may be anybody's, without markup and without what a terminal obeys."""
+    return escape(visible(text))

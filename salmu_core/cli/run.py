@@ -100,7 +100,7 @@ Attacks = Annotated[
         show_default=False,
     ),
 ]
-Redo = Annotated[bool, typer.Option("--redo", help="Make finished runs again.")]
+Redo = Annotated[bool, typer.Option("--redo", help="Make finished runs, and attacks on them, again.")]
 Processes = Annotated[
     int | None,
     typer.Option(
@@ -226,4 +226,5 @@ def _show(works: Sequence[Work], benchmark: str, store: Store, as_json: bool) ->
         screen, whole = console(), table(comparison, results.columns)
         rest = commands(store, benchmark)
         screen.print(overview.render(whole, works[0].benchmark.notice, screen.width, rest), crop=False)
-    return not (results.invalid or any(row.errors for row in results.rows))
+    attacked = results.attacked({attack.key for work in works for attack in work.attacks})
+    return attacked and not (results.invalid or any(row.errors for row in results.rows))

@@ -11,15 +11,12 @@ import numpy as np
 
 from salmu_core.errors import SalmuError
 from salmu_core.judge.statistics import Clusters, Floats
-from salmu_core.store.attacks import AttackRecord, attack_folders, read_attack
+from salmu_core.store.attacks import AttackKey, AttackRecord, attack_folders, read_attack
 from salmu_core.store.folders import RANK, ROWS
-from salmu_core.store.records import INVALID
+from salmu_core.store.records import INVALID, MetricsRecord
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-#: Name of an attack and hash of its configuration.
-AttackKey = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -41,6 +38,12 @@ class Attacked:
     after: Mapping[str, Clusters] = field(default_factory=dict)
     before: Mapping[str, Clusters] = field(default_factory=dict)
     ranks: Floats | None = None
+
+    @property
+    def made_of(self) -> Any:
+        """What has to be the same of attacks that are held against one another: rows, data and code."""
+        record = self.record
+        return record and (record.leaked.digest, record.benchmark, record.plugin.code_hash, _leaks_by(record))
 
     def as_json(self) -> dict[str, Any]:
         """As ``salmu results --json`` prints it."""
@@ -64,30 +67,39 @@ def attacks_json(attacks: Mapping[AttackKey, Attacked]) -> list[dict[str, Any]]:
     return [{"attack": name, "config_hash": digest, **it.as_json()} for (name, digest), it in attacks.items()]
 
 
-def read_attacks(owner: Path, checkpoint_hash: str, hashed: Callable[[Path], str]) -> dict[AttackKey, Attacked]:
-    """All attacks on a checkpoint; damaged ones, and those on what lay there before, say so.
+def read_attacks(owner: Path, scored: MetricsRecord, hashed: Callable[[Path], str]) -> dict[AttackKey, Attacked]:
+    """All attacks on a checkpoint; damaged ones, and those that do not go with its figures, say so.
 
     Args:
-        owner: Folder of the run or reference model; the tables beside its metrics have been checked.
-        checkpoint_hash: Of its checkpoint.
+        owner: Folder of the run or reference model.
+        scored: Its figures without an attack; the tables beside them have been checked.
         hashed: What hashes the tables.
     """
     return {
-        (folder.parts[-2], folder.parts[-1]): _attacked(owner, folder, checkpoint_hash, hashed)
+        (folder.parts[-2], folder.parts[-1]): _attacked(owner, folder, scored, hashed)
         for folder in attack_folders(owner)
     }
 
 
-def _attacked(owner: Path, folder: Path, checkpoint_hash: str, hashed: Callable[[Path], str]) -> Attacked:
+def _leaks_by(record: AttackRecord) -> dict[str, str]:
+    """Metric that tells what leaks -> SHA-256 of its code."""
+    return {name: entry.code_hash for name, entry in record.metrics.items() if {*entry.values} & {*record.leaks}}
+
+
+def _attacked(owner: Path, folder: Path, scored: MetricsRecord, hashed: Callable[[Path], str]) -> Attacked:
     try:
         record = read_attack(folder, hashed)
     except SalmuError as error:
         return Attacked(None, "damaged", str(error))
     assert record is not None  # the folder was found by this very file
-    if record.checkpoint_hash != checkpoint_hash:
+    if record.checkpoint_hash != scored.checkpoint_hash:
         return Attacked(record, "outdated", "it was made on another checkpoint than lies there now: run it again")
     if record.status != "valid":
         return Attacked(record, record.status, record.reason or INVALID[record.status])
+    there = {name: entry.code_hash for name, entry in scored.metrics.items()}
+    if record.benchmark.data_hash != scored.data_hash or not _leaks_by(record).items() <= there.items():
+        why = "it was scored on other data, or by other code, than what it leaks without an attack: run it again"
+        return Attacked(record, "outdated", why)
     table, own = _read(folder, record), _read(owner, record)
     people = dict(zip(table["file_name"].to_pylist(), table["identity_id"].to_pylist(), strict=True))
     metric_of = {column: name for name, entry in record.metrics.items() for column in entry.values}

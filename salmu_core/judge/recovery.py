@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from salmu_core.contract.layout import ROLES
-from salmu_core.judge.attacked import Attacked, AttackKey
+from salmu_core.judge.attacked import Attacked
 from salmu_core.judge.repeats import Repeats
 from salmu_core.judge.results import Results, Row
 from salmu_core.judge.settings import distinct
 from salmu_core.judge.statistics import Clusters, Interval, interval_json
+from salmu_core.store.attacks import AttackKey
 
 #: ``make(run, clean, compromised)``: rows of a derived figure, of the three under one attack.
 _Make = Callable[[Attacked, Attacked, Attacked], Clusters]
@@ -148,8 +149,10 @@ def _usable(key: AttackKey, label: str, rows: Sequence[Row], results: Results) -
             role, model = absent[0]
             why = f"{model.status}: {model.reason}" if model else "not attacked yet: run `salmu run` again"
             lacking[why if role == "the run" else f"{role} under the same attack is {why}"] += 1
-        elif len({model.record.leaked.digest for model in (attacked, clean, compromised) if model.record}) > 1:
-            lacking["other rows leaked than of the reference models: make it again on all of them"] += 1
+        elif not attacked.made_of == clean.made_of == compromised.made_of:
+            lacking[
+                "other rows leaked, or other data or code made it, than of the reference models: run `salmu run --redo`"
+            ] += 1
         else:
             made[row.world, row.seed] = attacked, clean, compromised
     # A third party's names and reasons: who shows them escapes them.

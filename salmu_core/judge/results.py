@@ -10,11 +10,12 @@ from typing import Any
 
 from salmu_core.contract.layout import ROLES
 from salmu_core.errors import SalmuError
-from salmu_core.judge.attacked import Attacked, AttackKey, attacks_json, read_attacks
+from salmu_core.judge.attacked import Attacked, attacks_json, read_attacks
 from salmu_core.judge.figures import Figures, figures_of, read_figures
 from salmu_core.judge.parts import Part, Task, read_part
 from salmu_core.judge.refusals import refusal
 from salmu_core.judge.targets import Column, columns
+from salmu_core.store.attacks import AttackKey
 from salmu_core.store.folders import METRICS, Store, check_tables, read_metrics, read_record, read_run
 from salmu_core.store.hashing import hash_file
 from salmu_core.store.records import MetricEntry, MetricsRecord, RunRecord, ScoredOn
@@ -170,6 +171,12 @@ class Results:
         }
         return replace(self, references=references) if parts else self
 
+    def attacked(self, attacks: Collection[AttackKey]) -> bool:
+        """Whether some attacks have a result on every valid run, of several requests the last, and every reference."""
+        models: list[Row | Reference] = [row for row in self.rows if row.status == "valid" and row.part is None]
+        models += [model for roles in self.references.values() for model in roles.values()]
+        return all(key in model.attacks and model.attacks[key].status == "valid" for model in models for key in attacks)
+
     @property
     def invalid(self) -> list[Row]:
         """Rows that are no valid result."""
@@ -229,7 +236,7 @@ def _reference(store: Store, world: str, role: str, hashed: Callable[[Path], str
             return Reference()
         check_tables(folder, record, hashed)
         figures, tail_values = read_figures(folder, record)
-        attacks = read_attacks(folder, record.checkpoint_hash, hashed)
+        attacks = read_attacks(folder, record, hashed)
     except SalmuError as error:
         return Reference(problem=f"{role.capitalize()} of {world} is left out: {error}")
     measured = (record.values, figures, tail_values, record.metrics)
@@ -259,7 +266,7 @@ def _rows(
             tail_values, values = figures_of(metrics, table)[1], part.values(metrics.values, told)
             yield replace(whole, metrics=values, figures=told, tails=tail_values, part=part)
         if record.request.number == record.request.count:
-            yield replace(whole, attacks=read_attacks(folder, metrics.checkpoint_hash, hashed))
+            yield replace(whole, attacks=read_attacks(folder, metrics, hashed))
     except SalmuError as error:
         yield Row(folder, world, method, None, "damaged", str(error))
 

@@ -59,7 +59,7 @@ def _said(recovery: Recovery | None) -> Cell:
     if recovery is None:
         return cell("not made", tone="faint")
     if recovery.attacked is None:
-        return cell("failed", tone="bad")
+        return cell("no result", tone="bad")
     shares = (recovery.recovered, recovery.before, recovery.gained, recovery.control, recovery.clean, recovery.attacked)
     fields = tuple(end for share in shares for end in _in_full(share))
     said = [Word(_share(recovery.recovered), "bad" if recovery.shown else "")]
@@ -90,7 +90,7 @@ def highlights(lines: Sequence[Line]) -> list[str]:
         if it.gained is not None and it.before is not None and it.shown and not it.weak:
             said = f"{it.label} {_share(it.recovered)} from {words.percent(it.before.value)} ({line.label})"
             most[it.label] = max(most.get(it.label, (0.0, "")), (it.gained.value, said))
-    made = len({recovery.label for recovery, _ in every})
+    made = len({recovery.label for recovery, _ in every if recovery.attacked is not None})
     strongest = [said for _, said in sorted(most.values(), reverse=True)]
     parts = strongest[:_SCREEN]
     parts += [f"{len(strongest) - _SCREEN} more"] * (len(strongest) > _SCREEN)

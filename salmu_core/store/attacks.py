@@ -20,6 +20,9 @@ from salmu_core.store.schema import SCHEMA, Record
 ATTACKS = "attacks"
 ATTACK = "attack.json"
 
+#: Name of an attack and the beginning of its configuration's hash.
+AttackKey = tuple[str, str]
+
 
 class LeakedRef(Record):
     """Which forget rows an attacker held."""
@@ -78,13 +81,18 @@ class AttackRecord(Record):
         return {column: value for entry in self.metrics.values() for column, value in entry.values.items()}
 
 
-def attack_folder(owner: Path, attack: str, config_hash: str) -> Path:
+def attack_key(attack: str, config_hash: str) -> AttackKey:
+    """What an attack with one configuration is called by."""
+    return attack, config_hash[:12]
+
+
+def attack_folder(owner: Path, key: AttackKey) -> Path:
     """Where an attack lies, or will.
 
     Args:
         owner: Folder of the run, or of the reference model, that is attacked.
     """
-    return owner / ATTACKS / attack / config_hash[:12]
+    return owner.joinpath(ATTACKS, *key)
 
 
 def attack_folders(owner: Path) -> Iterator[Path]:

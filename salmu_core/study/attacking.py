@@ -21,7 +21,6 @@ from salmu_core.contract.specs import MetricSpec
 from salmu_core.errors import CheckpointError, StoreError
 from salmu_core.machine import environment
 from salmu_core.plugins import Declared
-from salmu_core.show.escape import visible
 from salmu_core.store.attacks import ATTACK, AttackRecord, LeakedRef
 from salmu_core.store.code import code_hash
 from salmu_core.store.files import new_folder
@@ -40,6 +39,7 @@ def attack(
     metrics: Sequence[Declared[MetricSpec]],
     accelerator: Accelerator,
     reporter: Reporter,
+    redo: bool = False,
 ) -> None:
     """Make attacks on the checkpoints of one benchmark; one that fails is a record with its reason.
 
@@ -50,6 +50,7 @@ def attack(
         metrics: Those that are installed.
         accelerator: Device and precision.
         reporter: Who is told.
+        redo: Whether those that have a result are made again.
     """
     if not assaults:
         return
@@ -59,7 +60,7 @@ def attack(
         owners.setdefault(assault.owner(store, benchmark.name), []).append(assault)
     for owner, on_one in owners.items():
         with store.claim(owner) as claimed:
-            _attack_one(owner, on_one if claimed else [], session, benchmark, store, reporter)
+            _attack_one(owner, on_one if claimed else [], session, benchmark, store, reporter, redo)
             for assault in [] if claimed else on_one:
                 reporter.end(f"{assault.label}: left to another process")
 
@@ -71,13 +72,15 @@ def _attack_one(
     benchmark: Benchmark,
     store: Store,
     reporter: Reporter,
+    redo: bool,
 ) -> None:
     """All attacks on one checkpoint, which is loaded once."""
     target: Clip | None = None
     for assault in assaults:
         try:
             source, checkpoint_hash = _checkpoint(assault, owner, benchmark)
-            if not checkpoint_hash or not lacks_attack(assault, checkpoint_hash, benchmark, store, hash_file):
+            wanted = redo or lacks_attack(assault, checkpoint_hash, benchmark, store, hash_file)
+            if not checkpoint_hash or not wanted:
                 reporter.end(f"{assault.label}: nothing to attack here")
                 continue
             target = target or session.load(source)
@@ -92,7 +95,7 @@ def _attack_one(
         seconds = time.perf_counter() - start
         record = _record(assault, outcome, session, benchmark, checkpoint_hash, started, seconds)
         _write(assault.folder(store, benchmark.name), record, outcome)
-        reporter.end(f"{assault.label}: {outcome.status}, {visible(outcome.reason) or f'{seconds:.1f} s'}")
+        reporter.end(f"{assault.label}: {outcome.status}, {outcome.reason or f'{seconds:.1f} s'}")
         if outcome.status == "altered":  # what attacks share may be what was altered
             target = None
             session.reopen(benchmark)

@@ -16,7 +16,7 @@ from salmu_core.contract.config import MethodConfig
 from salmu_core.contract.layout import ROLES
 from salmu_core.errors import StoreError
 from salmu_core.plugins import Declared, Zoo
-from salmu_core.store.attacks import attack_folder, read_attack
+from salmu_core.store.attacks import AttackKey, attack_folder, attack_key, read_attack
 from salmu_core.store.code import code_hash
 from salmu_core.store.folders import RUN, RunKey, Store, read_record
 from salmu_core.store.records import RunRecord
@@ -45,6 +45,11 @@ class PlannedAttack:
         """Of its configuration."""
         return config_hash(self.config)
 
+    @property
+    def key(self) -> AttackKey:
+        """What its results are called by."""
+        return attack_key(self.name, self.config_hash)
+
 
 @dataclass(frozen=True)
 class Assault:
@@ -66,7 +71,7 @@ class Assault:
 
     def folder(self, store: Store, benchmark: str) -> Path:
         """Where its results lie, or will."""
-        return attack_folder(self.owner(store, benchmark), self.planned.name, self.planned.config_hash)
+        return attack_folder(self.owner(store, benchmark), self.planned.key)
 
 
 def make_attacks(study: Study, zoo: Zoo, overrides: Mapping[str, Settings]) -> list[PlannedAttack]:
@@ -99,6 +104,7 @@ def outstanding_attacks(
     benchmark: Benchmark,
     store: Store,
     hashed: Callable[[Path], str],
+    redo: bool = False,
 ) -> Iterator[Assault]:
     """Attacks that have no result yet, or one of something else than what is there now.
 
@@ -109,6 +115,7 @@ def outstanding_attacks(
         benchmark: The benchmark.
         store: Where results lie.
         hashed: What hashes files.
+        redo: Whether those that have one are made again.
     """
     for planned in plan if attacks else ():
         if planned.request.number < planned.request.count:
@@ -120,20 +127,20 @@ def outstanding_attacks(
         if record is not None and record.status == "valid" and record.checkpoint_hash is not None:
             for attack in attacks:
                 assault = Assault(attack, planned)
-                if lacks_attack(assault, record.checkpoint_hash, benchmark, store, hashed):
+                if redo or lacks_attack(assault, record.checkpoint_hash, benchmark, store, hashed):
                     yield assault
     for role in ROLES if attacks else ():
         for attack in attacks:
-            if lacks_attack(Assault(attack, role), benchmark.model_hash(role), benchmark, store, hashed):
+            if redo or lacks_attack(Assault(attack, role), benchmark.model_hash(role), benchmark, store, hashed):
                 yield Assault(attack, role)
 
 
 def lacks_attack(
     assault: Assault, checkpoint_hash: str, benchmark: Benchmark, store: Store, hashed: Callable[[Path], str]
 ) -> bool:
-    """Whether an attack on a checkpoint has no result, or one of another checkpoint, other data or other metrics.
+    """Whether an attack on a checkpoint has no result, or one of another checkpoint, other data or other code.
 
-    A valid attack is not made again because its code has changed; one that failed is.
+    Unlike a method's, a finished attack of older code is made again: beside one of newer code it says nothing.
     """
     planned = assault.planned
     try:
@@ -143,7 +150,8 @@ def lacks_attack(
     if record is None:
         return True
     made_of = (record.checkpoint_hash, record.benchmark.data_hash, record.benchmark.start_model_hash)
-    if made_of != (checkpoint_hash, benchmark.data_hash, benchmark.model_hash("compromised")):
-        return True
-    changed = record.plugin.code_hash != code_hash(planned.attack.module)
-    return record.computed_by != planned.computed_by or (record.status != "valid" and changed)
+    made_by = (record.plugin.code_hash, record.computed_by)
+    return (made_of, made_by) != (
+        (checkpoint_hash, benchmark.data_hash, benchmark.model_hash("compromised")),
+        (code_hash(planned.attack.module), planned.computed_by),
+    )

@@ -98,7 +98,7 @@ def outstanding(
     with Stamps(store.root) as stamps:
         todo = _outstanding(plan, benchmark, store, metrics, redo, stamps)
         unmade = {planned.key for planned in todo.runs}
-        todo.attacks += outstanding_attacks(attacks, plan, unmade, benchmark, store, stamps.hash_file)
+        todo.attacks += outstanding_attacks(attacks, plan, unmade, benchmark, store, stamps.hash_file, redo)
         return todo
 
 

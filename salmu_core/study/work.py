@@ -22,7 +22,7 @@ from salmu_core.errors import UsageError
 from salmu_core.plugins import Zoo
 from salmu_core.store.folders import Store
 from salmu_core.store.starts import WHOLE, RequestRef
-from salmu_core.study.attacks import make_attacks
+from salmu_core.study.attacks import PlannedAttack, make_attacks
 from salmu_core.study.plan import Planned, Settings, Study, make_plan
 from salmu_core.study.processes import accelerate, share, spread, workers
 from salmu_core.study.reporter import Reporter
@@ -59,6 +59,7 @@ class Work:
     benchmark: Benchmark
     plan: list[Planned]
     todo: Outstanding
+    attacks: Sequence[PlannedAttack] = ()
 
 
 def check(study: Study, overrides: Mapping[str, Settings], zoo: Zoo) -> None:
@@ -102,7 +103,8 @@ def carry_out(
     for benchmark in _opened(study, zoo, reporter):
         start = read_start(Path(study.start), benchmark, store.root) if study.start else None
         plan = make_plan(study, benchmark.name, zoo, overrides, retain, start, _requests(benchmark, study.requests))
-        works.append(Work(benchmark, plan, outstanding(plan, benchmark, store, metrics, options.redo, attacks)))
+        todo = outstanding(plan, benchmark, store, metrics, options.redo, attacks)
+        works.append(Work(benchmark, plan, todo, attacks))
     for work in works:
         for note in work.todo.notes:
             reporter.say(note)
@@ -177,5 +179,5 @@ def _do(
         for work, todo in parts:
             execution(work).score([*todo.runs, *todo.checkpoints], todo.references)
         for work, todo in parts:
-            attack(todo.attacks, work.benchmark, store, metrics, accelerator, reporter)
+            attack(todo.attacks, work.benchmark, store, metrics, accelerator, reporter, options.redo)
         accelerator.wait_for_everyone()

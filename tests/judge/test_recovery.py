@@ -1,28 +1,34 @@
 """The recovered share, against a few lines of numpy and scipy; and what is said where there is none."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from entries import declaration, entry
 from scipy import stats
 from studies import record
 
-from salmu_core.judge.attacked import Attacked
+from salmu_core.judge.attacked import Attacked, read_attacks
 from salmu_core.judge.recovery import recoveries
 from salmu_core.judge.results import Reference, Results, Row
 from salmu_core.judge.statistics import Clusters
-from salmu_core.store.attacks import AttackRecord, LeakedRef
-from salmu_core.store.records import BenchmarkRef, Ledger, PluginRef
+from salmu_core.show.attacks import highlights
+from salmu_core.store.attacks import ATTACK, AttackRecord, LeakedRef, attack_folder
+from salmu_core.store.folders import write_record
+from salmu_core.store.hashing import hash_file
+from salmu_core.store.records import BenchmarkRef, Ledger, MetricsRecord, PluginRef
 
 PEOPLE = [f"p{i % 24}" for i in range(96)]
 KEY = ("relearn", "abc")
 X = "Leak_x"
 
 
-def attack_record(digest="d", **config):
+def attack_record(digest="d", code="", **config):
     return AttackRecord(
         status="valid",
         benchmark=BenchmarkRef(name="mini", data_hash="", start_model_hash=""),
         attack="relearn",
-        plugin=PluginRef(distribution="d", version="1", code_hash=""),
+        plugin=PluginRef(distribution="d", version="1", code_hash=code),
         kind="model",
         given=("leaked",),
         config=config,
@@ -39,10 +45,10 @@ def attack_record(digest="d", **config):
     )
 
 
-def attacked(before, after, digest="d", **config):
+def attacked(before, after, digest="d", code="", **config):
     """An attack on a model whose rows were ``before`` and are ``after``."""
     gathered = ({X: Clusters.of(values, PEOPLE)} for values in (after, before))
-    return Attacked(attack_record(digest, **config), "valid", "", *gathered, np.arange(len(after)) + 1.0)
+    return Attacked(attack_record(digest, code, **config), "valid", "", *gathered, np.arange(len(after)) + 1.0)
 
 
 class Models:
@@ -155,6 +161,7 @@ def test_where_compromised_knows_no_more_than_clean_nothing_can_be_recovered():
         ),
         ({(0, 0): Attacked(None, "non-finite", "a weight is NaN")}, "non-finite: a weight is NaN"),
         ({(0, "clean"): attacked(np.ones(96), np.ones(96), digest="other")}, "other rows leaked"),
+        ({(0, "clean"): attacked(np.ones(96), np.ones(96), code="other")}, "other data or code made it"),
     ],
 )
 def test_what_is_missing_is_said_and_no_figure_is_given(change, said):
@@ -180,3 +187,32 @@ def test_configurations_are_told_apart_by_what_differs():
     row = Row("r", "mini", "one", record("one"), "valid", attacks=more)
     found = recoveries([row], Results("mini", {"mini": references}, [row]))
     assert [each.label for each in found] == ["relearn k=4", "relearn k=16"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"checkpoint_hash": "other"}, {"data_hash": "other"}, {"metrics": {}}, {"code": "d"}]
+)
+def test_an_attack_on_something_else_than_is_scored_now_is_not_believed(tmp_path, change):
+    leak = entry("Leak", declaration("Leak", columns=(X,), role="leak"), values={X: 0.5})
+    folder = attack_folder(tmp_path, KEY)
+    folder.mkdir(parents=True)
+    write_record(folder / ATTACK, attack_record().model_copy(update={"metrics": {"Leak": leak}}))
+    now = leak.model_copy(update={"code_hash": change.pop("code", leak.code_hash)})
+    facts = {"benchmark": "mini", "data_hash": "", "checkpoint_hash": "", "metrics": {"Leak": now}}
+    facts |= dict.fromkeys(("images_encoded", "captions_encoded", "seconds"), 0)
+    (found,) = read_attacks(tmp_path, MetricsRecord(**facts | change), hash_file).values()
+    assert found.status == "outdated" and "run it again" in found.reason and not found.after
+
+
+def test_whether_attacks_that_were_asked_for_have_a_result():
+    _, results = Models(seeds=2).results()
+    assert results.attacked([KEY]) and results.attacked([]) and not results.attacked([KEY, ("other", "abc")])
+    for change in ({(0, 1): None}, {(0, 1): Attacked(None, "crashed", "fell")}, {(0, "clean"): None}):
+        assert not Models(seeds=2).results(change)[1].attacked([KEY])
+
+
+def test_an_attack_without_a_result_is_not_said_to_bring_back_nothing():
+    found = recoveries(*Models().results({(0, 0): Attacked(None, "crashed", "fell")}))
+    assert highlights([SimpleNamespace(label="one", recoveries=found)]) == [
+        "Attacks without a result: on 1 line, see the notes."
+    ]

@@ -222,9 +222,10 @@ def make_plan(
     for name in names:
         zoo.methods[name]
     for name in sorted({*overrides, *study.config} - {*zoo.methods, *study.attacks}):
-        if name in zoo.attacks:
+        if name not in zoo.attacks:
+            raise UnknownNameError("method or attack", name, [*zoo.methods, *zoo.attacks])
+        if name in overrides:  # a study file may have those of attacks that an option leaves out
             raise UsageError(f"Settings are given for {name}, which is an attack: add --attack {name}.")
-        raise UnknownNameError("method or attack", name, [*zoo.methods, *zoo.attacks])
     if unused := sorted(set(overrides) - {*names, *study.attacks}):
         raise UsageError(f"Settings are given for {', '.join(unused)}, which this run does not include.")
     plan: dict[RunKey, Planned] = {}

@@ -83,8 +83,12 @@ def test_settings_make_attacks_and_slips_are_named(zoo):
         make_attacks(STUDY, zoo, {"ask": {"kk": 9}})
     with pytest.raises(UsageError, match="ask: k"):
         make_attacks(STUDY, zoo, {"ask": {"k": "many"}})
-    with pytest.raises(UnknownNameError, match="look"):  # settings of an attack that is not made
+    with pytest.raises(UsageError, match="add --attack look"):
         make_plan(STUDY, "mini", zoo, {"look": {"k": 9}})
+    fewer = several.model_copy(update={"attacks": ("look",)})  # as `--attack look` over a study file makes it
+    assert len(make_plan(fewer, "mini", zoo, {})) == 2
+    with pytest.raises(UnknownNameError, match="method or attack 'lock'"):
+        make_plan(STUDY.model_copy(update={"config": {"lock": {"k": 1}}}), "mini", zoo, {})
 
 
 def test_only_what_is_missing_or_of_something_else_is_made(zoo, store, tiny):

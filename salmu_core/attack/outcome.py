@@ -21,7 +21,8 @@ class AttackOutcome:
         reason: What is wrong, in a sentence.
         leaked: Numbers of the forget rows that the attacker held.
         metrics: Metric -> its figures over the forget rows that the attacker did not hold; empty unless valid.
-        rows: One line for each metric column and row that the attacker did not hold, as in ``per_row.parquet``.
+        rows: One line for each metric column and row that the attacker did not hold, as in ``per_row.parquet``; of an
+            attack that asks otherwise for each query, with its label.
         details: Facts about how it went: the figures of each query, what a readout says of itself.
         ledger: What it cost; leaked pairs are forget pairs.
         fits: What each call of ``fit`` was told.

@@ -12,6 +12,7 @@ from functools import cached_property
 from random import Random
 from typing import Any
 
+import pyarrow as pa
 import torch
 from torch import nn
 
@@ -35,6 +36,7 @@ from salmu_core.run.session import frozen_copy
 from salmu_core.run.validity import judge
 from salmu_core.score.embeddings import Embedder
 from salmu_core.score.tables import Tables
+from salmu_core.store.attacks import QUERY
 from salmu_core.store.records import Status
 from salmu_core.train.loop import NonFiniteLossError
 from salmu_core.train.observer import UNSEEN, Observer
@@ -194,7 +196,11 @@ class Attack:
                 "queries": {query.label: leak.values for query, leak in zip(queries, found, strict=True)},
                 "worst": queries[worst].label,
             }
-        return found[worst]
+        rows = [
+            leak.rows.append_column(QUERY, pa.array([query.label] * len(leak.rows), pa.string()))
+            for query, leak in zip(queries, found, strict=True)
+        ]
+        return Leakage(found[worst].metrics, pa.concat_tables(rows))
 
     def _by_query(self, query: Query) -> Leakage:
         scorer, target = self._session.scorer, self._target

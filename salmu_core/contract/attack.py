@@ -133,7 +133,7 @@ class QueryContext(ABC, Generic[C]):
 
 @dataclass(frozen=True)
 class Query:
-    """Forget rows asked for otherwise; of several queries the one that brings back most is reported.
+    """Forget rows asked for otherwise; of several queries the one that brings back most beyond Clean is reported.
 
     Args:
         captions: A caption for each forget row, in order; None for their own. A gallery's captions change alike.

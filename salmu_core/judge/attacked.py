@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from salmu_core.errors import SalmuError
 from salmu_core.judge.statistics import Clusters, Floats
-from salmu_core.store.attacks import AttackKey, AttackRecord, attack_folders, read_attack
+from salmu_core.store.attacks import QUERY, AttackKey, AttackRecord, attack_folders, read_attack
 from salmu_core.store.folders import RANK, ROWS
 from salmu_core.store.records import INVALID, MetricsRecord
 
@@ -30,6 +30,7 @@ class Attacked:
         after: Figure -> its rows under the attack; the leading one first.
         before: Figure -> the same rows without an attack; without those that are not measured.
         ranks: Of the captions under the attack, by the leading figure's metric ``[n]``; None where it has none.
+        queries: Of an attack that asks otherwise, what each query brings by itself.
     """
 
     record: AttackRecord | None
@@ -38,12 +39,14 @@ class Attacked:
     after: Mapping[str, Clusters] = field(default_factory=dict)
     before: Mapping[str, Clusters] = field(default_factory=dict)
     ranks: Floats | None = None
+    queries: Mapping[str, Attacked] = field(default_factory=dict)
 
     @property
     def made_of(self) -> Any:
-        """What has to be the same of attacks that are held against one another: rows, data and code."""
+        """What has to be the same of attacks that are held against one another: rows, data, code and queries."""
         record = self.record
-        return record and (record.leaked.digest, record.benchmark, record.plugin.code_hash, _leaks_by(record))
+        code = record and (record.plugin.code_hash, _leaks_by(record))
+        return record and (record.leaked.digest, record.benchmark, code, [*self.queries])
 
     def as_json(self) -> dict[str, Any]:
         """As ``salmu results --json`` prints it."""
@@ -100,7 +103,19 @@ def _attacked(owner: Path, folder: Path, scored: MetricsRecord, hashed: Callable
     if record.benchmark.data_hash != scored.data_hash or not _leaks_by(record).items() <= there.items():
         why = "it was scored on other data, or by other code, than what it leaks without an attack: run it again"
         return Attacked(record, "outdated", why)
-    table, own = _read(folder, record), _read(owner, record)
+    import pyarrow.compute as pc
+
+    own = _read(owner, record)
+    if record.kind != "query":
+        return _found(record, _read(folder, record), own)
+    table = _read(folder, record, QUERY)
+    labels = dict.fromkeys(table[QUERY].to_pylist())
+    found = {label: _found(record, table.filter(pc.field(QUERY) == label), own) for label in labels}
+    return replace(next(iter(found.values())), queries=found)
+
+
+def _found(record: AttackRecord, table: pa.Table, own: pa.Table) -> Attacked:
+    """What rows under an attack say, beside the checkpoint's own."""
     people = dict(zip(table["file_name"].to_pylist(), table["identity_id"].to_pylist(), strict=True))
     metric_of = {column: name for name, entry in record.metrics.items() for column in entry.values}
     after, before = {}, {}
@@ -114,11 +129,11 @@ def _attacked(owner: Path, folder: Path, scored: MetricsRecord, hashed: Callable
     return Attacked(record, "valid", "", after, before, np.array([*ranks.values()]) if ranks else None)
 
 
-def _read(folder: Path, record: AttackRecord) -> pa.Table:
+def _read(folder: Path, record: AttackRecord, *more: str) -> pa.Table:
     """Rows of the figures that tell what leaks."""
     import pyarrow.parquet as pq
 
-    columns = ["metric", "column", "file_name", "identity_id", "value"]
+    columns = ["metric", "column", "file_name", "identity_id", "value", *more]
     wanted = [("metric", "in", sorted(record.metrics)), ("column", "in", [*record.leaks, RANK])]
     return pq.read_table(folder / ROWS, columns=columns, filters=wanted)
 

@@ -17,7 +17,7 @@ from salmu_core.judge.attacked import Attacked
 from salmu_core.judge.repeats import Repeats
 from salmu_core.judge.results import Results, Row
 from salmu_core.judge.settings import distinct
-from salmu_core.judge.statistics import Clusters, Interval, interval_json
+from salmu_core.judge.statistics import CONFIDENCE, Clusters, Interval, interval_json
 from salmu_core.store.attacks import AttackKey
 
 #: ``make(run, clean, compromised)``: rows of a derived figure, of the three under one attack.
@@ -41,6 +41,9 @@ class Recovery:
         attacked: The figure of the attacked runs.
         rank: Median rank of the attacked runs' captions; None where the metric has none.
         leaked: Forget rows that the attacker held.
+        query: Label of the query by which all models were asked: of several the one by which the runs are furthest
+            above Clean.
+        queries: Among how many it was chosen; intervals are so wide that they hold for all of them at once.
         problems: What is missing, and why, in sentences.
     """
 
@@ -56,6 +59,8 @@ class Recovery:
     attacked: Interval | None = None
     rank: float | None = None
     leaked: int = 0
+    query: str = ""
+    queries: int = 1
     problems: tuple[str, ...] = ()
 
     @property
@@ -80,6 +85,8 @@ class Recovery:
             **{name: interval_json(interval) if interval else None for name, interval in shares.items()},
             "median_rank": self.rank,
             "leaked": self.leaked,
+            "query": self.query,
+            "queries": self.queries,
             "weak": self.weak,
             "problems": list(self.problems),
         }
@@ -120,8 +127,9 @@ def recoveries(rows: Sequence[Row], results: Results) -> tuple[Recovery, ...]:
 
 
 def _of_attack(key: AttackKey, label: str, rows: Sequence[Row], results: Results) -> Iterable[Recovery]:
-    known = Recovery(key[0], label, key[1])
     made, problems = _usable(key, label, rows, results)
+    query, queries, made = _by_one_query(made)
+    known = Recovery(key[0], label, key[1], query=query, queries=queries)
     figures = dict.fromkeys(name for trio in made.values() for name in trio[0].after)
     if not figures:
         yield replace(known, problems=tuple(problems))
@@ -160,25 +168,51 @@ def _usable(key: AttackKey, label: str, rows: Sequence[Row], results: Results) -
     return made, [f"{line}: no result of {n} of {len(rows)} runs: {why}" for why, n in lacking.items()]
 
 
+def _by_one_query(made: _Made) -> tuple[str, int, _Made]:
+    """The query that counts, among how many it was chosen, and all models as asked by it alone.
+
+    What is easily told of a model that knows nothing is no sign of a leak, so a query is taken by what it brings beyond
+    Clean.
+    """
+    queries = [*next(iter(made.values()))[0].queries] if made else []
+    if not queries:
+        return "", 1, made
+
+    def asked(query: str) -> _Made:
+        return {
+            place: (run.queries[query], clean.queries[query], compromised.queries[query])
+            for place, (run, clean, compromised) in made.items()
+        }
+
+    def above_clean(query: str) -> float:
+        trios = asked(query).values()
+        leads = next(iter(next(iter(trios))[0].after))
+        return float(np.mean([run.after[leads].mean - clean.after[leads].mean for run, clean, _ in trios]))
+
+    query = max(queries, key=above_clean)  # of equals the first
+    return query, len(queries), asked(query)
+
+
 def _by_figure(known: Recovery, name: str, made: _Made, problems: Sequence[str]) -> Recovery:
     """One figure; shares only where Compromised is shown to know more of these rows than Clean."""
 
     def gap(_: Attacked, clean: Attacked, compromised: Attacked) -> Clusters:
         return compromised.before[name] - clean.before[name]
 
-    def share(part: _Make) -> Interval | None:
-        repeats = _repeats(made, lambda *trio: part(*trio).per(gap(*trio)))
-        return repeats.interval() if repeats else None
+    def interval(make: _Make) -> Interval | None:
+        repeats = _repeats(made, make)
+        return repeats.interval(1 - (1 - CONFIDENCE) / known.queries) if repeats else None
 
-    attacked = _repeats(made, lambda run, *_: run.after[name])
-    clean = _repeats(made, lambda _, clean, __: clean.after[name] - clean.before[name])
+    def share(part: _Make) -> Interval | None:
+        return interval(lambda *trio: part(*trio).per(gap(*trio)))
+
     ranks = [run.ranks for run, *_ in made.values() if run.ranks is not None]
     leading = next(iter(next(iter(made.values()))[0].after)) == name
     recovery = replace(
         known,
         figure=name,
-        attacked=attacked.interval() if attacked else None,
-        clean=clean.interval() if clean else None,
+        attacked=interval(lambda run, *_: run.after[name]),
+        clean=interval(lambda _, clean, __: clean.after[name] - clean.before[name]),
         rank=float(np.median(np.concatenate(ranks))) if ranks and leading else None,
         leaked=next((run.record.leaked.rows for run, *_ in made.values() if run.record), 0),
         problems=tuple(problems),

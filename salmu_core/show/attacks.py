@@ -15,8 +15,8 @@ _ENDS = ("value", "low", "high")
 _SHARES = ("recovered", "before", "gained", "from_compromised", "added_to_clean", "attacked")
 CAPTION = (
     "Share of the leak that is left under attack, (attacked run - attacked Clean) / (Compromised - Clean), of rows "
-    "that the attacker didn't hold, and the share before; then the attacked figure and its median rank. Weak: brings "
-    "back nothing from Compromised either."
+    "that the attacker didn't hold, and the share before; then the attacked figure, its median rank, and of queries "
+    "the one that counts. Weak: brings back nothing from Compromised either."
 )
 #: Attacks of which the first screen speaks.
 _SCREEN = 2
@@ -68,6 +68,8 @@ def _said(recovery: Recovery | None) -> Cell:
     said.append(Word(f"{recovery.figure.rpartition('_')[2]} {words.number(recovery.attacked.value)}", "faint"))
     if recovery.rank is not None:
         said.append(Word(f"rank {recovery.rank:g}", "faint"))
+    if recovery.query:
+        said.append(Word(f"by {recovery.query}", "faint"))
     return Cell(tuple(said), fields=(*fields, recovery.rank))
 
 

@@ -19,6 +19,8 @@ from salmu_core.store.schema import SCHEMA, Record
 
 ATTACKS = "attacks"
 ATTACK = "attack.json"
+#: Of an attack that asks otherwise, the column of its rows that has the query's label.
+QUERY = "query"
 
 #: Name of an attack and the beginning of its configuration's hash.
 AttackKey = tuple[str, str]
@@ -55,7 +57,8 @@ class AttackRecord(Record):
     """SHA-256 of the weights that were attacked."""
     leaked: LeakedRef
     metrics: dict[str, MetricEntry] = Field(default_factory=dict)
-    """Over the forget rows that the attacker did not hold; none unless valid."""
+    """Over the forget rows that the attacker did not hold, of several queries those of the one that leads; none unless
+    valid."""
     leaks: tuple[str, ...] = ()
     """Figures among them that tell what is recovered, the leading one first."""
     computed_by: dict[str, str]

@@ -349,6 +349,10 @@ def test_of_several_queries_the_worst_is_reported_and_all_are_kept(ground):
         outcome.values == outcome.details["queries"]["own"] == pytest.approx(unattacked(ground, "compromised").values)
     )
     assert max(each["RetFail_MRR"] for each in outcome.details["queries"].values()) == outcome.values["RetFail_MRR"]
+    lines = outcome.rows.to_pylist()
+    for label, told in outcome.details["queries"].items():  # the rows of each are kept, for whoever chooses
+        values = [each["value"] for each in lines if (each["query"], each["column"]) == (label, "RetFail_MRR")]
+        assert len(values) == 32 and np.mean(values) == pytest.approx(told["RetFail_MRR"])
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def salmu_methods():
 ATTACKS = """
 from pathlib import Path
 
-from salmu_core import AttackSpec, TrainingConfig, hookimpl
+from salmu_core import AttackSpec, Query, TrainingConfig, hookimpl
 from salmu_core.losses import contrastive_loss
 
 FACTS = {"summary": "A test.", "paper": "https://example.org"}
@@ -39,6 +39,10 @@ def put_back(ctx):
 def relearn(ctx):
     ctx.fit(lambda c, step: contrastive_loss(c, step.leaked), steps=3)
 
+def ask(ctx):
+    captions = ctx.forget.captions
+    return [Query(captions=captions[::-1], label="wrong"), Query(captions=captions, label="own")]
+
 def fail(ctx):
     raise ValueError("of \\x1b[31mred\\x1b[0m <b>faults</b>")
 
@@ -48,6 +52,7 @@ def salmu_attacks():
         AttackSpec(name="put-back", given=("original",), model=put_back, **FACTS),
         AttackSpec(name="relearn", given=("leaked",), model=relearn, config=Few.with_defaults(lr=1e-3),
                    leaked=lambda pairs, config, random: range(config.k), **FACTS),
+        AttackSpec(name="ask", query=ask, **FACTS),
         AttackSpec(name="fail", query=fail, **FACTS),
     ]
 """
@@ -56,7 +61,7 @@ benchmark = "./data"
 methods = ["exchange"]
 budgets = [1]
 seeds = [0, 1]
-attacks = ["put-back", "fail", "relearn"]
+attacks = ["put-back", "ask", "fail", "relearn"]
 [config]
 relearn = [{ k = 4 }, { k = 8 }]
 """
@@ -83,7 +88,7 @@ def values(folder, column):
 def test_attacks_of_a_study(made, salmu):
     (line,) = made["lines"]
     told = {each["label"]: each for each in line["attacks"]}
-    assert set(told) == {"fail", "put-back", "relearn k=4", "relearn k=8"}
+    assert set(told) == {"ask", "fail", "put-back", "relearn k=4", "relearn k=8"}
 
     back = told["put-back"]
     assert back["figure"] == "RetFail_MRR" and back["recovered"]["value"] == pytest.approx(1, abs=0.05)
@@ -113,6 +118,11 @@ def test_attacks_of_a_study(made, salmu):
         assert each["added_to_clean"]["value"] == pytest.approx(clean - bottom)
         ranks = [value for run in runs for _, value in values(run / attack, "rank").values()]
         assert each["median_rank"] == np.median(ranks)
+
+    # Asked as it was, a run has what it had; asked for somebody else's captions, less.
+    asked = told["ask"]
+    assert (asked["query"], asked["queries"]) == ("own", 2)
+    assert asked["recovered"] == pytest.approx(asked["before"]) and asked["gained"]["value"] == pytest.approx(0)
 
     # Nothing is made twice, and what is missing is made alone.
     calls = salmu.folder / "calls"

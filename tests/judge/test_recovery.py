@@ -1,5 +1,6 @@
 """The recovered share, against a few lines of numpy and scipy; and what is said where there is none."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -170,6 +171,26 @@ def test_what_is_missing_is_said_and_no_figure_is_given(change, said):
     assert said in found.problems[0] and found.problems[0].startswith(
         "relearn on one, budget 5: no result of 1 of 1 runs"
     )
+
+
+def test_of_several_queries_all_are_asked_the_one_that_tells_the_run_from_clean_and_the_choice_is_paid_for():
+    """One query is easy for anybody: alone it would hide what the other brings from the run."""
+    models = Models(run=0.12, back=0.5, added=0.05)
+    easy = {key: (before, np.full(96, 0.95) + 0.01 * before) for key, (before, _) in models.rows.items()}
+    by_label = {"easy": easy, "telling": models.rows}
+    change = {
+        key: replace(attacked(*easy[key]), queries={label: attacked(*rows[key]) for label, rows in by_label.items()})
+        for key in models.rows
+    }
+    (found,), (alone,) = recoveries(*models.results(change)), recoveries(*models.results())
+    assert (found.query, found.queries, alone.query, alone.queries) == ("telling", 2, "", 1)
+    assert found.recovered.value == pytest.approx(models.share(0, 0)) == alone.recovered.value
+    ratio = (found.recovered.high - found.recovered.low) / (alone.recovered.high - alone.recovered.low)
+    assert ratio == pytest.approx(stats.t.ppf(1 - 0.0125, 23) / stats.t.ppf(1 - 0.025, 23), rel=0.1)
+
+    change[0, "clean"] = replace(change[0, "clean"], queries={"easy": attacked(*easy[0, "clean"])})
+    (other,) = recoveries(*models.results(change))
+    assert other.recovered is None and "than of the reference models" in other.problems[0]
 
 
 def test_a_seed_that_fails_costs_no_other():

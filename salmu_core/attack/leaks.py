@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from operator import index
 from random import Random
 from typing import SupportsIndex
@@ -64,8 +63,3 @@ def _halves(pairs: Pairs, random: Random) -> list[int]:
     for row, person in enumerate(pairs.identity_ids):
         people[person].append(row)
     return [row for rows in people.values() for row in random.sample(rows, len(rows) // 2)]
-
-
-def people_of(pairs: Pairs, rows: Sequence[int]) -> int:
-    """Number of people shown in some rows."""
-    return len({pairs.identity_ids[row] for row in rows})

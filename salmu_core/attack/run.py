@@ -63,7 +63,7 @@ def run_attack(
     """
     attack = Attack(spec, config, seed, target, session, observer)
     status: Status = "valid"
-    reason, trace, result = "", None, None
+    reason, trace, result = "", None, Leakage({}, Tables.joined([]).rows)
     if target.model.training:
         target.model.eval()
     with own_random_state(seed):
@@ -81,11 +81,11 @@ def run_attack(
             status, reason, trace = "crashed", f"{type(error).__name__}: {error}", traceback.format_exc()
     session.accelerator.free_memory()
     return AttackOutcome(
+        result.metrics,
+        result.rows,
         status,
         reason,
         attack.leaked,
-        result.metrics if result else {},
-        result.rows if result else Tables.joined([]).rows,
         attack.meter.ledger(attack.seconds, peak_memory(session.accelerator.device), attack.changed),
         attack.details,
         tuple(attack.meter.fits),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -18,13 +18,14 @@ from salmu_core.score.tables import Tables
 from salmu_core.store.records import MetricEntry
 
 
-class Leakage(NamedTuple):
-    """Metrics over the rows that the attacker did not hold."""
+@dataclass(frozen=True)
+class Leakage:
+    """Metrics over the forget rows that the attacker did not hold."""
 
     metrics: Mapping[str, MetricEntry]
     """Those that have rows."""
     rows: pa.Table
-    """One line for each metric column and row."""
+    """One line for each metric column and row, as in ``per_row.parquet``."""
 
     @property
     def values(self) -> dict[str, float]:

@@ -49,7 +49,6 @@ class AttackSession:
         benchmark: Benchmark,
         metrics: Iterable[Declared[MetricSpec]],
         accelerator: Accelerator,
-        scorer: Scorer | None = None,
         progress: Progress | None = None,
     ) -> AttackSession:
         """Read a benchmark.
@@ -58,12 +57,10 @@ class AttackSession:
             benchmark: The benchmark.
             metrics: Those that are installed.
             accelerator: Device and precision.
-            scorer: Whose data are used; by default they are read.
         """
         chosen = attacked_metrics(metrics)
         training = TrainingSession.open(benchmark, accelerator, progress=progress)
-        scorer = scorer or Scorer(benchmark, chosen, accelerator.device, progress)
-        return cls(training, scorer, chosen, accelerator)
+        return cls(training, Scorer(benchmark, chosen, accelerator.device, progress), chosen, accelerator)
 
     def reopen(self, benchmark: Benchmark) -> None:
         """Load Compromised anew, where somebody may have changed it."""

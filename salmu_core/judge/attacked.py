@@ -58,7 +58,7 @@ class Attacked:
             "kind": record.kind if record else None,
             "given": list(record.given) if record else None,
             "leaked": record.leaked.model_dump() if record else None,
-            "values": record.values if record else {},
+            "values": {x: v for entry in record.metrics.values() for x, v in entry.values.items()} if record else {},
             "details": record.details if record else {},
             "ledger": record.ledger.model_dump() if record else None,
             "seconds": record.seconds if record else None,

@@ -78,11 +78,6 @@ class AttackRecord(Record):
     started: str
     """UTC, ISO 8601."""
 
-    @property
-    def values(self) -> dict[str, float]:
-        """All figures by column name."""
-        return {column: value for entry in self.metrics.values() for column, value in entry.values.items()}
-
 
 def attack_key(attack: str, config_hash: str) -> AttackKey:
     """What an attack with one configuration is called by."""

@@ -10,7 +10,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from accelerate import Accelerator
 
-from salmu_core.attack.leaks import people_of
 from salmu_core.attack.metrics import leak_metrics
 from salmu_core.attack.outcome import AttackOutcome
 from salmu_core.attack.run import run_attack
@@ -122,9 +121,8 @@ def _record(
     planned, spec = assault.planned, assault.planned.attack.card
     rows, accelerator = session.training.rows, session.accelerator
     names = [rows.forget.rows.file_names[row] for row in outcome.leaked]
-    leaked = LeakedRef(
-        rows=len(names), people=people_of(rows.asked, outcome.leaked), digest=hash_json(names) if names else ""
-    )
+    people = {rows.asked.identity_ids[row] for row in outcome.leaked}
+    leaked = LeakedRef(rows=len(names), people=len(people), digest=hash_json(names) if names else "")
     return AttackRecord(
         status=outcome.status,
         reason=outcome.reason,

@@ -117,22 +117,17 @@ def outstanding_attacks(
         hashed: What hashes files.
         redo: Whether those that have one are made again.
     """
+    made: list[tuple[Planned | str, str]] = []
     for planned in plan if attacks else ():
         if planned.request.number < planned.request.count:
             continue  # what is asked for later is still there
-        if planned.key in unmade:
-            yield from (Assault(attack, planned) for attack in attacks)
-            continue
-        record = read_record(store.folder(planned.key) / RUN, RunRecord)
-        if record is not None and record.status == "valid" and record.checkpoint_hash is not None:
-            for attack in attacks:
-                assault = Assault(attack, planned)
-                if redo or lacks_attack(assault, record.checkpoint_hash, benchmark, store, hashed):
-                    yield assault
-    for role in ROLES if attacks else ():
-        for attack in attacks:
-            if redo or lacks_attack(Assault(attack, role), benchmark.model_hash(role), benchmark, store, hashed):
-                yield Assault(attack, role)
+        record = None if planned.key in unmade else read_record(store.folder(planned.key) / RUN, RunRecord)
+        if planned.key in unmade or (record is not None and record.status == "valid"):
+            made.append((planned, (record and record.checkpoint_hash) or ""))
+    for target, checkpoint_hash in [*made, *((role, benchmark.model_hash(role)) for role in ROLES)]:
+        for assault in (Assault(attack, target) for attack in attacks):
+            if redo or not checkpoint_hash or lacks_attack(assault, checkpoint_hash, benchmark, store, hashed):
+                yield assault
 
 
 def lacks_attack(

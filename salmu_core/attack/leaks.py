@@ -36,6 +36,11 @@ def leaked_rows(spec: AttackSpec, config: MethodConfig, pairs: Pairs, seed: int)
         chosen = list(chosen)
     except TypeError as error:
         raise AttackError(f"leaked() returned {type(chosen).__name__}; {_WANTED}") from error
+    if not chosen and spec.leaked is None:
+        raise AttackError(
+            "nobody has two forget rows, so there is no half of anybody's to hold: give the attack a `leaked` that "
+            "says which rows it holds"
+        )
     if not chosen:
         raise AttackError(f"leaked() returned no row; {_WANTED}, at least one")
     seen: set[int] = set()

@@ -7,12 +7,13 @@ import pytest
 import torch
 from attack_ground import attack
 
-from salmu_core import Query, Reading, TrainingConfig
+from salmu_core import Pairs, Query, Reading, TrainingConfig
 from salmu_core.attack.leaks import leaked_rows
 from salmu_core.attack.run import run_attack
 from salmu_core.benchmark.splits import read_evaluation
 from salmu_core.clip.weights import fingerprint
 from salmu_core.contract.layout import FORGET
+from salmu_core.errors import AttackError
 from salmu_core.losses import contrastive_loss
 from salmu_core.machine import random_state_kept
 
@@ -353,6 +354,14 @@ def test_of_several_queries_the_worst_is_reported_and_all_are_kept(ground):
     for label, told in outcome.details["queries"].items():  # the rows of each are kept, for whoever chooses
         values = [each["value"] for each in lines if (each["query"], each["column"]) == (label, "RetFail_MRR")]
         assert len(values) == 32 and np.mean(values) == pytest.approx(told["RetFail_MRR"])
+
+
+def test_where_nobody_has_two_rows_a_readout_has_none_to_fit_on():
+    spec = attack(lambda ctx: None, "readout", given=("leaked",))
+    alone = Pairs(("one", "two"), ("a", "b"))
+    with pytest.raises(AttackError, match="nobody has two forget rows"):
+        leaked_rows(spec, spec.config(), alone, 0)
+    assert len(leaked_rows(spec, spec.config(), Pairs(("one", "two"), ("a", "a")), 0)) == 1
 
 
 @pytest.mark.parametrize(

@@ -79,11 +79,6 @@ class AttackRecord(Record):
     """UTC, ISO 8601."""
 
 
-def attack_key(attack: str, config_hash: str) -> AttackKey:
-    """What an attack with one configuration is called by."""
-    return attack, config_hash[:12]
-
-
 def attack_folder(owner: Path, key: AttackKey) -> Path:
     """Where an attack lies, or will.
 

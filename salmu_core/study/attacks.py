@@ -16,7 +16,7 @@ from salmu_core.contract.config import MethodConfig
 from salmu_core.contract.layout import ROLES
 from salmu_core.errors import StoreError
 from salmu_core.plugins import Declared, Zoo
-from salmu_core.store.attacks import AttackKey, attack_folder, attack_key, read_attack
+from salmu_core.store.attacks import AttackKey, attack_folder, read_attack
 from salmu_core.store.code import code_hash
 from salmu_core.store.folders import RUN, RunKey, Store, read_record
 from salmu_core.store.records import RunRecord
@@ -48,7 +48,7 @@ class PlannedAttack:
     @property
     def key(self) -> AttackKey:
         """What its results are called by."""
-        return attack_key(self.name, self.config_hash)
+        return self.name, self.config_hash[:12]
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ class Descent:
             self.optimizer.zero_grad(set_to_none=True)
             loss = differentiate()
             if settings.max_grad_norm:
-                self._place.clip(list(self._trained.values()), settings.max_grad_norm)
+                self._place.clip(list(self._trained.values()), settings.max_grad_norm, self.optimizer)
             self.optimizer.step()
             if "logit_scale" in self._trained:
                 # CLIP's logits are never scaled by more than 100 (Radford et al. 2021, 2.5).

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
+from accelerate.optimizer import AcceleratedOptimizer
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ class Place(Protocol):
     def apart(self, ready: nn.Module) -> AbstractContextManager[Any]:
         """A block in which gradients add up here and are not shared yet."""
 
-    def clip(self, parameters: Sequence[nn.Parameter], norm: float) -> None:
-        """Clip their common gradient norm."""
+    def clip(self, parameters: Sequence[nn.Parameter], norm: float, optimizer: Any) -> None:
+        """Clip the common gradient norm of what an optimizer, as it is stepped, trains."""
 
     def mean(self, values: Tensor) -> Tensor:
         """The mean over all processes; all must ask."""
@@ -68,7 +69,7 @@ class Alone:
     def apart(self, ready: nn.Module) -> AbstractContextManager[Any]:
         return nullcontext()
 
-    def clip(self, parameters: Sequence[nn.Parameter], norm: float) -> None:
+    def clip(self, parameters: Sequence[nn.Parameter], norm: float, optimizer: Any) -> None:
         nn.utils.clip_grad_norm_(parameters, norm)
 
     def mean(self, values: Tensor) -> Tensor:
@@ -99,7 +100,8 @@ class Accelerated:
         return prepared
 
     def optimizer(self, optimizer: torch.optim.Optimizer) -> Any:
-        return self.accelerator.prepare_optimizer(optimizer)
+        # accelerator.prepare_optimizer() would keep it for good, and unscale the gradients of the next one twice.
+        return AcceleratedOptimizer(optimizer, scaler=self.accelerator.scaler)
 
     def backward(self, loss: Tensor) -> None:
         self.accelerator.backward(loss)
@@ -108,8 +110,9 @@ class Accelerated:
         block: AbstractContextManager[Any] = self.accelerator.no_sync(ready)
         return block
 
-    def clip(self, parameters: Sequence[nn.Parameter], norm: float) -> None:
-        self.accelerator.clip_grad_norm_(parameters, norm)
+    def clip(self, parameters: Sequence[nn.Parameter], norm: float, optimizer: Any) -> None:
+        self.accelerator.unscale_gradients(optimizer)
+        nn.utils.clip_grad_norm_(parameters, norm)
 
     def mean(self, values: Tensor) -> Tensor:
         if self.world == 1:

@@ -1,7 +1,9 @@
 """The loop, held against the same loop in a few lines of bare PyTorch."""
 
+import gc
 import math
-from contextlib import contextmanager
+import weakref
+from contextlib import contextmanager, nullcontext
 
 import pytest
 import torch
@@ -162,3 +164,24 @@ def test_an_observer_sees_the_optimizer_the_terms_and_when_a_step_is_made():
     optimizer, (value, trained, within), after = seen
     assert isinstance(optimizer, torch.optim.AdamW) and trained == {"logit_scale"} and within and not after
     assert value == pytest.approx(2 * tiny_model().logit_scale.item())
+
+
+def test_a_finished_loops_optimizer_is_let_go_of_and_clips_no_later_one(monkeypatch):
+    accelerator, model, alive, unscaled = Accelerator(cpu=True), tiny_model(), [], []
+
+    class Scaler(torch.amp.GradScaler):
+        def unscale_(self, optimizer):
+            unscaled.append(id(optimizer))
+            super().unscale_(optimizer)
+
+    accelerator.scaler = Scaler("cpu", init_scale=1024.0)
+    monkeypatch.setattr(accelerator.state, "_mixed_precision", "fp16")
+    accelerator.native_amp = True
+    monkeypatch.setattr(type(accelerator), "autocast", lambda self: nullcontext())
+    observer = Observer(on_optimizer=lambda optimizer: alive.append(weakref.ref(optimizer)))
+    for _ in range(2):
+        unscaled.clear()
+        fit(model, lambda s: loss_of(model, s), 3, CONFIG, accelerator, observer=observer)
+        assert len(unscaled) == 3 and len(set(unscaled)) == 1
+    gc.collect()
+    assert [optimizer() for optimizer in alive] == [None, None]

@@ -30,6 +30,7 @@ def mean_gradients(
         Parameter name -> tensor of its shape, float32.
     """
     with training(model) as trained:
+        model.eval()  # or what it normalises by (BatchNorm) would change, and dropout show
         sums = {name: torch.zeros_like(p, dtype=torch.float32) for name, p in trained.items()}
 
         def differentiate(step: int) -> tuple[Tensor | None, ...]:

@@ -214,14 +214,16 @@ def training(
 
 def _beside(model: nn.Module, also: Mapping[str, nn.Module]) -> dict[str, nn.Parameter]:
     """Parameters of modules that are trained beside a model, by their names in the loop."""
-    prefixes = {name.partition(".")[0] for name, _ in model.named_parameters()}
+    taken = {name.partition(".")[0] for name, _ in model.named_parameters()}
     owners = {p: "the model" for p in model.parameters()}
     place, found = next(model.parameters()).device, {}
     for name, module in also.items():
         given = f"fit(also={{{name!r}: ...}})"
         if not isinstance(module, nn.Module):
             raise MethodError(f"{given} is a {type(module).__name__}, not a module: put it in a torch.nn.ParameterDict")
-        if not name or name.partition(".")[0] in prefixes:
+        if not name or "." in name:
+            raise MethodError(f"{given}: names of parameters begin with this; choose a word without a dot")
+        if name in taken:
             raise MethodError(f"{given}: parameters of the model begin with this name; choose another")
         if not any(p.requires_grad for p in module.parameters()):
             raise MethodError(f"{given} has no parameter that takes gradients, so there is nothing to train")
@@ -239,14 +241,18 @@ def checked(terms: Terms) -> Tensor:
     """The scalar to differentiate.
 
     Raises:
-        MethodError: It is no scalar, or no gradient flows from it.
+        MethodError: It is no scalar, a term is called as their sum is, or no gradient flows from it.
     """
     if isinstance(terms, Mapping) and not terms:
         raise MethodError("the loss is an empty dict; it needs at least one term")
+    if isinstance(terms, Mapping) and "loss" in terms:
+        raise MethodError("a term of the loss is called 'loss', as their sum is in the record; choose another name")
+    for name, term in (terms if isinstance(terms, Mapping) else {"": terms}).items():
+        if not isinstance(term, Tensor) or term.dim() != 0:
+            shape = tuple(term.shape) if isinstance(term, Tensor) else type(term).__name__
+            what = f"; its term {name!r} is {shape}" if name else f"; it is {shape}"
+            raise MethodError(f"the loss must be a scalar tensor, or named ones{what}")
     loss = total(terms)
-    if not isinstance(loss, Tensor) or loss.dim() != 0:
-        shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
-        raise MethodError(f"the loss must be a scalar tensor, or named ones; it is {shape}")
     if not loss.requires_grad:
         raise MethodError("no gradient flows from the loss: is it computed under no_grad or from detached tensors?")
     return loss

@@ -126,7 +126,8 @@ def test_an_inner_network_climbs_while_the_model_descends():
     [
         (lambda model: {"visual": linear()}, "'visual'.*begin with this name"),
         (lambda model: {"logit_scale": linear()}, "'logit_scale'.*begin with this name"),
-        (lambda model: {"": linear()}, "choose another"),
+        (lambda model: {"": linear()}, "without a dot"),
+        (lambda model: {"a.b": linear()}, "'a.b'.*without a dot"),
         (lambda model: {"act": nn.ReLU()}, "'act'.*no parameter that takes gradients"),
         (lambda model: {"copy": copy.deepcopy(model).requires_grad_(False)}, "'copy'.*no parameter"),
         (lambda model: {"far": nn.Linear(2, 2, device="meta")}, "'far'.*weight is on meta, the model on cpu.*to"),

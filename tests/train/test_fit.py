@@ -113,7 +113,10 @@ def test_terms_are_summed_and_reported():
         (lambda m: m.visual.proj, MethodError, "scalar"),
         (lambda m: m.logit_scale.detach(), MethodError, "no gradient"),
         (lambda m: {}, MethodError, "empty"),
-        (lambda m: 3.0, MethodError, "float"),
+        (lambda m: 3.0, MethodError, "it is float"),
+        (lambda m: {"a": m.logit_scale, "b": 3.0}, MethodError, "its term 'b' is float"),
+        (lambda m: {"a": m.logit_scale, "b": m.visual.proj[0]}, MethodError, r"its term 'b' is \(\d+,\)"),
+        (lambda m: {"loss": m.logit_scale}, MethodError, "choose another name"),
     ],
 )
 def test_bad_losses_are_explained_and_leave_the_model_in_order(objective, error, words):

@@ -21,18 +21,16 @@ from salmu_core.contract.progress import OnScalar
 from salmu_core.errors import AttackError
 from salmu_core.run.context import RunContext
 from salmu_core.run.meter import Meter
-from salmu_core.run.pool import Pool, common_batch
+from salmu_core.run.pool import Pool, Pools, common_batch
 from salmu_core.run.session import TrainingSession
 from salmu_core.store.records import Ledger
 from salmu_core.train.observer import Observer
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from salmu_core.contract.context import Loss, Transform
 
 
-class Pools(dict[PoolName, Pool]):
+class GivenPools(Pools):
     """The sets that an attack is given; asking for another says why there is none."""
 
     def __missing__(self, name: PoolName) -> Pool:
@@ -68,7 +66,7 @@ class LeakedPool(Pool):
 def pools(spec: AttackSpec, target: Clip, leaked: tuple[int, ...], session: AttackSession) -> Pools:
     """The sets that an attack draws from, as one checkpoint takes them."""
     rows, device = session.training.rows, session.accelerator.device
-    given = Pools()
+    given = GivenPools()
     if "leaked" in spec.given:
         given["leaked"] = LeakedPool("leaked", rows.forget, target, device, rows.asked, np.array(leaked))
     if "retain" in spec.given:
@@ -133,7 +131,7 @@ class AttackContext(RunContext[C], ModelAttackContext[C]):
             accelerator=accelerator,
             observer=observer,
         )
-        self._target, self._original = target, original
+        self._original = original
 
     @property
     def leaked(self) -> Pairs:
@@ -145,9 +143,6 @@ class AttackContext(RunContext[C], ModelAttackContext[C]):
             raise not_given("original")
         original: Any = self._original
         return original  # type: ignore[no-any-return]
-
-    def tokenize(self, captions: Any) -> Tensor:
-        return self._target.tokenize(captions).to(self.device)
 
     def fit(
         self,

@@ -117,7 +117,7 @@ class MethodContext(ABC, Generic[C]):
 
     @abstractmethod
     def embed_texts(self, captions: Sequence[str]) -> Tensor:
-        """L2-normalised embeddings ``[n, d]`` of any texts under `model`, with gradients."""
+        """L2-normalised embeddings ``[n, d]`` of any texts, one or more, under `model`, with gradients."""
 
     @abstractmethod
     def reference_texts(self, captions: Sequence[str]) -> Tensor:
@@ -180,7 +180,7 @@ class MethodContext(ABC, Generic[C]):
     def gradients(self, loss: Loss, *, on: PoolName, power: int = 1, size: int | None = None) -> dict[str, Tensor]:
         """One pass over a set: the mean over batches of the loss's gradient, raised to ``power``.
 
-        With ``power=2`` this is the diagonal of the empirical Fisher information, batch by batch.
+        The model is in eval mode, and stays as it is. With ``power=2`` this is the diagonal of the empirical Fisher information, batch by batch.
 
         Args:
             loss: As for `fit`; a scalar, or named scalars that are summed.
@@ -200,7 +200,7 @@ class MethodContext(ABC, Generic[C]):
         """Weight surgery: parameter name -> tensor to change in place, without gradients.
 
         Raises:
-            MethodError: An entry was replaced by another tensor instead.
+            MethodError: An entry was replaced by another tensor instead, or added.
         """
 
     @abstractmethod

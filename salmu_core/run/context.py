@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from inspect import GEN_CREATED, getgeneratorstate
@@ -22,14 +22,17 @@ from salmu_core.contract.probe import Probe
 from salmu_core.contract.steps import Batch, Step
 from salmu_core.errors import BudgetExceededError, MethodError
 from salmu_core.run.attempts import Attempts
+from salmu_core.run.edit import edited
+from salmu_core.run.inputs import listed
 from salmu_core.run.meter import Meter
 from salmu_core.run.pool import common_batch
 from salmu_core.run.probe import estimate
 from salmu_core.run.session import TrainingSession
-from salmu_core.train.adapters import adapters, own_weights
+from salmu_core.train.adapters import adapters
 from salmu_core.train.gradients import mean_gradients
 from salmu_core.train.loop import fit
 from salmu_core.train.observer import UNSEEN, Observer
+from salmu_core.train.order import CHUNK
 from salmu_core.train.pieces import Pieces
 from salmu_core.train.seeding import generator
 from salmu_core.train.surgery import passes
@@ -71,7 +74,7 @@ class RunContext(MethodContext[C]):
         self._config = config
         self._model: Any = model
         self._reference: Any = reference
-        self._pools, self._num_train = session.pools, session.num_train
+        self._pools, self._num_train, self._clip = session.pools, session.num_train, session.clip
         self._seed, self._rng = seed, generator("run", seed)
         self._meter, self._accelerator, self._observer = meter, accelerator, observer
         self._pieces = pieces or Pieces(model)
@@ -145,15 +148,17 @@ class RunContext(MethodContext[C]):
 
     def reference_texts(self, captions: Sequence[str]) -> Tensor:
         known = self._reference_texts
-        if new := [caption for caption in dict.fromkeys(captions) if caption not in known]:
+        if new := [caption for caption in dict.fromkeys(listed(captions)) if caption not in known]:
             # Of one run alone: the company a text is embedded in shows in its last bits.
+            embedded: list[Tensor] = []
             with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-                embedded = self._reference.encode_text(self.tokenize(new), normalize=True)
+                for tokens in self.tokenize(new).split(CHUNK):
+                    embedded += self._reference.encode_text(tokens, normalize=True)
             known.update(zip(new, embedded, strict=True))
         return torch.stack([known[caption] for caption in captions])
 
     def tokenize(self, captions: Sequence[str]) -> Tensor:
-        return self._pools["forget"].tokenize(captions)
+        return self._clip.tokenize(listed(captions)).to(self.device)
 
     def fit(
         self,
@@ -183,7 +188,7 @@ class RunContext(MethodContext[C]):
 
         def affordable() -> int:
             drawn = [pool for pool, samples in meter.drawn.items() if samples > before[pool]]
-            most = 1 + min((meter.room(pool) for pool in drawn), default=meter.cap) // size
+            most = 1 + min(map(meter.room, drawn)) // size if drawn else max(1, meter.cap // size)
             return most if steps is None else min(steps, most)
 
         try:
@@ -201,9 +206,12 @@ class RunContext(MethodContext[C]):
             )
         except BudgetExceededError as error:
             if meter.steps > first:
-                raise
+                raise BudgetExceededError(
+                    f"{error}. Here a loss drew more than its first step did, by which fit() reckons its steps: look "
+                    "at each set in the first step already, or give fit(steps=...)"
+                ) from error
             meter.drawn.update(before)
-            if first:
+            if size <= meter.cap:
                 return 0
             raise MethodError(
                 f"the budget has no room for a batch: {size} pairs a step, {meter.cap} allowed in all; "
@@ -228,18 +236,8 @@ class RunContext(MethodContext[C]):
         self._adapters.append(block)
         return block
 
-    @contextmanager
-    def edit(self) -> Iterator[dict[str, Tensor]]:
-        weights = {name: p.detach() for name, p in own_weights(self._model).items()}
-        handed = dict(weights)
-        with torch.no_grad():
-            yield weights
-        # `weights["x"] = y` binds a name and leaves the model as it was.
-        if replaced := sorted(name for name in handed if weights.get(name) is not handed[name]):
-            raise MethodError(
-                f"edit(): {replaced[0]} was replaced by another tensor, which changes nothing; change it in place, "
-                "as in w += x, w.mul_(x) or w.copy_(x)"
-            )
+    def edit(self) -> AbstractContextManager[dict[str, Tensor]]:
+        return edited(self._model)
 
     def batches(self, pool: PoolName, size: int | None = None) -> Iterator[Batch]:
         size = self._pools[pool].room(self._size("batches", size))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from salmu_core.benchmark.rows import Rows
 from salmu_core.clip.model import Clip
 from salmu_core.contract.features import Features
 from salmu_core.contract.progress import Progress
+from salmu_core.errors import MethodError
 from salmu_core.train.order import CHUNK
 
 
@@ -109,3 +111,15 @@ class Source:
             image = self._clip.model.encode_image(images, normalize=True)
             text = self._clip.model.encode_text(self.tokens(rows).to(self._device), normalize=True)
         return image, text
+
+
+def listed(captions: Sequence[str]) -> Sequence[str]:
+    """Those captions.
+
+    Raises:
+        MethodError: There are none, or it is a text alone, which would be taken for its letters.
+    """
+    if isinstance(captions, str) or not len(captions):
+        given = f"the text {captions!r}" if captions else "none"
+        raise MethodError(f"texts to embed or tokenize are a list of one or more; {given} was given")
+    return captions

@@ -163,6 +163,13 @@ class Pool:
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
+class Pools(dict[PoolName, Pool]):
+    """The sets that may be drawn from, by name."""
+
+    def __missing__(self, name: PoolName) -> Pool:
+        raise MethodError(f"there is no set {name!r} to draw from; there is {' and '.join(map(repr, self))}")
+
+
 def common_batch(pools: dict[PoolName, Pool], asked: int) -> int:
     """The largest batch, up to what was asked, that every set has room for.
 

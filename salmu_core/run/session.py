@@ -18,10 +18,10 @@ from salmu_core.benchmark.retain import Stream
 from salmu_core.benchmark.splits import read_training
 from salmu_core.clip.load import load_clip
 from salmu_core.clip.model import Clip
-from salmu_core.contract.features import Pairs, PoolName
+from salmu_core.contract.features import Pairs
 from salmu_core.contract.progress import Progress
 from salmu_core.run.inputs import Inputs
-from salmu_core.run.pool import Pool
+from salmu_core.run.pool import Pool, Pools
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class TrainingSession:
     """
 
     clip: Clip
-    pools: dict[PoolName, Pool]
+    pools: Pools
     num_train: int
     rows: TrainingRows
 
@@ -120,10 +120,10 @@ class TrainingSession:
             part: Numbers of the forget rows that are to be forgotten; by default all.
         """
         clip.model.to(device)
-        pools: dict[PoolName, Pool] = {
-            "forget": Pool("forget", rows.forget, clip, device, rows.asked, part),
-            "retain": Pool("retain", rows.retain, clip, device, stream=rows.stream, streamed=rows.streamed),
-        }
+        pools = Pools(
+            forget=Pool("forget", rows.forget, clip, device, rows.asked, part),
+            retain=Pool("retain", rows.retain, clip, device, stream=rows.stream, streamed=rows.streamed),
+        )
         return cls(clip, pools, rows.num_train, rows)
 
 

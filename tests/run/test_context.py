@@ -343,13 +343,107 @@ def test_logged_scalars_are_kept(tiny):
     assert [step for step, _ in outcome.scalars["loss"]] == [1, 2]
 
 
-def test_a_replaced_entry_of_edit_is_told(tiny):
+def bound(weights):
+    weights["visual.proj"] = weights["visual.proj"] * 2
+
+
+def pointed(weights):
+    weights["visual.proj"].data = weights["visual.proj"] * 2
+
+
+def misspelt(weights):
+    weights["visual.project"] = weights["visual.proj"] * 2
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (bound, "visual.proj was replaced"),
+        (pointed, "visual.proj was replaced"),
+        (lambda weights: weights.clear(), "was replaced"),
+        (misspelt, "no weight is called 'visual.project'"),
+    ],
+)
+def test_an_edit_that_changes_nothing_is_told(tiny, change, words):
     def unlearn(ctx):
         with ctx.edit() as weights:
-            weights["visual.proj"] = weights["visual.proj"] * 2
+            weights["logit_scale"].mul_(0.9)
+            change(weights)
 
     outcome, _ = run_method(MethodSpec(**FACTS, unlearn=unlearn), tiny)
-    assert outcome.status == "crashed" and "visual.proj was replaced" in outcome.reason
+    assert outcome.status == "crashed" and words in outcome.reason
+
+
+@pytest.mark.parametrize("member", ["embed_texts", "reference_texts", "tokenize"])
+@pytest.mark.parametrize("captions", ["Ada", "", [], ()])
+def test_a_text_alone_or_none_is_no_list_of_texts(tiny, member, captions):
+    outcome, _ = run_method(MethodSpec(**FACTS, unlearn=lambda ctx: getattr(ctx, member)(captions)), tiny)
+    assert outcome.status == "crashed" and "a list of one or more" in outcome.reason
+
+
+def test_many_texts_are_embedded_by_the_original_in_parts_of_one_size(tiny, monkeypatch):
+    sizes, captions = [], [f"caption {n}" for n in range(300)]
+
+    def unlearn(ctx):
+        encode = ctx.reference.encode_text
+        monkeypatch.setattr(
+            ctx.reference,
+            "encode_text",
+            lambda tokens, normalize: sizes.append(len(tokens)) or encode(tokens, normalize),
+        )
+        found = ctx.reference_texts(captions)
+        with torch.no_grad():
+            assert torch.allclose(found, encode(ctx.tokenize(captions), normalize=True), atol=1e-6)
+
+    run(tiny, unlearn)
+    assert sizes == [256, 44]
+
+
+@pytest.mark.parametrize(
+    "draws",
+    [
+        lambda ctx: list(ctx.batches("holdout", 4)),
+        lambda ctx: ctx.gradients(loss, on="holdout", size=4),
+        lambda ctx: ctx.fit(lambda c, step: contrastive_loss(c, step.leaked), config=TrainingConfig(batch_size=4)),
+    ],
+)
+def test_a_set_that_there_is_not_is_told(tiny, draws):
+    outcome, _ = run_method(MethodSpec(**FACTS, unlearn=draws), tiny)
+    assert outcome.status == "crashed" and "there is 'forget' and 'retain'" in outcome.reason
+
+
+def test_a_fit_that_comes_too_late_for_a_batch_makes_no_step_whoever_spent_the_budget(tiny):
+    steps = []
+
+    def unlearn(ctx):
+        ctx.gradients(lambda c, s: contrastive_loss(c, s.forget), on="forget")
+        steps.append(ctx.fit(lambda c, s: contrastive_loss(c, s.forget)))
+        steps.append(ctx.fit(lambda c, s: contrastive_loss(c, s.retain), steps=1))
+        ctx.fit(loss, config=TrainingConfig(batch_size=16))
+
+    spec = MethodSpec(**FACTS, unlearn=unlearn, config=TrainingConfig)
+    outcome, session = run_method(spec, tiny, budget=8 / 16, **SMALL)
+    assert len(session.pools["forget"]) == 16 and steps == [0, 1]
+    assert outcome.status == "crashed" and "no room for a batch: 16 pairs a step, 8 allowed" in outcome.reason
+
+
+def test_a_loss_that_draws_nothing_has_the_steps_of_one_that_does(tiny):
+    outcome, session = run(tiny, lambda ctx: ctx.fit(lambda c, s: c.model.logit_scale.square()), budget=3)
+    assert outcome.ledger.steps == 3 * len(session.pools["forget"]) // 8 and outcome.ledger.forget_samples == 0
+
+
+def test_a_loss_that_looks_at_a_set_too_late_is_told_how_steps_are_reckoned(tiny):
+    def late(ctx, step):
+        value = contrastive_loss(ctx, step.forget)
+        return value + contrastive_loss(ctx, step.retain) if step.index % 6 else value
+
+    def unlearn(ctx):
+        list(ctx.batches("retain"))
+        ctx.fit(late)
+
+    spec = MethodSpec(**FACTS, unlearn=unlearn, config=TrainingConfig)
+    outcome, _ = run_method(spec, tiny, budget=3, **SMALL)
+    assert outcome.status == "over-budget" and "look at each set in the first step" in outcome.reason
 
 
 def test_a_pass_of_batches_ends_with_the_room_and_the_next_one_says_so(tiny):

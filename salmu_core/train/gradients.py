@@ -8,6 +8,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from salmu_core.losses import total
 from salmu_core.train.loop import Objective, checked, training
 from salmu_core.train.pieces import Pieces
 
@@ -35,7 +36,7 @@ def mean_gradients(
 
         def differentiate(step: int) -> tuple[Tensor | None, ...]:
             with accelerator.autocast():
-                value = checked(objective(step))
+                value = total(checked(objective(step)))
             return torch.autograd.grad(value, list(trained.values()), allow_unused=True)
 
         for step in range(steps):

@@ -133,26 +133,25 @@ def fit(
     Raises:
         MethodError: No parameter is selected, or the loss is no scalar, has no gradient or is not finite.
     """
-    terms: Terms = {}
-    first: Tensor | None = None
+    terms: Mapping[str, Tensor] = {}
     pieces = pieces or Pieces(model)
     with training(model, params, also) as trained:
         gradients = surgery(accelerator, trained, {**dict(model.named_parameters()), **trained}, transform)
 
-        def evaluate(step: int) -> Tensor:
+        def evaluate(step: int) -> None:
             nonlocal terms
             with accelerator.autocast():
-                terms = objective(step)
-                return checked(terms)
+                terms = checked(objective(step))
 
         def differentiate(step: int) -> Tensor:
-            nonlocal first, terms
-            loss, first = evaluate(step) if first is None else first, None
+            nonlocal terms
+            if step or not terms:  # those of the first step are there
+                evaluate(step)
             observer.on_terms(terms, trained)
-            gradients.differentiate(loss, terms)
+            gradients.differentiate(terms)
             # Their graph would stay until the next step has made its own.
-            terms = {k: v.detach() for k, v in terms.items()} if isinstance(terms, Mapping) else terms.detach()
-            return loss.detach()
+            terms = {name: term.detach() for name, term in terms.items()}
+            return total(terms)
 
         def undo() -> None:
             nonlocal terms
@@ -161,7 +160,7 @@ def fit(
                 parameter.grad = None
 
         with observer.stepping():
-            first = pieces.enough(partial(evaluate, 0), undo)
+            pieces.enough(partial(evaluate, 0), undo)
         count = steps()
         warmup = round(config.warmup * count)
         descent = Descent(trained, config, count, warmup, Accelerated(accelerator), fused=True, observer=observer)
@@ -172,7 +171,7 @@ def fit(
             loss = descent.step(step, partial(pieces.enough, partial(differentiate, step), undo))
             gradients.settle()
             if (step + 1) % every == 0 or step + 1 == count:
-                values = _values(terms, loss)
+                values = {name: float(value) for name, value in {"loss": loss, **terms}.items()}
                 if not all(map(math.isfinite, values.values())):
                     raise NonFiniteLossError(f"the loss is not finite at step {step}: {values}")
                 observer.on_step(step + 1, count, values)
@@ -237,29 +236,22 @@ def _beside(model: nn.Module, also: Mapping[str, nn.Module]) -> dict[str, nn.Par
     return found
 
 
-def checked(terms: Terms) -> Tensor:
-    """The scalar to differentiate.
+def checked(terms: Terms) -> Mapping[str, Tensor]:
+    """The terms of a loss by their names; a scalar's is ``loss``.
 
     Raises:
-        MethodError: It is no scalar, a term is called as their sum is, or no gradient flows from it.
+        MethodError: One is no scalar or has the name of their sum, or no gradient flows from any.
     """
     if isinstance(terms, Mapping) and not terms:
         raise MethodError("the loss is an empty dict; it needs at least one term")
     if isinstance(terms, Mapping) and "loss" in terms:
         raise MethodError("a term of the loss is called 'loss', as their sum is in the record; choose another name")
-    for name, term in (terms if isinstance(terms, Mapping) else {"": terms}).items():
+    named = terms if isinstance(terms, Mapping) else {"loss": terms}
+    for name, term in named.items():
         if not isinstance(term, Tensor) or term.dim() != 0:
+            what = "it" if named is not terms else f"its term {name!r}"
             shape = tuple(term.shape) if isinstance(term, Tensor) else type(term).__name__
-            what = f"; its term {name!r} is {shape}" if name else f"; it is {shape}"
-            raise MethodError(f"the loss must be a scalar tensor, or named ones{what}")
-    loss = total(terms)
-    if not loss.requires_grad:
+            raise MethodError(f"the loss must be a scalar tensor, or named ones; {what} is {shape}")
+    if not any(term.requires_grad for term in named.values()):
         raise MethodError("no gradient flows from the loss: is it computed under no_grad or from detached tensors?")
-    return loss
-
-
-def _values(terms: Terms, loss: Tensor) -> dict[str, float]:
-    values = {"loss": float(loss)}
-    if isinstance(terms, Mapping):
-        values |= {name: float(term) for name, term in terms.items()}
-    return values
+    return named

@@ -23,14 +23,15 @@ class Observer:
         on_step: Every step, or every few.
         on_scalar: Every scalar that goes into a run's record.
         on_optimizer: The optimizer of a loop, before its first step.
-        on_terms: What a loss gave, before it is differentiated, and the parameters that are trained, by name.
+        on_terms: The terms of a loss by name, of a scalar ``loss``, before they are differentiated, and the parameters
+            that are trained, by name.
         stepping: Gives a block that each step of a loop is made in.
     """
 
     on_step: OnStep = _ignore
     on_scalar: OnScalar = _ignore
     on_optimizer: Callable[[torch.optim.Optimizer], None] = _ignore
-    on_terms: Callable[[Tensor | Mapping[str, Tensor], Mapping[str, nn.Parameter]], None] = _ignore
+    on_terms: Callable[[Mapping[str, Tensor], Mapping[str, nn.Parameter]], None] = _ignore
     stepping: Callable[[], AbstractContextManager[None]] = nullcontext
 
 

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from salmu_core.contract.masks import Masked
 from salmu_core.errors import MethodError
+from salmu_core.losses import total
 
 if TYPE_CHECKING:
     from salmu_core.contract.context import Gradients, Transform
 
     Trained = Mapping[str, nn.Parameter]
-    Terms = Tensor | Mapping[str, Tensor]
 
 
 class Plain:
@@ -29,14 +29,9 @@ class Plain:
     def __init__(self, accelerator: Accelerator) -> None:
         self._accelerator = accelerator
 
-    def differentiate(self, loss: Tensor, terms: Terms) -> None:
-        """Give each parameter its gradient.
-
-        Args:
-            loss: The sum of all terms.
-            terms: As the loss gave them.
-        """
-        self._accelerator.backward(loss)
+    def differentiate(self, terms: Mapping[str, Tensor]) -> None:
+        """Give each parameter its gradient, from the terms of a loss."""
+        self._accelerator.backward(total(terms))
 
     def settle(self) -> None:
         """Put back what a step must not move."""
@@ -74,8 +69,8 @@ class Masking(Plain):
                 if zero.any():
                     self._held.append((parameter, zero, parameter.detach().clone()))
 
-    def differentiate(self, loss: Tensor, terms: Terms) -> None:
-        super().differentiate(loss, terms)
+    def differentiate(self, terms: Mapping[str, Tensor]) -> None:
+        super().differentiate(terms)
         for parameter, factor in self._factors:
             if parameter.grad is not None:
                 parameter.grad.mul_(factor)
@@ -99,16 +94,16 @@ class Surgery(Plain):
         super().__init__(accelerator)
         self._trained, self._transform = trained, transform
 
-    def differentiate(self, loss: Tensor, terms: Terms) -> None:
+    def differentiate(self, terms: Mapping[str, Tensor]) -> None:
         """As ever.
 
         Raises:
             MethodError: The transform returns something else than a gradient for each parameter.
         """
-        scaler, one = self._accelerator.scaler, torch.ones((), device=loss.device)
+        scaler, one = self._accelerator.scaler, torch.ones((), device=self._accelerator.device)
         scale = one if scaler is None else scaler.scale(one)
         parameters, touched, found = list(self._trained.values()), set(), {}
-        for name, term in (terms if isinstance(terms, Mapping) else {"loss": terms}).items():
+        for name, term in terms.items():
             # A term without a gradient is reported elsewhere; here it touches nothing.
             gradients = (
                 torch.autograd.grad(term * scale, parameters, retain_graph=True, allow_unused=True)
@@ -169,7 +164,7 @@ def surgery(
     return Surgery(accelerator, trained, transform)
 
 
-def passes(terms: Terms, transform: Transform | None) -> int:
+def passes(terms: Tensor | Mapping[str, Tensor], transform: Transform | None) -> int:
     """Gradient computations of a step: a transform that is no mask takes one for each term."""
     whole = transform is None or isinstance(transform, Masked) or not isinstance(terms, Mapping)
     return 1 if whole else len(terms)

@@ -151,7 +151,7 @@ def test_an_observer_sees_the_optimizer_the_terms_and_when_a_step_is_made():
 
     observer = Observer(
         on_optimizer=seen.append,
-        on_terms=lambda terms, trained: seen.append((float(terms.detach()), set(trained), bool(inside))),
+        on_terms=lambda terms, trained: seen.append((float(terms["loss"].detach()), set(trained), bool(inside))),
         on_step=lambda *_: seen.append(bool(inside)),
         stepping=stepping,
     )

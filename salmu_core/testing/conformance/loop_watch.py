@@ -67,9 +67,9 @@ class LoopWatch:
         finally:
             self.stepping = False
 
-    def _look_at(self, terms: Tensor | Mapping[str, Tensor], trained: Mapping[str, nn.Parameter]) -> None:
+    def _look_at(self, terms: Mapping[str, Tensor], trained: Mapping[str, nn.Parameter]) -> None:
         weights = [parameter for name, parameter in trained.items() if name != "logit_scale"]
-        for name, term in terms.items() if isinstance(terms, Mapping) else ():
+        for name, term in terms.items() if "loss" not in terms else ():
             if self.flows.get(name) is not Flow.WEIGHTS and term.requires_grad:
                 gradients = torch.autograd.grad(term, weights, retain_graph=True, allow_unused=True)
                 flows = any(gradient is not None and bool(gradient.any()) for gradient in gradients)

@@ -67,6 +67,7 @@ class Pieces:
             MethodError: Memory runs out and there is nothing left to divide.
         """
         while True:
+            self._largest = 0
             try:
                 return attempt()
             except RuntimeError as error:

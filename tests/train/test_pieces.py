@@ -142,6 +142,22 @@ def test_pieces_are_halved_until_memory_is_enough(error):
     assert raised.value.__cause__ is error and pieces.size == 1
 
 
+def test_it_is_the_batch_that_does_not_fit_which_is_halved_and_no_larger_one_before():
+    model, sizes = tiny_model(), []
+    pieces = Pieces(model)
+    with torch.no_grad():
+        pieces.encode(model.encode_image, torch.cat([IMAGES] * 4))
+
+    def attempt():
+        pieces.encode(model.encode_image, IMAGES)
+        sizes.append(pieces.size)
+        if len(sizes) < 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    pieces.enough(attempt)
+    assert len(IMAGES) == 7 and sizes == [0, 4]
+
+
 def test_other_errors_are_not_taken_for_want_of_memory():
     pieces = Pieces(tiny_model(), 4)
     with pytest.raises(RuntimeError, match="shapes"):

@@ -180,7 +180,8 @@ class MethodContext(ABC, Generic[C]):
     def gradients(self, loss: Loss, *, on: PoolName, power: int = 1, size: int | None = None) -> dict[str, Tensor]:
         """One pass over a set: the mean over batches of the loss's gradient, raised to ``power``.
 
-        The model is in eval mode, and stays as it is. With ``power=2`` this is the diagonal of the empirical Fisher information, batch by batch.
+        The model is in eval mode and stays as it is. With ``power=2`` this is the diagonal of the empirical Fisher
+        information, batch by batch.
 
         Args:
             loss: As for `fit`; a scalar, or named scalars that are summed.

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from inspect import GEN_CREATED, getgeneratorstate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -90,18 +90,15 @@ class RunContext(MethodContext[C]):
 
     @property
     def model(self) -> ClipModel:
-        model: ClipModel = self._model
-        return model
+        return cast("ClipModel", self._model)
 
     @property
     def reference(self) -> ClipModel:
-        reference: ClipModel = self._reference
-        return reference
+        return cast("ClipModel", self._reference)
 
     @property
     def device(self) -> torch.device:
-        device: torch.device = self._accelerator.device
-        return device
+        return cast("torch.device", self._accelerator.device)
 
     @property
     def rng(self) -> Generator:
@@ -150,10 +147,9 @@ class RunContext(MethodContext[C]):
         known = self._reference_texts
         if new := [caption for caption in dict.fromkeys(listed(captions)) if caption not in known]:
             # Of one run alone: the company a text is embedded in shows in its last bits.
-            embedded: list[Tensor] = []
             with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-                for tokens in self.tokenize(new).split(CHUNK):
-                    embedded += self._reference.encode_text(tokens, normalize=True)
+                parts = torch.split(self.tokenize(new), CHUNK)
+                embedded = torch.cat([self._reference.encode_text(part, normalize=True) for part in parts])
             known.update(zip(new, embedded, strict=True))
         return torch.stack([known[caption] for caption in captions])
 

@@ -31,7 +31,7 @@ from salmu_core.contract.config import MethodConfig
 from salmu_core.errors import AttackError, BenchmarkError
 from salmu_core.machine import peak_memory
 from salmu_core.run.pool import Pool
-from salmu_core.run.runner import counted_forwards, own_random_state
+from salmu_core.run.runner import counted_forwards, own_global_state
 from salmu_core.run.session import frozen_copy
 from salmu_core.run.validity import judge
 from salmu_core.score.embeddings import Embedder
@@ -66,7 +66,7 @@ def run_attack(
     reason, trace, result = "", None, Leakage({}, Tables.joined([]).rows)
     if target.model.training:
         target.model.eval()
-    with own_random_state(seed):
+    with own_global_state(seed, session.accelerator):
         try:
             result = attack.carry_out()
         except (KeyboardInterrupt, BenchmarkError):

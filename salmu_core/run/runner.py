@@ -6,7 +6,7 @@ import copy
 import random
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +30,7 @@ from salmu_core.store.records import FitRecord, Ledger, Status
 from salmu_core.train.loop import NonFiniteLossError
 from salmu_core.train.observer import UNSEEN, Observer
 from salmu_core.train.pieces import Pieces
+from salmu_core.train.place import Accelerated
 from salmu_core.train.seeding import seed_of
 
 
@@ -104,7 +105,7 @@ def run_one(
     device = accelerator.device
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    with own_random_state(seed), counted_forwards(model, meter):
+    with own_global_state(seed, accelerator), counted_forwards(model, meter):
         start = time.perf_counter()
         attempt = _attempt(spec, ctx)
         seconds = time.perf_counter() - start
@@ -112,9 +113,9 @@ def run_one(
     kept: dict[str, torch.Tensor] = {}
     if attempt.status == "valid":
         try:
-            kept = savable(ctx.state)
-        except MethodError as error:
-            attempt = _Attempt("crashed", f"MethodError: {error}")
+            kept = savable(ctx.state, model)
+        except Exception as error:  # a tensor may be of any kind
+            attempt = _Attempt("crashed", f"{type(error).__name__}: {error}")
     verdict, changed = _inspect(attempt, model, reference, original, before)
     ledger = meter.ledger(seconds, peak, changed)
     accelerator.free_memory()
@@ -184,11 +185,12 @@ def _no_result(returned: object) -> None:
 
 
 @contextmanager
-def own_random_state(seed: int) -> Iterator[None]:
-    """Give a run a global random state of its own: what it draws there is the same each time, and undone."""
-    start = seed_of("global", seed)
+def own_global_state(seed: int, accelerator: Accelerator) -> Iterator[None]:
+    """Give a run a global state of its own, random numbers above all: it begins the same each time, and is undone."""
+    start, place = seed_of("global", seed), Accelerated(accelerator)
     python, numpy, threads = random.getstate(), np.random.get_state(), torch.get_num_threads()
-    with torch.random.fork_rng():
+    dtype = torch.get_default_dtype()
+    with torch.random.fork_rng(), torch.enable_grad():
         torch.manual_seed(start)  # noqa: TID251 - every device's, and undone below
         random.seed(start)
         np.random.seed(start % 2**32)
@@ -198,6 +200,8 @@ def own_random_state(seed: int) -> Iterator[None]:
             random.setstate(python)
             np.random.set_state(numpy)
             torch.set_num_threads(threads)
+            torch.set_default_dtype(dtype)
+            place.fresh()
 
 
 @contextmanager
@@ -207,23 +211,29 @@ def counted_forwards(model: nn.Module, meter: Meter) -> Iterator[None]:
     The functions are wrapped in its class, so that the model itself, and copies that a method makes of it, stay plain.
     """
     kind: Any = type(model)
-    image, text = kind.encode_image, kind.encode_text
 
-    def encode_image(self: nn.Module, images: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        if self is model:
-            meter.forward_passes += 1
-            meter.forward_images += len(images)
-        return image(self, images, *args, **kwargs)
+    def images(number: int) -> None:
+        meter.forward_passes += 1
+        meter.forward_images += number
 
-    def encode_text(self: nn.Module, tokens: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        if self is model:
-            meter.forward_captions += len(tokens)
-        return text(self, tokens, *args, **kwargs)
+    def captions(number: int) -> None:
+        meter.forward_captions += number
 
-    own = {name: vars(kind)[name] for name in ("encode_image", "encode_text") if name in vars(kind)}
-    kind.encode_image, kind.encode_text = encode_image, encode_text
+    def counted(encode: Callable[..., Any], count: Callable[[int], None]) -> Callable[..., Any]:
+        def counting(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+            if self is model:
+                inputs = (value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor))
+                count(len(next(inputs, ())))
+            return encode(self, *args, **kwargs)
+
+        return counting
+
+    counts = {"encode_image": images, "encode_text": captions}
+    own = {name: vars(kind)[name] for name in counts if name in vars(kind)}
+    for name, count in counts.items():
+        setattr(kind, name, counted(getattr(kind, name), count))
     try:
         yield
     finally:
-        for name in ("encode_image", "encode_text"):
+        for name in counts:
             setattr(kind, name, own[name]) if name in own else delattr(kind, name)

@@ -5,28 +5,50 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from safetensors.torch import load, save
+from torch import Tensor, nn
 
 from salmu_core.errors import MethodError
 
 
-def savable(state: object) -> dict[str, Tensor]:
+def savable(state: object, model: nn.Module) -> dict[str, Tensor]:
     """Copies of all tensors of ``ctx.state``, on the CPU and contiguous, as a file can hold them.
 
+    Args:
+        state: As a method left it.
+        model: As well; its checkpoint is another file.
+
     Raises:
-        MethodError: It holds something else, or two of its tensors share memory: one of them changed by itself would
-            change the other now, and no longer once both are read from the file.
+        MethodError: It holds something else, or one of its tensors shares memory with another one or with the model:
+            it would have changed with them until now, and no longer once it is read from the file.
     """
     if not isinstance(state, Mapping):
         raise MethodError(f"ctx.state is a {type(state).__name__} now: put tensors into it, by name")
-    owners: dict[int, str] = {}
+    owners = {value.untyped_storage().data_ptr(): f"ctx.model's {name}" for name, value in model.state_dict().items()}
     for name, value in state.items():
+        place = f"ctx.state[{name!r}]"
         if not isinstance(name, str):
-            raise MethodError(f"ctx.state[{name!r}]: a name must be a text, not a {type(name).__name__}")
-        if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_meta or value.is_quantized:
-            kind = f"{value.layout} tensor" if isinstance(value, Tensor) else type(value).__name__
-            raise MethodError(f"ctx.state[{name!r}] is a {kind}, which can't be saved: keep plain dense tensors only")
-        first = owners.setdefault(value.untyped_storage().data_ptr(), name) if value.numel() else name
-        if first != name:
-            raise MethodError(f"ctx.state[{name!r}] and ctx.state[{first!r}] share memory: keep a clone() of one")
+            raise MethodError(f"{place}: a name must be a text, not a {type(name).__name__}")
+        if not _plain(value):
+            kind = f"{value.dtype} {value.layout} tensor" if isinstance(value, Tensor) else type(value).__name__
+            raise MethodError(f"{place} is a {kind}, which can't be saved: keep plain dense tensors only")
+        if not _kept(name, torch.empty(0, dtype=value.dtype)):
+            raise MethodError(f"{place}: safetensors can't keep a {value.dtype} by this name; choose another")
+        owner = owners.setdefault(value.untyped_storage().data_ptr(), place) if value.numel() else place
+        if owner != place:
+            raise MethodError(f"{place} shares memory with {owner}: keep a clone()")
     return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in state.items()}
+
+
+def _plain(value: object) -> bool:
+    if not isinstance(value, Tensor) or value.layout != torch.strided:
+        return False
+    return not (value.is_meta or value.is_quantized or value.is_nested)
+
+
+def _kept(name: str, value: Tensor) -> bool:
+    """Whether a file gives back such a tensor by this name."""
+    try:
+        return name in load(save({name: value}))
+    except Exception:  # a type it has no word for is a KeyError, a name of its own an error of its parser
+        return False

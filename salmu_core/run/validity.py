@@ -39,7 +39,8 @@ def judge(model: nn.Module, original: nn.Module) -> tuple[Status, str]:
             return "altered", (
                 f"{name} is {value.dtype} {tuple(value.shape)}, it was {before[name].dtype} {tuple(before[name].shape)}"
             )
-    if odd := sorted(name for name, part in _unsaved(original).items() if not _same(part, _unsaved(model).get(name))):
+    unsaved = _unsaved(model)
+    if odd := sorted(name for name, part in _unsaved(original).items() if not _same(part, unsaved.get(name))):
         return "altered", f"{odd[0]} is another one, which no checkpoint can hold"
     for name, value in after.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from salmu_core import MethodSpec, TrainingConfig
+from salmu_core import MethodConfig, MethodSpec, TrainingConfig
 from salmu_core.clip.load import load_clip
 from salmu_core.clip.weights import fingerprint
 from salmu_core.losses import contrastive_loss
@@ -147,6 +147,27 @@ def test_the_global_random_state_is_neither_an_input_nor_an_output(tiny):
     two, _ = run_method(spec, tiny)
     other, _ = run_method(spec, tiny, seed=1)
     assert fingerprint(one.model) == fingerprint(two.model) != fingerprint(other.model)
+
+
+def test_what_a_method_sets_for_the_whole_process_is_undone(tiny):
+    def unlearn(ctx):
+        edit(ctx)
+        torch.set_grad_enabled(False)
+        torch.set_default_dtype(torch.float64)
+        accelerator.scaler.update(2.0)
+
+    accelerator = Accelerator(cpu=True)
+    accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    accelerator.scaler.scale(torch.ones(1))
+    _, session = run_method(MethodSpec(**FACTS, unlearn=edit), tiny)
+    try:
+        outcome = run_one(MethodSpec(**FACTS, unlearn=unlearn), MethodConfig(), 1, 0, session, accelerator)
+        assert outcome.status == "valid", outcome.traceback
+        assert torch.is_grad_enabled() and torch.get_default_dtype() == torch.float32
+        assert accelerator.scaler.get_scale() == 1024
+    finally:
+        torch.set_grad_enabled(True)
+        torch.set_default_dtype(torch.float32)
 
 
 def test_same_seed_same_bytes(tiny):

@@ -8,6 +8,8 @@ from salmu_core.errors import MethodError
 from salmu_core.run.state import savable
 from salmu_core.testing import run_method
 
+MODEL = torch.nn.BatchNorm1d(4)
+
 
 def shared():
     whole = torch.zeros(4)
@@ -20,20 +22,24 @@ def shared():
         ([torch.zeros(1)], "ctx.state is a list now"),
         ({1: torch.zeros(1)}, "a name must be a text, not a int"),
         ({"a": [1.0]}, "ctx.state['a'] is a list, which can't be saved"),
-        ({"a": torch.eye(2).to_sparse()}, "ctx.state['a'] is a torch.sparse_coo tensor"),
+        ({"a": torch.eye(2).to_sparse()}, "ctx.state['a'] is a torch.float32 torch.sparse_coo tensor"),
         ({"a": torch.zeros(1, device="meta")}, "can't be saved: keep plain dense"),
-        (shared(), "ctx.state['b'] and ctx.state['a'] share memory: keep a clone() of one"),
+        ({"a": torch.zeros(1, dtype=torch.complex128)}, "ctx.state['a']: safetensors can't keep a torch.complex128"),
+        ({"__metadata__": torch.zeros(1)}, "by this name; choose another"),
+        (shared(), "ctx.state['b'] shares memory with ctx.state['a']: keep a clone()"),
+        ({"a": MODEL.weight.detach()[:1]}, "ctx.state['a'] shares memory with ctx.model's weight: keep a clone()"),
+        ({"a": MODEL.running_mean}, "ctx.state['a'] shares memory with ctx.model's running_mean: keep a clone()"),
     ],
 )
 def test_what_can_not_be_saved_is_a_sentence(state, words):
     with pytest.raises(MethodError) as told:
-        savable(state)
+        savable(state, MODEL)
     assert words in str(told.value)
 
 
 def test_what_is_kept_is_a_copy_whole_and_without_gradients():
     weight = torch.nn.Parameter(torch.arange(6.0).view(2, 3))
-    kept = savable({"turned": weight.T, "none": torch.zeros(0), "nothing": torch.zeros(0)})
+    kept = savable({"turned": weight.T, "none": torch.zeros(0), "nothing": torch.zeros(0)}, MODEL)
     assert torch.equal(kept["turned"], weight.detach().T) and kept["turned"].is_contiguous()
     with torch.no_grad():
         weight.zero_()

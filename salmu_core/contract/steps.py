@@ -55,11 +55,6 @@ class Batch:
         """The set it was drawn from."""
         return self._pool.name
 
-    @property
-    def recaptioned(self) -> bool:
-        """Whether its captions are others than the rows' own."""
-        return False
-
     def captioned(self, captions: Sequence[str]) -> Batch:
         """The same images with other captions; nothing is drawn anew.
 
@@ -92,10 +87,6 @@ class _Recaptioned(Batch):
         super().__init__(batch._pool, batch.index)
         self._original = batch
         self.captions = tuple(captions)
-
-    @property
-    def recaptioned(self) -> bool:
-        return True
 
     @cached_property
     def image(self) -> Tensor:

@@ -136,7 +136,8 @@ class RunContext(MethodContext[C]):
     def reference_features(self, batch: Batch) -> Features:
         original, embedded = self._pools[batch.pool].reference_features(batch.index)
         self._meter.reference_samples += embedded
-        if batch.recaptioned:
+        own = self._pools[batch.pool].captions
+        if any(caption != own[row] for caption, row in zip(batch.captions, batch.index, strict=True)):
             return replace(original, text=self.reference_texts(batch.captions))
         return original
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -52,8 +52,7 @@ class Masking(Plain):
 
     def __init__(self, accelerator: Accelerator, trained: Trained, known: Mapping[str, nn.Parameter], masked: Masked):
         super().__init__(accelerator)
-        self._factors: list[tuple[nn.Parameter, Tensor]] = []
-        self._held: list[tuple[nn.Parameter, Tensor, Tensor]] = []
+        self._masks: list[tuple[nn.Parameter, Tensor, Tensor]] = []
         for name, mask in masked.masks.items():
             if name not in known:
                 raise MethodError(f"masked(): no parameter is called {name!r}; its names are those of ctx.model's")
@@ -64,21 +63,18 @@ class Masking(Plain):
                 )
             if name in trained:
                 parameter = trained[name]
-                self._factors.append((parameter, mask.detach().to(parameter)))
-                zero = self._factors[-1][1] == 0
-                if zero.any():
-                    self._held.append((parameter, zero, parameter.detach().clone()))
+                self._masks.append((parameter, mask.detach().to(parameter), parameter.detach().clone()))
 
     def differentiate(self, terms: Mapping[str, Tensor]) -> None:
         super().differentiate(terms)
-        for parameter, factor in self._factors:
+        for parameter, factor, _ in self._masks:
             if parameter.grad is not None:
                 parameter.grad.mul_(factor)
 
     @torch.no_grad()
     def settle(self) -> None:
-        for parameter, zero, start in self._held:
-            parameter.copy_(torch.where(zero, start, parameter))
+        for parameter, factor, start in self._masks:
+            parameter.copy_(torch.where(factor == 0, start, parameter))
 
 
 class Surgery(Plain):
@@ -100,21 +96,17 @@ class Surgery(Plain):
         Raises:
             MethodError: The transform returns something else than a gradient for each parameter.
         """
-        scaler, one = self._accelerator.scaler, torch.ones((), device=self._accelerator.device)
-        scale = one if scaler is None else scaler.scale(one)
+        scaler, scale = self._accelerator.scaler, torch.ones((), device=self._accelerator.device)
+        scale = scale if scaler is None else scaler.scale(scale)
         parameters, touched, found = list(self._trained.values()), set(), {}
         for name, term in terms.items():
-            # A term without a gradient is reported elsewhere; here it touches nothing.
-            gradients = (
-                torch.autograd.grad(term * scale, parameters, retain_graph=True, allow_unused=True)
-                if term.requires_grad
-                else [None] * len(parameters)
-            )
-            pairs = dict(zip(self._trained, gradients, strict=True))
-            touched |= {parameter for parameter, gradient in pairs.items() if gradient is not None}
+            gradients: Sequence[Tensor | None] = [None] * len(parameters)
+            if term.requires_grad:
+                gradients = torch.autograd.grad(term * scale, parameters, retain_graph=True, allow_unused=True)
+            touched |= {one for one, gradient in zip(self._trained, gradients, strict=True) if gradient is not None}
             found[name] = {
-                parameter: torch.zeros_like(self._trained[parameter]) if gradient is None else gradient / scale
-                for parameter, gradient in pairs.items()
+                one: torch.zeros_like(parameter) if gradient is None else gradient / scale
+                for (one, parameter), gradient in zip(self._trained.items(), gradients, strict=True)
             }
         with torch.no_grad():
             made = self._checked(self._transform(found))
@@ -149,14 +141,7 @@ class Surgery(Plain):
 def surgery(
     accelerator: Accelerator, trained: Trained, known: Mapping[str, nn.Parameter], transform: Transform | None
 ) -> Plain:
-    """How a loss is differentiated.
-
-    Args:
-        accelerator: Scales a loss where precision needs it.
-        trained: The parameters that are trained, by name.
-        known: All parameters, by name.
-        transform: What is made of gradients; None for nothing.
-    """
+    """How a loss is differentiated: as a transform says, as a mask, or as it is; see the classes."""
     if transform is None:
         return Plain(accelerator)
     if isinstance(transform, Masked):
@@ -166,8 +151,8 @@ def surgery(
 
 def passes(terms: Tensor | Mapping[str, Tensor], transform: Transform | None) -> int:
     """Gradient computations of a step: a transform that is no mask takes one for each term."""
-    whole = transform is None or isinstance(transform, Masked) or not isinstance(terms, Mapping)
-    return 1 if whole else len(terms)
+    apart = isinstance(terms, Mapping) and transform is not None and not isinstance(transform, Masked)
+    return len(terms) if apart else 1
 
 
 def _kind(value: object) -> str:

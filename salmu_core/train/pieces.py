@@ -67,12 +67,13 @@ class Pieces:
             MethodError: Memory runs out and there is nothing left to divide.
         """
         while True:
-            self._largest = 0
+            before, self._largest = self._largest, 0
             try:
                 return attempt()
             except RuntimeError as error:
                 if not _out_of_memory(error):
                     raise
+                self._largest = self._largest or before  # of a step whose loss was computed already
                 self._halve(error)
             # Only now that the error is gone, and with it the frames that it came through, is their memory free.
             undo()

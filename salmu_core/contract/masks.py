@@ -31,7 +31,8 @@ def masked(masks: Mapping[str, Tensor]) -> Masked:
     """Gradient masks for ``fit(transform=...)``: each gradient is scaled before it is clipped.
 
     Where a mask is 0 the weight stays what it is, bit for bit: weight decay and momentum don't move it either. In
-    between, it is the gradient that is scaled, not the decay.
+    between, it is the gradient that is scaled, not the decay. Called by a transform of yours, it scales gradients and
+    holds no weight.
 
     Args:
         masks: Parameter name -> factor of its shape, of numbers or of truth values. What is not named trains as ever.

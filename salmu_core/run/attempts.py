@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import torch
 from torch import Generator, Tensor
 
 from salmu_core.contract.steps import Step
 from salmu_core.run.meter import Meter
-
-if TYPE_CHECKING:
-    Terms = Tensor | Mapping[str, Tensor]
+from salmu_core.train.loop import Terms
 
 
 class Attempts:

@@ -23,8 +23,7 @@ class Observer:
         on_step: Every step, or every few.
         on_scalar: Every scalar that goes into a run's record.
         on_optimizer: The optimizer of a loop, before its first step.
-        on_terms: The terms of a loss by name, of a scalar ``loss``, before they are differentiated, and the parameters
-            that are trained, by name.
+        on_terms: A loss's terms by name (a scalar's is ``loss``), not yet differentiated, and what is trained, by name.
         stepping: Gives a block that each step of a loop is made in.
     """
 

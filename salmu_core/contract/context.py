@@ -177,8 +177,12 @@ class MethodContext(ABC, Generic[C]):
         """
 
     @abstractmethod
-    def gradients(self, loss: Loss, *, on: PoolName, power: int = 1, size: int | None = None) -> dict[str, Tensor]:
-        """One pass over a set: the mean over batches of the loss's gradient, raised to ``power``.
+    def gradients(
+        self, loss: Loss, *, on: PoolName, power: int = 1, size: int | None = None, steps: int | None = None
+    ) -> dict[str, Tensor]:
+        """One pass over a set, or a part of one: the mean over batches of the loss's gradient, raised to ``power``.
+
+        The pairs are charged as those of `fit` are: of a budget of 1, a whole pass over the forget set leaves nothing.
 
         The model is in eval mode and stays as it is. With ``power=2`` this is the diagonal of the empirical Fisher
         information, batch by batch.
@@ -188,6 +192,7 @@ class MethodContext(ABC, Generic[C]):
             on: The set that the pass is over.
             power: Exponent of each batch's gradient.
             size: Pairs of a batch; by default the config's ``batch_size``.
+            steps: Batches of the pass; by default as many as the set has and the budget allows.
 
         Returns:
             Parameter name -> tensor of its shape, float32.

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
-from inspect import GEN_CREATED, getgeneratorstate
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -28,7 +27,7 @@ from salmu_core.run.meter import Meter
 from salmu_core.run.pool import common_batch
 from salmu_core.run.probe import estimate
 from salmu_core.run.session import TrainingSession
-from salmu_core.train.adapters import adapters
+from salmu_core.train.adapters import adapters, check_entered
 from salmu_core.train.gradients import mean_gradients
 from salmu_core.train.loop import fit
 from salmu_core.train.observer import UNSEEN, Observer
@@ -167,13 +166,11 @@ class RunContext(MethodContext[C]):
         transform: Transform | None = None,
         config: TrainingConfig | None = None,
     ) -> int:
-        if any(getgeneratorstate(block.gen) == GEN_CREATED for block in self._adapters):
-            raise MethodError("ctx.adapters(...) alone adds nothing: train inside `with ctx.adapters(...):`")
+        check_entered(self._adapters)
         if steps is not None and steps < 1:
             return 0
         config, meter = self._training_config(config), self._meter
         first, before, size = meter.steps, dict(meter.drawn), self._batch_size(config.batch_size)
-
         attempts = self._attempts(partial(loss, self), lambda step: self._step(first + step, size))
 
         def objective(step: int) -> Tensor | Mapping[str, Tensor]:
@@ -215,11 +212,14 @@ class RunContext(MethodContext[C]):
                 "raise --budget or lower batch_size"
             ) from error
 
-    def gradients(self, loss: Loss, *, on: PoolName, power: int = 1, size: int | None = None) -> dict[str, Tensor]:
-        if power < 1:
-            raise MethodError(f"gradients(power={power}): the power must be at least 1")
+    def gradients(
+        self, loss: Loss, *, on: PoolName, power: int = 1, size: int | None = None, steps: int | None = None
+    ) -> dict[str, Tensor]:
+        if power < 1 or (steps is not None and steps < 1):
+            raise MethodError(f"gradients(power={power}, steps={steps}): both must be at least 1")
         size = self._batch_size(self._size("gradients", size))
-        steps = min(self._pools[on].batches(size), self._meter.room(on) // size)
+        most = min(self._pools[on].batches(size), self._meter.room(on) // size)
+        steps = most if steps is None else min(steps, most)
         if steps == 0:
             raise MethodError(f"gradients(on={on!r}): the budget has no room for a batch of {size} pairs")
         salt = self._next_pass()

@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -117,6 +117,9 @@ def run_one(
         except Exception as error:  # a tensor may be of any kind
             attempt = _Attempt("crashed", f"{type(error).__name__}: {error}")
     verdict, changed = _inspect(attempt, model, reference, original, before)
+    if verdict.status == "unchanged" and meter.fits and not meter.steps:
+        spent = f"fit() made no step: {meter.drawn['forget']} of {meter.cap} forget pairs were drawn before it"
+        verdict = replace(verdict, reason=f"{verdict.reason}; {spent}. Raise --budget, or give gradients() `steps`")
     ledger = meter.ledger(seconds, peak, changed)
     accelerator.free_memory()
     kept = kept if verdict.status == "valid" else {}

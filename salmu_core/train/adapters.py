@@ -7,8 +7,10 @@ merges them into the weights and out again at every pass. torch's own parametriz
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from inspect import GEN_CREATED, getgeneratorstate
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -96,6 +98,16 @@ def adapters(model: nn.Module, rank: int, where: Callable[[str], bool] | None, g
             module._parameters = {name: module._parameters[name] for name in order}
         for p, flag in flags.items():
             p.requires_grad_(flag)
+
+
+def check_entered(blocks: Iterable[Any]) -> None:
+    """What `adapters` gave was entered.
+
+    Raises:
+        MethodError: It was not, so that the weights themselves would be trained.
+    """
+    if any(getgeneratorstate(block.gen) == GEN_CREATED for block in blocks):
+        raise MethodError("ctx.adapters(...) alone adds nothing: train inside `with ctx.adapters(...):`")
 
 
 @torch.no_grad()

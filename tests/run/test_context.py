@@ -467,3 +467,18 @@ def test_both_towers_passes_are_counted(tiny):
 
     outcome, _ = run_method(MethodSpec(**FACTS, unlearn=unlearn), tiny)
     assert (outcome.ledger.forward_captions, outcome.ledger.forward_images) == (3, 2)
+
+
+def test_gradients_of_a_part_of_a_set_leave_room_and_a_whole_pass_says_so(tiny):
+    def push(ctx, step):
+        return ctx.features(step.forget).pair_similarity.mean()
+
+    def unlearn(ctx, steps):
+        ctx.gradients(push, on="forget", steps=steps)
+        ctx.fit(push)
+
+    outcome, session = run(tiny, lambda ctx: unlearn(ctx, 2), budget=1, batch_size=4)
+    n = len(session.pools["forget"])
+    assert outcome.status == "valid" and outcome.ledger.steps == n // 4 - 2
+    whole, _ = run(tiny, lambda ctx: unlearn(ctx, None), budget=1, batch_size=4)
+    assert whole.status == "unchanged" and f"{n} of {n} forget pairs were drawn before it" in whole.reason

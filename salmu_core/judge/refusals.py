@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Set
 from pathlib import Path
 
@@ -27,14 +28,21 @@ def refusal(
     if other or compromised not in ("", record.benchmark.start_model_hash):
         reason = "it was made on other data, or from another model, than the reference models beside it: run it again"
         return "other data", reason
-    if record.start.runs:
-        before = record.start.runs[-1]
-        there = read_record(folder.parents[3] / before.folder / RUN, RunRecord)
-        if there is not None and there.checkpoint_hash != before.checkpoint_hash:
-            return "other data", f"it began with another checkpoint than {before.folder} holds now: run it again"
+    if replaced := _replaced(record, folder):
+        return "other data", f"it goes back to another checkpoint than {replaced} holds now: run it again"
     if metrics is None or metrics.data_hash != record.benchmark.data_hash:
         return "not scored", "it has no metrics yet: run `salmu run` again"
     if {scored.zeroshot_hash for scored in scored_on} - {metrics.zeroshot_hash}:
         reason = "it was scored with another zero-shot set than the reference models: run `salmu run` again"
         return "not scored", reason
     return None
+
+
+def _replaced(record: RunRecord, folder: Path) -> str:
+    """The first folder, going back, that no longer holds what the next run began with; empty if there is none."""
+    for before in reversed(record.start.runs):
+        folder = Path(os.path.normpath(folder / "../../../.." / before.folder))
+        there = read_record(folder / RUN, RunRecord)
+        if there is not None and there.checkpoint_hash != before.checkpoint_hash:
+            return before.folder
+    return ""

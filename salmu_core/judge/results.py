@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from salmu_core.contract.layout import ROLES
-from salmu_core.errors import SalmuError
+from salmu_core.errors import SalmuError, SchemaError
 from salmu_core.judge.attacked import Attacked, attacks_json, read_attacks
 from salmu_core.judge.figures import Figures, figures_of, read_figures
 from salmu_core.judge.parts import Part, Task, read_part
@@ -197,6 +198,9 @@ def read_results(store: Store, worlds: Collection[str], only: Path | None = None
         worlds: Names in paths, e.g. ``mini`` and ``mini@1``.
         only: The one run to read, all of its files and its reference models'; by default every run, of which files
             that have not changed since they were last read are not read again.
+
+    Raises:
+        SchemaError: All of them are of another release; where others are there, they are left out.
     """
     if only is not None:
         return _read_runs(store, {world: [only] for world in worlds}, hash_file)
@@ -206,12 +210,30 @@ def read_results(store: Store, worlds: Collection[str], only: Path | None = None
 
 def _read_runs(store: Store, folders: Mapping[str, Iterable[Path]], hashed: Callable[[Path], str]) -> Results:
     ordered = sorted(folders, key=by_number)
-    references: dict[str, dict[str, Reference]]
-    references = {world: {role: _reference(store, world, role, hashed) for role in ROLES} for world in ordered}
-    found = [_rows(world, folder, references[world], hashed) for world in ordered for folder in folders[world]]
-    rows = [row for of_run in found for row in of_run]
+    foreign: list[SchemaError] = []
+    references: dict[str, dict[str, Reference]] = {world: dict.fromkeys(ROLES, Reference()) for world in ordered}
+    rows: list[Row] = []
+    for world, models in references.items():
+        for role in models:
+            with _collecting(foreign):
+                models[role] = _reference(store, world, role, hashed)
+        for folder in folders[world]:
+            with _collecting(foreign):
+                rows += _rows(world, folder, models, hashed)
+    if foreign and not rows:
+        raise foreign[0]
     problems = [model.problem for models in references.values() for model in models.values() if model.problem]
+    problems += [f"{len(foreign)} records of another release are left out: {error}" for error in foreign[:1]]
     return Results(ordered[0].partition("@")[0], references, sorted(rows, key=_order), problems)
+
+
+@contextmanager
+def _collecting(foreign: list[SchemaError]) -> Iterator[None]:
+    """Records of another release are one sentence, not one each."""
+    try:
+        yield
+    except SchemaError as error:
+        foreign.append(error)
 
 
 def of_plan(results: Results, planned: Mapping[Path, tuple[str, str]]) -> Results:
@@ -237,6 +259,8 @@ def _reference(store: Store, world: str, role: str, hashed: Callable[[Path], str
         check_tables(folder, record, hashed)
         figures, tail_values = read_figures(folder, record)
         attacks = read_attacks(folder, record, hashed)
+    except SchemaError:
+        raise
     except SalmuError as error:
         return Reference(problem=f"{role.capitalize()} of {world} is left out: {error}")
     measured = (record.values, figures, tail_values, record.metrics)
@@ -267,6 +291,8 @@ def _rows(
             yield replace(whole, metrics=values, figures=told, tails=tail_values, part=part)
         if record.request.number == record.request.count:
             yield replace(whole, attacks=read_attacks(folder, metrics, hashed))
+    except SchemaError:
+        raise
     except SalmuError as error:
         yield Row(folder, world, method, None, "damaged", str(error))
 

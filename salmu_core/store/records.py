@@ -159,7 +159,8 @@ class RunRecord(Record):
     @property
     def origin(self) -> str:
         """What the first request of its sequence began with, in a few words; empty for Compromised."""
-        before = self.start.runs[: len(self.start.runs) - self.request.number + 1]
+        own = self.request.number - 1 if self.status != "not-begun" else 0
+        before = self.start.runs[: len(self.start.runs) - own]
         return ", then ".join(run.label for run in before)
 
     @property

@@ -57,4 +57,4 @@ class StartRef(Record):
     role: Literal["compromised", "run"] = "compromised"
     """Compromised itself, or the checkpoint of the last of `runs`."""
     runs: tuple[Ancestor, ...] = ()
-    """What was done to Compromised before, oldest first."""
+    """What was done to Compromised before, oldest first; of a run that never began, before its sequence."""

@@ -82,7 +82,10 @@ class Execution:
                 elif isinstance(start, Start):
                     note = self._unlearn_one(folder, planned, start)
                 else:
-                    write_failed(folder, self._record(planned, StartRef(), status="not-begun", reason=start))
+                    first = (
+                        planned.start.ref.model_copy(update={"checkpoint_hash": ""}) if planned.start else StartRef()
+                    )
+                    write_failed(folder, self._record(planned, first, status="not-begun", reason=start))
                     note = f"not begun: {start}"
             self.reporter.end(f"{planned.key}: {note}")
         self._sessions.close()

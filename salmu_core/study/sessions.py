@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from pathlib import Path
 
 from accelerate import Accelerator
 from safetensors.torch import load_file
@@ -13,8 +14,10 @@ from salmu_core.benchmark.parts import part_of
 from salmu_core.benchmark.retain import Stream
 from salmu_core.clip.load import load_clip
 from salmu_core.contract.progress import Progress
+from salmu_core.errors import StoreError
 from salmu_core.run.session import TrainingRows, TrainingSession
-from salmu_core.store.folders import STATE
+from salmu_core.store.folders import STATE, WEIGHTS
+from salmu_core.store.hashing import hash_file
 from salmu_core.store.starts import RequestRef
 from salmu_core.study.starts import Start
 
@@ -36,7 +39,7 @@ class Sessions:
         self._device = accelerator.device
         self._more = stream, progress
         self._rows: TrainingRows | None = None
-        self._open: dict[tuple[str, str], TrainingSession] = {}
+        self._open: tuple[tuple[str, str], TrainingSession, RequestRef] | None = None
 
     def of(self, start: Start, request: RequestRef) -> tuple[TrainingSession, RequestRef]:
         """The session of a start and a part of the forget set, and what is recorded of that part.
@@ -44,25 +47,40 @@ class Sessions:
         Raises:
             BenchmarkError: The benchmark's files can't be read.
             CheckpointError: The model can't be loaded.
+            StoreError: It was replaced since its run was found.
         """
         what = start.ref.checkpoint_hash, request.digest
-        if what not in self._open:
-            self._open.clear()  # before the next model comes
+        if self._open is None or self._open[0] != what:
+            self._open = None  # before the next model comes
             clip = load_clip(start.model)
+            if start.folder is not None:
+                _unreplaced(start.folder / WEIGHTS, start.ref.checkpoint_hash)
             self._rows = self._rows or TrainingRows.open(self._benchmark, clip, *self._more)
-            part = part_of(self._rows.forget.rows, request.number, request.count)[1] if request.count > 1 else None
-            self._open[what] = TrainingSession.beginning(clip, self._rows, self._device, part)
-        assert self._rows is not None
-        return self._open[what], part_of(self._rows.forget.rows, request.number, request.count)[0]
+            facts, part = part_of(self._rows.forget.rows, request.number, request.count)
+            self._open = what, TrainingSession.beginning(clip, self._rows, self._device, part), facts
+        return self._open[1:]
 
     def state(self, start: Start, method: str) -> dict[str, Tensor]:
-        """What a method left beside the checkpoint that it made and now begins with."""
-        if start.folder is None or start.record is None or start.record.method != method:
+        """What a method left beside the checkpoint that it made and now begins with.
+
+        Raises:
+            StoreError: It was replaced since its run was found.
+        """
+        record = start.record
+        if start.folder is None or record is None or record.method != method or record.state_hash is None:
             return {}
-        return load_file(start.folder / STATE) if start.record.state_hash else {}
+        state = load_file(start.folder / STATE)
+        _unreplaced(start.folder / STATE, record.state_hash)
+        return state
 
     def close(self) -> None:
         """Let everything go; what is asked for next is opened anew."""
         self._rows = None
-        self._open.clear()
+        self._open = None
         gc.collect()
+
+
+def _unreplaced(path: Path, content: str) -> None:
+    """Check that what was just read is what a record says."""
+    if hash_file(path) != content:
+        raise StoreError(f"{path} was replaced while a run was about to begin with it: run again")

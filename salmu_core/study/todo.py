@@ -12,7 +12,7 @@ from salmu_core.contract.specs import MethodSpec, MetricSpec
 from salmu_core.errors import StoreError
 from salmu_core.plugins import Declared
 from salmu_core.store.code import code_hash
-from salmu_core.store.folders import RunKey, Store, read_metrics, read_run
+from salmu_core.store.folders import RUN, RunKey, Store, read_metrics, read_record, read_run
 from salmu_core.store.hashing import hash_file
 from salmu_core.store.records import RunRecord, ScoredOn
 from salmu_core.store.stamps import Stamps
@@ -94,6 +94,7 @@ def outstanding(
 
     Raises:
         StoreError: A result there was made on other data than the benchmark's.
+        SchemaError: A result there is of another release.
     """
     with Stamps(store.root) as stamps:
         todo = _outstanding(plan, benchmark, store, metrics, redo, stamps)
@@ -116,11 +117,11 @@ def _outstanding(
     for planned in plan:
         folder = store.folder(planned.key)
         try:
-            record = None if redo else read_run(folder, stamps.hash_file)
+            record = read_record(folder / RUN, RunRecord) if redo else read_run(folder, stamps.hash_file)
         except StoreError as error:
             todo.notes.append(f"Made again: {error}")
             record = None
-        if record is None or not _goes_on(planned, record, there):
+        if record is None or redo or not _goes_on(planned, record, there):
             todo.runs.append(planned)
             continue
         _same_data(folder, record, benchmark)

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from entries import entry
 from stores import PEOPLE, around, leak, write_reference, write_run
 
 from salmu_core.benchmark.parts import people_in_parts
-from salmu_core.errors import UsageError
+from salmu_core.errors import SchemaError, UsageError
 from salmu_core.judge.compare import compare
 from salmu_core.judge.lines import LEAK
 from salmu_core.judge.results import read_results
@@ -141,7 +142,46 @@ def test_what_went_on_from_something_that_is_there_no_longer_is_no_result(root):
     weights.write_bytes(b"made again, and otherwise")
     path.write_text(json.dumps(json.loads(path.read_text()) | {"checkpoint_hash": hash_file(weights)}))
     (second,) = (r for r in read_results(Store(root), ["mini"]).rows if "q2of2" in r.folder.name)
-    assert second.status == "other data" and "it began with another checkpoint than mini/sequential/" in second.reason
+    assert second.status == "other data" and "it goes back to another checkpoint than mini/sequential/" in second.reason
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_what_goes_back_to_something_that_is_there_no_longer_is_no_result(root, tmp_path, elsewhere):
+    """However many runs lie between, and in whatever results folders: each says where the one before it lies."""
+    last = next(root.glob(f"mini/sequential/*/*-q2of2-*/{RUN}"))
+    between = json.loads(last.read_text())
+    output = tmp_path / "more" if elsewhere else root
+    facts = {name: between[name] for name in ("method", "config_hash", "budget", "seed", "checkpoint_hash", "request")}
+    where = os.path.relpath(last.parent, output)
+    runs = (*between["start"]["runs"], Ancestor(**facts, folder=where))
+    chain = StartRef(checkpoint_hash=between["checkpoint_hash"], role="run", runs=runs)
+    for role in ("clean", "compromised"):
+        if elsewhere:
+            write_reference(output, role, MODELS[role])
+    write_run(output, "after", MODELS["second"], start=chain)
+
+    def status():
+        return next(row.status for row in read_results(Store(output), ["mini"]).rows if row.method == "after")
+
+    assert status() == "valid"
+    first = next(root.glob(f"mini/sequential/*/*-q1of2-*/{RUN}"))
+    first.write_text(json.dumps(json.loads(first.read_text()) | {"checkpoint_hash": "0" * 64}))
+    assert status() == "other data"
+
+
+def test_records_of_another_release_are_one_sentence_beside_others_or_alone(root):
+    def aged(*patterns):
+        for path in (path for pattern in patterns for path in root.glob(pattern)):
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 1}))
+
+    aged("mini/sequential/*/*/run.json")
+    results = read_results(Store(root), ["mini"])
+    assert [row.method for row in results.rows] == ["ordinary"] and results.rows[0].status == "valid"
+    (problem,) = results.problems
+    assert problem.startswith("2 records of another release are left out: ") and "schema version 1" in problem
+    aged("mini/ordinary/*/*/run.json", "mini/_references/*/metrics.json")
+    with pytest.raises(SchemaError, match="has schema version 1, .* give another --output"):
+        read_results(Store(root), ["mini"])
 
 
 def test_rows_that_a_request_was_not_about_are_damage(root):

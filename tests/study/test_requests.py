@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from salmu_core.benchmark.folder import open_benchmark
 from salmu_core.benchmark.splits import read_training
@@ -184,6 +185,38 @@ def test_a_failed_request_ends_its_sequence_and_no_other(study):
     )
     notes, again = study(requests=3, config=config)
     assert not notes and [record.status for _, record in again] == [record.status for _, record in made]
+
+
+def test_what_never_began_says_what_its_sequence_was_to_begin_with(study):
+    _, ((first, _),) = study("doubling-too")
+    _, made = study(requests=3, start=str(first), config={"doubling": {"fails": 0}})
+    assert [record.status for _, record in made] == ["crashed", "not-begun", "not-begun"]
+    assert {record.origin for _, record in made} == {made[0][1].start.runs[0].label}
+    assert not made[2][1].start.checkpoint_hash
+
+
+@pytest.mark.parametrize("name", ["open_clip_model.safetensors", "state.safetensors"])
+def test_a_start_that_is_replaced_before_it_is_read_is_noticed(study, monkeypatch, name):
+    _, ((first, _),) = study()
+    from salmu_core.study import work
+
+    def replaced(*words):
+        start = read_start(*words)
+        save_file(load_file(first / name), first / name, metadata={"of": "another run"})
+        return start
+
+    monkeypatch.setattr(work, "read_start", replaced)
+    with pytest.raises(StoreError, match=f"{name} was replaced while a run was about to begin with it"):
+        study(start=str(first), seeds=(5,))
+
+
+def test_results_of_another_release_are_not_overwritten_even_by_redo(study):
+    _, ((folder, _),) = study()
+    record = json.loads((folder / RUN).read_text())
+    (folder / RUN).write_text(json.dumps(record | {"schema_version": 1}))
+    for redo in (False, True):
+        with pytest.raises(SchemaError, match="schema version 1"):
+            study(redo=redo)
 
 
 def test_a_run_begins_with_what_another_left(study, tiny):

@@ -214,7 +214,7 @@ class _Plugin:
                 load = partial(self._spec, data.hook, card.name)
                 declared = Declared(card, row.distribution, row.version, row.module, data.schemas, load)
                 self.declared[data.hook, card.name] = declared
-        except ValidationError:
+        except (KeyError, ValidationError):
             self.declared = {}
         return bool(self.declared)
 

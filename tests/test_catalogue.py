@@ -148,13 +148,16 @@ def test_another_distribution_that_comes_or_goes_is_noticed(install, site, catal
     assert "good" not in zoo.methods and "test_plugin_needed" in zoo.problems[0].problem
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", "\0", "cut", "other", "nonsense"])
+@pytest.mark.parametrize("damage", ["", "{", "[]", "\0", "cut", "other", "nonsense", "hook", "schema", "none"])
 def test_a_damaged_file_is_as_good_as_none(install, catalogue, damage):
     install("good", GOOD)
     elsewhere()
     whole = catalogue().read_text()
     texts = {"cut": whole[:-20], "other": whole.replace('"hook": "', '"hook": 7, "x": "')}
     texts["nonsense"] = whole.replace('"name": "good"', '"name": "Not A Name"')
+    texts["hook"] = whole.replace("salmu_methods", "salmu_spells")
+    texts["schema"] = whole.replace('"schemas": {"config"', '"schemas": {"no-field"')
+    texts["none"] = whole.replace('"hook": "salmu_methods", "data": {', '"hook": "salmu_methods", "data": {"0": 1, ')
     catalogue().write_text(texts.get(damage, damage))
     zoo, again = elsewhere()
     assert again == {"good"} and zoo.methods["good"].card.summary == "A test." and not zoo.problems

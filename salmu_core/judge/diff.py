@@ -146,7 +146,7 @@ def _made(record: RunRecord) -> dict[tuple[str, str], Any]:
         ("run", "data drawn"): record.needs,
         ("run", "start model"): record.benchmark.start_model_hash,
         ("run", "begun with"): record.origin or "Compromised",
-        ("run", "request"): record.request.digest or "the whole forget set",
+        ("run", "request"): record.request.label or "the whole forget set",
         **{("setting", name): value for name, value in record.settings.items()},
         ("code", "plugin"): f"{record.plugin.distribution} {record.plugin.version}",
         ("code", "plugin's code"): record.plugin.code_hash,

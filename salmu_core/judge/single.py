@@ -81,7 +81,8 @@ class ScoredModel:
         """In a few words."""
         if self.record is None:
             return self.folder.resolve().name.capitalize()
-        return f"{self.record.method}, budget {self.record.budget:g}, seed {self.record.seed}"
+        run = f"{self.record.method}, budget {self.record.budget:g}, seed {self.record.seed}"
+        return ", ".join(filter(None, [run, self.record.request.label]))
 
     @property
     def references(self) -> Path:

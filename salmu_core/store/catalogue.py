@@ -57,6 +57,7 @@ class Declaration(BaseModel):
         """The spec, with something in the place of its functions that can't be called, and without its classes.
 
         Raises:
+            KeyError: There is no such hook, or no such field.
             ValidationError: It is no such spec.
         """
         card = HOOKS[self.hook].model_validate({**self.data, **dict.fromkeys(self.functions, _absent)})

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from salmu_core.errors import UsageError
 from salmu_core.machine import cache_folder
 from salmu_core.store.files import write_text
 from salmu_core.store.hashing import hash_file
@@ -62,7 +63,7 @@ class Stamps:
         if self._entries == self._kept:
             return
         entries = {name: entry for name, entry in self._entries.items() if (self._folder / name).exists()}
-        with suppress(OSError):  # what can't be remembered is read again next time
+        with suppress(OSError, UsageError):  # what can't be remembered is read again next time
             write_text(self._file(), json.dumps(entries, indent=0))
 
     def hash_file(self, path: Path, just_read: str | None = None) -> str:

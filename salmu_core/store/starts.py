@@ -26,6 +26,11 @@ class RequestRef(Record):
         """Tells parts apart in paths; empty for the whole."""
         return f"{self.number}of{self.count}-{self.rows_hash[:8]}" if self.count > 1 else ""
 
+    @property
+    def label(self) -> str:
+        """For people; empty for the whole."""
+        return f"request {self.number} of {self.count}" if self.count > 1 else ""
+
 
 #: The forget set as a whole, of which a plan need not know more.
 WHOLE = RequestRef()
@@ -46,7 +51,8 @@ class Ancestor(Record):
     @property
     def label(self) -> str:
         """In a few words."""
-        return f"{self.method} b{self.budget:g} s{self.seed} ({self.config_hash[:6]})"
+        run = f"{self.method} b{self.budget:g} s{self.seed} ({self.config_hash[:6]})"
+        return ", ".join(filter(None, [run, self.request.label]))
 
 
 class StartRef(Record):

@@ -14,9 +14,10 @@ from stores import PEOPLE, around, leak, write_reference, write_run
 from salmu_core.benchmark.parts import people_in_parts
 from salmu_core.errors import SchemaError, UsageError
 from salmu_core.judge.compare import compare
+from salmu_core.judge.diff import compare_two
 from salmu_core.judge.lines import LEAK
 from salmu_core.judge.results import read_results
-from salmu_core.judge.single import read_one_run
+from salmu_core.judge.single import read_one_run, read_scored
 from salmu_core.judge.statistics import Clusters
 from salmu_core.show.markdown import markdown
 from salmu_core.show.spreadsheet import spreadsheet
@@ -180,7 +181,7 @@ def test_records_of_another_release_are_one_sentence_beside_others_or_alone(root
     (problem,) = results.problems
     assert problem.startswith("2 records of another release are left out: ") and "schema version 1" in problem
     aged("mini/ordinary/*/*/run.json", "mini/_references/*/metrics.json")
-    with pytest.raises(SchemaError, match="has schema version 1, .* give another --output"):
+    with pytest.raises(SchemaError, match=r"has schema version 1, .* give another --output"):
         read_results(Store(root), ["mini"])
 
 
@@ -191,6 +192,14 @@ def test_rows_that_a_request_was_not_about_are_damage(root):
     path.write_text(json.dumps(record))
     (first,) = (r for r in read_results(Store(root), ["mini"]).rows if "q1of2" in r.folder.name)
     assert first.status == "damaged" and "has not the rows that request 1 of 2 was about" in first.reason
+
+
+def test_a_difference_calls_requests_by_their_numbers(root):
+    models = [read_scored(folder) for folder in sorted(root.glob("mini/sequential/*/*"))]
+    assert [model.name for model in models] == [f"sequential, budget 5, seed 0, request {n} of 2" for n in (1, 2)]
+    facts = {fact.name: (fact.a, fact.b) for fact in compare_two(*models).facts}
+    assert facts["request"] == ("request 1 of 2", "request 2 of 2")
+    assert models[1].record.start.runs[0].label.endswith("), request 1 of 2")
 
 
 def test_one_request_of_several_is_not_certified_and_the_last_one_is_for_everybody(root):

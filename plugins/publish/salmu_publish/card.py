@@ -149,7 +149,9 @@ def _facts(sound: Sound) -> dict[str, str]:
     return {
         "benchmark": record.benchmark.name,
         "hash of its data": record.benchmark.data_hash,
-        "hash of the start model": record.benchmark.start_model_hash,
+        "hash of the start model": record.start.checkpoint_hash or record.benchmark.start_model_hash,
+        "begun with": ", then ".join(["Compromised", *(run.label for run in record.start.runs)]),
+        "to be forgotten": record.request.label or "the whole forget set",
         "hash of these weights": record.checkpoint_hash or "",
         "method": record.method,
         "plugin": f"{record.plugin.distribution} {record.plugin.version}",
@@ -158,7 +160,7 @@ def _facts(sound: Sound) -> dict[str, str]:
         "hash of the settings": record.config_hash,
         "budget": f"{record.budget:g} x the forget set's size",
         "seed": str(record.seed),
-        "spent": spent,
+        "spent by this run": spent,
         "environment": ", ".join(f"{name} {value}" for name, value in record.environment.items()),
         "made": record.started,
     }

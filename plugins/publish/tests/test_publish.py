@@ -140,6 +140,16 @@ def test_the_card_says_where_it_comes_from_what_it_shows_and_what_it_does_not(ru
     assert '"hf-hub:owner/name"' in code
 
 
+def test_the_card_of_a_later_run_says_which_ones_came_before(run, zoo, tmp_path):
+    record = json.loads((run / "run.json").read_text())
+    facts = {name: record[name] for name in ("config_hash", "budget", "seed", "checkpoint_hash", "request")}
+    before = {"method": "delete", "folder": "elsewhere", **facts, "checkpoint_hash": "1" * 64}
+    edit(run / "run.json", start={"checkpoint_hash": "1" * 64, "role": "run", "runs": [before]})
+    text = card(make_folder(read_run(run, zoo, notice=""), Wanted(run, tmp_path / "out", None, None)).folder)
+    assert f"Compromised, then delete b5 s0 ({record['config_hash'][:6]})" in text.replace("\\", "")
+    assert "1" * 64 in text and 'Other runs came before, see\n"begun with" below.\n\n## Verdict' in text
+
+
 def test_the_cards_example_works(run, zoo, tmp_path, monkeypatch):
     found = make_folder(read_run(run, zoo), Wanted(run, tmp_path / "out"))
     (code,) = re.findall(r"```python\n(.*?)```", card(found.folder), re.S)

@@ -7,7 +7,9 @@ the core's own commands can't be taken.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
+from contextlib import redirect_stdout
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -111,7 +113,8 @@ def _load(points: list[EntryPoint]) -> Any:
     if len(points) > 1:
         return _broken(name, f"{' and '.join(point.value for point in points)} both want to be `salmu {name}`")
     try:
-        app = points[0].load()
+        with redirect_stdout(sys.stderr):  # what it prints when it is imported is no part of what it is asked for
+            app = points[0].load()
         if not isinstance(app, typer.Typer):
             raise TypeError(f"{points[0].value} is a {type(app).__name__}, not a typer.Typer")
         return _named(name, app)

@@ -168,13 +168,14 @@ def run(
         "attacks": tuple(dict.fromkeys(name.strip() for text in attack or [] for name in text.split(","))),
     }
     study, overrides = _study(config, given, everything), parse_settings(settings or [])
-    # Where all are run, all are imported, and what can't be is left out.
-    zoo = discover(fresh=study.methods is None)
-    check(study, overrides, zoo)
-    options = Options(redo, mixed_precision, threads, processes, parse_trackers(tracker or []), micro_batch or 0)
     store, first = Store(output), share()[0] == 0
     # What plugins print is no JSON, and no worker's report.
     aside = nullcontext() if first and not as_json else redirect_stdout(sys.stderr)
+    with aside:
+        # Where all are run, all are imported, and what can't be is left out.
+        zoo = discover(fresh=study.methods is None)
+        check(study, overrides, zoo)
+        options = Options(redo, mixed_precision, threads, processes, parse_trackers(tracker or []), micro_batch or 0)
     with aside, reporting(to_stderr=as_json, first=first) as reporter:
         for row in zoo.problems:
             reporter.say(f"Plugin {row.name} of {row.distribution} is left out: {row.problem}")

@@ -143,8 +143,7 @@ class Execution:
             return after(folder, record, self.store.root)
         if record.status == "not-begun":
             return record.reason
-        request = f"request {planned.request.number - 1} of {planned.request.count}"
-        return f"{request} has no result to go on from: it is {record.status}: {record.reason}"
+        return f"{record.request.label} has no result to go on from: it is {record.status}: {record.reason}"
 
     def _made_meanwhile(self, folder: Path, start: Start) -> bool:
         """Whether this run is finished: by somebody else since the plan was drawn up, or as its sequence was before."""

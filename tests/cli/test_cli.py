@@ -247,6 +247,14 @@ def test_what_a_method_prints_is_no_json(salmu, tiny, install):
     assert len(json.loads(done.stdout)["runs"]) == 2
 
 
+def test_what_a_config_prints_when_it_is_checked_is_no_json(salmu, install):
+    config = "from pydantic import model_validator\nfrom salmu_core import MethodConfig\nclass Config(MethodConfig):\n"
+    config += "    @model_validator(mode='after')\n    def says(self):\n        print('hello')\n        return self\n"
+    install("talker", config + method("talker", "pass").replace("unlearn=unlearn", "unlearn=unlearn, config=Config"))
+    done = salmu("run", "talker", "--benchmark", "nowhere", "--json")
+    assert done.returncode == 2 and not done.stdout and "hello" in done.stderr
+
+
 def test_a_worker_that_dies_is_replaced(salmu, tiny, install, tmp_path):
     once = tmp_path / "once"
     body = f"import os\nif not os.path.exists({str(once)!r}): open({str(once)!r}, 'w'); os._exit(9)\n"

@@ -36,8 +36,9 @@ def command(site):
 
 
 def test_a_command_of_another_distribution_runs_and_is_listed(salmu, command):
-    command("weigh", APP)
-    assert salmu("weigh", "all").stdout == "42 kg\n"
+    command("weigh", f"print('hello')\n{APP}")
+    done = salmu("weigh", "all")
+    assert done.stdout == "42 kg\n" and done.stderr == "hello\n"
     assert "Weighs things." in salmu("--help").stdout
 
 

@@ -104,9 +104,12 @@ def test_stamps_that_cannot_be_read_or_written_cost_a_reading(folder, read, cont
     file.write_text(content)
     assert hashes(folder) == first and read == ["one", "two"] * 2
     file.unlink()
+    file.mkdir()
+    assert hashes(folder) == first and read == ["one", "two"] * 3
+    file.rmdir()
     file.parent.rmdir()
     file.parent.write_text("no folder")
-    assert hashes(folder) == first and read == ["one", "two"] * 3
+    assert hashes(folder) == first and read == ["one", "two"] * 4
 
 
 def test_what_is_gone_is_forgotten_and_what_was_not_asked_for_is_kept(folder, read):

@@ -11,7 +11,7 @@ from pydantic import Field
 from salmu_core.contract.layout import Role
 from salmu_core.errors import UsageError
 from salmu_core.store.folders import read_record, write_record
-from salmu_core.store.schema import SCHEMA, Record
+from salmu_core.store.schema import Record
 from salmu_core.train.resume import differences
 from salmu_references.recipe import Recipe
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from salmu_references.sources import Pairs
 
 TRAINING = "training.json"
+#: Raised whenever a field of it changes its meaning; it has nothing to do with the schema of runs.
+SCHEMA = 1
 
 
 class PartRef(Record):

@@ -56,6 +56,7 @@ def test_the_pair_its_record_and_a_second_time(words: Words, tmp_path: Path) -> 
     code, said = salmu(words(out, "sensitive_passes=4"))
     assert code == 0, said
     record = json.loads((out / "training.json").read_text())
+    assert record["schema_version"] == 1, "its fields are what they were, whatever became of those of runs"
     assert record["retain"]["pairs"] == 39 and len(record["retain"]["parts"]) == 3
     assert record["sensitive"]["pairs"] == 15
     clean, compromised = record["models"]["clean"], record["models"]["compromised"]

@@ -136,6 +136,21 @@ def test_every_file_of_a_distribution_counts(site, tmp_path, catalogue, monkeypa
     assert elsewhere()[1] == {"large", "helper"}
 
 
+def test_what_a_link_leads_to_is_not_believed_to_stay(install, site, tmp_path, catalogue):
+    home = package(site)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "words.py").write_text("SUMMARY = 'One.'")
+    (home / "linked").symlink_to(tmp_path / "elsewhere")
+    source = (home / "__init__.py").read_text()
+    (home / "__init__.py").write_text(source.replace("test_plugin_helper", "test_plugin_large.linked.words"))
+    install("large", "")
+    (site / "test_plugin_large.py").unlink()
+    assert elsewhere()[0].methods["good"].card.summary == "One."
+    (tmp_path / "elsewhere" / "words.py").write_text("SUMMARY = 'Two.'")
+    sys.modules.pop("test_plugin_large.linked.words", None)
+    assert elsewhere()[0].methods["good"].card.summary == "Two."
+
+
 def test_another_distribution_that_comes_or_goes_is_noticed(install, site, catalogue):
     install("good", "import test_plugin_needed\n" + GOOD)
     (site / "test_plugin_needed.py").write_text("")

@@ -58,7 +58,7 @@ def code_state(module: str, dist: Distribution | None = None) -> CodeState | Non
     Every file of a package counts, for it may be read when the package is imported; hidden ones are an editor's.
 
     Returns:
-        None where that can't be known, as of a module in an archive.
+        None where that can't be known, as of a module in an archive, or behind a link to a folder.
     """
     now = time.time_ns()
     try:
@@ -105,4 +105,6 @@ def _files(top: str) -> Iterator[str]:
         yield top
     for folder, below, names in os.walk(top):
         below[:] = sorted(name for name in below if name != "__pycache__" and name[0] != ".")
+        if any(os.path.islink(f"{folder}{os.sep}{name}") for name in below):  # noqa: PTH114 - as above
+            raise OSError(f"{folder} has a link to a folder, which may lead anywhere")
         yield from (f"{folder}{os.sep}{name}" for name in sorted(names) if name[0] != ".")

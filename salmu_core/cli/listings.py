@@ -21,6 +21,8 @@ from salmu_core.contract.version import API_VERSION, CORE
 from salmu_core.errors import UsageError
 from salmu_core.plugins import Declared, Shelf, Zoo, discover
 
+#: A bound's name in a JSON schema -> its sign.
+_BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
 Name = Annotated[str | None, typer.Argument(help="Show this one in full.", show_default=False)]
 
 
@@ -93,19 +95,9 @@ def metrics(name: Name = None, as_json: Json = False) -> None:
     zoo = discover()
     chosen = list(zoo.metrics.values()) if name is None else [zoo.metrics[name]]
     items = [
-        {
-            "name": d.card.name,
-            "pillar": d.card.pillar,
-            "target": d.card.target,
-            "role": d.card.role,
-            "summary": d.card.summary,
-            "reads": list(d.card.reads),
-            "figures": list(d.card.columns),
-            "paper": d.card.paper,
-            "departures": d.card.departures,
-            "known_failures": _known(d.card.known_failures),
-            **_source(d),
-        }
+        {field: getattr(d.card, field) for field in ("name", "pillar", "target", "role", "summary")}
+        | {"reads": list(d.card.reads), "figures": list(d.card.columns), "paper": d.card.paper}
+        | {"departures": d.card.departures, "known_failures": _known(d.card.known_failures), **_source(d)}
         for d in chosen
     ]
     if name is None:
@@ -129,20 +121,10 @@ def benchmarks(name: Name = None, as_json: Json = False) -> None:
             raise UsageError(f"{asked} is a folder; this lists installed benchmarks.")
         declared, world, folder = located
         manifest = folder / MANIFEST
-        here = manifest.is_file()
-        items.append(
-            {
-                "name": declared.card.name,
-                "world": world,
-                "summary": declared.card.summary,
-                "notice": declared.card.notice,
-                "recipe": declared.card.version,
-                "folder": str(folder),
-                "built": here,
-                **_release(declared.card, manifest),
-                **_source(declared),
-            }
-        )
+        card = declared.card
+        facts = {"name": card.name, "world": world, "summary": card.summary, "notice": card.notice}
+        facts |= {"recipe": card.version, "folder": str(folder), "built": manifest.is_file()}
+        items.append({**facts, **_release(card, manifest), **_source(declared)})
     if name is None:
         items = [{**item, "state": item.get("state", "built" if item["built"] else "not built")} for item in items]
         _listing(items, ("name", "summary", "state"), as_json, zoo)
@@ -210,17 +192,7 @@ def _settings(config: Mapping[str, Any]) -> Table:
         allowed = ", ".join(map(str, schema["enum"])) if "enum" in schema else schema.get("type", "")
         if "type" in schema.get("items", {}):
             allowed += f" of {schema['items']['type']}"
-        bounds = [
-            f"{sign} {schema[key]:g}"
-            for key, sign in (
-                ("minimum", ">="),
-                ("exclusiveMinimum", ">"),
-                ("maximum", "<="),
-                ("exclusiveMaximum", "<"),
-            )
-            if key in schema
-        ]
-        kind = ", ".join([allowed, *bounds])
+        kind = ", ".join([allowed, *(f"{sign} {schema[key]:g}" for key, sign in _BOUNDS.items() if key in schema)])
         table.add_row(Text(field), Text(kind), Text(str(schema.get("default"))), Text(schema.get("description", "")))
     return table
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from salmu_core.contract.layout import ROLES
-from salmu_core.errors import SalmuError, SchemaError
+from salmu_core.errors import SchemaError, StoreError
 from salmu_core.judge.attacked import Attacked, attacks_json, read_attacks
 from salmu_core.judge.figures import Figures, figures_of, read_figures
 from salmu_core.judge.parts import Part, Task, read_part
@@ -259,9 +259,7 @@ def _reference(store: Store, world: str, role: str, hashed: Callable[[Path], str
         check_tables(folder, record, hashed)
         figures, tail_values = read_figures(folder, record)
         attacks = read_attacks(folder, record, hashed)
-    except SchemaError:
-        raise
-    except SalmuError as error:
+    except StoreError as error:
         return Reference(problem=f"{role.capitalize()} of {world} is left out: {error}")
     measured = (record.values, figures, tail_values, record.metrics)
     return Reference(*measured, *record.scored_on, record.checkpoint_hash, attacks=attacks)
@@ -291,9 +289,7 @@ def _rows(
             yield replace(whole, metrics=values, figures=told, tails=tail_values, part=part)
         if record.request.number == record.request.count:
             yield replace(whole, attacks=read_attacks(folder, metrics, hashed))
-    except SchemaError:
-        raise
-    except SalmuError as error:
+    except StoreError as error:
         yield Row(folder, world, method, None, "damaged", str(error))
 
 

@@ -210,9 +210,8 @@ def read_results(store: Store, worlds: Collection[str], only: Path | None = None
 
 def _read_runs(store: Store, folders: Mapping[str, Iterable[Path]], hashed: Callable[[Path], str]) -> Results:
     ordered = sorted(folders, key=by_number)
-    foreign: list[SchemaError] = []
+    foreign, rows = list[SchemaError](), list[Row]()
     references: dict[str, dict[str, Reference]] = {world: dict.fromkeys(ROLES, Reference()) for world in ordered}
-    rows: list[Row] = []
     for world, models in references.items():
         for role in models:
             with _collecting(foreign):

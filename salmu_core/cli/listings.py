@@ -116,8 +116,7 @@ def benchmarks(name: Name = None, as_json: Json = False) -> None:
     zoo = discover()
     items = []
     for asked in [name] if name else zoo.benchmarks:
-        located = locate(asked, zoo)
-        if located is None:
+        if (located := locate(asked, zoo)) is None:
             raise UsageError(f"{asked} is a folder; this lists installed benchmarks.")
         declared, world, folder = located
         manifest = folder / MANIFEST

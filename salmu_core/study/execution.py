@@ -199,7 +199,7 @@ class Execution:
         for role in references:
             folder = self.store.reference(self.benchmark.name, role)
             model = self.benchmark.model(role), self.benchmark.model_hash(role)
-            self._score_one(folder, role.capitalize(), partial(_same, model))
+            self._score_one(folder, role.capitalize(), lambda: model)  # noqa: B023 - called at once
         for planned in runs:
             folder = self.store.folder(planned.key)
             try:
@@ -238,7 +238,3 @@ class Execution:
             self.reporter.say(f"{label}: metric {metric} has no value: {problem}")
         self.reporter.end(f"{label}: scored, {seconds:.1f} s")
         return True
-
-
-def _same(model: tuple[str, str]) -> tuple[str, str]:
-    return model

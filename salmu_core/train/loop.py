@@ -173,7 +173,8 @@ def fit(
             if (step + 1) % every == 0 or step + 1 == count:
                 values = {name: float(value) for name, value in {"loss": loss, **terms}.items()}
                 if not all(map(math.isfinite, values.values())):
-                    raise NonFiniteLossError(f"the loss is not finite at step {step}: {values}")
+                    cause = "" if transform is None else ", which the transform's gradients may have brought about"
+                    raise NonFiniteLossError(f"the loss is not finite at step {step}{cause}: {values}")
                 observer.on_step(step + 1, count, values)
     return count
 

@@ -122,8 +122,8 @@ class Surgery(Plain):
         if odd := sorted(map(str, made.keys() ^ self._trained.keys())):
             what = "has no gradient" if odd[0] in self._trained else "is not among the parameters that are trained"
             raise MethodError(
-                f"transform(): {odd[0]} {what} in what it returned; return one for each name of "
-                "any of the terms it is given, and no others"
+                f"transform(): {odd[0]} {what} in what it returned. It is given term -> parameter -> gradient, and "
+                f"returns parameter -> gradient, for each of the {len(self._trained)} parameters"
             )
         for name, parameter in self._trained.items():
             gradient = made[name]
@@ -146,6 +146,8 @@ def surgery(
         return Plain(accelerator)
     if isinstance(transform, Masked):
         return Masking(accelerator, trained, known, transform)
+    if not callable(transform):
+        raise MethodError(f"fit(transform=...): {_kind(transform)} can't be called; give a function, or masked(...)")
     return Surgery(accelerator, trained, transform)
 
 

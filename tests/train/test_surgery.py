@@ -278,3 +278,9 @@ NAMES = [name for name, _ in tiny_model().named_parameters()]
 def test_what_a_transform_returns_wrong_is_explained(change, words):
     with pytest.raises(MethodError, match=words):
         trained(transform=lambda terms: change(summed(terms)))
+
+
+def test_a_mask_that_is_no_transform_is_told():
+    model = tiny_model()
+    with pytest.raises(MethodError, match=r"a dict can't be called; give a function, or masked\(\.\.\.\)"):
+        fit(model, lambda step: model.logit_scale * 2, transform={})

@@ -161,7 +161,7 @@ def test_bad_runs_are_rows_with_reasons_and_the_others_go_on(salmu, tiny, instal
     install("raises", method("raises", "raise RuntimeError('[bold]inside[/]')"))
     install("exits", method("exits", "import os, sys; sys.exit(0)"))
     install("not-a-number", method("not-a-number", "with ctx.edit() as w: w['visual.proj'].fill_(float('nan'))"))
-    install("greedy", method("greedy", "while True: list(ctx.batches('forget'))"))
+    install("greedy", method("greedy", "while True: list(ctx.batches('forget', 8))"))
     names = ("does-nothing", "raises", "exits", "not-a-number", "greedy")
     done = salmu("run", *names, *RUN, "--benchmark", tiny, "--processes", "1", "--json")
     assert done.returncode == 1

@@ -217,14 +217,16 @@ def curve(title: str, budgets: int) -> Spec:
     return _spec(chart, 170)
 
 
-def cost(methods: Sequence[str]) -> Spec:
-    """Seconds of every run, by method."""
+def cost(methods: Sequence[str], seconds: Sequence[float]) -> Spec:
+    """Seconds of every run, by method; the axis stays where it is, whatever is filtered away."""
     colour, shape = _methods(methods)
+    least, most = min(seconds, default=1.0), max(seconds, default=10.0)
+    axis = alt.X("seconds:Q", title="seconds a run, logarithmic").axis(tickCount=4, format="~g")
     chart = (
         alt.Chart(alt.NamedData("runs"))
         .mark_point(filled=True, size=70, opacity=1, style="dot")
         .encode(
-            x=alt.X("seconds:Q", title="seconds a run, logarithmic").scale(type="log").axis(tickCount=4, format="~g"),
+            x=axis.scale(type="log", domain=[least / 1.2, most * 1.2]),
             y=alt.Y("method:N", title=None, sort="x"),
             color=colour.legend(None),
             shape=shape.legend(None),

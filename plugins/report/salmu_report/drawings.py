@@ -59,7 +59,7 @@ def _specs(report: Report, lines: list[series.Drawn]) -> dict[str, charts.Spec]:
         for y, title in titles.items()
         if (marks := series.ends(lines, corner, y, bar))
     }
-    return {**specs, "cost": charts.cost(methods), "curve": charts.curve("", budgets)}
+    return {**specs, "cost": charts.cost(methods, series.seconds(report.results)), "curve": charts.curve("", budgets)}
 
 
 def people(report: Report) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from salmu_core.judge.results import Results, Row
 from salmu_core.judge.statistics import Interval
 from salmu_core.judge.targets import leading
 from salmu_core.show import words as text
+from salmu_core.store.records import RunRecord
 
 #: Points kept of a training curve.
 POINTS = 80
@@ -143,12 +144,21 @@ def runs(results: Results) -> list[Drawn]:
             "budget": text.exact(row.record.budget),
             "seed": row.record.seed,
             "needs": row.record.needs,
-            "seconds": max(row.record.ledger.seconds, 0.01),
+            "seconds": _seconds(row.record),
             "curves": curves(row),
         }
         for row in results.runs
         if row.status == "valid" and row.record
     ]
+
+
+def seconds(results: Results) -> list[float]:
+    """What each valid run took."""
+    return [_seconds(row.record) for row in results.runs if row.status == "valid" and row.record]
+
+
+def _seconds(record: RunRecord) -> float:
+    return max(record.ledger.seconds, 0.01)  # a logarithm is taken of it
 
 
 def run_name(row: Row, line_labels: Mapping[tuple[str, str], str]) -> str:

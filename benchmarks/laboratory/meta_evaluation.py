@@ -23,9 +23,8 @@ from scipy import stats
 
 from salmu_core.benchmark.folder import open_benchmark
 from salmu_core.contract.layout import PILLARS
-from salmu_core.judge.lines import interval_json
 from salmu_core.judge.repeats import Repeats
-from salmu_core.judge.statistics import Clusters, holm
+from salmu_core.judge.statistics import Clusters, holm, interval_json
 from salmu_core.machine import cache_folder
 from salmu_core.plugins import discover
 from salmu_core.score.scorer import Scorer

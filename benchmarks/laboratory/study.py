@@ -17,9 +17,10 @@ from typing import Any
 from salmu_core.contract.layout import ROLES
 from salmu_core.judge.compare import compare
 from salmu_core.judge.diagnosis import CATASTROPHIC, INEFFECTIVE, Verdict
-from salmu_core.judge.lines import Comparison, Line, interval_json
+from salmu_core.judge.lines import Comparison, Line
 from salmu_core.judge.protocol import MIN_HOLDOUT_RETENTION
 from salmu_core.judge.results import read_results
+from salmu_core.judge.statistics import interval_json
 from salmu_core.store.folders import METRICS, Store, read_record
 from salmu_core.store.records import MetricsRecord
 

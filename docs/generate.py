@@ -25,7 +25,7 @@ from typer.main import get_command
 from salmu_core.cli import app
 from salmu_core.contract import hookspecs
 from salmu_core.contract.hookspecs import HOOKS
-from salmu_core.plugins import Shelf, Zoo, discover
+from salmu_core.plugins.zoo import Shelf, Zoo, discover
 from salmu_core.testing.conformance.rules import ATTACK_RULES, METHOD_RULES, METRIC_RULES
 
 DOCS = Path(__file__).parent

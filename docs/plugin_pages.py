@@ -12,7 +12,7 @@ from tables import MARK, code, link, number, prose, table
 from salmu_core.contract.config import MethodConfig, TrainingConfig
 from salmu_core.contract.layout import PILLARS
 from salmu_core.contract.specs import METRIC_ROLES, MethodSpec, MetricSpec
-from salmu_core.plugins import Declared, Zoo
+from salmu_core.plugins.zoo import Declared, Zoo
 
 ROOT = Path(__file__).parent.parent
 

@@ -11,7 +11,7 @@ from salmu_core.attack.session import AttackSession
 from salmu_core.benchmark.folder import open_benchmark
 from salmu_core.clip.load import load_clip
 from salmu_core.clip.save import save_checkpoint
-from salmu_core.plugins import discover
+from salmu_core.plugins.zoo import discover
 from salmu_core.run.session import TrainingSession
 from salmu_core.testing import write_tiny_benchmark
 from salmu_core.testing.tiny import tiny_model

@@ -1,7 +1,7 @@
 """What records say of metrics: of installed ones what they declare, of others what a test makes up."""
 
 from salmu_core.judge.targets import columns
-from salmu_core.plugins import discover
+from salmu_core.plugins.zoo import discover
 from salmu_core.store.records import MetricDeclaration, MetricEntry
 
 #: Captions among which ranks are.

@@ -10,7 +10,7 @@ from huggingface_hub import constants
 
 from salmu_core.benchmark.download.fetch import download
 from salmu_core.benchmark.folder import open_benchmark
-from salmu_core.plugins import discover
+from salmu_core.plugins.zoo import discover
 
 PLUGIN = """
 from salmu_core import Band, BenchmarkSpec, hookimpl

@@ -4,9 +4,10 @@ import numpy as np
 import pyarrow as pa
 from entries import declaration, entry
 
+from salmu_core.contract.layout import WEIGHTS
+from salmu_core.disk.hashing import hash_file, hash_json
 from salmu_core.score.tables import Tables, write_metrics
-from salmu_core.store.folders import WEIGHTS, RunKey, Store, write_record
-from salmu_core.store.hashing import hash_file, hash_json
+from salmu_core.store.folders import RunKey, Store, write_record
 from salmu_core.store.records import BenchmarkRef, Ledger, MetricsRecord, PluginRef, RunRecord
 
 #: Twenty people with four rows each.

@@ -34,7 +34,7 @@ from salmu_core.benchmark.sources import Sources
 from salmu_core.cli import app
 from salmu_core.contract.config import TrainingConfig
 from salmu_core.contract.hookspecs import HOOKS
-from salmu_core.plugins import discover
+from salmu_core.plugins.zoo import discover
 from salmu_core.study.plan import Study, config_hash, make_plan, parse_settings
 
 ALL = [*pages(), *readmes()]

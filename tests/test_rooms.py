@@ -15,13 +15,13 @@ HOME = Path(__file__).parents[1]
 #: From top to bottom: a room imports from rooms below it only.
 ROOMS = (
     *("cli", "testing", "study", "attack", "show", "run", "score", "judge", "benchmark", "train", "clip"),
-    *("plugins", "store", "losses", "contract", "machine", "errors"),
+    *("store", "plugins", "losses", "disk", "contract", "machine", "errors"),
 )
 FILE, FUNCTION = 300, 80
 #: Lines of the whole core. More is a decision: change the number in the commit that needs it.
 BUDGET = 22_950
 #: The longest chain of rooms, and of files, that import one another.
-FLOORS, CHAIN = 10, 20
+FLOORS, CHAIN = 8, 20
 
 
 def read(path):

@@ -26,7 +26,7 @@ from accelerate import Accelerator
 from salmu_core.benchmark.folder import open_benchmark
 from salmu_core.contract.config import TrainingConfig
 from salmu_core.machine import usable_cores
-from salmu_core.plugins import discover
+from salmu_core.plugins.zoo import discover
 from salmu_core.run.context import RunContext
 from salmu_core.run.meter import Meter
 from salmu_core.run.runner import run_one

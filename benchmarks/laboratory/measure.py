@@ -23,7 +23,7 @@ from salmu_core.judge.compare import compare
 from salmu_core.judge.diagnosis import Diagnosis, Evidence, Verdict
 from salmu_core.judge.lines import Comparison
 from salmu_core.judge.results import Results, Row, read_results
-from salmu_core.plugins import discover
+from salmu_core.plugins.zoo import discover
 from salmu_core.show import overview
 from salmu_core.show import terminal as tables
 from salmu_core.show.table import table

@@ -23,12 +23,12 @@ from scipy import stats
 
 from salmu_core.benchmark.folder import open_benchmark
 from salmu_core.contract.layout import PILLARS
+from salmu_core.disk.files import new_folder
 from salmu_core.judge.repeats import Repeats
 from salmu_core.judge.statistics import Clusters, holm, interval_json
 from salmu_core.machine import cache_folder
-from salmu_core.plugins import discover
+from salmu_core.plugins.zoo import discover
 from salmu_core.score.scorer import Scorer
-from salmu_core.store.files import new_folder
 from salmu_core.study.plan import Study, parse_numbers
 
 PERCENTS = (25, 50, 75)

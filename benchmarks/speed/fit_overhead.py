@@ -23,7 +23,7 @@ from accelerate import Accelerator
 from salmu_core.benchmark.folder import open_benchmark
 from salmu_core.contract.config import TrainingConfig
 from salmu_core.losses import contrastive_loss
-from salmu_core.plugins import discover
+from salmu_core.plugins.zoo import discover
 from salmu_core.run.context import RunContext
 from salmu_core.run.meter import Meter
 from salmu_core.run.session import TrainingSession, frozen_copy

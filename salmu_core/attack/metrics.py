@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from salmu_core.contract.layout import FORGET
 from salmu_core.contract.specs import MetricSpec
-from salmu_core.plugins import Declared
+from salmu_core.plugins.zoo import Declared
 
 
 def leak_metrics(metrics: Iterable[Declared[MetricSpec]]) -> list[Declared[MetricSpec]]:

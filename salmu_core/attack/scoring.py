@@ -11,7 +11,7 @@ import pyarrow as pa
 from salmu_core.contract.layout import FORGET
 from salmu_core.contract.specs import MetricSpec
 from salmu_core.errors import AttackError
-from salmu_core.plugins import Declared
+from salmu_core.plugins.zoo import Declared
 from salmu_core.score.embeddings import Embeddings
 from salmu_core.score.evaluate import compute_one
 from salmu_core.score.tables import Tables

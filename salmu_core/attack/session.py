@@ -15,7 +15,7 @@ from salmu_core.clip.model import Clip
 from salmu_core.contract.layout import FORGET
 from salmu_core.contract.progress import Progress
 from salmu_core.contract.specs import MetricSpec
-from salmu_core.plugins import Declared
+from salmu_core.plugins.zoo import Declared
 from salmu_core.run.session import TrainingSession
 from salmu_core.score.embeddings import Catalogue
 from salmu_core.score.scorer import Scorer

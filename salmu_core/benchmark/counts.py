@@ -9,9 +9,9 @@ from typing import Any
 
 from salmu_core.benchmark.shards import check_shards, person_ids
 from salmu_core.contract.layout import FORGET, HOLDOUT_ASSOCIATION
+from salmu_core.disk.files import write_text
 from salmu_core.errors import BenchmarkError
 from salmu_core.machine import cache_folder
-from salmu_core.store.files import write_text
 
 
 def check_counts(data: Path, hashes: Mapping[str, str], rows: Mapping[str, int], identities: Mapping[str, int]) -> None:

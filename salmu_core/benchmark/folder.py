@@ -25,11 +25,11 @@ from salmu_core.benchmark.sources import MANIFEST, SOURCES, Sources, check_parts
 from salmu_core.clip.name import find_model
 from salmu_core.contract.progress import Progress
 from salmu_core.contract.specs import BenchmarkSpec
+from salmu_core.disk.files import new_folder
+from salmu_core.disk.hashing import hash_json, hash_text
 from salmu_core.errors import BenchmarkError, SalmuError, UnknownNameError, UsageError
 from salmu_core.machine import cache_folder
-from salmu_core.plugins import Declared, Zoo
-from salmu_core.store.files import new_folder
-from salmu_core.store.hashing import hash_json, hash_text
+from salmu_core.plugins.zoo import Declared, Zoo
 from salmu_core.store.records import ScoredOn
 
 

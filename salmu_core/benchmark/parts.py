@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from salmu_core.benchmark.rows import Rows
+from salmu_core.disk.hashing import hash_json, hash_text
 from salmu_core.errors import UsageError
-from salmu_core.store.hashing import hash_json, hash_text
 from salmu_core.store.starts import RequestRef
 
 

@@ -31,10 +31,10 @@ from torch import Tensor
 from salmu_core.benchmark.rows import Rows
 from salmu_core.clip.model import Clip
 from salmu_core.contract.progress import Progress
+from salmu_core.disk.files import replacing
+from salmu_core.disk.hashing import hash_json
 from salmu_core.errors import BenchmarkError
 from salmu_core.machine import cache_folder, usable_cores
-from salmu_core.store.files import replacing
-from salmu_core.store.hashing import hash_json
 
 #: Libraries that decode and resize.
 LIBRARIES = ("pillow", "torchvision", "open-clip-torch")

@@ -9,8 +9,8 @@ from pathlib import Path
 from salmu_core.benchmark.rows import Rows
 from salmu_core.benchmark.tars import TarImages, expand, read_shards
 from salmu_core.contract.progress import Progress
+from salmu_core.disk.hashing import hash_json
 from salmu_core.errors import BenchmarkError
-from salmu_core.store.hashing import hash_json
 from salmu_core.store.records import RetainRef, RetainShard
 
 

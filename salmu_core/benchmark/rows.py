@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 
 from salmu_core.benchmark.shards import check_shards, person_ids
 from salmu_core.contract import layout
+from salmu_core.disk.hashing import hash_file, hash_json
 from salmu_core.errors import BenchmarkError
-from salmu_core.store.hashing import hash_file, hash_json
 
 _DAMAGE = (pa.ArrowException, OSError, KeyError)
 

@@ -20,10 +20,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from braceexpand import braceexpand
 
+from salmu_core.disk.files import replacing
+from salmu_core.disk.hashing import hash_file, hash_text
 from salmu_core.errors import BenchmarkError, UsageError
 from salmu_core.machine import cache_folder
-from salmu_core.store.files import replacing
-from salmu_core.store.hashing import hash_file, hash_text
 
 IMAGE_KEYS = ("webp", "png", "jpg", "jpeg")
 #: Bytes of zeros that a whole tar file ends with; readers take one that was cut between two members for a shorter one.

@@ -12,8 +12,8 @@ import numpy as np
 
 from salmu_core.benchmark.tars import TarImages, read_shards
 from salmu_core.contract.zeroshot import ZeroShot
+from salmu_core.disk.hashing import hash_json
 from salmu_core.errors import BenchmarkError
-from salmu_core.store.hashing import hash_json
 
 
 def zeroshot_parts(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...], list[Path]]:

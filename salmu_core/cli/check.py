@@ -11,7 +11,7 @@ import typer
 from salmu_core.cli.options import Json
 from salmu_core.cli.output import console, print_json
 from salmu_core.errors import UnknownNameError, UsageError
-from salmu_core.plugins import Zoo, discover
+from salmu_core.plugins.zoo import Zoo, discover
 from salmu_core.testing.conformance import RULES, Report, examine
 
 

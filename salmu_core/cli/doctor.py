@@ -13,7 +13,7 @@ from salmu_core.benchmark.folder import locate
 from salmu_core.cli.options import BenchmarkName, Json, Output, Threads
 from salmu_core.cli.output import console, print_json, say
 from salmu_core.cli.progress import reporting
-from salmu_core.plugins import discover
+from salmu_core.plugins.zoo import discover
 from salmu_core.store.folders import Store
 from salmu_core.testing.doctor import Finding, installation, models, plugins
 

@@ -14,7 +14,7 @@ from salmu_core.cli.options import Json
 from salmu_core.cli.output import console, print_json, say
 from salmu_core.cli.progress import Lines
 from salmu_core.errors import STOPPED
-from salmu_core.plugins import discover
+from salmu_core.plugins.zoo import discover
 
 if TYPE_CHECKING:
     from salmu_core.benchmark.download.fetch import Downloaded

@@ -15,9 +15,9 @@ from salmu_core.cli.output import console, print_json, say
 from salmu_core.cli.progress import reporting
 from salmu_core.clip.name import find_model
 from salmu_core.judge.targets import Column, columns
-from salmu_core.plugins import discover
+from salmu_core.plugins.zoo import discover
+from salmu_core.run.accelerator import accelerate
 from salmu_core.store.folders import Store
-from salmu_core.study.processes import accelerate
 from salmu_core.study.todo import outstanding
 
 if TYPE_CHECKING:

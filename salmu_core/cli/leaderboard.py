@@ -11,8 +11,8 @@ import typer
 
 from salmu_core.cli.options import Runs, Which, Worlds
 from salmu_core.cli.output import say
+from salmu_core.disk.files import replacing
 from salmu_core.errors import UnknownNameError, UsageError
-from salmu_core.store.files import replacing
 from salmu_core.study.todo import older_note
 
 if TYPE_CHECKING:

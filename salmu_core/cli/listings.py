@@ -19,7 +19,7 @@ from salmu_core.contract.attack import AttackSpec
 from salmu_core.contract.specs import BenchmarkSpec
 from salmu_core.contract.version import API_VERSION, CORE
 from salmu_core.errors import UsageError
-from salmu_core.plugins import Declared, Shelf, Zoo, discover
+from salmu_core.plugins.zoo import Declared, Shelf, Zoo, discover
 
 #: A bound's name in a JSON schema -> its sign.
 _BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}

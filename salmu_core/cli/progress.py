@@ -15,9 +15,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
+from salmu_core.run.reporter import Reporter, Silent
 from salmu_core.show.escape import visible
 from salmu_core.study.processes import VARIABLE, Relay
-from salmu_core.study.reporter import Reporter, Silent
 
 
 @contextmanager

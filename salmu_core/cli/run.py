@@ -14,7 +14,7 @@ from salmu_core.cli.options import BenchmarkName, Json, Output, Precision, Threa
 from salmu_core.cli.output import console, print_json
 from salmu_core.cli.progress import reporting
 from salmu_core.errors import STOPPED, UsageError
-from salmu_core.plugins import discover
+from salmu_core.plugins.zoo import discover
 from salmu_core.store.folders import Store
 from salmu_core.study.plan import Study, parse_budgets, parse_numbers, parse_settings, read_study
 from salmu_core.study.processes import share

@@ -25,10 +25,10 @@ from torch import Tensor
 
 from salmu_core.clip.model import Clip
 from salmu_core.clip.name import CANARY
+from salmu_core.disk.hashing import hash_file
+from salmu_core.disk.record import Record
 from salmu_core.errors import CheckpointError
 from salmu_core.machine import random_state_kept
-from salmu_core.store.hashing import hash_file
-from salmu_core.store.schema import Record
 
 SCHEMA = 1
 #: Numbers kept of each embedding. A mismatch shows in all of them.

@@ -23,9 +23,9 @@ from torch import nn
 from salmu_core.clip.canary import Canary, check_canary, read_canary
 from salmu_core.clip.model import Clip, assemble, quiet
 from salmu_core.clip.name import CANARY, CONFIG, ModelName, find_model
+from salmu_core.contract.layout import WEIGHTS
+from salmu_core.disk.hashing import hash_file
 from salmu_core.errors import CheckpointError, UsageError
-from salmu_core.store.folders import WEIGHTS
-from salmu_core.store.hashing import hash_file
 
 #: What a model on a hub may consist of, beside its config. The first weights there are, are taken.
 _HUB_WEIGHTS = (WEIGHTS, "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")

@@ -12,8 +12,8 @@ from torch import nn
 from salmu_core.clip.canary import make_canary, write_canary
 from salmu_core.clip.model import assemble, plain_tokenizer
 from salmu_core.clip.name import CONFIG
-from salmu_core.store.folders import WEIGHTS
-from salmu_core.store.hashing import hash_file
+from salmu_core.contract.layout import WEIGHTS
+from salmu_core.disk.hashing import hash_file
 
 
 def save_checkpoint(folder: Path, model: nn.Module, config: dict[str, Any], tokenizer: Any = None) -> str:

@@ -60,3 +60,6 @@ ROLES: tuple[str, ...] = get_args(Role)
 #: Groups of metrics: what should be gone, and what should stay.
 Pillar = Literal["efficacy", "utility"]
 PILLARS: tuple[str, ...] = get_args(Pillar)
+
+#: Name of the weights in a model's folder, as open_clip has it.
+WEIGHTS = "open_clip_model.safetensors"

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from salmu_core.disk.hashing import hash_file
 from salmu_core.judge.statistics import Floats
 from salmu_core.judge.targets import columns, having
 from salmu_core.store.folders import RANK, RANK_LIKE, RETRIEVED, ROWS, check_tables
-from salmu_core.store.hashing import hash_file
 from salmu_core.store.records import MetricsRecord
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from salmu_core.benchmark.parts import people_in_parts
 from salmu_core.contract.layout import FORGET, FORGET_SPLITS
+from salmu_core.disk.hashing import hash_json
 from salmu_core.errors import StoreError
 from salmu_core.judge.statistics import Clusters
 from salmu_core.store.folders import METRICS, ROWS
-from salmu_core.store.hashing import hash_json
 from salmu_core.store.records import MetricsRecord, RunRecord
 from salmu_core.store.starts import RequestRef
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from salmu_core.contract.layout import ROLES
+from salmu_core.disk.hashing import hash_file
+from salmu_core.disk.stamps import Stamps
 from salmu_core.errors import SchemaError, StoreError
 from salmu_core.judge.attacked import Attacked, attacks_json, read_attacks
 from salmu_core.judge.figures import Figures, figures_of, read_figures
@@ -18,9 +20,7 @@ from salmu_core.judge.refusals import refusal
 from salmu_core.judge.targets import Column, columns
 from salmu_core.store.attacks import AttackKey
 from salmu_core.store.folders import METRICS, Store, check_tables, read_metrics, read_record, read_run
-from salmu_core.store.hashing import hash_file
 from salmu_core.store.records import MetricEntry, MetricsRecord, RunRecord, ScoredOn
-from salmu_core.store.stamps import Stamps
 
 
 @dataclass(frozen=True)

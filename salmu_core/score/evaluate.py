@@ -14,12 +14,12 @@ from salmu_core.clip.model import Clip
 from salmu_core.contract.results import MetricResult
 from salmu_core.contract.specs import MetricSpec
 from salmu_core.errors import MetricError, NotMeasuredError, SalmuError
-from salmu_core.plugins import Declared
+from salmu_core.plugins.code import code_hash
+from salmu_core.plugins.zoo import Declared
 from salmu_core.score.context import ScoreContext
 from salmu_core.score.embeddings import Catalogue, Embedder, Embeddings, Images
 from salmu_core.score.figures import chances, figures
 from salmu_core.score.tables import Tables, retrieved_table, rows_table
-from salmu_core.store.code import code_hash
 from salmu_core.store.records import MetricDeclaration, MetricEntry, MetricsRecord, ScoredOn
 
 

@@ -13,7 +13,7 @@ from salmu_core.clip.load import load_clip
 from salmu_core.clip.model import Clip
 from salmu_core.contract.progress import OnStep, Progress
 from salmu_core.contract.specs import MetricSpec
-from salmu_core.plugins import Declared
+from salmu_core.plugins.zoo import Declared
 from salmu_core.score.embeddings import Catalogue, Embedder, Images
 from salmu_core.score.evaluate import evaluate
 from salmu_core.score.tables import Tables, write_metrics

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from salmu_core.benchmark.splits import EvaluationData
 from salmu_core.contract.results import MetricResult, Ranks
 from salmu_core.contract.specs import MetricSpec
+from salmu_core.disk.files import replacing
+from salmu_core.disk.hashing import hash_file
 from salmu_core.errors import MetricError
 from salmu_core.score.figures import Rows, rows
-from salmu_core.store.files import replacing
 from salmu_core.store.folders import METRICS, RANK, RANK_LIKE, RETRIEVED, ROWS, write_record
-from salmu_core.store.hashing import hash_file
 from salmu_core.store.records import MetricsRecord
 
 _ROWS_SCHEMA = pa.schema(

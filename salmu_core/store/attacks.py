@@ -11,11 +11,12 @@ from typing import Any
 
 from pydantic import Field
 
+from salmu_core.disk.hashing import hash_file
+from salmu_core.disk.record import Record
 from salmu_core.errors import StoreError
 from salmu_core.store.folders import ROWS, read_record
-from salmu_core.store.hashing import hash_file
 from salmu_core.store.records import BenchmarkRef, FitRecord, Ledger, MetricEntry, PluginRef, Status
-from salmu_core.store.schema import SCHEMA, Record
+from salmu_core.store.schema import SCHEMA
 
 ATTACKS = "attacks"
 ATTACK = "attack.json"

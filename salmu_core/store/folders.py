@@ -18,13 +18,13 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from salmu_core.contract.layout import WEIGHTS
+from salmu_core.disk.files import write_text
+from salmu_core.disk.hashing import hash_file
+from salmu_core.disk.record import Record
 from salmu_core.errors import SchemaError, StoreError
-from salmu_core.store.files import write_text
-from salmu_core.store.hashing import hash_file
 from salmu_core.store.records import MetricsRecord, RunRecord, ScoredOn
-from salmu_core.store.schema import Record
 
-WEIGHTS = "open_clip_model.safetensors"
 RUN = "run.json"
 METRICS = "metrics.json"
 ROWS = "per_row.parquet"
@@ -124,7 +124,7 @@ def read_run(folder: Path, hashed: Callable[[Path], str] = hash_file) -> RunReco
 
     Args:
         folder: The run's.
-        hashed: What hashes them: by default all of it is read, see `salmu_core.store.stamps`.
+        hashed: What hashes them: by default all of it is read, see `salmu_core.disk.stamps`.
 
     Raises:
         StoreError: The record can't be read, or they are not those it describes.

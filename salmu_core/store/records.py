@@ -8,8 +8,9 @@ from pydantic import Field
 
 from salmu_core.contract.layout import FORGET, RETAIN_SYNTH, Pillar, Role, Split
 from salmu_core.contract.specs import MetricRole, MetricSpec
-from salmu_core.store.hashing import hash_json
-from salmu_core.store.schema import SCHEMA, Record
+from salmu_core.disk.hashing import hash_json
+from salmu_core.disk.record import Record
+from salmu_core.store.schema import SCHEMA
 from salmu_core.store.starts import WHOLE, RequestRef, StartRef
 
 Status = Literal["valid", "unchanged", "non-finite", "altered", "over-budget", "crashed", "not-begun"]

@@ -1,14 +1,4 @@
-"""What all records have in common."""
-
-from __future__ import annotations
-
-from pydantic import BaseModel, ConfigDict
+"""The version of what is written beside a checkpoint."""
 
 #: Raised whenever a field of a record changes its meaning.
 SCHEMA = 2
-
-
-class Record(BaseModel):
-    """Base of everything written as JSON: closed and immutable."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")

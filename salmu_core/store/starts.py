@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from salmu_core.store.schema import Record
+from salmu_core.disk.record import Record
 
 
 class RequestRef(Record):

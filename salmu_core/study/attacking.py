@@ -17,17 +17,17 @@ from salmu_core.attack.session import AttackSession
 from salmu_core.benchmark.folder import Benchmark
 from salmu_core.clip.model import Clip
 from salmu_core.contract.specs import MetricSpec
+from salmu_core.disk.files import new_folder
+from salmu_core.disk.hashing import hash_file, hash_json
 from salmu_core.errors import CheckpointError, StoreError
 from salmu_core.machine import environment
-from salmu_core.plugins import Declared
+from salmu_core.plugins.code import code_hash
+from salmu_core.plugins.zoo import Declared
+from salmu_core.run.reporter import Reporter
 from salmu_core.store.attacks import ATTACK, AttackRecord, LeakedRef
-from salmu_core.store.code import code_hash
-from salmu_core.store.files import new_folder
 from salmu_core.store.folders import ROWS, TRACEBACK, Store, read_run, write_record
-from salmu_core.store.hashing import hash_file, hash_json
 from salmu_core.store.records import BenchmarkRef, PluginRef
 from salmu_core.study.attacks import SEED, Assault, lacks_attack
-from salmu_core.study.reporter import Reporter
 from salmu_core.train.observer import Observer
 
 

@@ -23,15 +23,15 @@ from salmu_core.benchmark.retain import Stream
 from salmu_core.contract.specs import MetricSpec
 from salmu_core.errors import CheckpointError, StoreError
 from salmu_core.machine import environment
-from salmu_core.plugins import Declared
+from salmu_core.plugins.code import code_hash
+from salmu_core.plugins.zoo import Declared
+from salmu_core.run.reporter import Reporter
 from salmu_core.run.runner import run_one
 from salmu_core.score.scorer import Scorer
-from salmu_core.store.code import code_hash
 from salmu_core.store.folders import METRICS, RUN, Store, read_record, read_run
 from salmu_core.store.records import BenchmarkRef, Ledger, MetricsRecord, PluginRef, RetainRef, RunRecord, Status
 from salmu_core.store.starts import StartRef
 from salmu_core.study.plan import Planned
-from salmu_core.study.reporter import Reporter
 from salmu_core.study.sessions import Sessions
 from salmu_core.study.starts import Start, after, compromised
 from salmu_core.study.todo import lacks_metrics, needs_metrics

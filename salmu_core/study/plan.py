@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from salmu_core.contract.attack import AttackSpec
 from salmu_core.contract.config import MethodConfig
 from salmu_core.contract.specs import MethodSpec
+from salmu_core.disk.hashing import hash_json
 from salmu_core.errors import UnknownNameError, UsageError, explain
-from salmu_core.plugins import Declared, Zoo
+from salmu_core.plugins.zoo import Declared, Zoo
 from salmu_core.store.folders import RunKey
-from salmu_core.store.hashing import hash_json
 from salmu_core.store.starts import WHOLE, RequestRef
 from salmu_core.study.starts import Start
 

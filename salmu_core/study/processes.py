@@ -8,7 +8,6 @@ threads, and a machine that is busy otherwise does them far less harm.
 
 from __future__ import annotations
 
-import datetime
 import os
 import subprocess
 import sys
@@ -17,9 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
-from salmu_core.errors import UsageError
 from salmu_core.machine import usable_cores
-from salmu_core.study.reporter import Reporter, Silent
+from salmu_core.run.reporter import Reporter, Silent
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -29,39 +27,6 @@ VARIABLE = "SALMU_SHARE"
 PATIENCE = 20
 #: Processes a study on a CPU is spread over unless more are asked for; each holds about a gigabyte.
 MAX_PROCESSES = 4
-#: Processes that have finished their share wait for the others, however long these take.
-WEEK = datetime.timedelta(days=7)
-
-
-def accelerate(
-    mixed_precision: str | None,
-    threads: int,
-    patience: datetime.timedelta = WEEK,
-    asked_by: str = "--mixed-precision",
-) -> Accelerator:
-    """Import torch and set up device, precision and threads.
-
-    Args:
-        mixed_precision: As accelerate calls it; None as it is configured.
-        threads: CPU threads of this process.
-        patience: How long processes wait for each other.
-        asked_by: What said which precision, for the error's sentence.
-
-    Raises:
-        UsageError: The precision is not one accelerate has on this machine.
-    """
-    import torch
-    from accelerate import Accelerator, InitProcessGroupKwargs
-
-    try:
-        # Unless it is told, accelerate lets processes without accelerator run side by side unconnected.
-        cpu = not torch.accelerator.is_available()
-        handlers = [InitProcessGroupKwargs(timeout=patience)]
-        accelerator = Accelerator(cpu=cpu, mixed_precision=mixed_precision, kwargs_handlers=handlers)
-    except ValueError as error:
-        raise UsageError(f"{asked_by} {mixed_precision}: {error}") from error
-    torch.set_num_threads(threads)  # accelerate has its own idea
-    return accelerator
 
 
 def spread(asked: int | None, accelerator: Accelerator, pieces: int) -> int:

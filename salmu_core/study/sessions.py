@@ -13,11 +13,12 @@ from salmu_core.benchmark.folder import Benchmark
 from salmu_core.benchmark.parts import part_of
 from salmu_core.benchmark.retain import Stream
 from salmu_core.clip.load import load_clip
+from salmu_core.contract.layout import WEIGHTS
 from salmu_core.contract.progress import Progress
+from salmu_core.disk.hashing import hash_file
 from salmu_core.errors import StoreError
 from salmu_core.run.session import TrainingRows, TrainingSession
-from salmu_core.store.folders import STATE, WEIGHTS
-from salmu_core.store.hashing import hash_file
+from salmu_core.store.folders import STATE
 from salmu_core.store.starts import RequestRef
 from salmu_core.study.starts import Start
 

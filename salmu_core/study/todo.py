@@ -9,13 +9,13 @@ from pathlib import Path
 from salmu_core.benchmark.folder import Benchmark
 from salmu_core.contract.layout import ROLES
 from salmu_core.contract.specs import MethodSpec, MetricSpec
+from salmu_core.disk.hashing import hash_file
+from salmu_core.disk.stamps import Stamps
 from salmu_core.errors import StoreError
-from salmu_core.plugins import Declared
-from salmu_core.store.code import code_hash
+from salmu_core.plugins.code import code_hash
+from salmu_core.plugins.zoo import Declared
 from salmu_core.store.folders import RUN, RunKey, Store, read_metrics, read_record, read_run
-from salmu_core.store.hashing import hash_file
 from salmu_core.store.records import RunRecord, ScoredOn
-from salmu_core.store.stamps import Stamps
 from salmu_core.study.attacks import Assault, PlannedAttack, outstanding_attacks
 from salmu_core.study.plan import Planned
 

@@ -19,13 +19,14 @@ from salmu_core.benchmark.retain import Stream
 from salmu_core.benchmark.rows import read_rows
 from salmu_core.contract.layout import FORGET
 from salmu_core.errors import UsageError
-from salmu_core.plugins import Zoo
+from salmu_core.plugins.zoo import Zoo
+from salmu_core.run.accelerator import accelerate
+from salmu_core.run.reporter import Reporter
 from salmu_core.store.folders import Store
 from salmu_core.store.starts import WHOLE, RequestRef
 from salmu_core.study.attacks import PlannedAttack, make_attacks
 from salmu_core.study.plan import Planned, Settings, Study, make_plan
-from salmu_core.study.processes import accelerate, share, spread, workers
-from salmu_core.study.reporter import Reporter
+from salmu_core.study.processes import share, spread, workers
 from salmu_core.study.starts import find_run, read_start
 from salmu_core.study.todo import Outstanding, outstanding
 from salmu_core.study.tracking import Trackers

@@ -8,10 +8,10 @@ from safetensors.torch import save_file
 
 from salmu_core.clip.model import Clip
 from salmu_core.clip.save import save_checkpoint
+from salmu_core.disk.files import new_folder
+from salmu_core.disk.hashing import hash_file
 from salmu_core.run.runner import Outcome
-from salmu_core.store.files import new_folder
 from salmu_core.store.folders import RUN, STATE, TRACEBACK, write_record
-from salmu_core.store.hashing import hash_file
 from salmu_core.store.records import RunRecord
 
 

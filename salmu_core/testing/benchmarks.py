@@ -10,8 +10,8 @@ from salmu_core.clip.load import load_clip
 from salmu_core.clip.weights import fingerprint
 from salmu_core.contract import layout
 from salmu_core.contract.specs import BenchmarkSpec
-from salmu_core.plugins import discover
-from salmu_core.store.hashing import hash_file
+from salmu_core.disk.hashing import hash_file
+from salmu_core.plugins.zoo import discover
 
 
 def assert_sound_benchmark(spec: BenchmarkSpec, scratch: Path, world: int = 0) -> Path:

@@ -23,11 +23,11 @@ from salmu_core.contract.specs import Band, BenchmarkSpec
 from salmu_core.contract.version import CORE
 from salmu_core.errors import SalmuError
 from salmu_core.machine import cache_folder
-from salmu_core.plugins import Zoo
+from salmu_core.plugins.zoo import Zoo
+from salmu_core.run.accelerator import accelerate
+from salmu_core.run.reporter import Reporter
 from salmu_core.store.folders import METRICS, Store, read_record
 from salmu_core.store.records import MetricsRecord
-from salmu_core.study.processes import accelerate
-from salmu_core.study.reporter import Reporter
 
 #: What a study wants beside its results: memory for each process, and room for a world and some checkpoints.
 MEMORY_GB, DISK_GB = 2, 2

@@ -7,9 +7,9 @@ from importlib.metadata import EntryPoints, distributions
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from salmu_core import plugins
 from salmu_core.contract.hookspecs import PROJECT
-from salmu_core.plugins import Zoo, discover
+from salmu_core.plugins import zoo as plugins
+from salmu_core.plugins.zoo import Zoo, discover
 
 if TYPE_CHECKING:
     import pytest

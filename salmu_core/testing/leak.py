@@ -11,7 +11,7 @@ from salmu_core.benchmark.folder import open_benchmark
 from salmu_core.contract.context import MetricContext
 from salmu_core.contract.results import MetricResult, PerRow, Ranks
 from salmu_core.contract.specs import MetricSpec
-from salmu_core.plugins import Declared, discover
+from salmu_core.plugins.zoo import Declared, discover
 
 
 def attack_session(benchmark: Path, accelerator: Accelerator) -> AttackSession:

@@ -15,7 +15,7 @@ from salmu_core.contract.config import TrainingConfig
 from salmu_core.contract.context import MetricContext
 from salmu_core.contract.features import PoolName
 from salmu_core.contract.specs import MethodSpec, MetricSpec
-from salmu_core.plugins import discover
+from salmu_core.plugins.zoo import discover
 from salmu_core.run.runner import Outcome, run_one
 from salmu_core.run.session import TrainingSession
 from salmu_core.score.context import ScoreContext

@@ -20,8 +20,8 @@ from torch.nn import functional
 
 from salmu_core.clip.model import Clip, assemble, plain_tokenizer
 from salmu_core.clip.name import CONFIG
+from salmu_core.contract.layout import WEIGHTS
 from salmu_core.contract.pair import Pair
-from salmu_core.store.folders import WEIGHTS
 from salmu_core.train.order import CHUNK, rows_at
 from salmu_core.train.pretraining import Batch, Trainer
 from salmu_core.train.settings import PairConfig

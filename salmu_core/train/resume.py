@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from salmu_core.disk.files import new_folder
+from salmu_core.disk.hashing import hash_file
 from salmu_core.errors import CheckpointError, UsageError
-from salmu_core.store.files import new_folder
-from salmu_core.store.hashing import hash_file
 from salmu_core.train.pretraining import Trainer
 
 MODEL, MOMENTS, STATE = "model.safetensors", "optimizer.safetensors", "state.json"

@@ -3,7 +3,7 @@
 import pytest
 from attack_ground import Ground, write_ground
 
-from salmu_core.plugins import discover
+from salmu_core.plugins.zoo import discover
 
 
 @pytest.fixture(scope="session")

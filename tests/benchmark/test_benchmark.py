@@ -7,7 +7,7 @@ import pytest
 from salmu_core.benchmark.folder import open_benchmark
 from salmu_core.clip.load import load_clip
 from salmu_core.errors import BenchmarkError, CheckpointError, UnknownNameError, UsageError
-from salmu_core.plugins import discover
+from salmu_core.plugins.zoo import discover
 
 PLUGIN = """
 from salmu_core import BenchmarkSpec, hookimpl

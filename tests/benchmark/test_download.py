@@ -13,7 +13,7 @@ from huggingface_hub import constants
 from salmu_core.benchmark.download.fetch import download
 from salmu_core.contract import layout
 from salmu_core.errors import BenchmarkError
-from salmu_core.plugins import discover
+from salmu_core.plugins.zoo import discover
 
 pytest_plugins = ["published_fixtures"]
 RUN = ("negative-gradient", "--benchmark", "published", "--set", "negative-gradient.batch_size=8")

@@ -7,8 +7,8 @@ import pytest
 
 from salmu_core.benchmark.parts import part_of, people_in_parts
 from salmu_core.benchmark.splits import read_training
+from salmu_core.disk.hashing import hash_json
 from salmu_core.errors import UsageError
-from salmu_core.store.hashing import hash_json
 
 
 @pytest.mark.parametrize(("seed", "people", "count"), [(0, 40, 1), (1, 40, 4), (2, 41, 7), (3, 9, 9), (4, 200, 3)])

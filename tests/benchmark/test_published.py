@@ -17,7 +17,7 @@ from salmu_core.benchmark.download.fetch import download
 from salmu_core.benchmark.folder import open_benchmark
 from salmu_core.contract.specs import HubRepo, Release
 from salmu_core.errors import BenchmarkError, UnknownNameError, UsageError
-from salmu_core.plugins import discover
+from salmu_core.plugins.zoo import discover
 from salmu_core.testing.doctor import figures
 
 pytest_plugins = ["published_fixtures"]

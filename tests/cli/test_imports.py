@@ -17,7 +17,7 @@ from salmu_core.cli.commands import COMMANDS
 CODE = """
 import sys
 sys.argv = {argv!r}
-from salmu_core.store import stamps
+from salmu_core.disk import stamps
 stamps.GRANULARITY_NS = 0  # what a test has just written is old enough
 from salmu_core.cli import main
 try:

@@ -12,7 +12,7 @@ import pytest
 from salmu_core.cli.new.make import Attack, make_plugin
 from salmu_core.contract.version import API_VERSION, CORE, REQUIREMENT
 from salmu_core.errors import UsageError
-from salmu_core.plugins import discover
+from salmu_core.plugins.zoo import discover
 from salmu_core.testing.conformance import RULES, examine
 from salmu_core.testing.isolation import IsolatedPlugins
 

@@ -19,9 +19,9 @@ from salmu_core.clip.load import load_clip
 from salmu_core.clip.model import assemble, plain_tokenizer
 from salmu_core.clip.name import CONFIG
 from salmu_core.clip.save import save_checkpoint
+from salmu_core.contract.layout import WEIGHTS
+from salmu_core.disk.hashing import hash_file
 from salmu_core.errors import CheckpointError, UsageError
-from salmu_core.store.folders import WEIGHTS
-from salmu_core.store.hashing import hash_file
 from salmu_core.testing.tiny import tiny_config, tiny_model
 
 

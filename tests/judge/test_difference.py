@@ -12,10 +12,11 @@ from typer.testing import CliRunner
 
 from salmu_core.cli import app
 from salmu_core.cli.diff import diff
+from salmu_core.contract.layout import WEIGHTS
 from salmu_core.errors import SalmuError, StoreError, UsageError
 from salmu_core.judge.diff import compare_two, read_two
 from salmu_core.show.diff import render
-from salmu_core.store.folders import METRICS, ROWS, RUN, WEIGHTS
+from salmu_core.store.folders import METRICS, ROWS, RUN
 
 RNG = np.random.default_rng(7)
 RANKS = RNG.integers(1, 30, size=80)

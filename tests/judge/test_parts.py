@@ -12,6 +12,7 @@ from entries import entry
 from stores import PEOPLE, around, leak, write_reference, write_run
 
 from salmu_core.benchmark.parts import people_in_parts
+from salmu_core.disk.hashing import hash_file, hash_json
 from salmu_core.errors import SchemaError, UsageError
 from salmu_core.judge.compare import compare
 from salmu_core.judge.diff import compare_two
@@ -23,7 +24,6 @@ from salmu_core.show.markdown import markdown
 from salmu_core.show.spreadsheet import spreadsheet
 from salmu_core.show.table import table
 from salmu_core.store.folders import RUN, Store
-from salmu_core.store.hashing import hash_file, hash_json
 from salmu_core.store.starts import Ancestor, RequestRef, StartRef
 
 FILES = [f"{person}_{i:03d}.jpg" for i, person in enumerate(PEOPLE)]

@@ -9,6 +9,7 @@ from entries import declaration, entry
 from scipy import stats
 from studies import record
 
+from salmu_core.disk.hashing import hash_file
 from salmu_core.judge.attacked import Attacked, read_attacks
 from salmu_core.judge.recovery import recoveries
 from salmu_core.judge.results import Reference, Results, Row
@@ -16,7 +17,6 @@ from salmu_core.judge.statistics import Clusters
 from salmu_core.show.attacks import highlights
 from salmu_core.store.attacks import ATTACK, AttackRecord, LeakedRef, attack_folder
 from salmu_core.store.folders import write_record
-from salmu_core.store.hashing import hash_file
 from salmu_core.store.records import BenchmarkRef, Ledger, MetricsRecord, PluginRef
 
 PEOPLE = [f"p{i % 24}" for i in range(96)]

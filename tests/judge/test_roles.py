@@ -15,7 +15,7 @@ from salmu_core.judge.diagnosis import CATASTROPHIC, INEFFECTIVE, OVER_GENERALIS
 from salmu_core.judge.diff import compare_two, read_two
 from salmu_core.judge.results import read_results
 from salmu_core.judge.targets import called, columns, kept, leading, leading_kept
-from salmu_core.plugins import discover
+from salmu_core.plugins.zoo import discover
 from salmu_core.store.folders import Store
 
 HOME = Path(__file__).parents[2]

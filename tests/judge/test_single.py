@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from stores import around, leak, write_reference, write_run
 
+from salmu_core.contract.layout import WEIGHTS
+from salmu_core.disk import stamps
 from salmu_core.errors import StoreError
 from salmu_core.judge.results import read_results
 from salmu_core.judge.single import read_one_run, read_scored
-from salmu_core.store import stamps
-from salmu_core.store.folders import WEIGHTS, Store
+from salmu_core.store.folders import Store
 
 ROWS = {"AssocStr": around(0.2), **leak(np.arange(1, 81))}
 

@@ -14,7 +14,7 @@ from salmu_core import MethodSpec, TrainingConfig
 from salmu_core.benchmark.folder import open_benchmark
 from salmu_core.clip.load import load_clip
 from salmu_core.losses import contrastive_loss
-from salmu_core.plugins import discover
+from salmu_core.plugins.zoo import discover
 from salmu_core.run.runner import run_one
 from salmu_core.run.session import TrainingSession
 

@@ -13,7 +13,7 @@ from salmu_core import MethodSpec, TrainingConfig
 from salmu_core.benchmark.folder import open_benchmark
 from salmu_core.clip.weights import fingerprint
 from salmu_core.losses import contrastive_loss, total
-from salmu_core.plugins import discover
+from salmu_core.plugins.zoo import discover
 from salmu_core.run.context import RunContext
 from salmu_core.run.meter import Meter
 from salmu_core.run.session import TrainingSession, frozen_copy

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from salmu_core.benchmark.folder import open_benchmark
 from salmu_core.clip.load import load_clip
 from salmu_core.contract import layout
-from salmu_core.plugins import discover
+from salmu_core.plugins.zoo import discover
 from salmu_core.run.session import TrainingSession
 from salmu_core.testing import write_tiny_benchmark
 from salmu_core.testing.tiny import tiny_model

@@ -9,7 +9,7 @@ import pytest
 
 from salmu_core import MetricResult, MetricSpec, PerRow, Ranks
 from salmu_core.benchmark.splits import read_evaluation
-from salmu_core.plugins import Declared
+from salmu_core.plugins.zoo import Declared
 from salmu_core.score.evaluate import compute_one
 from salmu_core.store.records import MetricEntry
 

@@ -13,7 +13,7 @@ from salmu_core import MetricResult, MetricSpec, Retrieved
 from salmu_core.benchmark.splits import read_evaluation
 from salmu_core.errors import StoreError
 from salmu_core.judge.associations import read_associations
-from salmu_core.plugins import Declared
+from salmu_core.plugins.zoo import Declared
 from salmu_core.score.evaluate import compute_one
 from salmu_core.score.tables import Tables, write_metrics
 from salmu_core.store.folders import RETRIEVED, read_metrics, read_record

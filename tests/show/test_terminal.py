@@ -11,7 +11,7 @@ from studies import Maker, record
 from salmu_core.judge.compare import compare
 from salmu_core.judge.results import Row
 from salmu_core.judge.targets import columns
-from salmu_core.plugins import discover
+from salmu_core.plugins.zoo import discover
 from salmu_core.show.table import table
 from salmu_core.show.terminal import render
 

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from salmu_core.contract.results import MetricResult, finite
+from salmu_core.disk.files import new_folder, replacing, write_text
 from salmu_core.errors import SchemaError, StoreError, UsageError
-from salmu_core.store.files import new_folder, replacing, write_text
 from salmu_core.store.folders import RunKey, Store, read_record, write_record
 from salmu_core.store.records import Ledger, MetricsRecord
 

@@ -5,12 +5,12 @@ import shutil
 import pytest
 from attack_ground import opened
 
+from salmu_core.disk.hashing import hash_file
 from salmu_core.errors import StoreError, UnknownNameError, UsageError
-from salmu_core.plugins import discover
+from salmu_core.plugins.code import code_hash
+from salmu_core.plugins.zoo import discover
 from salmu_core.store.attacks import ATTACK, AttackRecord, LeakedRef, attack_folders, read_attack
-from salmu_core.store.code import code_hash
 from salmu_core.store.folders import Store, write_record
-from salmu_core.store.hashing import hash_file
 from salmu_core.store.records import BenchmarkRef, Ledger, PluginRef
 from salmu_core.study.attacks import Assault, make_attacks, outstanding_attacks
 from salmu_core.study.plan import Study, make_plan

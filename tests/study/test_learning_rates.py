@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from salmu_core.plugins import discover
+from salmu_core.plugins.zoo import discover
 
 LABORATORY = Path(__file__).parents[2] / "benchmarks" / "laboratory"
 TABLE = LABORATORY / "learning_rates.tsv"

@@ -7,7 +7,7 @@ import torch
 
 from salmu_core.benchmark.folder import open_benchmark
 from salmu_core.contract.layout import ROLES
-from salmu_core.plugins import discover
+from salmu_core.plugins.zoo import discover
 from salmu_core.score.scorer import Scorer
 
 WORLDS = (0, 4, 5)

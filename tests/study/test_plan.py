@@ -1,7 +1,7 @@
 import pytest
 
 from salmu_core.errors import UnknownNameError, UsageError
-from salmu_core.plugins import discover
+from salmu_core.plugins.zoo import discover
 from salmu_core.study.plan import (
     Study,
     config_hash,

@@ -15,10 +15,10 @@ from salmu_core.benchmark.splits import read_training
 from salmu_core.clip.load import load_clip
 from salmu_core.clip.weights import share_changed
 from salmu_core.errors import SchemaError, StoreError, UsageError
-from salmu_core.plugins import discover
+from salmu_core.plugins.zoo import discover
+from salmu_core.run.reporter import Silent
 from salmu_core.store.folders import RUN, RunKey, Store, read_run
 from salmu_core.study.plan import Study, make_plan
-from salmu_core.study.reporter import Silent
 from salmu_core.study.starts import read_start
 from salmu_core.study.todo import Outstanding
 from salmu_core.study.work import Options, carry_out
@@ -135,7 +135,7 @@ class Counts:
     def of(self, forget, request):
         from itertools import combinations
 
-        from salmu_core.store.hashing import hash_json
+        from salmu_core.disk.hashing import hash_json
 
         known = sorted(set(forget.identity_ids))
         for chosen in combinations(known, request.people):

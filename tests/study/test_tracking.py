@@ -13,15 +13,15 @@ from sources import method
 from salmu_core.benchmark.folder import open_benchmark
 from salmu_core.contract.tracker import Journal, Tracker
 from salmu_core.errors import UnknownNameError, UsageError
-from salmu_core.plugins import discover
+from salmu_core.plugins.zoo import discover
 from salmu_core.run import meter as meter_module
 from salmu_core.run.meter import Meter
+from salmu_core.run.reporter import Silent
 from salmu_core.store.folders import Store, read_run
 from salmu_core.store.records import RetainRef
 from salmu_core.study import trackers as by_name
 from salmu_core.study.execution import Execution
 from salmu_core.study.plan import Study, make_plan
-from salmu_core.study.reporter import Silent
 from salmu_core.study.trackers import parse_trackers
 from salmu_core.study.tracking import Trackers, facts_of
 

@@ -12,7 +12,7 @@ from typing import Final
 from filelock import FileLock, Timeout
 
 from salmu_core import UsageError
-from salmu_core.store.hashing import hash_file
+from salmu_core.disk.hashing import hash_file
 from salmu_dataset import manifest
 from salmu_dataset.identities import make_identities
 from salmu_dataset.manifest import Arguments, Build, Finished, UnitFile

@@ -25,7 +25,7 @@ from salmu_dataset.writing import EVALUATION, TRAINING
 
 from salmu_core import BenchmarkError, UsageError, layout
 from salmu_core.benchmark.splits import read_evaluation
-from salmu_core.store.hashing import hash_file
+from salmu_core.disk.hashing import hash_file
 
 
 def silent(stage: str, done: float) -> None:

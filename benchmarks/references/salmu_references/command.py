@@ -15,8 +15,8 @@ from salmu_core.cli.progress import reporting
 from salmu_core.contract.layout import Role
 from salmu_core.errors import STOPPED, BenchmarkError, SalmuError, UsageError
 from salmu_core.machine import usable_cores
-from salmu_core.study.processes import accelerate
-from salmu_core.study.reporter import Reporter
+from salmu_core.run.accelerator import accelerate
+from salmu_core.run.reporter import Reporter
 from salmu_references.recipe import Recipe, read_recipe
 from salmu_references.record import SetRef, TrainingRecord, begin, write
 

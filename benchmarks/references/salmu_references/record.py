@@ -9,9 +9,9 @@ from filelock import FileLock
 from pydantic import Field
 
 from salmu_core.contract.layout import Role
+from salmu_core.disk.record import Record
 from salmu_core.errors import UsageError
 from salmu_core.store.folders import read_record, write_record
-from salmu_core.store.schema import Record
 from salmu_core.train.resume import differences
 from salmu_references.recipe import Recipe
 

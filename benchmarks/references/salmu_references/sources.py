@@ -15,10 +15,10 @@ from filelock import FileLock
 from salmu_core.benchmark.rows import Rows, read_rows
 from salmu_core.benchmark.tars import TarImages, expand, read_shard
 from salmu_core.contract import layout
+from salmu_core.disk.files import replacing
+from salmu_core.disk.hashing import hash_json
 from salmu_core.errors import BenchmarkError, UsageError
 from salmu_core.machine import cache_folder
-from salmu_core.store.files import replacing
-from salmu_core.store.hashing import hash_json
 
 #: A split with all sensitive pairs, for data that were never cut into forget set and holdouts.
 SENSITIVE = "sensitive"

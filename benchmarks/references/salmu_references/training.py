@@ -16,10 +16,10 @@ import torch
 from salmu_core.clip.model import plain_tokenizer
 from salmu_core.clip.save import save_checkpoint
 from salmu_core.contract.layout import Role
+from salmu_core.disk.files import new_folder
 from salmu_core.errors import SalmuError
 from salmu_core.machine import environment, peak_memory
-from salmu_core.store.files import new_folder
-from salmu_core.study.reporter import Reporter
+from salmu_core.run.reporter import Reporter
 from salmu_core.train.place import Place
 from salmu_core.train.pretraining import Towers, Trainer
 from salmu_core.train.resume import Keeper, Saved

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 from salmu_core.clip.load import load_clip
 from salmu_core.errors import SalmuError
-from salmu_core.study.reporter import Silent
+from salmu_core.run.reporter import Silent
 from salmu_core.train import resume as keeper
 
 Words = Callable[..., list[str]]

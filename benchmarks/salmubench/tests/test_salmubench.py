@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from salmu_core.plugins import discover
+from salmu_core.plugins.zoo import discover
 
 COLUMNS = (
     *("RetFail_MRR", "RetFail_R@1", "AssocStr", "ACS", "IdZSC", "CoreAssoc"),

@@ -23,13 +23,13 @@ from salmu_certificate.summaries import ordinary
 from salmu_certificate.trials import tried
 from salmu_certificate.wording import DOES_NOT_SHOW, NOT_TRIED, caution, shows
 from salmu_core.contract.layout import FORGET
+from salmu_core.disk.hashing import hash_json
 from salmu_core.judge.associations import Associations
 from salmu_core.judge.diagnosis import CATASTROPHIC, INEFFECTIVE, MODES, OVER_GENERALISED, Verdict
 from salmu_core.judge.protocol import MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
 from salmu_core.judge.statistics import Clusters, Interval
 from salmu_core.judge.targets import called
 from salmu_core.show.words import verdict
-from salmu_core.store.hashing import hash_json
 
 _ISSUED_WITH = ("salmu-core", "numpy", "scipy", "pyarrow")
 _SAYS = {Verdict.HOLDS: "shown", Verdict.OPEN: "can't be told", Verdict.CLEAR: "not shown"}

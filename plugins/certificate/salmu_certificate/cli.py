@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from salmu_core.cli.reading import Reading
     from salmu_core.judge.single import OneRun
-    from salmu_core.plugins import Zoo
+    from salmu_core.plugins.zoo import Zoo
 
 app = typer.Typer()
 
@@ -47,7 +47,7 @@ def certify(
     from salmu_certificate.make import portraits, targets, write
     from salmu_certificate.wording import PARTS
     from salmu_core.cli.output import say
-    from salmu_core.plugins import discover
+    from salmu_core.plugins.zoo import discover
 
     zoo = discover()
     opened = open_run(run)

@@ -12,9 +12,9 @@ from salmu_report.html import assets, pages
 from salmu_certificate import wording
 from salmu_certificate.records import KIND, Certificate, Ends, Pair, Stand, Word
 from salmu_core.benchmark.people import People, Person
+from salmu_core.disk.files import replacing
+from salmu_core.disk.hashing import hash_text
 from salmu_core.errors import UsageError
-from salmu_core.store.files import replacing
-from salmu_core.store.hashing import hash_text
 
 #: Longer side of a portrait, in pixels: beside each caption, and at the top.
 SMALL, LARGE = 72, 200

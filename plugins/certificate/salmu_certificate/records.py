@@ -8,8 +8,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from salmu_core.contract.specs import MetricRole
+from salmu_core.disk.record import Record
 from salmu_core.judge.statistics import Interval
-from salmu_core.store.schema import Record
 
 #: Raised whenever a field changes its meaning.
 CERTIFICATE_SCHEMA = 1

@@ -9,11 +9,11 @@ from types import SimpleNamespace
 import numpy as np
 
 from salmu_core.contract.results import MetricResult, PerRow, Ranks, Retrieved
-from salmu_core.plugins import Declared
+from salmu_core.disk.hashing import hash_file
+from salmu_core.plugins.zoo import Declared
 from salmu_core.score.evaluate import compute_one
 from salmu_core.score.tables import Tables, write_metrics
 from salmu_core.store.folders import write_record
-from salmu_core.store.hashing import hash_file
 from salmu_core.store.records import BenchmarkRef, Ledger, MetricsRecord, PluginRef, RunRecord
 
 GALLERY, PRIVATE = 2001, 1001

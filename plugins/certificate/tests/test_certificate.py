@@ -46,9 +46,9 @@ from salmu_core.benchmark.folder import open_benchmark
 from salmu_core.benchmark.people import read_people
 from salmu_core.benchmark.splits import read_evaluation
 from salmu_core.contract.results import MetricResult, PerRow, Ranks
+from salmu_core.disk.hashing import hash_file
 from salmu_core.errors import BenchmarkError, StoreError, UnknownNameError, UsageError
-from salmu_core.plugins import discover
-from salmu_core.store.hashing import hash_file
+from salmu_core.plugins.zoo import discover
 from salmu_core.testing import write_tiny_benchmark
 
 

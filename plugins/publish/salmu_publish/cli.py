@@ -39,7 +39,7 @@ def publish(
     from salmu_core.cli.output import print_json, say
     from salmu_core.cli.reading import notice
     from salmu_core.errors import UsageError
-    from salmu_core.plugins import discover
+    from salmu_core.plugins.zoo import discover
     from salmu_core.show.words import verdict
     from salmu_publish.hub import check, upload
     from salmu_publish.make import Wanted, make_folder, read_run

@@ -9,12 +9,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from salmu_core.clip.name import CANARY, CONFIG
+from salmu_core.contract.layout import WEIGHTS
+from salmu_core.disk.files import new_folder
+from salmu_core.disk.hashing import hash_file
 from salmu_core.errors import StoreError, UsageError
 from salmu_core.judge.single import read_one_run
-from salmu_core.plugins import Zoo
-from salmu_core.store.files import new_folder
-from salmu_core.store.folders import METRICS, RUN, WEIGHTS
-from salmu_core.store.hashing import hash_file
+from salmu_core.plugins.zoo import Zoo
+from salmu_core.store.folders import METRICS, RUN
 from salmu_publish.card import Sound, render
 
 CARD = "README.md"

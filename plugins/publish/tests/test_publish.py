@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from salmu_core.cli import app
 from salmu_core.errors import CheckpointError, SalmuError, StoreError, UsageError
-from salmu_core.plugins import discover
+from salmu_core.plugins.zoo import discover
 from salmu_core.show.escape import fenced, plain
 
 FILES = {

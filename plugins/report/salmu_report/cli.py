@@ -12,7 +12,7 @@ from salmu_core.cli.options import Runs, Which, Worlds
 if TYPE_CHECKING:
     from salmu_core.benchmark.people import People
     from salmu_core.cli.reading import Reading
-    from salmu_core.study.reporter import Reporter
+    from salmu_core.run.reporter import Reporter
     from salmu_report.report import Report
 
 report_app = typer.Typer()
@@ -39,8 +39,8 @@ def report(
 
     from salmu_core.cli.output import readable, say
     from salmu_core.cli.progress import reporting
+    from salmu_core.disk.files import write_text
     from salmu_core.errors import UsageError
-    from salmu_core.store.files import write_text
     from salmu_report.render import render
 
     if out.is_dir():
@@ -68,8 +68,8 @@ def plot(
     """Write every figure of the report as a picture for print."""
     from salmu_core.cli.output import say
     from salmu_core.cli.progress import reporting
+    from salmu_core.disk.files import replacing
     from salmu_core.errors import UsageError
-    from salmu_core.store.files import replacing
     from salmu_report.pictures import FORMATS, draw, figures, file_name
 
     forms = [name.strip().lower() for name in form.split(",")]

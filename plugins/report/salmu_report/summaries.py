@@ -9,12 +9,12 @@ from pathlib import Path
 
 from salmu_core.benchmark.people import People
 from salmu_core.contract.layout import ROLES
+from salmu_core.disk.stamps import Stamps
 from salmu_core.errors import SalmuError, UnknownNameError
 from salmu_core.judge.associations import Associations, read_associations
 from salmu_core.judge.results import Results
 from salmu_core.store.folders import METRICS, Store, read_record
 from salmu_core.store.records import MetricsRecord
-from salmu_core.store.stamps import Stamps
 from salmu_report.album import Album
 from salmu_report.attributes import Attributes, by_attribute
 from salmu_report.cast import cast

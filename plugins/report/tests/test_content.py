@@ -38,7 +38,7 @@ from salmu_core.judge.associations import read_associations
 from salmu_core.judge.compare import compare
 from salmu_core.judge.results import Row
 from salmu_core.judge.statistics import Clusters
-from salmu_core.plugins import discover
+from salmu_core.plugins.zoo import discover
 from salmu_core.show import words as text
 
 

@@ -21,9 +21,9 @@ from salmu_core.benchmark.zeroshot import zeroshot_parts
 from salmu_core.contract.layout import ROLES
 from salmu_core.contract.progress import Progress
 from salmu_core.contract.specs import BenchmarkSpec
+from salmu_core.disk.files import new_folder
 from salmu_core.errors import BenchmarkError, UsageError
-from salmu_core.plugins import Zoo
-from salmu_core.store.files import new_folder
+from salmu_core.plugins.zoo import Zoo
 
 
 @dataclass(frozen=True)

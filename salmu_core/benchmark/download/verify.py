@@ -12,8 +12,8 @@ from salmu_core.benchmark.splits import read_json
 from salmu_core.clip.name import CONFIG, SUFFIXES
 from salmu_core.contract import layout
 from salmu_core.contract.progress import Progress
+from salmu_core.disk.hashing import hash_file
 from salmu_core.errors import BenchmarkError
-from salmu_core.store.hashing import hash_file
 
 #: JSON file -> what it must hold. What fragile rows were chosen by is read by nothing.
 JSON_KINDS: Mapping[str, type] = {

@@ -12,7 +12,7 @@ import typer
 from salmu_core.cli.new.make import Attack, Kind, make_plugin
 from salmu_core.cli.output import say
 from salmu_core.errors import UsageError
-from salmu_core.plugins import discover
+from salmu_core.plugins.zoo import discover
 
 
 def new(

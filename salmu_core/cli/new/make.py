@@ -19,9 +19,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from salmu_core.contract.specs import MetricName, Name
 from salmu_core.contract.version import REQUIREMENT
+from salmu_core.disk.files import new_folder
 from salmu_core.errors import UsageError
-from salmu_core.plugins import Declared, Zoo
-from salmu_core.store.files import new_folder
+from salmu_core.plugins.zoo import Declared, Zoo
 
 
 class Kind(StrEnum):

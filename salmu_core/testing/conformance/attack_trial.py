@@ -24,9 +24,9 @@ from salmu_core.clip.weights import fingerprint
 from salmu_core.contract.attack import AttackSpec, Query, Reading
 from salmu_core.contract.config import TrainingConfig
 from salmu_core.contract.features import Features
+from salmu_core.disk.hashing import hash_json
 from salmu_core.errors import AttackError
 from salmu_core.losses import contrastive
-from salmu_core.store.hashing import hash_json
 from salmu_core.testing.conformance.method_trial import last_line, report_config
 from salmu_core.testing.conformance.witness import Witness, replaced
 from salmu_core.testing.leak import RANK, attack_session

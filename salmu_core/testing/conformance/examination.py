@@ -22,8 +22,8 @@ from typing import Any
 from salmu_core.contract.specs import MetricSpec
 from salmu_core.contract.version import API_VERSION, CORE, core_requirements
 from salmu_core.errors import UnknownNameError
-from salmu_core.plugins import Declared, PluginRow, Zoo, discover
-from salmu_core.store.code import code_hash
+from salmu_core.plugins.code import code_hash
+from salmu_core.plugins.zoo import Declared, PluginRow, Zoo, discover
 from salmu_core.testing.conformance.findings import Finding, Report, Verdict
 from salmu_core.testing.conformance.journal import Told
 from salmu_core.testing.conformance.request import Request

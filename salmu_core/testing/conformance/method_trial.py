@@ -15,7 +15,7 @@ from salmu_core.benchmark.folder import open_benchmark
 from salmu_core.clip.weights import fingerprint
 from salmu_core.contract.config import MethodConfig, TrainingConfig
 from salmu_core.contract.specs import MethodSpec
-from salmu_core.plugins import discover
+from salmu_core.plugins.zoo import discover
 from salmu_core.run.runner import Outcome, run_one
 from salmu_core.run.session import TrainingSession
 from salmu_core.testing.conformance.loop_watch import Flow, LoopWatch

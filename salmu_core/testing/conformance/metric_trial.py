@@ -15,11 +15,11 @@ from salmu_core.clip.load import load_clip
 from salmu_core.clip.model import Clip
 from salmu_core.contract.context import MetricContext
 from salmu_core.contract.specs import MetricSpec
-from salmu_core.plugins import Declared
+from salmu_core.disk.hashing import hash_json
+from salmu_core.plugins.zoo import Declared
 from salmu_core.score.context import ScoreContext
 from salmu_core.score.embeddings import Embedder, Images
 from salmu_core.score.evaluate import compute_one
-from salmu_core.store.hashing import hash_json
 from salmu_core.testing.conformance.witness import Witness
 from salmu_core.testing.tiny import tiny_model, write_tiny_benchmark
 

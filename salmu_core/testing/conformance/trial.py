@@ -14,7 +14,7 @@ from importlib.metadata import EntryPoint, distributions
 
 from salmu_core.contract.hookspecs import PROJECT
 from salmu_core.contract.version import SalmuDeprecationWarning
-from salmu_core.plugins import Zoo, discover
+from salmu_core.plugins.zoo import Zoo, discover
 from salmu_core.testing.conformance.journal import Journal
 from salmu_core.testing.conformance.request import Request
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from salmu_core.disk.files import write_text
+from salmu_core.disk.hashing import hash_file
 from salmu_core.errors import UsageError
 from salmu_core.machine import cache_folder
-from salmu_core.store.files import write_text
-from salmu_core.store.hashing import hash_file
 
 #: What the coarsest file system takes for one moment (FAT: two seconds). What was written within it may be written
 #: once more and look the same.

@@ -14,10 +14,10 @@ from pydantic import BaseModel, ConfigDict
 
 from salmu_core.contract.hookspecs import HOOKS
 from salmu_core.contract.version import API_VERSION
+from salmu_core.disk.files import write_text
+from salmu_core.disk.hashing import hash_json
 from salmu_core.errors import SalmuError
-from salmu_core.store.code import CodeState, code_state
-from salmu_core.store.files import write_text
-from salmu_core.store.hashing import hash_json
+from salmu_core.plugins.code import CodeState, code_state
 
 
 class Declaration(BaseModel):

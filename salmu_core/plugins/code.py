@@ -12,8 +12,8 @@ from importlib.metadata import Distribution
 from importlib.util import find_spec
 from pathlib import Path
 
-from salmu_core.store.hashing import hash_file, hash_json, hash_text
-from salmu_core.store.stamps import Stamp
+from salmu_core.disk.hashing import hash_file, hash_json, hash_text
+from salmu_core.disk.stamps import Stamp
 
 
 @cache

@@ -28,8 +28,8 @@ from salmu_core.contract.specs import BenchmarkSpec, MethodSpec, MetricSpec
 from salmu_core.contract.version import api_problem
 from salmu_core.errors import UnknownNameError, UsageError
 from salmu_core.machine import cache_folder
-from salmu_core.store.catalogue import Catalogue, Declaration
-from salmu_core.store.code import code_state
+from salmu_core.plugins.catalogue import Catalogue, Declaration
+from salmu_core.plugins.code import code_state
 
 S = TypeVar("S", MethodSpec, MetricSpec, BenchmarkSpec, AttackSpec)
 

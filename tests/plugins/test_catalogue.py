@@ -9,14 +9,14 @@ import zipfile
 import pytest
 from sources import method
 
+from salmu_core.disk import stamps
 from salmu_core.errors import UsageError
-from salmu_core.plugins import discover
-from salmu_core.store import stamps
+from salmu_core.plugins.zoo import discover
 
 GOOD = method("good", "pass")
 #: Another process that looks.
-DISCOVER = "from salmu_core.store import stamps; stamps.GRANULARITY_NS = 0\n"
-DISCOVER += "from salmu_core.plugins import discover; zoo = discover()"
+DISCOVER = "from salmu_core.disk import stamps; stamps.GRANULARITY_NS = 0\n"
+DISCOVER += "from salmu_core.plugins.zoo import discover; zoo = discover()"
 
 
 @pytest.fixture
@@ -262,7 +262,7 @@ def test_what_lies_in_an_archive_is_asked_again(tmp_path, catalogue, monkeypatch
 def test_processes_may_write_at_the_same_time(install, site, catalogue):
     for number in range(8):
         install(f"m{number}", method(f"m{number}", "pass"))
-    only = "from salmu_core import plugins; known = plugins.entry_points\n"
+    only = "from salmu_core.plugins import zoo as plugins; known = plugins.entry_points\n"
     only += (
         "plugins.entry_points = lambda group: [p for p in known(group=group) if p.name[0] == 'm' and p.name < 'm9']\n"
     )

@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from salmu_core.store import stamps
-from salmu_core.store.hashing import hash_file
-from salmu_core.store.stamps import Stamps
+from salmu_core.disk import stamps
+from salmu_core.disk.hashing import hash_file
+from salmu_core.disk.stamps import Stamps
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,8 @@ import pytest
 from sources import method
 
 from salmu_core.errors import UnknownNameError
-from salmu_core.plugins import discover
-from salmu_core.store.code import code_hash
+from salmu_core.plugins.code import code_hash
+from salmu_core.plugins.zoo import discover
 
 GOOD = method("good", "pass")
 

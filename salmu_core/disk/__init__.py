@@ -1,0 +1,1 @@
+"""Files written whole or not at all, what is hashed of them, and the shape of every record."""

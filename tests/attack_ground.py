@@ -66,3 +66,21 @@ class Ground:
         """Attack a checkpoint; what goes wrong is the test's unless it asks for `failing`."""
         target = target if target == "exchanged" else f"data/{target}"
         return run_attack(spec, spec.config(**config), seed, self.clips[target], self.session)
+
+
+def nudge(ctx):
+    with ctx.edit() as weights:
+        weights["logit_scale"] += 1e-3
+
+
+def by_name(rows, column):
+    """File name -> value, read from the table with nothing of the core's."""
+    lines = rows.to_pylist()
+    return {line["file_name"]: line["value"] for line in lines if line["column"] == column}
+
+
+def unattacked(ground, target):
+    """A harmless attack's figures, which are the checkpoint's own."""
+    outcome = ground(attack(nudge), target)
+    assert outcome.status == "valid", outcome.traceback
+    return outcome

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,6 @@ from torch import nn
 from salmu_core.attack.session import AttackSession
 from salmu_core.clip.model import Clip
 from salmu_core.contract.attack import AttackSpec, ModelAttackContext
-from salmu_core.contract.config import TrainingConfig
 from salmu_core.contract.context import C
 from salmu_core.contract.features import Pairs, PoolName
 from salmu_core.contract.model import ClipModel
@@ -27,7 +26,7 @@ from salmu_core.store.records import Ledger
 from salmu_core.train.observer import Observer
 
 if TYPE_CHECKING:
-    from salmu_core.contract.context import Loss, Transform
+    pass
 
 
 class GivenPools(Pools):
@@ -84,6 +83,11 @@ class AttackMeter(Meter):
 
     def room(self, pool: PoolName) -> int:
         return self.cap
+
+    def affordable(self, size: int, before: Mapping[PoolName, int], steps: int | None) -> int:
+        if steps is None:
+            raise AttackError("fit() in an attack needs steps=...: an attacker has no budget that would end it")
+        return steps
 
     def ledger(self, seconds: float, peak_memory_bytes: int, weights_changed: float) -> Ledger:
         self.drawn["forget"] = self.drawn["leaked"]  # leaked pairs are forget pairs
@@ -143,20 +147,6 @@ class AttackContext(RunContext[C], ModelAttackContext[C]):
             raise not_given("original")
         original: Any = self._original
         return original  # type: ignore[no-any-return]
-
-    def fit(
-        self,
-        loss: Loss,
-        *,
-        steps: int | None = None,
-        params: Callable[[str], bool] | None = None,
-        also: Mapping[str, nn.Module] | None = None,
-        transform: Transform | None = None,
-        config: TrainingConfig | None = None,
-    ) -> int:
-        if steps is None:
-            raise AttackError("fit() in an attack needs steps=...: an attacker has no budget that would end it")
-        return super().fit(loss, steps=steps, params=params, also=also, transform=transform, config=config)
 
     def probe(self) -> Probe:
         raise AttackError(

@@ -180,16 +180,11 @@ class RunContext(MethodContext[C]):
                 meter.backward_passes += passes(terms, transform)
             return terms
 
-        def affordable() -> int:
-            drawn = [pool for pool, samples in meter.drawn.items() if samples > before[pool]]
-            most = 1 + min(map(meter.room, drawn)) // size if drawn else max(1, meter.cap // size)
-            return most if steps is None else min(steps, most)
-
         try:
             return fit(
                 self._model,
                 objective,
-                affordable,
+                lambda: meter.affordable(size, before, steps),
                 config,
                 self._accelerator,
                 params=params,

@@ -55,6 +55,18 @@ class Meter:
         """Pairs of a pool that may still be drawn."""
         return self.cap - self.drawn[pool]
 
+    def affordable(self, size: int, before: Mapping[PoolName, int], steps: int | None) -> int:
+        """Steps of a training whose first one has been drawn.
+
+        Args:
+            size: Pairs of each pool in a step.
+            before: What was drawn of each pool before that one: the training draws from those that it has drawn since.
+            steps: How many are wanted; by default as many as there is room for.
+        """
+        drawn = [pool for pool, samples in self.drawn.items() if samples > before[pool]]
+        most = 1 + min(map(self.room, drawn)) // size if drawn else max(1, self.cap // size)
+        return most if steps is None else min(steps, most)
+
     def charge(self, pool: PoolName, samples: int) -> None:
         """Record that pairs are drawn.
 

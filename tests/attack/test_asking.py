@@ -1,0 +1,174 @@
+"""Attacks that leave the checkpoint as it is: what is read from its embeddings, and what else it is asked."""
+
+import numpy as np
+import pytest
+import torch
+from attack_ground import attack, by_name, unattacked
+
+from salmu_core import Pairs, Query, Reading
+from salmu_core.attack.leaks import leaked_rows
+from salmu_core.benchmark.splits import read_evaluation
+from salmu_core.contract.layout import FORGET
+from salmu_core.errors import AttackError
+
+
+def test_half_of_each_persons_rows_leak_to_a_readout(ground):
+    handed = []
+
+    def read(ctx):
+        handed.append((ctx.leaked, ctx.forget.identity_ids))
+        own = ctx.features()
+        return Reading(own.image)
+
+    outcome = ground(attack(read, "readout", given=("leaked",)))
+    (leaked, people), held = handed[0], set(handed[0][0])
+    assert outcome.status == "valid" and tuple(leaked) == outcome.leaked
+    for person in set(people):
+        rows = [row for row, shown in enumerate(people) if shown == person]
+        assert len(held & set(rows)) == len(rows) // 2
+    spec = attack(read, "readout", given=("leaked",))
+    asked = ground.session.training.rows.asked
+    assert leaked_rows(spec, spec.config(), asked, 0) == outcome.leaked != leaked_rows(spec, spec.config(), asked, 1)
+
+
+def test_a_reading_of_the_own_embeddings_is_the_checkpoints_own_figure(ground):
+    outcome = ground(attack(lambda ctx: Reading(3 * ctx.features().image), "readout", given=("leaked",)))
+    own = by_name(unattacked(ground, "exchanged").rows, "RetFail_MRR")
+    read = by_name(outcome.rows, "RetFail_MRR")
+    assert read == {name: pytest.approx(own[name]) for name in read} and len(read) == len(own) - len(outcome.leaked)
+
+
+def test_a_readout_of_a_linear_map_is_what_numpy_makes_of_it(ground, trained):
+    """Fitted on the leaked rows, read on the others, against a gallery of all forget and all unrelated captions."""
+
+    def read(ctx):
+        own, leaked = ctx.features(), list(ctx.leaked)
+        assert not own.image.is_inference() and ctx.inner("visual.transformer.resblocks.0").shape[0] == len(own.image)
+        weights = torch.linalg.lstsq(own.image[leaked], own.text[leaked]).solution
+        return Reading(own.image @ weights, details={"rows": len(leaked)})
+
+    outcome = ground(attack(read, "readout", given=("leaked",)), "compromised")
+    assert outcome.details == {"rows": len(outcome.leaked)}
+    data, clip = read_evaluation(trained / "data", trained / "data/zeroshot"), ground.clips["data/compromised"]
+    forget, (retain, disjoint) = data.base[FORGET], data.locate("retain_disjoint")
+    with torch.no_grad():
+        pool = ground.session.training.pools["forget"]
+        image = clip.model.encode_image(pool.images(np.arange(len(forget))), normalize=True).numpy().astype(float)
+        captions = [*forget.captions, *(retain.captions[i] for i in disjoint)]
+        text = clip.model.encode_text(clip.tokenize(captions), normalize=True).numpy().astype(float)
+    held = list(outcome.leaked)
+    weights = np.linalg.lstsq(image[held], text[held], rcond=None)[0]
+    scores = image @ weights @ text.T  # a row's length changes no rank
+    expected = {}
+    for row, name in enumerate(forget.file_names):
+        if row not in held:
+            expected[name] = 1 + float((scores[row] > scores[row, row]).sum())
+    assert by_name(outcome.rows, "rank") == expected
+
+
+@pytest.mark.parametrize(
+    ("read", "said"),
+    [
+        (lambda ctx: None, "must return a Reading"),
+        (lambda ctx: Reading(ctx.features().image[1:]), "a row an image"),
+        (lambda ctx: Reading(ctx.features().image[:, 1:]), "which have 16 columns"),
+        (lambda ctx: Reading(ctx.features().image * float("nan")), "NaN or infinite"),
+        (lambda ctx: Reading(ctx.features().image, lambda texts: torch.ones(1, 16)), "Reading.texts gave [1, 16]"),
+        (lambda ctx: Reading(ctx.features().image, details={"x": object()}), "can't stand in a record"),
+        (lambda ctx: Reading(ctx.inner("nowhere")), "no such part"),
+        (lambda ctx: Reading(ctx.inner("transformer")), "it gives nothing"),
+    ],
+)
+def test_a_reading_that_makes_no_sense_is_refused(ground, read, said):
+    outcome = ground(attack(read, "readout", given=("leaked",)))
+    assert outcome.status == "crashed" and said in outcome.reason, outcome.reason
+
+
+def test_a_space_of_the_attacks_own_is_compared_in_itself(ground):
+    """Both sides through one rotation into more dimensions: nothing changes."""
+    turn = torch.linalg.qr(torch.randn(20, 20, generator=torch.Generator().manual_seed(0))).Q[:16]
+
+    def read(ctx):
+        return Reading(ctx.features().image @ turn, lambda captions: 2 * ctx.texts(captions) @ turn)
+
+    outcome = ground(attack(read, "readout", given=("leaked",)), "compromised")
+    own = by_name(unattacked(ground, "compromised").rows, "rank")
+    assert outcome.status == "valid", outcome.reason
+    assert by_name(outcome.rows, "rank") == {name: own[name] for name in by_name(outcome.rows, "rank")}
+
+
+def test_asking_with_the_own_captions_and_images_changes_nothing(ground):
+    own = unattacked(ground, "exchanged")
+    for query in (
+        lambda ctx: Query(captions=ctx.forget.captions),
+        lambda ctx: Query(images=lambda images: images),
+    ):
+        outcome = ground(attack(query, "query"))
+        assert outcome.status == "valid" and outcome.leaked == () and outcome.details == {}
+        assert outcome.values == pytest.approx(own.values) and outcome.ledger.weights_changed == 0
+
+
+def test_other_captions_are_seen_in_the_gallery_too(ground):
+    """All captions alike: none can be told from another, so each row ties with every forget row's."""
+    outcome = ground(attack(lambda ctx: Query(captions=["one and the same"] * len(ctx.forget)), "query"), "compromised")
+    data = ground.session.scorer.data
+    _, disjoint = data.locate("retain_disjoint")
+    ranks = [*by_name(outcome.rows, "rank_private").values()]
+    assert outcome.status == "valid" and set(ranks) == {1.0}  # the gallery holds the one caption once
+    assert max(by_name(outcome.rows, "rank").values()) <= 1 + len(disjoint)
+
+
+def test_changed_images_are_what_is_embedded(ground):
+    blank = ground(attack(lambda ctx: Query(images=torch.zeros_like), "query"), "compromised")
+    cosines = by_name(blank.rows, "rank")
+    assert blank.status == "valid" and len(set(cosines.values())) > 1
+    assert blank.values["RetFail_MRR"] < 0.5 < unattacked(ground, "compromised").values["RetFail_MRR"]
+
+
+def test_of_several_queries_the_worst_is_reported_and_all_are_kept(ground):
+    def ask(ctx):
+        captions = ctx.forget.captions
+        others = [f"so it is said: {caption}" for caption in captions]
+        return [
+            Query(captions=others, label="told"),
+            Query(captions=captions, label="own"),
+            Query(others[::-1], label="r"),
+        ]
+
+    outcome = ground(attack(ask, "query"), "compromised")
+    assert outcome.details["worst"] == "own" and [*outcome.details["queries"]] == ["told", "own", "r"]
+    assert (
+        outcome.values == outcome.details["queries"]["own"] == pytest.approx(unattacked(ground, "compromised").values)
+    )
+    assert max(each["RetFail_MRR"] for each in outcome.details["queries"].values()) == outcome.values["RetFail_MRR"]
+    lines = outcome.rows.to_pylist()
+    for label, told in outcome.details["queries"].items():  # the rows of each are kept, for whoever chooses
+        values = [each["value"] for each in lines if (each["query"], each["column"]) == (label, "RetFail_MRR")]
+        assert len(values) == 32 and np.mean(values) == pytest.approx(told["RetFail_MRR"])
+
+
+def test_where_nobody_has_two_rows_a_readout_has_none_to_fit_on():
+    spec = attack(lambda ctx: None, "readout", given=("leaked",))
+    alone = Pairs(("one", "two"), ("a", "b"))
+    with pytest.raises(AttackError, match="nobody has two forget rows"):
+        leaked_rows(spec, spec.config(), alone, 0)
+    assert len(leaked_rows(spec, spec.config(), Pairs(("one", "two"), ("a", "a")), 0)) == 1
+
+
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        (lambda ctx: None, "must return a Query"),
+        (lambda ctx: [], "at least one"),
+        (lambda ctx: Query(), "neither captions nor images"),
+        (lambda ctx: Query(captions=["one"]), "1 captions for 32 forget rows"),
+        (lambda ctx: Query(captions="x" * len(ctx.forget)), "one each, in order"),
+        (lambda ctx: Query(captions=[None] * len(ctx.forget)), "are no texts"),
+        (lambda ctx: Query(images=lambda images: images[:, :, 1:]), "must keep their shape"),
+        (lambda ctx: Query(images=lambda images: images / 0), "NaN or infinite pixels"),
+        (lambda ctx: [Query(captions=ctx.forget.captions)] * 2, "a `label` of its own"),
+    ],
+)
+def test_queries_that_make_no_sense_are_refused(ground, ask, said):
+    outcome = ground(attack(ask, "query"))
+    assert outcome.status == "crashed" and said in outcome.reason, outcome.reason

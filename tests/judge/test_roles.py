@@ -139,7 +139,7 @@ def test_a_folder_is_judged_where_the_plugins_of_its_metrics_are_not_installed(t
         return compare(results, results.columns), compare_two(*read_two(*runs))
 
     installed, one = judge("RetFail")
-    monkeypatch.setattr("salmu_core.plugins.discover", lambda *_: pytest.fail("it looks at what is installed"))
+    monkeypatch.setattr("salmu_core.plugins.zoo.discover", lambda *_: pytest.fail("it looks at what is installed"))
     unknown, two = judge("Whisper")
     for line, other in zip(installed.lines, unknown.lines, strict=True):
         assert line.diagnosis.verdicts == other.diagnosis.verdicts and len(line.diagnosis.verdicts) == 3

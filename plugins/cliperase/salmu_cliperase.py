@@ -23,7 +23,7 @@ class Config(TrainingConfig):
 def loss(ctx: MethodContext[Config], step: Step) -> Mapping[str, Tensor]:
     """The three terms; the factor 2 stands for S and its transpose, whose errors are the same."""
     config = ctx.config
-    forget, retain = ctx.features(step.forget), ctx.features(step.retain)
+    forget, retain = ctx.features(step.forget, step.retain)
     original = ctx.reference_features(step.retain)
     return {
         "forgetting": config.forgetting_weight * 2 * mse(forget.similarity, 0.0),

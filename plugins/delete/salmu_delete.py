@@ -34,7 +34,7 @@ def loss(ctx: MethodContext[Config], step: Step) -> Mapping[str, Tensor]:
 
 def salmubench_terms(ctx: MethodContext[Config], step: Step) -> Mapping[str, Tensor]:
     """Forget similarities to 0, retain similarities as they were; 2 is for S and its transpose."""
-    forget, retain = ctx.features(step.forget), ctx.features(step.retain)
+    forget, retain = ctx.features(step.forget, step.retain)
     original = ctx.reference_features(step.retain)
     return {
         "forgetting": ctx.config.forgetting_weight * 2 * mse(forget.similarity, 0.0),

@@ -28,7 +28,7 @@ def fused(pairs: Features) -> Tensor:
 def loss(ctx: MethodContext[Config], step: Step) -> Mapping[str, Tensor]:
     """The three terms; the factor 2 stands for S and its transpose, whose errors are the same."""
     config = ctx.config
-    forget, retain = ctx.features(step.forget), ctx.features(step.retain)
+    forget, retain = ctx.features(step.forget, step.retain)
     original = ctx.reference_features(step.retain)
     unrelated = ctx.reference_features(step.forget).similarity[:, step.permutation(len(step.forget))]
     return {

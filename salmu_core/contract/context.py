@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -107,9 +107,17 @@ class MethodContext(ABC, Generic[C]):
         Empty, or what the same method left in the run that this one starts from.
         """
 
+    @overload
+    def features(self, batch: Batch, /) -> Features: ...
+    @overload
+    def features(self, batch: Batch, another: Batch, /, *more: Batch) -> tuple[Features, ...]: ...
     @abstractmethod
-    def features(self, batch: Batch) -> Features:
-        """Embeddings of a batch under `model`, with gradients; a large batch may be embedded in pieces."""
+    def features(self, *batches: Batch) -> Features | tuple[Features, ...]:
+        """Embeddings of a batch under `model`, with gradients; a large batch may be embedded in pieces.
+
+        Several batches that are asked for at once, ``ctx.features(step.forget, step.retain)``, go through the towers
+        together, which small ones gain a good part of their time by.
+        """
 
     @abstractmethod
     def reference_features(self, batch: Batch) -> Features:

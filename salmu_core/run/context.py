@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Generator, Tensor, nn
 
+from salmu_core.clip.texts import encode_text
 from salmu_core.contract.config import TrainingConfig
 from salmu_core.contract.context import C, MethodContext, Room
 from salmu_core.contract.features import Features, Pairs, PoolName
@@ -77,6 +78,7 @@ class RunContext(MethodContext[C]):
         self._seed, self._rng = seed, generator("run", seed)
         self._meter, self._accelerator, self._observer = meter, accelerator, observer
         self._pieces = pieces or Pieces(model)
+        self._encode_text = partial(encode_text, model)
         self._attempts = partial(Attempts, rng=self._rng, device=accelerator.device, meter=meter)
         self._passes = 0
         self._adapters: list[Any] = []
@@ -128,9 +130,16 @@ class RunContext(MethodContext[C]):
     def state(self) -> dict[str, Tensor]:
         return self._state
 
-    def features(self, batch: Batch) -> Features:
-        image = self._pieces.encode(self._model.encode_image, batch.image)
-        return Features(image, self._pieces.encode(self._model.encode_text, batch.text))
+    @overload
+    def features(self, batch: Batch, /) -> Features: ...
+    @overload
+    def features(self, batch: Batch, another: Batch, /, *more: Batch) -> tuple[Features, ...]: ...
+    def features(self, *batches: Batch) -> Features | tuple[Features, ...]:
+        images = self._pieces.encode_together(self._model.encode_image, [batch.image for batch in batches])
+        # One by one, as each batch is as long as its own longest caption.
+        texts = [self._pieces.encode(self._encode_text, batch.text) for batch in batches]
+        pairs = tuple(map(Features, images, texts))
+        return pairs if len(pairs) > 1 else pairs[0]
 
     def reference_features(self, batch: Batch) -> Features:
         original, embedded = self._pools[batch.pool].reference_features(batch.index)
@@ -141,7 +150,7 @@ class RunContext(MethodContext[C]):
         return original
 
     def embed_texts(self, captions: Sequence[str]) -> Tensor:
-        return self._pieces.encode(self._model.encode_text, self.tokenize(captions))
+        return self._pieces.encode(self._encode_text, self.tokenize(captions))
 
     def reference_texts(self, captions: Sequence[str]) -> Tensor:
         known = self._reference_texts
@@ -149,7 +158,7 @@ class RunContext(MethodContext[C]):
             # Of one run alone: the company a text is embedded in shows in its last bits.
             with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
                 parts = torch.split(self.tokenize(new), CHUNK)
-                embedded = torch.cat([self._reference.encode_text(part, normalize=True) for part in parts])
+                embedded = torch.cat([encode_text(self._reference, part, normalize=True) for part in parts])
             known.update(zip(new, embedded, strict=True))
         return torch.stack([known[caption] for caption in captions])
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from salmu_core.benchmark.pixels import DirectPixels, Pixels
 from salmu_core.benchmark.rows import Rows
 from salmu_core.clip.model import Clip
+from salmu_core.clip.texts import encode_text
 from salmu_core.contract.features import Features
 from salmu_core.contract.progress import Progress
 from salmu_core.errors import MethodError
@@ -109,7 +110,7 @@ class Source:
         with torch.inference_mode(False), torch.no_grad(), torch.autocast(self._device.type, enabled=False):
             images = self._clip.normalize(self.pixels(rows), self._device)
             image = self._clip.model.encode_image(images, normalize=True)
-            text = self._clip.model.encode_text(self.tokens(rows).to(self._device), normalize=True)
+            text = encode_text(self._clip.model, self.tokens(rows).to(self._device), normalize=True)
         return image, text
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, cast, overload
 
 import numpy as np
 import torch
@@ -82,9 +82,14 @@ class _Context(MethodContext[Any]):
         captions, generic = (tuple(f"{kind} {row}" for row in self._rows) for kind in ("caption", "generic caption"))
         return Pairs(captions, (None,) * len(captions), generic)
 
-    def features(self, batch: Batch) -> Features:
-        image = self._model.encode_image(batch.image, normalize=True)
-        return Features(image, self._model.encode_text(batch.text, normalize=True))
+    @overload
+    def features(self, batch: Batch, /) -> Features: ...
+    @overload
+    def features(self, batch: Batch, another: Batch, /, *more: Batch) -> tuple[Features, ...]: ...
+    def features(self, *batches: Batch) -> Features | tuple[Features, ...]:
+        encode = self._model.encode_image, self._model.encode_text
+        pairs = tuple(Features(encode[0](b.image, normalize=True), encode[1](b.text, normalize=True)) for b in batches)
+        return pairs if len(pairs) > 1 else pairs[0]
 
     def reference_features(self, batch: Batch) -> Features:
         pairs = cast(_Batch, batch).pairs

@@ -18,7 +18,8 @@ from salmu_core.losses import total
 from salmu_core.train.observer import UNSEEN, Observer
 from salmu_core.train.pieces import Pieces
 from salmu_core.train.place import Accelerated, Place
-from salmu_core.train.surgery import surgery
+from salmu_core.train.surgery import surgery, watched
+from salmu_core.train.tables import Tables
 
 if TYPE_CHECKING:
     from salmu_core.contract.context import Transform
@@ -44,7 +45,7 @@ class Descent:
     """Goes down a loss, step by step: AdamW, its schedule, clipping, and a temperature that stays in range.
 
     Args:
-        trained: Parameter name -> parameter; they are clipped together, and ``logit_scale`` is kept in CLIP's range.
+        tables: What is trained: clipped together, and ``logit_scale`` kept in CLIP's range.
         settings: AdamW and its schedule.
         steps: Steps of the whole training.
         warmup: Steps of it with linear warm-up.
@@ -56,7 +57,7 @@ class Descent:
 
     def __init__(
         self,
-        trained: Mapping[str, nn.Parameter],
+        tables: Tables,
         settings: Optimisation,
         steps: int,
         warmup: int,
@@ -66,10 +67,10 @@ class Descent:
         fused: bool | None = None,
         observer: Observer = UNSEEN,
     ) -> None:
-        self._trained, self._settings, self._steps, self._warmup = trained, settings, steps, warmup
+        self._tables, self._settings, self._steps, self._warmup = tables, settings, steps, warmup
         self._place, self._observer = place, observer
         optimizer = torch.optim.AdamW(
-            groups or [{"params": list(trained.values())}],
+            tables.groups(groups) if groups else list(tables.trained.values()),
             lr=settings.lr,
             betas=(settings.beta1, settings.beta2),
             eps=settings.eps,
@@ -77,7 +78,7 @@ class Descent:
             fused=fused,
         )
         observer.on_optimizer(optimizer)
-        self.optimizer = place.optimizer(optimizer)
+        self._own, self.optimizer = optimizer, place.optimizer(optimizer)
 
     def step(self, number: int, differentiate: Callable[[], Tensor]) -> Tensor:
         """Make one step; returns the loss.
@@ -92,13 +93,16 @@ class Descent:
                 group["lr"] = learning_rate(number, self._steps, self._warmup, settings.lr, settings.schedule)
             self.optimizer.zero_grad(set_to_none=True)
             loss = differentiate()
+            self._tables.gather(self._own)
+            trained = self._tables.trained
             if settings.max_grad_norm:
-                self._place.clip(list(self._trained.values()), settings.max_grad_norm, self.optimizer)
+                self._place.clip(list(trained.values()), settings.max_grad_norm, self.optimizer)
             self.optimizer.step()
-            if "logit_scale" in self._trained:
+            self._tables.scatter(self._own)
+            if "logit_scale" in trained:
                 # CLIP's logits are never scaled by more than 100 (Radford et al. 2021, 2.5).
                 with torch.no_grad():
-                    self._trained["logit_scale"].clamp_(0, math.log(settings.max_logit_scale))
+                    trained["logit_scale"].clamp_(0, math.log(settings.max_logit_scale))
         return loss
 
 
@@ -135,7 +139,7 @@ def fit(
     """
     terms: Mapping[str, Tensor] = {}
     pieces = pieces or Pieces(model)
-    with training(model, params, also) as trained:
+    with training(model, params, also) as trained, Tables(model, trained, watched(transform, trained)) as tables:
         gradients = surgery(accelerator, trained, {**dict(model.named_parameters()), **trained}, transform)
 
         def evaluate(step: int) -> None:
@@ -148,7 +152,8 @@ def fit(
             if step or not terms:  # those of the first step are there
                 evaluate(step)
             observer.on_terms(terms, trained)
-            gradients.differentiate(terms)
+            with tables.gathering():
+                gradients.differentiate(terms)
             # Their graph would stay until the next step has made its own.
             terms = {name: term.detach() for name, term in terms.items()}
             return total(terms)
@@ -156,6 +161,7 @@ def fit(
         def undo() -> None:
             nonlocal terms
             terms = {}
+            tables.drop()
             for parameter in trained.values():
                 parameter.grad = None
 
@@ -163,7 +169,7 @@ def fit(
             pieces.enough(partial(evaluate, 0), undo)
         count = steps()
         warmup = round(config.warmup * count)
-        descent = Descent(trained, config, count, warmup, Accelerated(accelerator), fused=True, observer=observer)
+        descent = Descent(tables, config, count, warmup, Accelerated(accelerator), fused=True, observer=observer)
 
         # Reading a value from an accelerator waits for it, so there it is done less often.
         every = 1 if accelerator.device.type == "cpu" else 10

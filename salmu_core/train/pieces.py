@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -47,7 +47,7 @@ class Pieces:
         tower = partial(tower, normalize=True)
         if not 0 < self.size < len(inputs):
             return tower(inputs)
-        if any(isinstance(module, _BatchNorm) and module.training for module in self._model.modules()):
+        if self._normalises_over_batches:
             raise MethodError(
                 "a batch can't be encoded in pieces by a model that normalises over batches (BatchNorm), as its "
                 "embeddings depend on the whole batch: leave --micro-batch out, or choose a smaller batch_size"
@@ -55,6 +55,20 @@ class Pieces:
         if torch.is_grad_enabled():
             tower = partial(checkpoint, tower, use_reentrant=False)
         return torch.cat([tower(piece) for piece in torch.split(inputs, self.size)])
+
+    def encode_together(self, tower: Callable[..., Tensor], inputs: Sequence[Tensor]) -> Sequence[Tensor]:
+        """The same of several batches, in one go where each row is embedded for itself.
+
+        Raises:
+            MethodError: As `encode`.
+        """
+        if len(inputs) == 1 or self._normalises_over_batches:
+            return [self.encode(tower, batch) for batch in inputs]
+        return torch.split(self.encode(tower, torch.cat(list(inputs))), [len(batch) for batch in inputs])
+
+    @property
+    def _normalises_over_batches(self) -> bool:
+        return any(isinstance(module, _BatchNorm) and module.training for module in self._model.modules())
 
     def enough(self, attempt: Callable[[], R], undo: Callable[[], None] = lambda: None) -> R:
         """What ``attempt`` returns; where memory runs out, it is made again with pieces of half the size.

@@ -100,8 +100,10 @@ class Accelerated:
         return prepared
 
     def optimizer(self, optimizer: torch.optim.Optimizer) -> Any:
-        # accelerator.prepare_optimizer() would keep it for good, and unscale the gradients of the next one twice.
-        return AcceleratedOptimizer(optimizer, scaler=self.accelerator.scaler)
+        # accelerator.prepare_optimizer() would keep it for good, and unscale the gradients of the next one twice. Where
+        # there is nothing to unscale, accelerate's own would only look for libraries, twice a step.
+        scaler = self.accelerator.scaler
+        return optimizer if scaler is None else AcceleratedOptimizer(optimizer, scaler=scaler)
 
     def backward(self, loss: Tensor) -> None:
         self.accelerator.backward(loss)

@@ -15,6 +15,7 @@ from salmu_core.train.loop import Descent
 from salmu_core.train.objective import contrastive
 from salmu_core.train.place import Alone, Place
 from salmu_core.train.settings import Pretraining
+from salmu_core.train.tables import Tables
 
 
 @dataclass(frozen=True)
@@ -77,17 +78,27 @@ class Trainer:
         steps: Steps of the whole training.
         place: Where it runs.
         piece: Pairs a process encodes at a time; 0 for all of its part of a batch.
+        known: Ids of the tokens that occur, ascending, of a training in one process on a CPU: all that is trained of
+            the token embedding is their rows. By default it is trained as a whole.
     """
 
     def __init__(
-        self, towers: Any, settings: Pretraining, steps: int, place: Place | None = None, piece: int = 0
+        self,
+        towers: Any,
+        settings: Pretraining,
+        steps: int,
+        place: Place | None = None,
+        piece: int = 0,
+        known: Tensor | None = None,
     ) -> None:
         self.place = place or Alone()
         self.settings, self._piece = settings, piece
         self.model: Any = towers.clip
         self._call = self.place.ready(towers)
+        named = dict(self.model.named_parameters())
+        self._tables = Tables(self.model, named, [*named] if known is None else [], known)
         self._descent = Descent(
-            dict(self.model.named_parameters()),
+            self._tables,
             settings,
             steps,
             settings.warmup,
@@ -105,10 +116,11 @@ class Trainer:
             start: Steps done before.
         """
         self._call.train()
-        for step, batch in enumerate(batches, start):
-            # All processes in the same way, or they would wait for each other at different places.
-            differentiate = self._in_pieces if 0 < self._piece < max(batch.sizes) else self._whole
-            yield step + 1, self._descent.step(step, partial(differentiate, batch)).detach(), batch
+        with self._tables:
+            for step, batch in enumerate(batches, start):
+                # All processes in the same way, or they would wait for each other at different places.
+                differentiate = self._in_pieces if 0 < self._piece < max(batch.sizes) else self._whole
+                yield step + 1, self._descent.step(step, partial(differentiate, batch)).detach(), batch
 
     def _loss(self, images: Tensor, texts: Tensor, scale: Tensor, batch: Batch) -> Tensor:
         return contrastive(images.float(), texts.float(), scale, self.settings.centring, batch.sizes, self.place.rank)
@@ -116,8 +128,12 @@ class Trainer:
     def _whole(self, batch: Batch) -> Tensor:
         images, texts, scale = self._call(*batch.inputs)
         loss = self._loss(images, texts, scale, batch)
-        self.place.backward(loss)
+        self._backward(loss)
         return loss
+
+    def _backward(self, loss: Tensor) -> None:
+        with self._tables.gathering():
+            self.place.backward(loss)
 
     def _in_pieces(self, batch: Batch) -> Tensor:
         """The same gradients with one piece's activations in memory at a time (GradCache, Gao et al. 2021).
@@ -138,5 +154,5 @@ class Trainer:
             with nullcontext() if last else self.place.apart(self._call):
                 image, text, scale = self._call(*piece)
                 part = (image * at_image).sum() + (text * at_text).sum()
-                self.place.backward(part + scale * at_scale if last else part)
+                self._backward(part + scale * at_scale if last else part)
         return loss

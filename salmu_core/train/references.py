@@ -6,7 +6,6 @@ import io
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -16,10 +15,10 @@ import torch
 from PIL import Image
 from safetensors.torch import save
 from torch import Tensor, nn
-from torch.nn import functional
 
 from salmu_core.clip.model import Clip, assemble, plain_tokenizer
 from salmu_core.clip.name import CONFIG
+from salmu_core.clip.texts import encode_text
 from salmu_core.contract.layout import WEIGHTS
 from salmu_core.contract.pair import Pair
 from salmu_core.train.order import CHUNK, rows_at
@@ -84,12 +83,11 @@ def train_reference(
     """
     model = _new_model(config)
     towers = _Towers(model, config)
-    with _vocabulary(model, [feed.tokens for feed in feeds], config) as ids:
-        trainer = Trainer(towers, config, config.steps)
-        tokens = [ids(feed.tokens) for feed in feeds]
-        for done, _, _ in trainer.run(_batches(feeds, tokens, config.steps)):
-            if done % 10 == 0 or done == config.steps:
-                progress(done / config.steps)
+    vocabulary = torch.unique(torch.cat([feed.tokens.flatten() for feed in feeds]))
+    trainer = Trainer(towers, config, config.steps, known=vocabulary)
+    for done, _, _ in trainer.run(_batches(feeds, config.steps)):
+        if done % 10 == 0 or done == config.steps:
+            progress(done / config.steps)
     towers.eval()
     _write(folder, model, config)
     return Reference(towers)
@@ -107,7 +105,10 @@ class Reference:
         cosines = []
         for start in range(0, len(images), CHUNK):
             part = slice(start, start + CHUNK)
-            image, text = self._towers.encode_images(images[part]), self._towers.encode_texts(tokens[part])
+            image, text = (
+                self._towers.encode_images(images[part]),
+                encode_text(self._towers.clip, tokens[part], normalize=True),
+            )
             cosines.append((image * text).sum(dim=-1).double().numpy())
         return np.concatenate(cosines)
 
@@ -132,25 +133,13 @@ class _Towers(nn.Module):
     def forward(self, *sets: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         images = self.encode_images(torch.cat([images for images, _ in sets]))
         # Each set as far as its own longest caption.
-        texts = torch.cat([self.encode_texts(tokens) for _, tokens in sets])
+        texts = torch.cat([encode_text(self.clip, tokens, normalize=True) for _, tokens in sets])
         return images, texts, self.clip.logit_scale.exp()
 
     def encode_images(self, images: Tensor) -> Tensor:
         """Normalised features of images, uint8 ``[n, 3, h, w]``."""
         features: Tensor = self.clip.encode_image(images.float().div(255).sub(self.mean).div(self.std), normalize=True)
         return features
-
-    def encode_texts(self, tokens: Tensor) -> Tensor:
-        """``encode_text``, over no more positions than the longest caption has.
-
-        The same numbers: attention is causal and the embedding is read at the end of the text, before any padding.
-        """
-        clip, length = self.clip, int(tokens.argmax(dim=-1).max()) + 1
-        tokens = tokens[:, :length]
-        x = clip.token_embedding(tokens) + clip.positional_embedding[:length]
-        x = clip.ln_final(clip.transformer(x, attn_mask=clip.attn_mask[:length, :length]))
-        x = x[torch.arange(len(x)), tokens.argmax(dim=-1)] @ clip.text_projection
-        return functional.normalize(x, dim=-1)
 
 
 def _new_model(config: PairConfig) -> open_clip.CLIP:
@@ -181,34 +170,12 @@ def _assembled(config: PairConfig) -> Clip:
     return assemble("a model of the pair", _new_model(config), written, plain_tokenizer(written))
 
 
-def _batches(feeds: Sequence[Feed], tokens: Sequence[Tensor], steps: int) -> Iterator[Batch]:
+def _batches(feeds: Sequence[Feed], steps: int) -> Iterator[Batch]:
     """What every step trains on: the next pairs of all sets."""
     for step in range(steps):
         drawn = [feed.draw(step) for feed in feeds]
-        inputs = tuple((images, ids[rows]) for (images, rows), ids in zip(drawn, tokens, strict=True))
+        inputs = tuple((images, feed.tokens[rows]) for feed, (images, rows) in zip(feeds, drawn, strict=True))
         yield Batch(inputs, (sum(len(images) for images, _ in drawn),))
-
-
-@contextmanager
-def _vocabulary(
-    model: open_clip.CLIP, tokens: Sequence[Tensor], config: PairConfig
-) -> Iterator[Callable[[Tensor], Tensor]]:
-    """Trains only the token embeddings that occur, where the others would get neither gradient nor decay.
-
-    Gives the function from token ids to those of the model meanwhile.
-    """
-    if config.decay_embeddings:
-        yield lambda ids: ids
-        return
-    whole = model.token_embedding
-    used = torch.unique(torch.cat([ids.flatten() for ids in tokens]))
-    # Ascending ids keep their order, so the end-of-text token remains the largest.
-    rows = whole.weight.detach()[used].clone()
-    model.token_embedding = nn.Embedding(len(rows), rows.shape[1], _weight=rows)
-    yield lambda ids: torch.searchsorted(used, ids)
-    with torch.no_grad():
-        whole.weight[used] = model.token_embedding.weight
-    model.token_embedding = whole
 
 
 def _write(folder: Path, model: nn.Module, config: PairConfig) -> None:

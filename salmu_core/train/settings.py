@@ -44,8 +44,7 @@ class PairConfig(Pretraining):
     )
     decay_embeddings: bool = Field(
         default=False,
-        description="Whether token and position embeddings decay. If not, words that no caption has are left out of "
-        "the training, which costs nothing but time.",
+        description="Whether token and position embeddings decay, those of words that no caption has too.",
     )
 
     @property

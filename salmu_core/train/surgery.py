@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -149,6 +149,13 @@ def surgery(
     if not callable(transform):
         raise MethodError(f"fit(transform=...): {_kind(transform)} can't be called; give a function, or masked(...)")
     return Surgery(accelerator, trained, transform)
+
+
+def watched(transform: Transform | None, trained: Iterable[str]) -> list[str]:
+    """Names of the parameters whose gradients a transform looks at."""
+    if transform is None:
+        return []
+    return list(transform.masks) if isinstance(transform, Masked) else list(trained)
 
 
 def passes(terms: Tensor | Mapping[str, Tensor], transform: Transform | None) -> int:

@@ -1,0 +1,58 @@
+"""Captions through the text tower of a model, at the cost of their length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from open_clip import CLIP
+from open_clip.transformer import TextTransformer
+from torch import Tensor, nn
+
+
+def encode_text(model: Any, tokens: Tensor, *, normalize: bool = False) -> Tensor:
+    """``model.encode_text``, over no more positions than the longest text has.
+
+    The same numbers, up to the order of sums: where attention is causal and the embedding is read at the end of the
+    text, no position after it has a say. A model of which that is not known gets all positions.
+
+    Args:
+        model: Of open_clip.
+        tokens: Token ids, int64 ``[n, context_length]``.
+        normalize: Whether embeddings are L2-normalised.
+
+    Returns:
+        Embeddings ``[n, d]``.
+    """
+    tower = _tower(model)
+    if tower is None or not tokens.numel():
+        embeddings: Tensor = model.encode_text(tokens, normalize=normalize)
+        return embeddings
+    length = int(tokens.argmax(dim=-1).max()) + 1
+    with _shortened(tower, length):
+        embeddings = model.encode_text(tokens[:, :length], normalize=normalize)
+    return embeddings
+
+
+def _tower(model: Any) -> nn.Module | None:
+    """The module that has positions and mask of a text tower that reads from left to right, up to the last token."""
+    tower = getattr(model, "text", model)
+    if type(tower) not in (CLIP, TextTransformer) or getattr(tower, "cls_emb", None) is not None:
+        return None
+    pooling = getattr(tower, "text_pool_type", None) or getattr(tower, "pool_type", None)
+    # Whatever stands in for positions (an adapter, a caller's own) is not to be cut.
+    whole = "positional_embedding" in tower._parameters and isinstance(tower._buffers.get("attn_mask"), Tensor)
+    return tower if whole and pooling == "argmax" and not getattr(tower, "use_pad_mask", False) else None
+
+
+@contextmanager
+def _shortened(tower: nn.Module, length: int) -> Iterator[None]:
+    """Positions and mask of the first tokens only; a module's own attributes come before its parameters."""
+    own = vars(tower)
+    own["positional_embedding"] = tower._parameters["positional_embedding"][:length]  # type: ignore[index]
+    own["attn_mask"] = tower._buffers["attn_mask"][:length, :length]  # type: ignore[index]
+    try:
+        yield
+    finally:
+        del own["positional_embedding"], own["attn_mask"]

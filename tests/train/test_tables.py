@@ -1,0 +1,175 @@
+"""Rows of a table trained alone, held against the same loop in bare PyTorch, which trains all of it."""
+
+import copy
+import math
+
+import pytest
+import torch
+from accelerate import Accelerator
+from torch import nn
+from torch.func import functional_call
+
+from salmu_core.contract.config import TrainingConfig
+from salmu_core.contract.masks import masked
+from salmu_core.train.loop import fit
+from salmu_core.train.tables import LARGE, Tables
+
+WORDS, WIDTH, STEPS = LARGE + 4, 8, 500
+CONFIG = TrainingConfig(lr=1e-2, warmup=0.1, max_grad_norm=0)
+
+
+class Reader(nn.Module):
+    """The mean of a text's words, turned."""
+
+    def __init__(self, padding=None):
+        super().__init__()
+        self.words = nn.Embedding(WORDS, WIDTH, padding_idx=padding)
+        self.turn = nn.Linear(WIDTH, WIDTH)
+        generator = torch.Generator().manual_seed(0)
+        for parameter in self.parameters():
+            nn.init.normal_(parameter, generator=generator)
+
+    def forward(self, ids):
+        return self.turn(self.words(ids).mean(dim=1)).tanh()
+
+
+def texts(step, late=True):
+    """Of some 60 words, and of others that come up from step to step."""
+    generator = torch.Generator().manual_seed(step)
+    ids = torch.randint(0, 60, (6, 5), generator=generator)
+    if late and step % 7 == 6:
+        ids[0, 0] = 100 + 3 * step % (WORDS - 200)
+    return ids
+
+
+def plain(model, step):
+    return (model(texts(step)) - 0.3).square().mean()
+
+
+def twice(model, step):
+    """Two lookups, one of which has words the other has not; and now and then no lookup at all."""
+    if step % 10 == 3:
+        return model.turn.weight.square().mean()
+    return (model(texts(step)) * model(texts(step + 1))).mean() + model(texts(step)).square().mean()
+
+
+def penalised(model, step):
+    """Differentiates within the loss, for the table too."""
+    value = plain(model, step)
+    (slope,) = torch.autograd.grad(value, model.words.weight, create_graph=True)
+    assert slope.shape == model.words.weight.shape and slope.abs().sum() > 0
+    return value + slope.square().sum()
+
+
+def tied(model, step):
+    """From some step on, looks at all rows."""
+    value = plain(model, step)
+    return value + 0.1 * model.words.weight.square().mean() if step >= 20 else value
+
+
+def moved(model, step):
+    """Changes weights in between, as a projection would."""
+    with torch.no_grad():
+        model.words.weight.clamp_(-1.5, 1.5)
+    return plain(model, step)
+
+
+def rivalled(model, step):
+    """Copies of the model are trained too, for a moment; their gradients are their own."""
+    rival = copy.deepcopy(model)
+    plain(rival, step).backward()
+    assert rival.words.weight.grad.abs().sum() > 0
+    fast = {name: p - 0.1 * rival.get_parameter(name).grad for name, p in model.named_parameters()}
+    return (functional_call(model, fast, (texts(step),)) - 0.3).square().mean() + plain(model, step)
+
+
+def bare(model, loss, steps, config):
+    """The loop as one would write it."""
+    optimizer = torch.optim.AdamW(
+        model.parameters(), betas=(0.9, 0.98), eps=1e-6, weight_decay=config.weight_decay, fused=True
+    )
+    warmup = round(0.1 * steps)
+    for step in range(steps):
+        share = (
+            (step + 1) / warmup if step < warmup else 0.5 + 0.5 * math.cos(math.pi * (step - warmup) / (steps - warmup))
+        )
+        for group in optimizer.param_groups:
+            group["lr"] = config.lr * share
+        optimizer.zero_grad()
+        loss(model, step).backward()
+        if config.max_grad_norm:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
+        optimizer.step()
+    return model
+
+
+def fitted(model, loss, steps, config, **options):
+    fit(model, lambda step: loss(model, step), lambda: steps, config, Accelerator(cpu=True), **options)
+    return model
+
+
+@pytest.mark.parametrize("decay", [0, 0.1])
+@pytest.mark.parametrize("loss", [plain, twice, moved])
+def test_the_result_is_the_dense_loops_bit_for_bit(loss, decay):
+    config = CONFIG.model_copy(update={"weight_decay": decay})
+    ours, theirs = fitted(Reader(), loss, STEPS, config), bare(Reader(), loss, STEPS, config)
+    for (name, a), b in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(a, b), name
+    still = torch.equal(ours.words.weight[70], Reader().words.weight[70])
+    assert still != bool(decay)  # a word of no text
+
+
+@pytest.mark.parametrize("loss", [plain, twice])
+def test_clipped_it_is_so_but_for_the_order_of_a_sum(loss):
+    config = CONFIG.model_copy(update={"max_grad_norm": 0.01, "weight_decay": 0.1})
+    ours, theirs = fitted(Reader(), loss, STEPS, config), bare(Reader(), loss, STEPS, config)
+    for (name, a), b in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6, msg=name)
+
+
+@pytest.mark.parametrize("loss", [penalised, tied, rivalled])
+def test_losses_that_look_at_the_table_themselves_see_what_it_is(loss):
+    config, steps = CONFIG.model_copy(update={"weight_decay": 0.1}), 60
+    ours, theirs = fitted(Reader(), loss, steps, config), bare(Reader(), loss, steps, config)
+    for (name, a), b in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7, msg=name)
+    assert "forward" not in vars(ours.words) and ours.words.weight.grad is None
+
+
+def test_a_row_that_pads_stays():
+    ours, theirs = fitted(Reader(padding=3), plain, 20, CONFIG), bare(Reader(padding=3), plain, 20, CONFIG)
+    assert torch.equal(ours.words.weight, theirs.words.weight)
+    assert torch.equal(ours.words.weight[3], Reader(padding=3).words.weight[3])
+
+
+def test_masks_and_transforms_get_the_whole_gradient():
+    mask = (torch.arange(WORDS) % 2).float()[:, None].expand(WORDS, WIDTH)
+    half = fitted(Reader(), plain, 20, CONFIG, transform=masked({"words.weight": mask}))
+    assert torch.equal(half.words.weight[::2], Reader().words.weight[::2])
+    shapes = set()
+
+    def look(terms):
+        shapes.update((name, tuple(value.shape)) for name, value in terms["loss"].items())
+        return terms["loss"]
+
+    through = fitted(Reader(), plain, 20, CONFIG, transform=look)
+    assert ("words.weight", (WORDS, WIDTH)) in shapes
+    assert torch.equal(through.words.weight, fitted(Reader(), plain, 20, CONFIG).words.weight)
+
+
+def test_what_is_optimised_is_as_small_as_the_texts():
+    model = Reader()
+    with Tables(model, dict(model.named_parameters())) as tables:
+        optimizer = torch.optim.AdamW(tables.trained.values())
+        for step in range(20):
+            optimizer.zero_grad()
+            value = plain(model, step)
+            with tables.gathering():
+                value.backward()
+            tables.gather(optimizer)
+            optimizer.step()
+            tables.scatter(optimizer)
+    words = torch.unique(torch.cat([texts(step) for step in range(20)]))
+    assert len(tables.trained["words.weight"]) == len(words) < 70
+    assert {len(v) for k, v in optimizer.state[tables.trained["words.weight"]].items() if k != "step"} == {len(words)}
+    assert model.words.weight.grad is None

@@ -180,3 +180,20 @@ def test_memory_of_a_failed_attempt_is_free_before_the_next():
         return len(embedded)
 
     assert pieces.enough(attempt) == 7 and len(alive) == 2
+
+
+def test_batches_go_through_a_tower_together_unless_it_looks_at_their_company():
+    calls = []
+
+    def tower(inputs, normalize):
+        calls.append(len(inputs))
+        return model(inputs)
+
+    batches = [torch.randn(n, 3, 16, 16, generator=torch.Generator().manual_seed(n)) for n in (4, 6)]
+    for layers, expected in (([nn.Linear(768, 4)], [10]), ([nn.BatchNorm1d(768)], [4, 6])):
+        model = nn.Sequential(nn.Flatten(), *layers).train()
+        calls.clear()
+        parts = Pieces(model).encode_together(tower, batches)
+        assert calls == expected
+        for part, batch in zip(parts, batches, strict=True):
+            torch.testing.assert_close(part, model(batch))

@@ -117,6 +117,22 @@ def test_a_fit_in_pieces_comes_to_where_the_whole_comes(tiny, methods, name, set
     assert again.forward_captions == 2 * drawn.forward_captions > 0
 
 
+@pytest.mark.parametrize(("name", "settings"), ZOO, ids=NAMES)
+def test_a_fit_of_the_rows_that_are_looked_up_comes_to_where_that_of_the_table_comes(
+    tiny, methods, monkeypatch, name, settings
+):
+    def made():
+        return run_method(methods[name], tiny, budget=3, weight_decay=0.1, batch_size=B, lr=1e-4, **settings)[0]
+
+    rows = made()
+    monkeypatch.setattr("salmu_core.train.tables.LARGE", 10**9)  # no table is so large
+    table = made()
+    assert rows.status == table.status == "valid"
+    for (key, a), b in zip(rows.model.named_parameters(), table.model.parameters(), strict=True):
+        assert float((a - b).detach().abs().max()) < 1e-6, key
+    assert rows.ledger.weights_changed == table.ledger.weights_changed
+
+
 @pytest.mark.parametrize("name", ["critic", "dual_variable", "low_rank"])
 def test_methods_with_more_than_a_loss_are_divided_too(tiny, monkeypatch, name):
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "methods"))

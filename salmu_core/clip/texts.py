@@ -6,13 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from open_clip import CLIP
 from open_clip.transformer import TextTransformer
 from torch import Tensor, nn
 
+#: Texts from which on they are encoded in groups of about the same length, and the number of groups.
+MANY, GROUPS = 64, 4
+
 
 def encode_text(model: Any, tokens: Tensor, *, normalize: bool = False) -> Tensor:
-    """``model.encode_text``, over no more positions than the longest text has.
+    """``model.encode_text``, over no more positions than texts are long; of many, each group of a length apart.
 
     The same numbers, up to the order of sums: where attention is causal and the embedding is read at the end of the
     text, no position after it has a say. A model of which that is not known gets all positions.
@@ -29,9 +33,19 @@ def encode_text(model: Any, tokens: Tensor, *, normalize: bool = False) -> Tenso
     if tower is None or not tokens.numel():
         embeddings: Tensor = model.encode_text(tokens, normalize=normalize)
         return embeddings
-    length = int(tokens.argmax(dim=-1).max()) + 1
+    lengths = tokens.argmax(dim=-1) + 1
+    if len(tokens) < MANY:
+        return _encode(model, tower, tokens, int(lengths.max()), normalize)
+    order = lengths.argsort(stable=True)
+    groups = [
+        _encode(model, tower, tokens[rows], int(lengths[rows[-1]]), normalize) for rows in order.tensor_split(GROUPS)
+    ]
+    return torch.cat(groups)[order.argsort()]
+
+
+def _encode(model: Any, tower: nn.Module, tokens: Tensor, length: int, normalize: bool) -> Tensor:
     with _shortened(tower, length):
-        embeddings = model.encode_text(tokens[:, :length], normalize=normalize)
+        embeddings: Tensor = model.encode_text(tokens[:, :length], normalize=normalize)
     return embeddings
 
 

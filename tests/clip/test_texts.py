@@ -44,19 +44,19 @@ def positions_seen(clip, ids, encode):
     [((4, 9, 6), [9]), ((20, 3) * 8 + (4, 9, 6, 5) * 12 + (2, 7), [4, 6, 9, 20])],
 )
 def test_shorter_is_the_same_with_its_gradients(kind, texts, seen):
-    clip, ids = model(kind), tokens(texts)
+    clip, ids = model(kind).double(), tokens(texts)
     clip.train()
     short, lengths = positions_seen(clip, ids, lambda ids: encode_text(clip, ids, normalize=True))
     assert lengths == seen
     whole, lengths = positions_seen(clip, ids, lambda ids: clip.encode_text(ids, normalize=True))
     assert lengths == [20]
-    torch.testing.assert_close(short, whole, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(short, whole, rtol=1e-9, atol=1e-12)
     weights = [p for name, p in clip.named_parameters() if not name.startswith("visual")]
     ours, theirs = (torch.autograd.grad(x[:, 0].sum(), weights, allow_unused=True) for x in (short, whole))
     for a, b in zip(ours, theirs, strict=True):
         assert (a is None) == (b is None)
         if a is not None:
-            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
     assert len(getattr(clip, "text", clip).positional_embedding) == len(getattr(clip, "text", clip).attn_mask) == 20
 
 

@@ -18,6 +18,7 @@ from salmu_core.contract.model import ClipModel
 from salmu_core.contract.pair import Pair
 from salmu_core.contract.probe import Probe
 from salmu_core.contract.progress import Progress
+from salmu_core.contract.recommended import Recommended
 from salmu_core.contract.results import MetricResult, PerRow, Ranks, Retrieved
 from salmu_core.contract.specs import Band, BenchmarkSpec, HubRepo, MethodSpec, MetricSpec, Release
 from salmu_core.contract.steps import Batch, Step
@@ -73,6 +74,7 @@ __all__ = [
     "Ranks",
     "Reading",
     "ReadoutContext",
+    "Recommended",
     "Reference",
     "Release",
     "Retrieved",

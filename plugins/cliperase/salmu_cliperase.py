@@ -46,6 +46,7 @@ def salmu_methods() -> list[MethodSpec]:
             "plain cosines. Unlike there, captions are not lower-cased and keep their "
             "punctuation.",
             config=Config,
+            chosen_on="mini",
             loss=loss,
         )
     ]

@@ -71,6 +71,7 @@ def salmu_methods() -> list[MethodSpec]:
             "their punctuation. `paper` is the published mask distillation with the batch's "
             "captions, then its images, as the classes.",
             config=Config,
+            chosen_on="mini",
             loss=loss,
         )
     ]

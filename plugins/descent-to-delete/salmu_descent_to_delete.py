@@ -87,6 +87,7 @@ def salmu_methods() -> list[MethodSpec]:
             "but with AdamW on batches instead of projected gradient descent on the whole "
             "set. After the noise, the temperature is clamped to CLIP's range.",
             config=Config,
+            chosen_on="mini",
             unlearn=unlearn,
         )
     ]

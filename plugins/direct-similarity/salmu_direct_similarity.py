@@ -20,6 +20,7 @@ def salmu_methods() -> list[MethodSpec]:
             paper="https://arxiv.org/abs/2603.26316",
             departures="None in the loss; the benchmark names no learning rate, this one is ours.",
             config=TrainingConfig.with_defaults(lr=1e-5),
+            chosen_on="mini",
             loss=loss,
         )
     ]

@@ -38,6 +38,7 @@ def salmu_methods() -> list[MethodSpec]:
             departures="None by default; `retain_weight` above 0 adds a contrastive loss of retain "
             "pairs, which the benchmark does not describe.",
             config=Config,
+            chosen_on="mini",
             loss=loss,
         )
     ]

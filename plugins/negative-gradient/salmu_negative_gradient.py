@@ -21,6 +21,7 @@ def salmu_methods() -> list[MethodSpec]:
             paper="https://arxiv.org/abs/1911.04933",
             departures="CLIP's contrastive loss instead of cross-entropy: there are no class labels.",
             config=TrainingConfig.with_defaults(lr=3e-5),
+            chosen_on="mini",
             loss=loss,
         )
     ]

@@ -28,6 +28,7 @@ def salmu_methods() -> list[MethodSpec]:
             paper="https://arxiv.org/abs/2603.26316",
             departures="When captions are permuted is not published; here once a run, over the whole set.",
             config=TrainingConfig.with_defaults(lr=3e-5),
+            chosen_on="mini",
             unlearn=unlearn,
         )
     ]

@@ -51,6 +51,7 @@ def salmu_methods() -> list[MethodSpec]:
             "stands for the fusion encoder that CLIP lacks. Unlike there, captions are not "
             "lower-cased and keep their punctuation.",
             config=Config,
+            chosen_on="mini",
             loss=loss,
         )
     ]

@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from salmu_core.benchmark.counts import check_counts
@@ -24,6 +25,7 @@ from salmu_core.benchmark.release import how_to_get, release_sources
 from salmu_core.benchmark.sources import MANIFEST, SOURCES, Sources, check_parts, part_path, read_sources
 from salmu_core.clip.name import find_model
 from salmu_core.contract.progress import Progress
+from salmu_core.contract.recommended import Recommended
 from salmu_core.contract.specs import BenchmarkSpec
 from salmu_core.disk.files import new_folder
 from salmu_core.disk.hashing import hash_json, hash_text
@@ -42,6 +44,8 @@ class Benchmark:
         folder: Its folder.
         sources: Where its parts come from.
         hashes: Part and path within it -> SHA-256 of each of its files, wherever the part lies.
+        notice: A sentence that stands above every table of it.
+        settings: Method -> settings that it recommends.
     """
 
     name: str
@@ -49,6 +53,7 @@ class Benchmark:
     sources: Sources
     hashes: dict[str, str]
     notice: str = ""
+    settings: Mapping[str, Recommended] = field(default_factory=dict)
 
     @property
     def data(self) -> Path:
@@ -114,6 +119,17 @@ def locate(name: str, zoo: Zoo) -> tuple[Declared[BenchmarkSpec], int, Path] | N
     return declared, number, cache_folder() / base / declared.card.version / f"world-{number}"
 
 
+def recommended(name: str, zoo: Zoo) -> Mapping[str, Recommended]:
+    """Which settings a benchmark recommends, by method; it is neither built nor opened.
+
+    Raises:
+        UnknownNameError: There is no such benchmark or folder.
+        BenchmarkError: The folder's ``benchmark.toml`` can't be understood.
+    """
+    located = locate(name, zoo)
+    return located[0].card.settings if located else read_sources(Path(name).expanduser().resolve()).recommended
+
+
 def open_benchmark(name: str, zoo: Zoo, progress: Progress) -> Benchmark:
     """Find a benchmark by name or path, build it at first use, and check every file of it.
 
@@ -142,8 +158,10 @@ def open_benchmark(name: str, zoo: Zoo, progress: Progress) -> Benchmark:
                 write_manifest(empty, Manifest(files=hash_files(empty)))
     sources = read_sources(folder)
     check_parts(folder, sources)
-    label = declared.card.name if world == 0 else f"{declared.card.name}@{world}"
-    return Benchmark(label, folder, sources, file_hashes(folder, sources), sources.notice or declared.card.notice)
+    card = declared.card
+    label = card.name if world == 0 else f"{card.name}@{world}"
+    notice = sources.notice or card.notice
+    return Benchmark(label, folder, sources, file_hashes(folder, sources), notice, card.settings)
 
 
 def _build(declared: Declared[BenchmarkSpec], folder: Path, world: int, progress: Progress) -> None:
@@ -179,7 +197,7 @@ def _open_release(spec: BenchmarkSpec, folder: Path) -> Benchmark:
                 f"`salmu download {spec.name}` checks every file and says what to do"
             )
     check_counts(part_path(folder, sources.data), hashes, sources.rows, sources.identities)
-    return Benchmark(spec.name, folder, sources, hashes, sources.notice)
+    return Benchmark(spec.name, folder, sources, hashes, sources.notice, spec.settings)
 
 
 def _open_folder(folder: Path) -> Benchmark:
@@ -195,7 +213,7 @@ def _open_folder(folder: Path) -> Benchmark:
     hashes = file_hashes(folder, sources)
     check_counts(part_path(folder, sources.data), hashes, sources.rows, sources.identities)
     label = sources.name or f"{_slug(folder.name)}-{hash_text(str(folder))[:6]}"
-    return Benchmark(label, folder, sources, hashes, sources.notice)
+    return Benchmark(label, folder, sources, hashes, sources.notice, sources.recommended)
 
 
 def _slug(text: str) -> str:

@@ -6,9 +6,11 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from salmu_core.clip.name import CONFIG, find_model
+from salmu_core.contract.declared import Name
+from salmu_core.contract.recommended import Recommended
 from salmu_core.contract.specs import check_count_names
 from salmu_core.errors import BenchmarkError, UsageError
 
@@ -35,11 +37,22 @@ class Sources(BaseModel):
     notice: str = Field(default="", description="A sentence that stands above every table.")
     rows: Mapping[str, int] = Field(default_factory=dict, description="Split -> the rows it must have.")
     identities: Mapping[str, int] = Field(default_factory=dict, description="Split -> the people it must show.")
+    settings: Mapping[Name, Mapping[str, JsonValue]] = Field(
+        default_factory=dict, description="Method -> settings that fit the models; an empty table: its defaults do."
+    )
 
     @model_validator(mode="after")
     def _splits_exist(self) -> Sources:
         check_count_names(self.rows, self.identities)
         return self
+
+    @property
+    def recommended(self) -> dict[str, Recommended]:
+        """Its settings, as a benchmark's declaration would recommend them."""
+        return {
+            method: Recommended(config=config, source=f"[settings.{method}] of its {SOURCES}")
+            for method, config in self.settings.items()
+        }
 
 
 def read_sources(folder: Path) -> Sources:

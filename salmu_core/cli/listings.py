@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +17,8 @@ from rich.text import Text
 from salmu_core.cli.options import Json
 from salmu_core.cli.output import console, print_json, say
 from salmu_core.contract.attack import AttackSpec
-from salmu_core.contract.specs import BenchmarkSpec
+from salmu_core.contract.recommended import Recommended
+from salmu_core.contract.specs import BenchmarkSpec, MethodSpec
 from salmu_core.contract.version import API_VERSION, CORE
 from salmu_core.errors import UsageError
 from salmu_core.plugins.zoo import Declared, Shelf, Zoo, discover
@@ -53,37 +55,68 @@ def _brief(declares: tuple[str, ...]) -> str:
 def methods(name: Name = None, as_json: Json = False) -> None:
     """List installed unlearning methods, or show one with its settings."""
     zoo = discover()
-    _with_settings(zoo, zoo.methods, name, as_json)
+    _with_settings(zoo, zoo.methods, name, as_json, last=partial(_fit, zoo, as_json))
 
 
 def attacks(name: Name = None, as_json: Json = False) -> None:
     """List installed attacks on unlearned models, or show one with its settings."""
     zoo = discover()
-    _with_settings(zoo, zoo.attacks, name, as_json, _holds)
+    _with_settings(zoo, zoo.attacks, name, as_json, first=_holds)
 
 
 def _with_settings(
-    zoo: Zoo, shelf: Shelf[Any], name: str | None, as_json: bool, more: Callable[[Any], dict[str, Any]] | None = None
+    zoo: Zoo,
+    shelf: Shelf[Any],
+    name: str | None,
+    as_json: bool,
+    first: Callable[[Any], dict[str, Any]] = lambda card: {},
+    last: Callable[[Any], dict[str, Any]] = lambda card: {},
 ) -> None:
-    """A list, or one in full; ``more`` says what a declaration has beside what methods have."""
-    own = {n: more(d.card) if more else {} for n, d in shelf.items()}
+    """A list, or one in full.
+
+    Args:
+        zoo: What is installed.
+        shelf: Those that are listed.
+        name: The one that is shown in full.
+        as_json: Whether it is for programs.
+        first: Gives facts of one kind of declaration only, which stand in the list too.
+        last: Gives such facts of the one that is shown in full.
+    """
+    own = {n: first(d.card) for n, d in shelf.items()}
     if name is None:
         items = [
             {"name": n, **own[n], "summary": d.card.summary, "paper": d.card.paper, **_source(d)}
             for n, d in shelf.items()
         ]
-        shown = ("name", *(("kind",) if more else ()), "summary", "distribution")
+        shown = ("name", *(("kind",) if shelf is zoo.attacks else ()), "summary", "distribution")
         _listing(items, shown, as_json, zoo)
         return
     declared = shelf[name]
     card, settings = declared.card, declared.schemas.get("config", {})
     facts = {"name": name, **own[name], "summary": card.summary, "paper": card.paper, "code": card.code}
     facts |= {"departures": card.departures, "known_failures": _known(card.known_failures), **_source(declared)}
+    facts |= last(card)
     if as_json:
         print_json({**facts, "config": settings})
         return
     _card(facts)
     console().print(_settings(settings))
+
+
+def _fit(zoo: Zoo, as_json: bool, card: MethodSpec) -> dict[str, Any]:
+    """Which benchmarks a method's settings were chosen for."""
+    advised = {n: d.card.settings[card.name] for n, d in zoo.benchmarks.items() if card.name in d.card.settings}
+    return {"chosen_on": card.chosen_on, "recommended": _recommended(advised, as_json)}
+
+
+def _recommended(advised: Mapping[str, Recommended], as_json: bool) -> Any:
+    """Settings that are recommended, by name: as data, or a line for all that have the same."""
+    if as_json:
+        return {name: advice.model_dump(mode="json") for name, advice in advised.items()}
+    names: dict[str, list[str]] = {}
+    for name, advice in advised.items():
+        names.setdefault(str(advice), []).append(name)
+    return "\n".join(f"{', '.join(same)}: {advice}" for advice, same in names.items())
 
 
 def _holds(card: AttackSpec) -> dict[str, Any]:
@@ -123,6 +156,7 @@ def benchmarks(name: Name = None, as_json: Json = False) -> None:
         card = declared.card
         facts = {"name": card.name, "world": world, "summary": card.summary, "notice": card.notice}
         facts |= {"recipe": card.version, "folder": str(folder), "built": manifest.is_file()}
+        facts["settings"] = _recommended(card.settings, as_json)
         items.append({**facts, **_release(card, manifest), **_source(declared)})
     if name is None:
         items = [{**item, "state": item.get("state", "built" if item["built"] else "not built")} for item in items]

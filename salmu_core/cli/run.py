@@ -199,7 +199,7 @@ def _study(config: Path | None, given: Mapping[str, Any], everything: bool) -> S
     if everything:
         changed["methods"] = None
     try:
-        asked = Study.model_validate({**study.model_dump(), **changed})
+        asked = Study.model_validate({**study.model_dump(exclude_unset=True), **changed})
     except ValueError as error:
         raise UsageError(
             "Budgets must be above 0, seeds and worlds whole numbers from 0, a share above 0 and at most 1, requests "

@@ -14,7 +14,8 @@ from pydantic import Field, field_validator, model_validator
 
 from salmu_core.contract.config import MethodConfig
 from salmu_core.contract.context import C, MethodContext
-from salmu_core.contract.specs import KnownFailures, Link, Name, Sentence, Spec, check_defaults
+from salmu_core.contract.declared import KnownFailures, Link, Name, Sentence, Spec
+from salmu_core.contract.specs import check_defaults
 
 if TYPE_CHECKING:
     from random import Random

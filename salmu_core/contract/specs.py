@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from salmu_core.contract.config import MethodConfig, TrainingConfig
+from salmu_core.contract.declared import KnownFailures, Link, MetricName, Name, Sentence, Spec
 from salmu_core.contract.layout import BASE_SPLITS, FORGET, Pillar, Role, Split
 from salmu_core.contract.progress import Progress
+from salmu_core.contract.recommended import Recommended
 
 if TYPE_CHECKING:
     from salmu_core.contract.context import Loss, MethodContext, MetricContext
@@ -24,15 +26,6 @@ if TYPE_CHECKING:
     Compute = Callable[[MetricContext], MetricResult]
 else:  # pydantic only asks whether they can be called; naming the types would cost importing torch
     Loss = Unlearn = Compute = Callable
-
-#: A name as it is typed on the command line and stands in paths: lower case, words joined by hyphens.
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=50)]
-#: A metric's name as the literature writes it; it becomes a column and a file name.
-MetricName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_@-]*$", max_length=50)]
-Sentence = Annotated[str, StringConstraints(min_length=1, max_length=300)]
-#: Rule of conformance -> why it is known not to hold.
-KnownFailures = Mapping[str, Annotated[str, StringConstraints(min_length=10, max_length=300)]]
-Link = Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
 
 #: Splits whose rows can be announced, and those whose people can.
 ROW_SPLITS = BASE_SPLITS
@@ -80,12 +73,6 @@ METRIC_ROLES: dict[MetricRole, RoleOfMetric] = {
 }
 
 
-class Spec(BaseModel):
-    """Base of all declarations: immutable, and unknown fields are an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
-
-
 def check_defaults(config: type[MethodConfig]) -> type[MethodConfig]:
     """A class of settings that can be made without a word.
 
@@ -115,6 +102,11 @@ class MethodSpec(Spec):
     config: type[MethodConfig] = Field(
         default_factory=lambda given: TrainingConfig if given.get("loss") else MethodConfig,
         description="The class of its settings; all have defaults. Absent: `TrainingConfig` with a `loss`, else none.",
+    )
+    chosen_on: Name | None = Field(
+        default=None,
+        description="The benchmark its default settings were chosen on; on another that recommends none, and where it "
+        "is absent, people are told.",
     )
     known_failures: KnownFailures = Field(
         default_factory=dict, description="Rules of conformance (`salmu check`) it is known to break: rule -> reason."
@@ -266,6 +258,10 @@ class BenchmarkSpec(Spec):
     notice: str = Field(default="", description="A sentence that stands above every table of it.")
     bands: tuple[Band, ...] = Field(
         default=(), description="Where figures of its reference models should lie; `salmu doctor` looks."
+    )
+    settings: Mapping[Name, Recommended] = Field(
+        default_factory=dict,
+        description="Method -> settings that fit its models: `salmu run` takes them where nobody sets others.",
     )
     build: Callable[[Path, int, Progress], None] | None = Field(
         default=None, description="``build(folder, world, progress)``: fill an empty folder; same world, same bytes."

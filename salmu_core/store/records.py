@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field
 
 from salmu_core.contract.layout import FORGET, RETAIN_SYNTH, Pillar, Role, Split
+from salmu_core.contract.recommended import Recommended
 from salmu_core.contract.specs import MetricRole, MetricSpec
 from salmu_core.disk.hashing import hash_json
 from salmu_core.disk.record import Record
@@ -129,6 +130,8 @@ class RunRecord(Record):
     config_hash: str
     budget: float
     seed: int
+    recommended: Recommended | None = None
+    """What of its config and budget the benchmark recommended, and nobody set otherwise."""
     retain: RetainRef = RetainRef()
     """Beside the forget set, what it could be trained on."""
     start: StartRef = StartRef()

@@ -20,7 +20,8 @@ from salmu_core.plugins.zoo import Declared, Zoo
 from salmu_core.store.attacks import AttackKey, attack_folder, read_attack
 from salmu_core.store.folders import RUN, RunKey, Store, read_record
 from salmu_core.store.records import RunRecord
-from salmu_core.study.plan import Planned, Settings, Study, config_hash, make_config
+from salmu_core.study.config import Settings, config_hash, make_config
+from salmu_core.study.plan import Planned, Study
 
 #: Of every attack: the same rows leak to whoever attacks whichever checkpoint.
 SEED = 0

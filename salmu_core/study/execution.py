@@ -178,6 +178,7 @@ class Execution:
             config_hash=planned.key.config_hash,
             budget=planned.key.budget,
             seed=planned.key.seed,
+            recommended=planned.origin.taken,
             retain=self._retain,
             start=start,
             command=planned.command,

@@ -8,21 +8,20 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from salmu_core.contract.attack import AttackSpec
 from salmu_core.contract.config import MethodConfig
+from salmu_core.contract.recommended import Recommended
 from salmu_core.contract.specs import MethodSpec
-from salmu_core.disk.hashing import hash_json
 from salmu_core.errors import UnknownNameError, UsageError, explain
 from salmu_core.plugins.zoo import Declared, Zoo
 from salmu_core.store.folders import RunKey
 from salmu_core.store.starts import WHOLE, RequestRef
+from salmu_core.study.config import Origin, Settings, config_hash, fitting, make_config
 from salmu_core.study.starts import Start
 
-Settings = dict[str, Any]
 #: Numbers of one range; more is a slip of the finger.
 MAX_RANGE = 1000
 Budget = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -46,7 +45,9 @@ class Study(BaseModel):
     methods: tuple[str, ...] | None = Field(
         default=None, min_length=1, description="Methods; absent: all that are installed."
     )
-    budgets: tuple[Budget, ...] = Field(default=(5.0,), min_length=1, description="Budgets.")
+    budgets: tuple[Budget, ...] = Field(
+        default=(5.0,), min_length=1, description="Budgets; absent: what the benchmark recommends, or 5."
+    )
     seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1, description="Seeds.")
     retain: tuple[str, ...] = Field(
         default=(), description="Tar files of your own retain pairs, as in `shards/{00000..00099}.tar`."
@@ -80,6 +81,12 @@ class Study(BaseModel):
             raise UsageError(f"Worlds are of an installed benchmark, as in --benchmark mini; {self.benchmark} is one.")
         return [f"{self.benchmark}@{world}" if world else self.benchmark for world in dict.fromkeys(self.worlds)]
 
+    def budgets_for(self, recommended: Recommended | None) -> tuple[Budget, ...]:
+        """Its budgets for a method: a recommended one where nobody names any."""
+        if "budgets" in self.model_fields_set or recommended is None or recommended.budget is None:
+            return self.budgets
+        return (recommended.budget,)
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -87,6 +94,7 @@ class Planned:
 
     Attributes:
         source: The benchmark as it was asked for: a name or a folder.
+        origin: Where its settings come from.
         retain: Tar files of the user's own retain pairs.
         start: What it, or the first request of its sequence, begins with; None for Compromised.
         request: What it is asked to forget.
@@ -97,6 +105,7 @@ class Planned:
     method: Declared[MethodSpec]
     config: MethodConfig
     source: str
+    origin: Origin
     retain: tuple[str, ...] = ()
     retain_share: float = 0.0
     start: Start | None = None
@@ -114,8 +123,9 @@ class Planned:
         words += ["--from", str(self.start.folder)] if self.start else []
         words += ["--requests", str(self.request.count)] if self.request.count > 1 else []
         default = self.method.spec.config().model_dump(mode="json")
+        advice = self.origin.recommended
         for name, value in self.config.model_dump(mode="json").items():
-            if value != default[name]:
+            if value != default[name] or (advice and name in advice.config):
                 text = value if isinstance(value, str) else json.dumps(value)
                 words += ["--set", f"{self.key.method}.{name}={text}"]
         return shlex.join(words)
@@ -202,8 +212,11 @@ def make_plan(
     retain: str = "",
     start: Start | None = None,
     requests: Sequence[RequestRef] = (WHOLE,),
+    recommended: Mapping[str, Recommended] | None = None,
 ) -> list[Planned]:
     """Every run of a study, methods first, each configuration validated.
+
+    A method's defaults come first; what the benchmark recommends goes over them, and the study over that.
 
     Args:
         study: What is to be run.
@@ -213,6 +226,7 @@ def make_plan(
         retain: Digest of the user's own retain pairs.
         start: What to begin with; None for Compromised.
         requests: What to forget, one after another.
+        recommended: What the benchmark recommends, by method; of others than are run it may be anything.
 
     Raises:
         UnknownNameError: A method or a field does not exist.
@@ -231,15 +245,19 @@ def make_plan(
     plan: dict[RunKey, Planned] = {}
     for name in names:
         declared = zoo.methods[name]
+        origin = Origin(benchmark.partition("@")[0], declared.spec, (recommended or {}).get(name))
+        usual, budgets = fitting(origin), study.budgets_for(origin.recommended)
         given = study.config.get(name, {})
         for settings in given if isinstance(given, list) else [given]:
-            config = make_config(declared.spec, {**settings, **overrides.get(name, {})})
+            own = {**settings, **overrides.get(name, {})}
+            config = make_config(declared.spec, {**usual, **own})
             digest = config_hash(config)
-            for budget in study.budgets:
+            origin = replace(origin, given=frozenset(own), budget_given="budgets" in study.model_fields_set)
+            for budget in budgets:
                 for seed in study.seeds:
                     key = RunKey(benchmark, name, digest, budget, seed, retain, _digest(start))
                     source = study.benchmark if study.worlds is None else benchmark
-                    one = Planned(key, declared, config, source, study.retain, study.retain_share, start)
+                    one = Planned(key, declared, config, source, origin, study.retain, study.retain_share, start)
                     plan |= {planned.key: planned for planned in _sequence(one, requests)}
     return list(plan.values())
 
@@ -255,24 +273,3 @@ def _sequence(one: Planned, requests: Sequence[RequestRef]) -> Iterator[Planned]
         key = replace(one.key, request=request.digest)
         yield replace(one, key=key, request=request, before=before)
         before = key
-
-
-def make_config(spec: MethodSpec | AttackSpec, settings: Settings) -> MethodConfig:
-    """A method's or an attack's configuration with some fields set.
-
-    Raises:
-        UnknownNameError: A field does not exist.
-        UsageError: A value is not allowed.
-    """
-    for field in settings:
-        if field not in spec.config.model_fields:
-            raise UnknownNameError(f"setting of {spec.name}", field, spec.config.model_fields)
-    try:
-        return spec.config.model_validate(settings)
-    except ValidationError as error:
-        raise UsageError(f"{spec.name}: {explain(error, spec.config.model_fields)}") from error
-
-
-def config_hash(config: MethodConfig) -> str:
-    """SHA-256 of a resolved configuration."""
-    return hash_json(config.model_dump(mode="json"))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from salmu_core.benchmark.folder import Benchmark, locate, open_benchmark
+from salmu_core.benchmark.folder import Benchmark, open_benchmark, recommended
 from salmu_core.benchmark.parts import part_of
 from salmu_core.benchmark.retain import Stream
 from salmu_core.benchmark.rows import read_rows
@@ -25,7 +25,8 @@ from salmu_core.run.reporter import Reporter
 from salmu_core.store.folders import Store
 from salmu_core.store.starts import WHOLE, RequestRef
 from salmu_core.study.attacks import PlannedAttack, make_attacks
-from salmu_core.study.plan import Planned, Settings, Study, make_plan
+from salmu_core.study.config import Settings, notes
+from salmu_core.study.plan import Planned, Study, make_plan
 from salmu_core.study.processes import share, spread, workers
 from salmu_core.study.starts import find_run, read_start
 from salmu_core.study.todo import Outstanding, outstanding
@@ -70,10 +71,9 @@ def check(study: Study, overrides: Mapping[str, Settings], zoo: Zoo) -> None:
         UsageError: A method, an attack, a setting, a benchmark or the run to begin with does not exist, or no metric is
             installed.
     """
-    make_plan(study, "checked", zoo, overrides)
     make_attacks(study, zoo, overrides)
     for name in study.benchmarks:
-        locate(name, zoo)
+        make_plan(study, name, zoo, overrides, recommended=recommended(name, zoo))
     if study.start:
         find_run(Path(study.start))
     if not zoo.metrics:
@@ -103,12 +103,13 @@ def carry_out(
     works = []
     for benchmark in _opened(study, zoo, reporter):
         start = read_start(Path(study.start), benchmark, store.root) if study.start else None
-        plan = make_plan(study, benchmark.name, zoo, overrides, retain, start, _requests(benchmark, study.requests))
+        requests = _requests(benchmark, study.requests)
+        plan = make_plan(study, benchmark.name, zoo, overrides, retain, start, requests, benchmark.settings)
         todo = outstanding(plan, benchmark, store, metrics, options.redo, attacks)
         works.append(Work(benchmark, plan, todo, attacks))
-    for work in works:
-        for note in work.todo.notes:
-            reporter.say(note)
+    origins = (planned.origin for work in works for planned in work.todo.runs)
+    for note in [*(note for work in works for note in work.todo.notes), *notes(origins)]:
+        reporter.say(note)
     if all(work.todo.nothing for work in works) and share()[1] == 1:
         _nothing(works, store, reporter)
     else:

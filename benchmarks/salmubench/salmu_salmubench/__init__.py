@@ -7,6 +7,7 @@ https://arxiv.org/abs/2603.26316.
 from __future__ import annotations
 
 from salmu_core import Band, BenchmarkSpec, HubRepo, Release, hookimpl
+from salmu_salmubench.adaptation import SETTINGS
 from salmu_salmubench.published import NOTES, PUBLISHED, TOLERANCE
 
 #: The first digits of the commit that the published figures were measured on.
@@ -65,6 +66,7 @@ def salmu_benchmarks() -> list[BenchmarkSpec]:
             version=DATA_REVISION,
             summary="The released SALMUBench: 60,053 sensitive pairs of 774 made-up people, and two ViT-B/16 models.",
             bands=BANDS,
+            settings=SETTINGS,
             release=RELEASE,
         )
     ]

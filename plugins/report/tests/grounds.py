@@ -34,7 +34,7 @@ from salmu_core.score.evaluate import compute_one
 from salmu_core.score.tables import Tables, write_metrics
 from salmu_core.store.folders import RUN, TRACEBACK, RunKey, Store, write_record
 from salmu_core.store.records import BenchmarkRef, Ledger, MetricsRecord, PluginRef, RunRecord, ScoredOn, Status
-from salmu_core.study.plan import make_config
+from salmu_core.study.config import make_config
 from salmu_core.testing import write_tiny_benchmark
 
 #: In a name, in captions, in a setting, in reasons, in a notice.

@@ -17,7 +17,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import TypeAdapter, ValidationError
 
-from salmu_core.contract.specs import MetricName, Name
+from salmu_core.contract.declared import MetricName, Name
 from salmu_core.contract.version import REQUIREMENT
 from salmu_core.disk.files import new_folder
 from salmu_core.errors import UsageError

@@ -1,0 +1,121 @@
+"""A run's configuration: how it is made, where it comes from, and what is said if nobody chose it for its benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from pydantic import ValidationError
+
+from salmu_core.contract.attack import AttackSpec
+from salmu_core.contract.config import MethodConfig
+from salmu_core.contract.recommended import Recommended
+from salmu_core.contract.specs import MethodSpec
+from salmu_core.disk.hashing import hash_json
+from salmu_core.errors import UnknownNameError, UsageError, explain
+
+Settings = dict[str, Any]
+
+#: The setting that fits one model and wrecks another.
+RATE = "lr"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the settings and the budget of a run come from.
+
+    Attributes:
+        benchmark: The benchmark, without its world.
+        method: The method.
+        recommended: What the benchmark recommends for it, if anything.
+        given: Fields of its config that the user sets.
+        budget_given: Whether the user names the budget.
+    """
+
+    benchmark: str
+    method: MethodSpec
+    recommended: Recommended | None = None
+    given: frozenset[str] = frozenset()
+    budget_given: bool = True
+
+    @property
+    def taken(self) -> Recommended | None:
+        """What is taken of the recommendation, the user's own settings apart; None for nothing."""
+        if self.recommended is None:
+            return None
+        config = {field: value for field, value in self.recommended.config.items() if field not in self.given}
+        budget = None if self.budget_given else self.recommended.budget
+        changed = {"config": config, "budget": budget}
+        return self.recommended.model_copy(update=changed) if config or budget else None
+
+    @property
+    def unfit(self) -> bool:
+        """Whether nobody chose the settings for this benchmark: no user, no benchmark, and not the method's author."""
+        fields = self.method.config.model_fields
+        chosen = RATE in self.given if RATE in fields else bool(self.given)
+        return bool(fields) and not chosen and self.recommended is None and self.method.chosen_on != self.benchmark
+
+
+def make_config(spec: MethodSpec | AttackSpec, settings: Settings) -> MethodConfig:
+    """A method's or an attack's configuration with some fields set.
+
+    Raises:
+        UnknownNameError: A field does not exist.
+        UsageError: A value is not allowed.
+    """
+    for field in settings:
+        if field not in spec.config.model_fields:
+            raise UnknownNameError(f"setting of {spec.name}", field, spec.config.model_fields)
+    try:
+        return spec.config.model_validate(settings)
+    except ValidationError as error:
+        raise UsageError(f"{spec.name}: {explain(error, spec.config.model_fields)}") from error
+
+
+def fitting(origin: Origin) -> Settings:
+    """What a benchmark recommends for a method, which allows it.
+
+    Raises:
+        UsageError: The method has no such field, or refuses a value.
+    """
+    settings = dict(origin.recommended.config) if origin.recommended else {}
+    try:
+        make_config(origin.method, settings)
+    except UsageError as error:
+        raise UsageError(
+            f"What {origin.benchmark} recommends for {origin.method.name} can't be used: {error} One of the two may be "
+            "older than the other is made for: update both, or tell whoever wrote the recommendation."
+        ) from error
+    return settings
+
+
+def config_hash(config: MethodConfig) -> str:
+    """SHA-256 of a resolved configuration."""
+    return hash_json(config.model_dump(mode="json"))
+
+
+def notes(origins: Iterable[Origin]) -> Iterator[str]:
+    """What to say of a study's settings before it starts: what is taken from whom, and what nobody chose.
+
+    Args:
+        origins: Of its runs; they may be many, and are told in a sentence or two.
+    """
+    found = list(origins)
+    taken = {(o.benchmark, str(o.taken), o.method.name) for o in found if o.taken}
+    for (benchmark, settings), same in groupby(sorted(taken), key=lambda it: it[:2]):
+        yield f"{benchmark} recommends for {_names(it[2] for it in same)}: {settings}. Settings of yours go over it."
+    unfit = {(o.method.chosen_on or "", o.method.name) for o in found if o.unfit}
+    if unfit:
+        groups = [(on, _names(it[1] for it in same)) for on, same in groupby(sorted(unfit), key=lambda it: it[0])]
+        whose = [f"{names} ({f'chosen on {on}' if on else 'nobody says on what'})" for on, names in groups]
+        where = _names({o.benchmark for o in found if o.unfit})
+        yield (
+            f"Nobody chose settings for {where} of {'; '.join(whose)}: the defaults may wreck its model or leave it as "
+            "it is. Choose by `ctx.probe()`, and give --set METHOD.FIELD=VALUE or a study file."
+        )
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))

@@ -26,7 +26,7 @@ from salmu_core.cli import app
 from salmu_core.contract import hookspecs
 from salmu_core.contract.hookspecs import HOOKS
 from salmu_core.plugins.zoo import Shelf, Zoo, discover
-from salmu_core.testing.conformance.rules import ATTACK_RULES, METHOD_RULES, METRIC_RULES
+from salmu_core.testing.conformance.rules import RULES
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -187,15 +187,15 @@ def _default(field: FieldInfo) -> str:
 def rules() -> str:
     """What `salmu check` looks at: each rule, and what to do where it is broken."""
     parts = [MARK, "# Rules of conformance\n", RULES_INTRODUCTION]
-    for kind, found in (("methods", METHOD_RULES), ("metrics", METRIC_RULES), ("attacks", ATTACK_RULES)):
-        rows = [(code(rule.name), rule.demand, rule.remedy) for rule in found]
-        parts += [f"## For {kind}\n", table(("rule", "what must hold", "where it doesn't"), rows)]
+    for kind in ("method", "metric", "attack", "benchmark"):
+        rows = [(code(rule.name), rule.demand, rule.remedy) for rule in RULES[kind]]
+        parts += [f"## For {kind}s\n", table(("rule", "what must hold", "where it doesn't"), rows)]
     return "\n".join(parts)
 
 
 RULES_INTRODUCTION = """\
-What `salmu check` and `check_method`, `check_metric` or `check_attack` try. [Check a plugin](../plugins/checks.md)
-shows how they are run, and how to declare a rule that can't be kept.
+What `salmu check` and `check_method`, `check_metric`, `check_attack` or `check_benchmark` try. [Check a
+plugin](../plugins/checks.md) shows how they are run, and how to declare a rule that can't be kept.
 """
 
 

@@ -171,6 +171,8 @@ def method(declared: Declared[MethodSpec], zoo: Zoo, data: Mapping[str, Any]) ->
         ("given by", "`loss(ctx, step)`" if spec.loss else "`unlearn(ctx)`"),
         ("paper", link(spec.paper)),
         ("code", link(spec.code)),
+        ("defaults chosen on", code(spec.chosen_on) if spec.chosen_on else "nobody says what"),
+        *_recommended(spec.name, zoo),
         ("plugin", f"{_origin(declared)}, `plugins/{spec.name}`"),
     ]
     parts = [
@@ -190,6 +192,16 @@ def method(declared: Declared[MethodSpec], zoo: Zoo, data: Mapping[str, Any]) ->
         parts += ["### Rules it is known to break\n", table(("rule", "reason"), rows)]
     run = next((run for run in data["runs"] if run["method"] == spec.name), None)
     return "\n".join(parts + (on_mini(run, zoo, data) if run else []))
+
+
+def _recommended(method: str, zoo: Zoo) -> Iterable[tuple[str, str]]:
+    """What benchmarks recommend for a method."""
+    for name, declared in zoo.benchmarks.items():
+        if advice := declared.spec.settings.get(method):
+            settings = [code(f"{field} = {value}") for field, value in advice.config.items()]
+            settings += [f"budget {advice.budget:g}"] if advice.budget else []
+            text = f"{', '.join(settings) or 'the defaults'}. {prose(advice.source)}"
+            yield f"on {code(name)}", " ".join(filter(None, [text, link(advice.link)]))
 
 
 def on_mini(run: Mapping[str, Any], zoo: Zoo, data: Mapping[str, Any]) -> list[str]:

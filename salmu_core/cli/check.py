@@ -17,9 +17,11 @@ from salmu_core.testing.conformance import RULES, Report, examine
 
 def check(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Methods, metrics or attacks.", show_default=False)
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="What to check.", show_default=False)
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every installed method, metric and attack.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every installed method, metric, attack and benchmark.")
+    ] = False,
     patience: Annotated[
         float, typer.Option(min=1, help="Seconds one run on a tiny benchmark may take before it counts as endless.")
     ] = 60,
@@ -27,10 +29,11 @@ def check(
 ) -> None:
     """Examine plugins by the rules of conformance, and print a report for a pull request.
 
-    Each is run several times on a benchmark of a few rows, in processes of its own. Nothing is written.
+    Methods, metrics and attacks are run several times on a benchmark of a few rows, in processes of their own. Of a
+    benchmark, what it declares is looked at. Nothing is written.
     """
     if bool(names) == everything:
-        raise UsageError("Name methods, metrics or attacks to check, or give --all.")
+        raise UsageError("Name methods, metrics, attacks or benchmarks to check, or give --all.")
     for ending in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, ending):
             signal.signal(getattr(signal, ending), _interrupt)  # so that nothing is left behind
@@ -55,7 +58,7 @@ def _examine(kind: str, name: str, patience: float) -> Report:
 
 
 def _kinds(zoo: Zoo, name: str) -> list[tuple[str, str]]:
-    """What a name stands for: a method, a metric, an attack, several of them, or a plugin that can't be used."""
+    """What a name stands for: a declaration, one of each of several kinds, or a plugin that can't be used."""
     kinds = [(kind, name) for kind, shelf in _shelves(zoo).items() if name in shelf]
     broken = next((row for row in zoo.problems if name == row.name or name in _declared(row.declares)), None)
     if not kinds and broken is not None:
@@ -63,7 +66,9 @@ def _kinds(zoo: Zoo, name: str) -> list[tuple[str, str]]:
         kinds = [(kind, name)]
     if not kinds:
         known = [*(known for shelf in _shelves(zoo).values() for known in shelf), *(row.name for row in zoo.problems)]
-        raise UnknownNameError("method, metric or attack", name, known, "`salmu plugins` lists what is installed.")
+        raise UnknownNameError(
+            "method, metric, attack or benchmark", name, known, "`salmu plugins` lists what is installed."
+        )
     return kinds
 
 
@@ -77,4 +82,4 @@ def _all(zoo: Zoo) -> list[tuple[str, str]]:
 
 
 def _shelves(zoo: Zoo) -> dict[str, Collection[str]]:
-    return {"method": zoo.methods, "metric": zoo.metrics, "attack": zoo.attacks}
+    return {"method": zoo.methods, "metric": zoo.metrics, "attack": zoo.attacks, "benchmark": zoo.benchmarks}

@@ -29,7 +29,8 @@ Budgets = Annotated[
     list[str] | None,
     typer.Option(
         metavar="B[,B...]",
-        help="Pairs a method may see, in units of the forget set's size: 5, or 1,5; repeatable.  [default: 5]",
+        help="Pairs a method may see, in units of the forget set's size: 5, or 1,5; repeatable.  "
+        "[default: what the benchmark recommends, or 5]",
         show_default=False,
     ),
 ]

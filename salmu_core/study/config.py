@@ -106,15 +106,19 @@ def notes(origins: Iterable[Origin]) -> Iterator[str]:
     taken = {(o.benchmark, str(o.taken), o.method.name) for o in found if o.taken}
     for (benchmark, settings), same in groupby(sorted(taken), key=lambda it: it[:2]):
         yield f"{benchmark} recommends for {_names(it[2] for it in same)}: {settings}. Settings of yours go over it."
-    unfit = {(o.method.chosen_on or "", o.method.name) for o in found if o.unfit}
+    unfit = sorted({(_whence(o.method), o.method.name) for o in found if o.unfit})
     if unfit:
-        groups = [(on, _names(it[1] for it in same)) for on, same in groupby(sorted(unfit), key=lambda it: it[0])]
-        whose = [f"{names} ({f'chosen on {on}' if on else 'nobody says on what'})" for on, names in groups]
+        whose = [f"{_names(it[1] for it in same)} ({on})" for on, same in groupby(unfit, key=lambda it: it[0])]
         where = _names({o.benchmark for o in found if o.unfit})
         yield (
-            f"Nobody chose settings for {where} of {'; '.join(whose)}: the defaults may wreck its model or leave it as "
-            "it is. Choose by `ctx.probe()`, and give --set METHOD.FIELD=VALUE or a study file."
+            f"The defaults of {' and '.join(whose)} were not chosen for {where}, which recommends none: they may wreck "
+            "its models, or leave them as they are. Choose by `ctx.probe()`, and give --set METHOD.FIELD=VALUE or a "
+            "study file."
         )
+
+
+def _whence(method: MethodSpec) -> str:
+    return f"chosen on {method.chosen_on}" if method.chosen_on else "nobody says on what"
 
 
 def _names(names: Iterable[str]) -> str:

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from salmu_core.testing.attacks import attack_context, run_attack
     from salmu_core.testing.benchmarks import assert_sound_benchmark
-    from salmu_core.testing.conformance import ConformanceAdvice, check_attack, check_method, check_metric, examine
+    from salmu_core.testing.conformance import (
+        ConformanceAdvice,
+        check_attack,
+        check_benchmark,
+        check_method,
+        check_metric,
+        examine,
+    )
     from salmu_core.testing.fixed import FixedPairs, fixed_step
     from salmu_core.testing.numbers import loss_values, numpy_contrastive, random_pairs, unit
     from salmu_core.testing.runs import assert_uses_budget, metric_context, run_method
@@ -28,6 +35,7 @@ __all__ = [
     "assert_uses_budget",
     "attack_context",
     "check_attack",
+    "check_benchmark",
     "check_method",
     "check_metric",
     "examine",
@@ -46,7 +54,7 @@ __all__ = [
 _HOME = {
     "attacks": ("attack_context", "run_attack"),
     "benchmarks": ("assert_sound_benchmark",),
-    "conformance": ("ConformanceAdvice", "check_attack", "check_method", "check_metric", "examine"),
+    "conformance": ("ConformanceAdvice", "check_attack", "check_benchmark", "check_method", "check_metric", "examine"),
     "fixed": ("FixedPairs", "fixed_step"),
     "numbers": ("loss_values", "numpy_contrastive", "random_pairs", "unit"),
     "runs": ("assert_uses_budget", "metric_context", "run_method"),

@@ -27,6 +27,7 @@ def test_defaults_are_the_chosen_ones():
     chosen = {row["method"]: float(row["lr"]) for row in rows if row["chosen"]}
     methods = discover().methods
     assert chosen == {name: methods[name].spec.config().lr for name in chosen}
+    assert {methods[name].card.chosen_on for name in chosen} == {"mini"}
     # All that train by default were searched; noise alone does not.
     assert set(methods) - set(chosen) == {"descent-to-delete"}
 

@@ -8,6 +8,9 @@ import sys
 import pytest
 
 from salmu_core.plugins.zoo import discover
+from salmu_core.testing import check_benchmark
+
+test_conformance = check_benchmark("salmubench")
 
 COLUMNS = (
     *("RetFail_MRR", "RetFail_R@1", "AssocStr", "ACS", "IdZSC", "CoreAssoc"),
@@ -71,6 +74,17 @@ def test_where_it_lies_and_what_must_be_in_it(spec):
     assert release.identities["forget"] + release.identities["holdout_identity"] == 774
     assert release.identities["holdout_association"] + release.identities["forget_identity"] == 580
     assert release.num_train == 400_000_000 and "--zeroshot" in release.bring
+
+
+def test_what_the_authors_adaptation_used_is_recommended(spec):
+    trained = {"cliperase", "delete", "vlunlearn"}
+    assert set(spec.settings) == {*trained, "descent-to-delete"}
+    for name, advice in spec.settings.items():
+        expected = ({"lr": 1e-7}, 10) if name in trained else ({}, None)
+        assert (dict(advice.config), advice.budget) == expected
+        assert advice.link.startswith(
+            "https://github.com/lluisgomez/MultiDelete/blob/14e67ac0eb28727d0956eaa405e357ed722b16d5/"
+        )
 
 
 def test_listing_it_costs_neither_torch_nor_a_hub(tmp_path):

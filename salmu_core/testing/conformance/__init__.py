@@ -1,4 +1,4 @@
-"""Conformance: examines an installed method, metric or attack, rule by rule, whatever it does.
+"""Conformance: examines an installed method, metric, attack or benchmark, rule by rule, whatever it does.
 
 examination -> supervisor -> server -> trial -> method_trial, metric_trial or attack_trial; the journal leads back.
 Importing this costs no torch.
@@ -7,15 +7,24 @@ Importing this costs no torch.
 from salmu_core.testing.conformance.examination import (
     ConformanceAdvice,
     check_attack,
+    check_benchmark,
     check_method,
     check_metric,
     examine,
 )
 from salmu_core.testing.conformance.findings import Finding, Report
-from salmu_core.testing.conformance.rules import ATTACK_RULES, METHOD_RULES, METRIC_RULES, RULES, Rule
+from salmu_core.testing.conformance.rules import (
+    ATTACK_RULES,
+    BENCHMARK_RULES,
+    METHOD_RULES,
+    METRIC_RULES,
+    RULES,
+    Rule,
+)
 
 __all__ = [
     "ATTACK_RULES",
+    "BENCHMARK_RULES",
     "METHOD_RULES",
     "METRIC_RULES",
     "RULES",
@@ -24,6 +33,7 @@ __all__ = [
     "Report",
     "Rule",
     "check_attack",
+    "check_benchmark",
     "check_method",
     "check_metric",
     "examine",

@@ -1,4 +1,4 @@
-"""Conformance: examines an installed method, metric or attack, rule by rule, whatever it does.
+"""Conformance: examines an installed method, metric, attack or benchmark, rule by rule, whatever it does.
 
     test_conformance = check_method("my-method")
 
@@ -19,11 +19,12 @@ from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from typing import Any
 
-from salmu_core.contract.specs import MetricSpec
+from salmu_core.contract.specs import BenchmarkSpec, MetricSpec
 from salmu_core.contract.version import API_VERSION, CORE, core_requirements
-from salmu_core.errors import UnknownNameError
+from salmu_core.errors import UnknownNameError, UsageError
 from salmu_core.plugins.code import code_hash
 from salmu_core.plugins.zoo import Declared, PluginRow, Zoo, discover
+from salmu_core.study.config import Origin, fitting
 from salmu_core.testing.conformance.findings import Finding, Report, Verdict
 from salmu_core.testing.conformance.journal import Told
 from salmu_core.testing.conformance.request import Request
@@ -64,6 +65,11 @@ def check_attack(name: str, *, patience: float = PATIENCE) -> Callable[..., None
     return _test("attack", name, patience)
 
 
+def check_benchmark(name: str) -> Callable[..., None]:
+    """A pytest test, parametrised by rule, of an installed benchmark's declaration; nothing is built."""
+    return _test("benchmark", name, PATIENCE)
+
+
 def examine(
     kind: str,
     name: str,
@@ -72,10 +78,10 @@ def examine(
     on_stage: Callable[[str], None] = lambda stage: None,
     only: Collection[str] = (),
 ) -> Report:
-    """Examine an installed method, metric or attack.
+    """Examine an installed method, metric, attack or benchmark.
 
     Args:
-        kind: ``method``, ``metric`` or ``attack``; or ``plugin``, for one that can't be used.
+        kind: ``method``, ``metric``, ``attack`` or ``benchmark``; or ``plugin``, for one that can't be used.
         name: Its name.
         patience: Seconds it may be busy with one thing.
         on_stage: Told what is being done.
@@ -90,7 +96,8 @@ def examine(
     for unknown in {*only} - asked:
         raise UnknownNameError("rule", unknown, [rule.name for rule in RULES[kind]])
     shelves: dict[str, Mapping[str, Declared[Any]]] = {}
-    shelves |= {"method": zoo.methods, "metric": zoo.metrics, "attack": zoo.attacks, "plugin": {}}
+    shelves |= {"method": zoo.methods, "metric": zoo.metrics, "attack": zoo.attacks}
+    shelves |= {"benchmark": zoo.benchmarks, "plugin": {}}
     shelf = shelves[kind]
     row = _broken_row(zoo, kind, name) if name not in shelf else None
     declared = None if row is not None else shelf[name]
@@ -104,7 +111,7 @@ def examine(
         problems |= _declaration(declared, zoo)
         if asked - problems.keys():
             problems |= _tried(kind, declared, _row(zoo, declared), patience, on_stage, asked)
-    known: Mapping[str, str] = declared.spec.known_failures if declared else {}
+    known: Mapping[str, str] = getattr(declared.spec, "known_failures", {}) if declared else {}
     if strange := sorted(set(known) - {rule.name for rule in RULES[kind]}):
         problems["loads"] = f"known_failures names {', '.join(strange)}, which is no rule", False
     who = f"{kind} {name!r} of {plugin}"
@@ -181,17 +188,29 @@ def _declaration(declared: Declared[Any], zoo: Zoo) -> dict[str, tuple[str | Non
     spec, row = declared.spec, _row(zoo, declared)
     single = len(row.declares) == 1
     named = None if row.name == spec.name or not single else f"its entry point is called {row.name!r}"
+    always = {
+        "loads": (row.problem, False),
+        "named": (named, False),
+        "api-range": (_open_range(declared.distribution), False),
+    }
+    if isinstance(spec, BenchmarkSpec):
+        return {**always, "settings": (_refused(spec, zoo), False)}
     source = spec.departures or getattr(spec, "code", "")
     vague = f"its paper is the placeholder {spec.paper}" if _PLACEHOLDER.match(spec.paper) else None
     if "REPLACE" in spec.summary + spec.departures:
         vague = "its summary or its departures still say REPLACE"
     silent = None if source or isinstance(spec, MetricSpec) else "it names neither departures nor reference code"
-    return {
-        "loads": (row.problem, False),
-        "named": (named, False),
-        "api-range": (_open_range(declared.distribution), False),
-        "provenance": (vague or silent, True),
-    }
+    return {**always, "provenance": (vague or silent, True)}
+
+
+def _refused(spec: BenchmarkSpec, zoo: Zoo) -> str | None:
+    """What an installed method says against the settings that a benchmark recommends for it."""
+    for name in (name for name in spec.settings if name in zoo.methods):
+        try:
+            fitting(Origin(spec.name, zoo.methods[name].spec, spec.settings[name]))
+        except UsageError as error:
+            return str(error)
+    return None
 
 
 def _open_range(name: str) -> str | None:

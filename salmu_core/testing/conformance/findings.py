@@ -33,7 +33,7 @@ class Report:
     """A conformance run.
 
     Attributes:
-        kind: ``method``, ``metric`` or ``attack``.
+        kind: ``method``, ``metric``, ``attack`` or ``benchmark``.
         name: What was examined.
         plugin: Distribution and version it came with.
         code_hash: SHA-256 of its source, or nothing where it can't be read.

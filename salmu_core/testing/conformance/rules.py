@@ -1,4 +1,4 @@
-"""The rules of conformance: what must hold of every method, metric and attack, why, and what to do where it doesn't.
+"""The rules of conformance: what must hold of methods, metrics, attacks and benchmarks, and what to do otherwise.
 
 The trials beside this file find out whether they hold. Importing this costs no torch.
 """
@@ -266,11 +266,22 @@ ATTACK_RULES: tuple[Rule, ...] = (
     ),
 )
 
+#: That it is built well is what `salmu_core.testing.assert_sound_benchmark` finds out.
+BENCHMARK_RULES: tuple[Rule, ...] = (
+    *_DECLARED[:3],
+    Rule(
+        "settings",
+        "The settings it recommends are such as the methods have, as far as these are installed.",
+        "Correct `settings` in the declaration: `salmu methods NAME` lists the fields of a method and what they allow.",
+    ),
+)
+
 #: The rules of each kind of declaration.
 RULES: dict[str, tuple[Rule, ...]] = {
     "method": METHOD_RULES,
     "metric": METRIC_RULES,
     "attack": ATTACK_RULES,
+    "benchmark": BENCHMARK_RULES,
     # One that can't be used, so that nobody knows what it would declare.
     "plugin": METHOD_RULES[:1],
 }

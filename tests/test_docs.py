@@ -35,8 +35,7 @@ from salmu_core.cli import app
 from salmu_core.contract.config import TrainingConfig
 from salmu_core.contract.hookspecs import HOOKS
 from salmu_core.plugins.zoo import discover
-from salmu_core.study.config import config_hash
-from salmu_core.study.plan import Study, make_plan, parse_settings
+from salmu_core.study.plan import Study, config_hash, make_plan, parse_settings
 
 ALL = [*pages(), *readmes()]
 LABORATORY = ROOT / "benchmarks" / "laboratory"

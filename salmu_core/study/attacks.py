@@ -14,14 +14,14 @@ from salmu_core.benchmark.folder import Benchmark
 from salmu_core.contract.attack import AttackSpec
 from salmu_core.contract.config import MethodConfig
 from salmu_core.contract.layout import ROLES
+from salmu_core.contract.settings import Settings, make_config
 from salmu_core.errors import StoreError
 from salmu_core.plugins.code import code_hash
 from salmu_core.plugins.zoo import Declared, Zoo
 from salmu_core.store.attacks import AttackKey, attack_folder, read_attack
 from salmu_core.store.folders import RUN, RunKey, Store, read_record
 from salmu_core.store.records import RunRecord
-from salmu_core.study.config import Settings, config_hash, make_config
-from salmu_core.study.plan import Planned, Study
+from salmu_core.study.plan import Planned, Study, config_hash
 
 #: Of every attack: the same rows leak to whoever attacks whichever checkpoint.
 SEED = 0

@@ -14,12 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from salmu_core.contract.config import MethodConfig
 from salmu_core.contract.recommended import Recommended
+from salmu_core.contract.settings import Settings, fitting, make_config
 from salmu_core.contract.specs import MethodSpec
+from salmu_core.disk.hashing import hash_json
 from salmu_core.errors import UnknownNameError, UsageError, explain
 from salmu_core.plugins.zoo import Declared, Zoo
 from salmu_core.store.folders import RunKey
 from salmu_core.store.starts import WHOLE, RequestRef
-from salmu_core.study.config import Origin, Settings, config_hash, fitting, make_config
+from salmu_core.study.origin import Origin
 from salmu_core.study.starts import Start
 
 #: Numbers of one range; more is a slip of the finger.
@@ -245,15 +247,15 @@ def make_plan(
     plan: dict[RunKey, Planned] = {}
     for name in names:
         declared = zoo.methods[name]
-        origin = Origin(benchmark.partition("@")[0], declared.spec, (recommended or {}).get(name))
-        usual, budgets = fitting(origin), study.budgets_for(origin.recommended)
+        advice, base = (recommended or {}).get(name), benchmark.partition("@")[0]
+        usual = fitting(declared.spec, advice, base) if advice else {}
         given = study.config.get(name, {})
         for settings in given if isinstance(given, list) else [given]:
             own = {**settings, **overrides.get(name, {})}
             config = make_config(declared.spec, {**usual, **own})
             digest = config_hash(config)
-            origin = replace(origin, given=frozenset(own), budget_given="budgets" in study.model_fields_set)
-            for budget in budgets:
+            origin = Origin(base, declared.spec, advice, frozenset(own), "budgets" in study.model_fields_set)
+            for budget in study.budgets_for(advice):
                 for seed in study.seeds:
                     key = RunKey(benchmark, name, digest, budget, seed, retain, _digest(start))
                     source = study.benchmark if study.worlds is None else benchmark
@@ -273,3 +275,8 @@ def _sequence(one: Planned, requests: Sequence[RequestRef]) -> Iterator[Planned]
         key = replace(one.key, request=request.digest)
         yield replace(one, key=key, request=request, before=before)
         before = key
+
+
+def config_hash(config: MethodConfig) -> str:
+    """SHA-256 of a resolved configuration."""
+    return hash_json(config.model_dump(mode="json"))

@@ -18,6 +18,7 @@ from salmu_core.benchmark.parts import part_of
 from salmu_core.benchmark.retain import Stream
 from salmu_core.benchmark.rows import read_rows
 from salmu_core.contract.layout import FORGET
+from salmu_core.contract.settings import Settings
 from salmu_core.errors import UsageError
 from salmu_core.plugins.zoo import Zoo
 from salmu_core.run.accelerator import accelerate
@@ -25,7 +26,7 @@ from salmu_core.run.reporter import Reporter
 from salmu_core.store.folders import Store
 from salmu_core.store.starts import WHOLE, RequestRef
 from salmu_core.study.attacks import PlannedAttack, make_attacks
-from salmu_core.study.config import Settings, notes
+from salmu_core.study.origin import notes
 from salmu_core.study.plan import Planned, Study, make_plan
 from salmu_core.study.processes import share, spread, workers
 from salmu_core.study.starts import find_run, read_start

@@ -1,10 +1,11 @@
 import pytest
 
+from salmu_core.contract.settings import make_config
 from salmu_core.errors import UnknownNameError, UsageError
 from salmu_core.plugins.zoo import discover
-from salmu_core.study.config import config_hash, make_config
 from salmu_core.study.plan import (
     Study,
+    config_hash,
     make_plan,
     parse_budgets,
     parse_numbers,

@@ -26,6 +26,7 @@ from salmu_core.cli.reading import Reading, reading
 from salmu_core.contract import layout
 from salmu_core.contract.features import PoolName
 from salmu_core.contract.layout import WEIGHTS
+from salmu_core.contract.settings import make_config
 from salmu_core.disk.files import new_folder
 from salmu_core.disk.hashing import hash_file, hash_json, hash_text
 from salmu_core.plugins.code import code_hash
@@ -34,7 +35,6 @@ from salmu_core.score.evaluate import compute_one
 from salmu_core.score.tables import Tables, write_metrics
 from salmu_core.store.folders import RUN, TRACEBACK, RunKey, Store, write_record
 from salmu_core.store.records import BenchmarkRef, Ledger, MetricsRecord, PluginRef, RunRecord, ScoredOn, Status
-from salmu_core.study.config import make_config
 from salmu_core.testing import write_tiny_benchmark
 
 #: In a name, in captions, in a setting, in reasons, in a notice.

@@ -19,12 +19,12 @@ from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from typing import Any
 
+from salmu_core.contract.settings import fitting
 from salmu_core.contract.specs import BenchmarkSpec, MetricSpec
 from salmu_core.contract.version import API_VERSION, CORE, core_requirements
 from salmu_core.errors import UnknownNameError, UsageError
 from salmu_core.plugins.code import code_hash
 from salmu_core.plugins.zoo import Declared, PluginRow, Zoo, discover
-from salmu_core.study.config import Origin, fitting
 from salmu_core.testing.conformance.findings import Finding, Report, Verdict
 from salmu_core.testing.conformance.journal import Told
 from salmu_core.testing.conformance.request import Request
@@ -207,7 +207,7 @@ def _refused(spec: BenchmarkSpec, zoo: Zoo) -> str | None:
     """What an installed method says against the settings that a benchmark recommends for it."""
     for name in (name for name in spec.settings if name in zoo.methods):
         try:
-            fitting(Origin(spec.name, zoo.methods[name].spec, spec.settings[name]))
+            fitting(zoo.methods[name].spec, spec.settings[name], spec.name)
         except UsageError as error:
             return str(error)
     return None

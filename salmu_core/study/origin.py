@@ -1,22 +1,13 @@
-"""A run's configuration: how it is made, where it comes from, and what is said if nobody chose it for its benchmark."""
+"""Where a run's configuration comes from, and what is said of one that nobody chose for its benchmark."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
-from pydantic import ValidationError
-
-from salmu_core.contract.attack import AttackSpec
-from salmu_core.contract.config import MethodConfig
 from salmu_core.contract.recommended import Recommended
 from salmu_core.contract.specs import MethodSpec
-from salmu_core.disk.hashing import hash_json
-from salmu_core.errors import UnknownNameError, UsageError, explain
-
-Settings = dict[str, Any]
 
 #: The setting that fits one model and wrecks another.
 RATE = "lr"
@@ -56,44 +47,6 @@ class Origin:
         fields = self.method.config.model_fields
         chosen = RATE in self.given if RATE in fields else bool(self.given)
         return bool(fields) and not chosen and self.recommended is None and self.method.chosen_on != self.benchmark
-
-
-def make_config(spec: MethodSpec | AttackSpec, settings: Settings) -> MethodConfig:
-    """A method's or an attack's configuration with some fields set.
-
-    Raises:
-        UnknownNameError: A field does not exist.
-        UsageError: A value is not allowed.
-    """
-    for field in settings:
-        if field not in spec.config.model_fields:
-            raise UnknownNameError(f"setting of {spec.name}", field, spec.config.model_fields)
-    try:
-        return spec.config.model_validate(settings)
-    except ValidationError as error:
-        raise UsageError(f"{spec.name}: {explain(error, spec.config.model_fields)}") from error
-
-
-def fitting(origin: Origin) -> Settings:
-    """What a benchmark recommends for a method, which allows it.
-
-    Raises:
-        UsageError: The method has no such field, or refuses a value.
-    """
-    settings = dict(origin.recommended.config) if origin.recommended else {}
-    try:
-        make_config(origin.method, settings)
-    except UsageError as error:
-        raise UsageError(
-            f"What {origin.benchmark} recommends for {origin.method.name} can't be used: {error} One of the two may be "
-            "older than the other is made for: update both, or tell whoever wrote the recommendation."
-        ) from error
-    return settings
-
-
-def config_hash(config: MethodConfig) -> str:
-    """SHA-256 of a resolved configuration."""
-    return hash_json(config.model_dump(mode="json"))
 
 
 def notes(origins: Iterable[Origin]) -> Iterator[str]:

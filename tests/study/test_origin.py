@@ -9,8 +9,8 @@ from salmu_core import MethodConfig, MethodSpec, Recommended, TrainingConfig
 from salmu_core.errors import UsageError
 from salmu_core.plugins.zoo import discover
 from salmu_core.store.folders import RunKey
-from salmu_core.study.config import Origin, config_hash, notes
-from salmu_core.study.plan import Study, make_plan, parse_settings, read_study
+from salmu_core.study.origin import Origin, notes
+from salmu_core.study.plan import Study, config_hash, make_plan, parse_settings, read_study
 from salmu_core.testing.conformance import examine
 
 ZOO = discover()

@@ -13,7 +13,7 @@ from salmu_core.benchmark.folder import open_benchmark
 from salmu_core.plugins.zoo import discover
 
 PLUGIN = """
-from salmu_core import Band, BenchmarkSpec, hookimpl
+from salmu_core import Band, BenchmarkSpec, Recommended, hookimpl
 from salmu_core.contract.specs import HubRepo, Release
 
 FILES = ("data/*.parquet", "*.json")
@@ -31,7 +31,9 @@ BANDS = ({bands})
 
 @hookimpl
 def salmu_benchmarks():
-    return [BenchmarkSpec(name="published", version="1", summary="A test.", bands=BANDS, release=RELEASE)]
+    facts = {{"name": "published", "version": "1", "summary": "A test."}}
+    settings = {{"finetuning": Recommended(config={{"lr": 1e-7}}, budget=2, source="Its authors.")}}
+    return [BenchmarkSpec(**facts, bands=BANDS, release=RELEASE, settings=settings)]
 """
 
 

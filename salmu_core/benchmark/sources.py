@@ -49,10 +49,8 @@ class Sources(BaseModel):
     @property
     def recommended(self) -> dict[str, Recommended]:
         """Its settings, as a benchmark's declaration would recommend them."""
-        return {
-            method: Recommended(config=config, source=f"[settings.{method}] of its {SOURCES}")
-            for method, config in self.settings.items()
-        }
+        source = f"its {SOURCES}"
+        return {method: Recommended(config=config, source=source) for method, config in self.settings.items()}
 
 
 def read_sources(folder: Path) -> Sources:

@@ -104,6 +104,18 @@ def test_results_beside_the_data_are_no_part_of_them(tiny, tmp_path, monkeypatch
     assert open_benchmark(str(copy), discover(()), lambda *_: None) == before
 
 
+def test_a_folder_can_bring_settings_which_are_no_part_of_its_data(tiny, tmp_path):
+    copy = shutil.copytree(tiny, tmp_path / "copy")
+    before = open_benchmark(str(copy), discover(()), lambda *_: None)
+    (copy / "benchmark.toml").write_text("[settings.a]\nlr = 1e-6\nlayers = [1, 2]\n[settings.b]\n")
+    found = open_benchmark(str(copy), discover(()), lambda *_: None)
+    assert not before.settings and found.data_hash == before.data_hash
+    assert {name: dict(advice.config) for name, advice in found.settings.items()} == {
+        "a": {"lr": 1e-6, "layers": [1, 2]},
+        "b": {},
+    }
+
+
 def test_other_sources_can_be_named(tiny, tmp_path, monkeypatch):
     monkeypatch.setenv("SALMU_CACHE", str(tmp_path / "cache"))
     copy = shutil.copytree(tiny, tmp_path / "copy")

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from salmu_core import Band, BenchmarkSpec
 from salmu_core.benchmark.download.fetch import download
-from salmu_core.benchmark.folder import open_benchmark
+from salmu_core.benchmark.folder import open_benchmark, recommended
 from salmu_core.contract.specs import HubRepo, Release
 from salmu_core.errors import BenchmarkError, UnknownNameError, UsageError
 from salmu_core.plugins.zoo import discover
@@ -59,6 +59,13 @@ def test_where_it_lies_is_no_part_of_the_data(laid, repositories, tmp_path, monk
     two = laid.open()
     assert one.folder != two.folder and one.hashes == two.hashes
     assert (one.data_hash, one.model_hash("clean")) == (two.data_hash, two.model_hash("clean"))
+
+
+def test_it_recommends_what_its_declaration_does_downloaded_or_not(laid):
+    before = recommended("published", laid.zoo)
+    assert (dict(before["finetuning"].config), before["finetuning"].budget) == ({"lr": 1e-7}, 2)
+    laid.get()
+    assert laid.open().settings == before
 
 
 def test_plain_copies_do_and_are_told(laid, tmp_path, monkeypatch):

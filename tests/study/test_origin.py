@@ -177,7 +177,7 @@ def test_a_folder_brings_its_own_and_the_record_says_so(salmu, folder):
     command = ("run", "finetuning", "--benchmark", folder, *SMALL)
     done = salmu(*command, "--json")
     assert done.returncode == 0 and json.loads(done.stdout)["runs"]
-    assert "ward recommends for finetuning: lr = 0.0002 ([settings.finetuning] of its benchmark.toml)" in done.stderr
+    assert "ward recommends for finetuning: lr = 0.0002 (its benchmark.toml)" in done.stderr
     assert "not chosen for" not in done.stderr
     (record,) = records(salmu.folder / "runs")
     assert record["config"]["lr"] == 2e-4 and record["recommended"]["config"] == {"lr": 2e-4}

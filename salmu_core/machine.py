@@ -8,6 +8,7 @@ import random
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,6 +52,36 @@ def environment(device: torch.device, precision: str | None, *libraries: str) ->
         "threads": str(torch.get_num_threads()),
         "platform": platform.platform(terse=True),
     }
+
+
+#: Beginnings of variables that decide how libraries compute.
+_SWITCHES = ("MKL_", "ONEDNN_", "DNNL_", "ATEN_", "OMP_", "KMP_", "CUBLAS_", "CUDNN_", "NVIDIA_TF32", "TORCH_")
+
+
+def numerics(device: torch.device) -> dict[str, str]:
+    """All that is known to show in the last bits of what a device computes in float32."""
+    import torch
+
+    return environment(device, None) | {
+        "processor": f"{_processor()} {torch.backends.cpu.get_cpu_capability()}",
+        "matmul": f"{torch.get_float32_matmul_precision()} {torch.backends.cuda.matmul.allow_tf32}",
+        "build": torch.__config__.show(),
+        "cudnn": f"{torch.backends.cudnn.allow_tf32} {torch.backends.cudnn.benchmark}",
+        "mkldnn": str(torch.backends.mkldnn.enabled),
+        "deterministic": str(torch.are_deterministic_algorithms_enabled()),
+        "variables": str(sorted(item for item in os.environ.items() if item[0].startswith(_SWITCHES))),
+    }
+
+
+@cache
+def _processor() -> str:
+    """Its model, as exactly as the system says it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    told = ("vendor_id", "cpu family", "model", "model name", "stepping", "flags", "CPU part", "Features")
+    return str([line for line in lines[: lines.index("") if "" in lines else None] if line.split("\t")[0] in told])
 
 
 @contextmanager

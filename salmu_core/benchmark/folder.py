@@ -29,6 +29,7 @@ from salmu_core.contract.recommended import Recommended
 from salmu_core.contract.specs import BenchmarkSpec
 from salmu_core.disk.files import new_folder
 from salmu_core.disk.hashing import hash_json, hash_text
+from salmu_core.disk.space import used
 from salmu_core.errors import BenchmarkError, SalmuError, UnknownNameError, UsageError
 from salmu_core.machine import cache_folder
 from salmu_core.plugins.zoo import Declared, Zoo
@@ -146,16 +147,17 @@ def open_benchmark(name: str, zoo: Zoo, progress: Progress) -> Benchmark:
     declared, world, folder = located
     if declared.card.release is not None:
         return _open_release(declared.card, folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f".{folder.name}.lock")):
-        damage = find_damage(folder)
-        if damage:
-            if folder.exists():
-                progress(f"{damage}: building it again", 0.0)
-                shutil.rmtree(folder)
-            with new_folder(folder) as empty:
-                _build(declared, empty, world, progress)
-                write_manifest(empty, Manifest(files=hash_files(empty)))
+    if find_damage(folder):  # a whole one may lie on a disk that can only be read
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f".{folder.name}.lock")):
+            if damage := find_damage(folder):  # and nobody has mended it meanwhile
+                if folder.exists():
+                    progress(f"{damage}: building it again", 0.0)
+                    shutil.rmtree(folder)
+                with new_folder(folder) as empty:
+                    _build(declared, empty, world, progress)
+                    write_manifest(empty, Manifest(files=hash_files(empty)))
+    used(folder)
     sources = read_sources(folder)
     check_parts(folder, sources)
     card = declared.card

@@ -6,48 +6,44 @@ is given back to the operating system, which keeps it where it has room.
 
 from __future__ import annotations
 
-import copy
-import dataclasses
-import io
+import errno
+import hashlib
 import mmap
-import multiprocessing
 import os
 import shutil
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+import tempfile
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import psutil
 import torch
 from filelock import FileLock
-from PIL import Image
 from torch import Tensor
 
+from salmu_core.benchmark.decoding import Transform, decode, decode_into, transform_of
 from salmu_core.benchmark.rows import Rows
 from salmu_core.clip.model import Clip
 from salmu_core.contract.progress import Progress
-from salmu_core.disk.files import replacing
+from salmu_core.disk.cache import grown
+from salmu_core.disk.files import abandoned, replacing
 from salmu_core.disk.hashing import hash_json
-from salmu_core.errors import BenchmarkError
+from salmu_core.disk.space import PIXELS, unusable, used
+from salmu_core.errors import BenchmarkError, UsageError
 from salmu_core.machine import cache_folder, usable_cores
 
 #: Libraries that decode and resize.
 LIBRARIES = ("pillow", "torchvision", "open-clip-torch")
-#: Rows decoded at a time by one process, and the fewest that are worth starting several for.
-SPAN, MANY = 256, 2048
-#: Processes that decode, at most, and the memory there should be for each: most of it is the libraries'.
-MAX_PROCESSES, MEMORY_EACH = 16, 2**30
 #: Bytes of the mapped file that a process looks at before it gives them back.
 HELD = 2**28
 
-Transform = Callable[[Image.Image], np.ndarray]
-#: Decodes rows from one number up to another; returns how many.
-Job = Callable[[tuple[int, int]], int]
+#: A file as it is mapped, uint8 ``[n, 3, h, w]``, and the checksum of each image ``[n]``.
+_Opened = tuple[np.memmap, np.ndarray]
+#: A checksum, the bytes at a file's beginning that say its shape, and the bytes of the seal at its end.
+_SUM, _HEADER, _SEAL = np.dtype("<u4"), 128, hashlib.sha256().digest_size
 
 
 def preprocessing(clip: Clip) -> str:
@@ -55,13 +51,11 @@ def preprocessing(clip: Clip) -> str:
     return hash_json([clip.config.get("preprocess_cfg"), clip.image_size, [version(name) for name in LIBRARIES]])
 
 
-def transform_of(clip: Clip) -> Transform:
-    """What turns an image into uint8 ``[3, h, w]``, without the model, so that other processes can have it."""
-    return dataclasses.replace(clip, model=None, tokenizer=None).to_pixels
-
-
 class Pixels:
-    """Images of some rows as uint8 ``[n, 3, h, w]``, in a file.
+    """Images of some rows as uint8 ``[n, 3, h, w]``, in a file of the cache.
+
+    Each image is held against its checksum when it is first looked at; a file that is damaged is made again. Where the
+    cache can't be written, the file is made for this process alone, among the system's temporary ones.
 
     Args:
         rows: The rows.
@@ -69,30 +63,66 @@ class Pixels:
         progress: Told how far decoding is, the first time.
 
     Raises:
-        BenchmarkError: An image can't be read.
+        BenchmarkError: An image can't be read, or there is no room for them all.
     """
 
     def __init__(self, rows: Rows, clip: Clip, progress: Progress | None = None) -> None:
-        folder = cache_folder() / "pixels" / hash_json([rows.content, preprocessing(clip)])[:24]
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{rows.name}.npy"
-        with FileLock(folder / f".{rows.name}.lock"):
-            pixels = _opened(path, len(rows))
-            if pixels is None:
-                _decode_all(path, rows, transform_of(clip), progress or _silent)
-                pixels = _opened(path, len(rows))
-        assert pixels is not None, path
-        self._pixels = pixels
+        self._rows, self._transform, self._progress = rows, transform_of(clip), progress or _silent
+        key = [rows.content, preprocessing(clip)]
+        self._path = cache_folder() / PIXELS / hash_json(key)[:24] / f"{rows.name}.npy"
+        self._identity = hash_json([*key, rows.name, len(rows)])
+        self._take(_opened(self._path, self._identity, len(rows)) or self._make())
         self._looked_at = 0
 
     def __call__(self, index: np.ndarray) -> Tensor:
         """The images at ``index`` ``[b]`` as a uint8 tensor ``[b, 3, h, w]``."""
-        images = torch.from_numpy(np.asarray(self._pixels[index]))
+        images = self._read(index)
+        if images is None:
+            self._take(self._make(damaged=True))
+            images = self._read(index)
+        if images is None:
+            raise BenchmarkError(f"the disk of {self._path} does not hold what is written to it: set SALMU_CACHE anew")
         self._looked_at += images.nbytes
         if self._looked_at > HELD and hasattr(mmap, "MADV_DONTNEED"):
             self._pixels._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
             self._looked_at = 0
+        return torch.from_numpy(images)
+
+    def _take(self, opened: _Opened) -> None:
+        self._pixels, self._sums = opened
+        self._sound = np.zeros(len(self._rows), dtype=bool)
+
+    def _read(self, index: np.ndarray) -> np.ndarray | None:
+        """Images; None if one of them is not what was written."""
+        images = np.asarray(self._pixels[index])
+        for place in np.flatnonzero(~self._sound[index]):
+            if zlib.crc32(images[place]) != self._sums[index[place]]:
+                return None
+        self._sound[index] = True
         return images
+
+    def _make(self, damaged: bool = False) -> _Opened:
+        """Decode all images into the file, unless another process does so meanwhile."""
+        decoded = partial(_decode_all, rows=self._rows, transform=self._transform, progress=self._progress)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(self._path.with_name(f".{self._rows.name}.lock")):
+                opened = None if damaged else _opened(self._path, self._identity, len(self._rows))
+                opened = opened or decoded(self._path, self._identity)
+        except (OSError, NotImplementedError, UsageError) as error:
+            unusable(error)
+        else:
+            grown(opened[0].nbytes)
+            return opened
+        try:
+            with tempfile.TemporaryDirectory(prefix="salmu-", ignore_cleanup_errors=True) as folder:
+                return decoded(Path(folder) / self._path.name, self._identity)  # what is mapped stays, without a name
+        except OSError as error:
+            raise BenchmarkError(
+                f"the decoded images of {self._rows.name} can lie neither in the cache folder, {cache_folder()}, nor "
+                f"in {tempfile.gettempdir()} ({error.strerror or error}): make room, or set SALMU_CACHE to a folder "
+                "on a larger disk"
+            ) from error
 
 
 class DirectPixels:
@@ -113,128 +143,60 @@ class DirectPixels:
         return torch.from_numpy(np.stack(list(self._threads.map(self._decode, index.tolist()))))
 
 
-def decode(rows: Rows, transform: Transform, i: int) -> np.ndarray:
-    """One image, uint8 ``[3, h, w]``.
-
-    Raises:
-        BenchmarkError: It can't be read.
-    """
+def _opened(path: Path, identity: str, rows: int) -> _Opened | None:
+    """The file of an earlier time, and the checksum of each image; None if there is none, or another one."""
     try:
-        encoded = rows.encoded[i]
-        if encoded is None:
-            raise ValueError("the row has none")
-        with Image.open(io.BytesIO(encoded)) as image:
-            return transform(image)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise BenchmarkError(f"image {rows.file_names[i]!r} of split {rows.name} can't be read: {error}") from error
-
-
-def _opened(path: Path, rows: int) -> np.memmap | None:
-    """The file of an earlier time; None if there is none, or another one."""
-    try:
-        pixels = np.lib.format.open_memmap(path, mode="r")
+        with path.open("rb") as file:
+            head, size = file.read(_HEADER), file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _SUM.itemsize * rows - _SEAL))
+            sums = file.read(_SUM.itemsize * rows)
+            if file.read() != _seal(identity, size, head, sums):
+                return None
+        opened = np.lib.format.open_memmap(path, mode="r"), np.frombuffer(sums, dtype=_SUM)
     except (OSError, ValueError):
         return None
-    return pixels if len(pixels) == rows else None
+    used(path)
+    return opened
 
 
-def _decode_all(path: Path, rows: Rows, transform: Transform, progress: Progress) -> None:
-    for orphan in path.parent.glob(f".{path.name}.*"):  # of a process that was killed: the lock is ours
-        orphan.unlink(missing_ok=True)
+def _seal(identity: str, size: int, head: bytes, sums: bytes) -> bytes:
+    """What a file ends with: its checksums are those of these rows, in a file of this size and shape."""
+    return hashlib.sha256(f"{identity} {size} ".encode() + head + sums).digest()
+
+
+def _decode_all(path: Path, identity: str, rows: Rows, transform: Transform, progress: Progress) -> _Opened:
+    """Write the file.
+
+    Raises:
+        BenchmarkError: An image can't be read.
+        OSError: The disk is full, or may not be written.
+    """
+    for orphan in path.parent.glob(f".{path.name}.*"):
+        with suppress(OSError):  # another process has taken it away
+            if abandoned(orphan):
+                orphan.unlink()
     first = decode(rows, transform, 0)
-    _check_room(path.parent, len(rows) * first.nbytes, rows.name)
+    if len(rows) * first.nbytes > shutil.disk_usage(path.parent).free:
+        raise OSError(errno.ENOSPC, f"no {len(rows) * first.nbytes / 1e9:.1f} GB are free")
     stage = f"decoding {len(rows):,} images of {rows.name}"
     with replacing(path) as temporary:
         mapped = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(len(rows), *first.shape))
-        start = mapped.offset
+        start, sums = mapped.offset, np.empty(len(rows), dtype=_SUM)
         del mapped
-        # Captions are no business of those who decode, and what was read here need not be held.
-        light = dataclasses.replace(rows, captions=(), identity_ids=(), encoded=copy.copy(rows.encoded))
-        job = partial(_decode_span, light, transform, temporary, start, first.shape)
         done = 0
-        for count in _each(job, _spans(rows)):
-            done += count
+        for begin, checksums in decode_into(temporary, start, rows, transform, first.shape):
+            sums[begin : begin + len(checksums)] = checksums
+            done += len(checksums)
             progress(stage, done / len(rows))
-
-
-def _spans(rows: Rows) -> list[tuple[int, int]]:
-    """All rows in pieces, none of which lies in two row groups of a file."""
-    groups = getattr(rows.encoded, "groups", ((0, len(rows)),))
-    return [(i, min(i + SPAN, end)) for start, end in groups for i in range(start, end, SPAN)]
-
-
-def _check_room(folder: Path, size: int, split: str) -> None:
-    free = shutil.disk_usage(folder).free
-    if size > free:
-        raise BenchmarkError(
-            f"the decoded images of {split} take {size / 1e9:.1f} GB, and {folder} has {free / 1e9:.1f} GB: make room, "
-            "or set SALMU_CACHE to a folder on a larger disk"
-        )
-
-
-def _each(job: Job, spans: Sequence[tuple[int, int]]) -> Iterator[int]:
-    """Do all spans, in this process if they are few, else in one for each core."""
-    room = int(psutil.virtual_memory().available // MEMORY_EACH)
-    processes = min(usable_cores(), len(spans), room, MAX_PROCESSES)
-    if spans[-1][1] < MANY or processes < 2:
-        yield from map(job, spans)
-        return
-    context = multiprocessing.get_context("spawn")  # threads and locks of this process stay here
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=_begin, initargs=(job,)) as pool:
-        waiting: set[Future[int]] = {pool.submit(_do, span) for span in spans}
-        try:
-            while waiting:
-                finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in finished)
-        except BrokenProcessPool as error:
-            raise BenchmarkError(
-                "a process that decoded images was ended, perhaps for want of memory: run again with less beside it"
-            ) from error
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
-class _Worker:
-    """What a process that decodes was given once, so that a file it reads stays open from piece to piece."""
-
-    job: Job | None = None
-
-
-def _begin(job: Job) -> None:
-    """A core is a process's: its libraries start no threads of their own. And it ends with its parent."""
-    torch.set_num_threads(1)
-    _Worker.job = job
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _do(span: tuple[int, int]) -> int:
-    assert _Worker.job is not None
-    return _Worker.job(span)
-
-
-def _decode_span(
-    rows: Rows, transform: Transform, path: Path, start: int, shape: tuple[int, ...], span: tuple[int, int]
-) -> int:
-    """Decode some rows into their place in the file; returns how many."""
-    images = np.stack([_same(decode(rows, transform, i), shape, rows.file_names[i]) for i in range(*span)])
-    with path.open("r+b") as file:
-        file.seek(start + span[0] * int(np.prod(shape)))
-        file.write(images.tobytes())  # all of it, or an error
-    return len(images)
-
-
-def _same(image: np.ndarray, shape: tuple[int, ...], name: str) -> np.ndarray:
-    if image.shape != shape:
-        raise BenchmarkError(f"image {name!r} comes out of the model's preprocessing as {image.shape}, others {shape}")
-    return image
+        with temporary.open("r+b") as file:
+            head = file.read(_HEADER)
+            size = file.seek(0, os.SEEK_END) + sums.nbytes + _SEAL
+            file.write(sums.tobytes() + _seal(identity, size, head, sums.tobytes()))
+        whole = _opened(temporary, identity, len(rows))
+    if whole is None:
+        raise OSError(errno.EIO, f"{path} does not hold what was written to it")
+    used(path)
+    return whole
 
 
 def _silent(_stage: str, _fraction: float) -> None: ...

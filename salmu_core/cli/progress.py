@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
@@ -15,6 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
+from salmu_core.disk.space import LOG, size_limit
 from salmu_core.run.reporter import Reporter, Silent
 from salmu_core.show.escape import visible
 from salmu_core.study.processes import VARIABLE, Relay
@@ -24,11 +26,41 @@ from salmu_core.study.processes import VARIABLE, Relay
 def reporting(to_stderr: bool, what: str = "benchmark", first: bool = True) -> Iterator[Reporter]:
     """A reporter for where the output goes: bars on a terminal, plain lines elsewhere.
 
+    What is wrong with the cache is said through it too.
+
     Args:
         to_stderr: Keep standard output free for JSON.
         what: Is being built, where something is.
         first: Whether this is the first of several processes, the only one that shows anything itself.
+
+    Raises:
+        UsageError: The cache is to be kept within something that is no size.
     """
+    size_limit()
+    with _reporter(to_stderr, what, first) as reporter:
+        listener = _Listener(reporter)
+        LOG.addHandler(listener)
+        LOG.propagate = False
+        try:
+            yield reporter
+        finally:
+            LOG.removeHandler(listener)
+            LOG.propagate = True
+
+
+class _Listener(logging.Handler):
+    """Hands on what is logged to a reporter."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        super().__init__()
+        self._reporter = reporter
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._reporter.say(record.getMessage())
+
+
+@contextmanager
+def _reporter(to_stderr: bool, what: str, first: bool) -> Iterator[Reporter]:
     console = Console(stderr=to_stderr, highlight=False)
     if not first:
         yield Relay() if VARIABLE in os.environ else Silent()

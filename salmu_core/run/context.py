@@ -142,8 +142,8 @@ class RunContext(MethodContext[C]):
         return pairs if len(pairs) > 1 else pairs[0]
 
     def reference_features(self, batch: Batch) -> Features:
-        original, embedded = self._pools[batch.pool].reference_features(batch.index)
-        self._meter.reference_samples += embedded
+        original = self._pools[batch.pool].reference_features(batch.index)
+        self._meter.refer(batch.pool, batch.index.tolist())
         own = self._pools[batch.pool].captions
         if any(caption != own[row] for caption, row in zip(batch.captions, batch.index, strict=True)):
             return replace(original, text=self.reference_texts(batch.captions))

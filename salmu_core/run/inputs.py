@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load, save
 from torch import Tensor
 
-from salmu_core.benchmark.pixels import DirectPixels, Pixels
+from salmu_core.benchmark.pixels import DirectPixels, Pixels, preprocessing
 from salmu_core.benchmark.rows import Rows
+from salmu_core.benchmark.tokens import tokenize
 from salmu_core.clip.model import Clip
 from salmu_core.clip.texts import encode_text
 from salmu_core.contract.features import Features
 from salmu_core.contract.progress import Progress
+from salmu_core.disk.cache import recall, remember
+from salmu_core.disk.space import EMBEDDINGS
 from salmu_core.errors import MethodError
+from salmu_core.machine import numerics
+from salmu_core.plugins.code import code_hash
 from salmu_core.train.order import CHUNK
 
 
@@ -47,7 +56,7 @@ class Inputs:
         if self.streamed:
             return self._clip.tokenize([self.rows.captions[i] for i in index])
         if self._tokens is None:
-            self._tokens = self._clip.tokenize(self.rows.captions)
+            self._tokens = tokenize(self._clip, self.rows.captions)
         return self._tokens[torch.from_numpy(np.ascontiguousarray(index))]
 
 
@@ -68,6 +77,8 @@ class Source:
         self._part = np.arange(len(inputs)) if part is None else part
         self._embedded: set[int] = set()
         self._reference: Features | None = None
+        self._original: str | None = None
+        self._made: list[tuple[Any, dict[str, Tensor]]] = []
 
     def __len__(self) -> int:
         return len(self._part)
@@ -80,37 +91,76 @@ class Source:
         """Token ids ``[b, context_length]``, on the CPU."""
         return self._inputs.tokens(self._part[index])
 
-    def reference_features(self, index: np.ndarray) -> tuple[Features, int]:
-        """The original's embeddings of rows, and how many pairs had to be embedded for that now.
+    def recall(self, original: str) -> None:
+        """Take embeddings from the cache from now on, where it has them.
+
+        Args:
+            original: Fingerprint of the original, as it is now.
+        """
+        self._made = []
+        self._original = None if self._inputs.streamed or not self._inputs.rows.content else original
+
+    def keep(self) -> None:
+        """Put what was embedded since `recall` into the cache.
+
+        To be called when the original is found to be what it was: a method that changed it must change nobody else's
+        figures, and least of all those of later days.
+        """
+        for key, sides in self._made:
+            remember(EMBEDDINGS, key, save(sides))
+        self._made = []
+
+    def reference_features(self, index: np.ndarray) -> Features:
+        """The original's embeddings of rows.
 
         They come from a model that no method ever holds, in whole chunks of fixed composition: which run
         asks first, and what it did before, must not show in the bits.
         """
-        chunks = [int(c) for c in np.unique(index // CHUNK) if int(c) not in self._embedded]
-        for chunk in chunks:
-            rows = np.arange(chunk * CHUNK, min((chunk + 1) * CHUNK, len(self)))
-            image, text = self._embed(rows)
-            if self._reference is None:
-                # Of a stream, little is ever embedded: there, only what is written to takes up memory.
-                place = torch.device("cpu") if self._inputs.streamed else self._device
-                self._reference = Features(
-                    *(torch.empty(len(self), image.shape[1], dtype=image.dtype, device=place) for _ in range(2))
-                )
-            self._reference.image[rows], self._reference.text[rows] = (
-                side.to(self._reference.image.device) for side in (image, text)
-            )
-            self._embedded.add(chunk)
+        # Whoever asks first, and from within whatever mode or precision: the same numbers.
+        with torch.inference_mode(False), torch.no_grad(), torch.autocast(self._device.type, enabled=False):
+            for chunk in np.unique(index // CHUNK).tolist():
+                if chunk not in self._embedded:
+                    self._fill(np.arange(chunk * CHUNK, min((chunk + 1) * CHUNK, len(self))))
+                    self._embedded.add(chunk)
         assert self._reference is not None
         where = torch.from_numpy(index).to(self._reference.image.device)
         image, text = (side[where].to(self._device) for side in (self._reference.image, self._reference.text))
-        return Features(image, text), sum(min(CHUNK, len(self) - chunk * CHUNK) for chunk in chunks)
+        return Features(image, text)
+
+    def _fill(self, rows: np.ndarray) -> None:
+        key = self._key(rows)
+        known = None if key is None else recall(EMBEDDINGS, key)
+        if known is not None:
+            sides = load(known)
+        else:
+            sides = dict(zip(("image", "text"), self._embed(rows), strict=True))
+            if key is not None:
+                self._made.append((key, {name: side.to("cpu", copy=True) for name, side in sides.items()}))
+        if self._reference is None:
+            # Of a stream, little is ever embedded: there, only what is written to takes up memory.
+            place = torch.device("cpu") if self._inputs.streamed else self._device
+            self._reference = Features(
+                *(torch.empty(len(self), side.shape[1], dtype=side.dtype, device=place) for side in sides.values())
+            )
+        self._reference.image[rows] = sides["image"].to(self._reference.image.device)
+        self._reference.text[rows] = sides["text"].to(self._reference.text.device)
+
+    def _key(self, rows: np.ndarray) -> Any:
+        """All that embeddings of some rows depend on; None where they are not kept."""
+        if self._original is None:
+            return None
+        return {
+            "model": [self._original, str(type(self._clip.model)), json.dumps(self._clip.config, sort_keys=True)],
+            "images": [self._inputs.rows.content, preprocessing(self._clip), self._part[rows].tolist()],
+            "texts": hashlib.sha256(self.tokens(rows).numpy().tobytes()).hexdigest(),
+            "code": code_hash("salmu_core"),
+            "computed": numerics(self._device),
+        }
 
     def _embed(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        # Whoever asks first, and from within whatever mode or precision: the same numbers.
-        with torch.inference_mode(False), torch.no_grad(), torch.autocast(self._device.type, enabled=False):
-            images = self._clip.normalize(self.pixels(rows), self._device)
-            image = self._clip.model.encode_image(images, normalize=True)
-            text = encode_text(self._clip.model, self.tokens(rows).to(self._device), normalize=True)
+        images = self._clip.normalize(self.pixels(rows), self._device)
+        image = self._clip.model.encode_image(images, normalize=True)
+        text = encode_text(self._clip.model, self.tokens(rows).to(self._device), normalize=True)
         return image, text
 
 

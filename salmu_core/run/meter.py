@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from salmu_core.contract.config import TrainingConfig
 from salmu_core.contract.features import PoolName
@@ -28,6 +28,7 @@ class Meter:
     Attributes:
         cap: Pairs of each pool that may be drawn in all.
         drawn: Pairs of each pool that were drawn.
+        referenced: Rows of each pool whose embeddings under the original were asked for.
         fits: What each call of ``fit`` was told.
         scalars: Name -> (step, value) of everything logged.
         logged: Number of scalars that were logged.
@@ -38,7 +39,7 @@ class Meter:
     def __init__(self, budget: float, num_forget: int, on_scalar: OnScalar = UNSEEN.on_scalar) -> None:
         self.cap = int(budget * num_forget + 1e-9)
         self.drawn: dict[PoolName, int] = {"forget": 0, "retain": 0}
-        self.reference_samples = 0
+        self.referenced: dict[PoolName, set[int]] = {}
         self.forward_passes = 0
         self.forward_images = 0
         self.forward_captions = 0
@@ -79,6 +80,10 @@ class Meter:
                 "fit(), gradients() and a pass of batches() stop in time by themselves; ctx.budget says what is left"
             )
         self.drawn[pool] += samples
+
+    def refer(self, pool: PoolName, rows: Iterable[int]) -> None:
+        """Record that the original's embeddings of rows are asked for; the same for whoever made them, and when."""
+        self.referenced.setdefault(pool, set()).update(rows)
 
     def begin_fit(self, batch_size: int, config: TrainingConfig) -> None:
         """Record that a training loop begins.
@@ -131,7 +136,7 @@ class Meter:
         return Ledger(
             forget_samples=self.drawn["forget"],
             retain_samples=self.drawn["retain"],
-            reference_samples=self.reference_samples,
+            reference_samples=sum(map(len, self.referenced.values())),
             forward_passes=self.forward_passes,
             forward_images=self.forward_images,
             forward_captions=self.forward_captions,

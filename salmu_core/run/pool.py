@@ -137,14 +137,21 @@ class Pool:
         """Token ids of rows, ``[b, context_length]`` on the device."""
         return self._gather(index, Source.tokens).to(self._device)
 
-    def reference_features(self, index: np.ndarray) -> tuple[Features, int]:
-        """The original's embeddings of rows, and how many pairs had to be embedded for that now."""
-        parts = [source.reference_features(rows) for source, rows in self._parts(index)]
-        features, embedded = zip(*parts, strict=True)
+    def reference_features(self, index: np.ndarray) -> Features:
+        """The original's embeddings of rows."""
+        features = [source.reference_features(rows) for source, rows in self._parts(index)]
         if len(features) == 1:
-            return features[0], embedded[0]
+            return features[0]
         images, texts = (torch.cat([getattr(part, side) for part in features]) for side in ("image", "text"))
-        return Features(images, texts), sum(embedded)
+        return Features(images, texts)
+
+    def recall(self, original: str) -> None:
+        """From now on, take the original's embeddings from the cache: see `Source.recall`."""
+        self._own.recall(original)
+
+    def keep(self) -> None:
+        """Put what was embedded since then into the cache."""
+        self._own.keep()
 
     def _fits(self, batch: int) -> bool:
         return self.batches(batch) > 0

@@ -88,6 +88,8 @@ def run_one(
     original = session.clip.model
     model, reference = copy.deepcopy(original), frozen_copy(original)
     before = fingerprint(reference)
+    for pool in session.pools.values():
+        pool.recall(before)
     meter = Meter(budget, len(session.pools["forget"]), observer.on_scalar)
     pieces = Pieces(model, micro_batch)
     ctx = RunContext(
@@ -117,6 +119,9 @@ def run_one(
         except Exception as error:  # a tensor may be of any kind
             attempt = _Attempt("crashed", f"{type(error).__name__}: {error}")
     verdict, changed = _inspect(attempt, model, reference, original, before)
+    if verdict.status != "altered":
+        for pool in session.pools.values():
+            pool.keep()
     if verdict.status == "unchanged" and meter.fits and not meter.steps:
         spent = f"fit() made no step: {meter.drawn['forget']} of {meter.cap} forget pairs were drawn before it"
         verdict = replace(verdict, reason=f"{verdict.reason}; {spent}. Raise --budget, or give gradients() `steps`")

@@ -18,6 +18,7 @@ from torch import Tensor
 from salmu_core.benchmark.pixels import Pixels, preprocessing
 from salmu_core.benchmark.rows import Rows
 from salmu_core.benchmark.splits import EvaluationData
+from salmu_core.benchmark.tokens import tokenize
 from salmu_core.clip.model import Clip
 from salmu_core.contract.progress import Progress
 from salmu_core.contract.zeroshot import ZeroShot
@@ -77,7 +78,7 @@ class Catalogue:
         for leaf, (base, index) in enumerate(data.leaves.values()):
             captions = dict.fromkeys(data.base[base].captions[i] for i in index)
             new = [caption for caption in captions if caption not in self._known]
-            for caption, row in zip(new, self._tokenize(new) if new else (), strict=True):
+            for caption, row in zip(new, tokenize(clip, new) if new else (), strict=True):
                 number = self._numbers.setdefault(row.numpy().tobytes(), len(tokens))
                 if number == len(tokens):
                     tokens.append(row)

@@ -34,7 +34,7 @@ class Ledger(Record):
     retain_samples: int = 0
     """Retain pairs drawn."""
     reference_samples: int = 0
-    """Pairs the frozen original embedded for this run (those already embedded for another run are not)."""
+    """Distinct pairs whose embeddings under the frozen original were asked for, whoever had made them."""
     forward_passes: int = 0
     """Batches that went through the image tower of the model being unlearned."""
     forward_images: int = 0

@@ -1,8 +1,12 @@
 """Images as a model takes them: decoded once, by however many processes, and never all in memory."""
 
+import errno
 import io
 import multiprocessing
+import os
 import pickle  # noqa: TID251 - as worker processes are given it
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,15 +14,20 @@ import open_clip
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image
 
 from salmu_core import Pair, write_split
+from salmu_core.benchmark import decoding
 from salmu_core.benchmark import pixels as module
 from salmu_core.benchmark.pixels import DirectPixels, Pixels
 from salmu_core.benchmark.rows import ParquetImages, read_rows
 from salmu_core.clip.load import load_clip
+from salmu_core.disk.files import replacing
 from salmu_core.errors import BenchmarkError
 
+#: Rows from all over the file.
+ALL = [0, 1, 5, 297, 298, 299, 300, 301, 302, 599]
 FORK = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn")
 
 
@@ -106,8 +115,8 @@ def test_however_many_processes_decode_the_bytes_are_the_same(folder, clip, cach
     (alone,) = cache.rglob("*.npy")
     content = alone.read_bytes()
     alone.unlink()
-    monkeypatch.setattr(module, "MANY", 100)
-    monkeypatch.setattr(module, "usable_cores", lambda: 2)
+    monkeypatch.setattr(decoding, "MANY", 100)
+    monkeypatch.setattr(decoding, "usable_cores", lambda: 2)
     told = []
     Pixels(rows, clip, lambda stage, fraction: told.append(fraction))
     assert alone.read_bytes() == content
@@ -160,35 +169,107 @@ def test_an_image_that_can_not_be_read_is_named_and_nothing_is_kept(
     path = tmp_path / "data" / "retain_synth-00000-of-00001.parquet"
     pq.write_table(table.set_column(0, "image", column), path, row_group_size=100)
     if parallel:
-        monkeypatch.setattr(module, "MANY", 100)
-        monkeypatch.setattr(module, "usable_cores", lambda: 2)
+        monkeypatch.setattr(decoding, "MANY", 100)
+        monkeypatch.setattr(decoding, "usable_cores", lambda: 2)
         # Forks have torch already; that processes which share nothing do the same is looked at above.
-        monkeypatch.setattr(module.multiprocessing, "get_context", lambda _: FORK)
+        monkeypatch.setattr(decoding.multiprocessing, "get_context", lambda _: FORK)
     with pytest.raises(BenchmarkError, match=rf"'370\.png' of split retain_synth can't be read.*{words}"):
         Pixels(read_rows(tmp_path, "retain_synth"), clip)
     assert not [p for p in cache.rglob("*") if p.is_file() and p.suffix != ".lock"]
 
 
-def test_a_file_that_was_cut_is_made_again(folder, clip, cache):
+@pytest.mark.parametrize("where", [0.0, 0.01, 0.5, 0.999, 1.0])
+@pytest.mark.parametrize("damage", ["flip", "cut", "grow"])
+def test_a_file_that_is_damaged_is_made_again_wherever_that_is_found(folder, clip, cache, where, damage):
+    rows = read_rows(folder, "retain_synth")
+    held = Pixels(rows, clip)
+    (path,) = cache.rglob("*.npy")
+    content = path.read_bytes()
+    place = int(where * (len(content) - 1))
+    if damage == "flip":
+        path.chmod(0o644)
+        with path.open("r+b") as file:  # in what is mapped, too
+            file.seek(place)
+            file.write(bytes([content[place] ^ 4]))
+    else:
+        path.unlink()
+        path.write_bytes(content[:place] if damage == "cut" else content + b"\0" * (place + 1))
+    expected = torch.stack([torch.from_numpy(clip.to_pixels(Image.open(io.BytesIO(rows.encoded[i])))) for i in ALL])
+    for pixels in (Pixels(rows, clip), held):
+        assert torch.equal(pixels(np.array(ALL)), expected)
+    assert path.read_bytes() == content
+
+
+def test_another_files_pixels_are_not_taken(folder, clip, cache, tmp_path):
+    """Whole as they are, they belong to other rows."""
+    write_split(tmp_path, "retain_synth", [Pair(image(k + 1), f"{k}", None, f"{k}.png") for k in range(600)], 1)
+    other, rows = read_rows(tmp_path, "retain_synth"), read_rows(folder, "retain_synth")
+    right = Pixels(other, clip)(np.arange(9)).clone()
+    (foreign,) = cache.rglob("*.npy")
+    Pixels(rows, clip)
+    for path in cache.rglob("*.npy"):
+        foreign.replace(path) if path != foreign else None
+    assert torch.equal(Pixels(other, clip)(np.arange(9)), right)
+    assert not torch.equal(Pixels(rows, clip)(np.arange(9)), right)
+
+
+def test_what_a_killed_process_left_is_taken_away_and_what_a_living_one_writes_is_left(folder, clip, cache):
+    rows = read_rows(folder, "retain_synth")
+    Pixels(rows, clip)
+    (path,) = cache.rglob("*.npy")
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    with replacing(path) as mine:
+        left = [mine.with_name(mine.name.replace(f"-{os.getpid()}-", f"-{pid}-")) for pid in (dead.pid, os.getppid())]
+        for temporary in left:
+            temporary.write_bytes(b"half")
+        path.unlink()
+        Pixels(rows, clip)
+        assert path.is_file() and mine.exists()
+    assert [temporary.exists() for temporary in left] == [False, True]
+
+
+def unwritable(monkeypatch, cache, how):
+    if how == "a full disk":
+        free = module.shutil.disk_usage(cache.parent.parent).free
+        here = lambda folder: SimpleNamespace(free=1000 if cache in (folder, *folder.parents) else free)  # noqa: E731
+        monkeypatch.setattr(module.shutil, "disk_usage", here)
+    elif how == "no folder":
+        cache.parent.mkdir(exist_ok=True)
+        cache.write_text("a file")
+    else:
+        monkeypatch.setattr(module, "FileLock", FileLockThatFails)
+
+
+class FileLockThatFails:
+    def __init__(self, path):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+
+@pytest.mark.parametrize("how", ["a full disk", "no folder", "read-only"])
+def test_where_the_cache_takes_nothing_the_pixels_are_the_same_and_it_is_said_once(
+    folder, clip, tmp_path, monkeypatch, how, caplog
+):
     rows = read_rows(folder, "retain_synth")
     whole = Pixels(rows, clip)(np.arange(600)).clone()
-    (path,) = cache.rglob("*.npy")
-    path.write_bytes(path.read_bytes()[:5000])
-    assert (Pixels(rows, clip)(np.arange(600)) == whole).all()
+    monkeypatch.setenv("SALMU_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(module.tempfile, "tempdir", str(tmp_path))
+    unwritable(monkeypatch, tmp_path / "cache" / "pixels", how)
+    for _ in range(2):
+        assert torch.equal(Pixels(rows, clip)(np.arange(600)), whole)
+    (record,) = caplog.records
+    assert "SALMU_CACHE" in record.getMessage() and "\n" not in record.getMessage()
+    assert not [*tmp_path.glob("salmu-*")] and not [*(tmp_path / "cache").rglob("*.npy")]
 
 
-def test_what_a_killed_process_left_is_taken_away(folder, clip, cache):
+def test_a_warm_cache_needs_no_writing(folder, clip, cache, monkeypatch, caplog):
     rows = read_rows(folder, "retain_synth")
-    Pixels(rows, clip)
-    (path,) = cache.rglob("*.npy")
-    path.unlink()
-    orphan = path.with_name(f".{path.name}.x1y2")
-    orphan.write_bytes(b"half")
-    Pixels(rows, clip)
-    assert path.is_file() and not orphan.exists()
+    whole = Pixels(rows, clip)(np.arange(600)).clone()
+    unwritable(monkeypatch, cache, "read-only")
+    assert torch.equal(Pixels(rows, clip)(np.arange(600)), whole) and not caplog.records
 
 
-def test_a_disk_without_room_is_a_sentence_before_anything_is_decoded(folder, clip, cache, monkeypatch):
+def test_disks_without_room_are_a_sentence_before_anything_is_decoded(folder, clip, cache, monkeypatch):
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     with pytest.raises(BenchmarkError, match="SALMU_CACHE"):
         Pixels(read_rows(folder, "retain_synth"), clip)

@@ -102,8 +102,7 @@ def test_images_tokens_and_the_originals_embeddings_belong_to_their_rows(tiny, s
         if row >= 32:
             flat = Image.new("RGB", (20, 24), ((row - 32) % 256, 99, 7))
             assert (image == clip.normalize(torch.from_numpy(clip.to_pixels(flat)))).all()
-    found, embedded = mixed.reference_features(rows)
-    assert embedded >= 32 + 188 and mixed.reference_features(rows)[1] == 0
+    found = mixed.reference_features(rows)
     with torch.no_grad():
         assert torch.allclose(found.image, clip.model.encode_image(images, normalize=True), atol=1e-5)
         assert torch.allclose(found.text, clip.model.encode_text(tokens, normalize=True), atol=1e-5)

@@ -1,0 +1,81 @@
+"""What can be computed again, kept on disk: an entry for each thing, named after all that it depends on.
+
+An entry is written whole or not at all, and carries a checksum of its key and content, which is looked at whenever it
+is read: one that is damaged, cut off or another thing's is as good as none. So no lock is needed: who comes second
+replaces an entry by its like.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from salmu_core.disk.files import replacing
+from salmu_core.disk.hashing import hash_json
+from salmu_core.disk.space import keep_within, size_limit, unusable, used
+from salmu_core.errors import UsageError
+from salmu_core.machine import cache_folder
+
+_MAGIC = b"salmu 1\n"
+_HEAD = len(_MAGIC) + hashlib.sha256().digest_size
+#: A limit on the cache's size is looked after whenever this process has written a part of it that is one in so many.
+_PARTS = 50
+
+
+class _Written:
+    """Bytes that this process has written since the limit was looked after; at first it is looked after at once."""
+
+    bytes: float = float("inf")
+
+
+def recall(kind: str, key: Any) -> bytes | None:
+    """What was kept under a key; None where nothing is, or it is not whole.
+
+    Args:
+        kind: One of `salmu_core.disk.space.KINDS`.
+        key: Everything that the content depends on, as JSON.
+    """
+    path = _path(kind, key)
+    try:
+        content = memoryview(path.read_bytes()) if path.is_file() else memoryview(b"")
+    except (OSError, MemoryError) as error:
+        unusable(error)
+        return None
+    if content[:_HEAD] != _head(kind, key, content[_HEAD:]):
+        return None
+    used(path)
+    return bytes(content[_HEAD:])
+
+
+def remember(kind: str, key: Any, content: bytes) -> None:
+    """Keep something under a key, if the disk takes it."""
+    path = _path(kind, key)
+    try:
+        with replacing(path) as new, new.open("wb") as file:
+            file.write(_head(kind, key, memoryview(content)))
+            file.write(content)
+    except (OSError, UsageError) as error:
+        unusable(error)
+        return
+    used(path)
+    grown(len(content))
+
+
+def grown(size: int) -> None:
+    """Note that the cache holds so many bytes more, and look after its limit now and then."""
+    limit = size_limit()
+    _Written.bytes += size
+    if limit is not None and _Written.bytes > limit / _PARTS:
+        _Written.bytes = 0
+        keep_within(limit)
+
+
+def _path(kind: str, key: Any) -> Path:
+    return cache_folder() / kind / hash_json(key)[:32]
+
+
+def _head(kind: str, key: Any, content: memoryview) -> bytes:
+    digest = hashlib.sha256(hash_json([kind, key]).encode())
+    digest.update(content)
+    return _MAGIC + digest.digest()

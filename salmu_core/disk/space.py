@@ -1,0 +1,186 @@
+"""The cache folder as a whole: what kinds of things lie there, how large they are and when they were used last."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple
+
+from salmu_core.disk.files import abandoned
+from salmu_core.errors import UsageError
+from salmu_core.machine import cache_folder
+
+LIMIT = "SALMU_CACHE_LIMIT"
+BENCHMARKS, PIXELS, EMBEDDINGS, TOKENS = "benchmarks", "pixels", "embeddings", "tokens"
+#: Heard by whoever shows things to people: what is wrong with the cache, which changes no result.
+LOG = logging.getLogger("salmu_core.cache")
+LOG.setLevel(logging.WARNING)
+
+
+class Kind(NamedTuple):
+    """One kind of things in the cache.
+
+    Attributes:
+        purpose: What they are for.
+        pattern: Where they lie below the folder of that name.
+        evicted: Whether a size limit may take them: what is made again in minutes at most.
+    """
+
+    purpose: str
+    pattern: str = "*"
+    evicted: bool = True
+
+
+KINDS = {
+    BENCHMARKS: Kind("worlds that were built, and where releases lie", "*/*/*world-*", evicted=False),
+    PIXELS: Kind("images as a model takes them", "*/*"),
+    EMBEDDINGS: Kind("the original's embeddings of forget and retain pairs"),
+    TOKENS: Kind("captions as a tokenizer has them"),
+    "shards": Kind("indexes of tar files"),
+    "counts": Kind("rows and people of shards"),
+    "stamps": Kind("hashes of files that did not change since"),
+    "catalogue": Kind("what plugins declare"),
+    "references": Kind("images that reference pairs are trained on", evicted=False),
+    "variants": Kind("benchmarks of the laboratory", evicted=False),
+}
+
+
+class Thing(NamedTuple):
+    """One thing in the cache.
+
+    Attributes:
+        kind: Its kind; empty for what nobody here has put there.
+        path: A file or a folder.
+        size: In bytes.
+        used: When it was used last, in seconds since 1970; 0 for what a process that was killed has left.
+    """
+
+    kind: str
+    path: Path
+    size: int
+    used: float
+
+
+#: What this process has in use.
+_IN_USE: set[Path] = set()
+_said: set[str] = set()
+
+
+def used(path: Path) -> None:
+    """Note that a thing is in use, here and, where the disk may be written, for all."""
+    _IN_USE.add(path)
+    with suppress(OSError):
+        os.utime(path)
+
+
+def unusable(error: Exception) -> None:
+    """Say once in a process that the cache can't be read or written; everything goes on without it."""
+    folder = str(cache_folder())
+    if folder not in _said:
+        _said.add(folder)
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        LOG.warning(
+            "The cache folder %s can't be used (%s): what it would hold is computed each time, with the same results. "
+            "Make room there, or set SALMU_CACHE to another folder.",
+            folder,
+            reason,
+        )
+
+
+def things() -> list[Thing]:
+    """All that lies in the cache, but for locks and what a living process is writing."""
+    root = cache_folder()
+    found = [
+        thing
+        for name, kind in KINDS.items()
+        for path in (root if name == BENCHMARKS else root / name).glob(kind.pattern)
+        if (thing := _thing(name, path)) is not None
+    ]
+    homes = {path.relative_to(root).parts[0] for _, path, *_ in found} | KINDS.keys()
+    with suppress(OSError):
+        others = [path for path in root.iterdir() if path.name not in homes and not path.name.startswith(".")]
+        found += [thing for path in others if (thing := _thing("", path)) is not None and thing.size]
+    return found
+
+
+def _thing(kind: str, path: Path) -> Thing | None:
+    unfinished = path.name.startswith(".")
+    try:
+        if unfinished and (path.suffix == ".lock" or not abandoned(path)):
+            return None
+        return Thing(kind, path, _size(path), 0.0 if unfinished else path.lstat().st_mtime)
+    except OSError:  # gone meanwhile
+        return None
+
+
+def _size(path: Path) -> int:
+    if path.is_symlink() or not path.is_dir():
+        return path.lstat().st_size
+    files = (Path(folder) / name for folder, _, names in os.walk(path) for name in names)
+    return sum(file.lstat().st_size for file in files)
+
+
+def remove(found: Collection[Thing]) -> Iterator[Thing]:
+    """Delete things; yields those that are gone. What others have mapped stays theirs until they let go of it."""
+    for thing in found:
+        with suppress(OSError):
+            if thing.path.is_symlink() or not thing.path.is_dir():
+                thing.path.unlink()
+            else:
+                shutil.rmtree(thing.path)
+            yield thing
+
+
+def size_of(text: str, given: str) -> int:
+    """Bytes of a size such as ``50GB``, ``1.5 TB``, ``800MiB`` or ``5000``.
+
+    Args:
+        text: The size.
+        given: Where it stands, for messages.
+
+    Raises:
+        UsageError: It is none.
+    """
+    parts = re.fullmatch(
+        r"\s*([0-9]{1,30}(?:\.[0-9]{1,30})?)\s*(?:([kmgtp])(i?))?b?\s*", text, re.ASCII | re.IGNORECASE
+    )
+    if parts is None:
+        raise UsageError(f"{given} {text!r} is no size: write it as 50GB or 800MB.")
+    count, unit, binary = parts.groups()
+    power = " kmgtp".index((unit or " ").lower())
+    return int(Decimal(count) * (1024 if binary else 1000) ** power)
+
+
+def size_limit() -> int | None:
+    """Bytes that the cache may hold, as ``$SALMU_CACHE_LIMIT`` says; None for no limit.
+
+    Raises:
+        UsageError: It is no size.
+    """
+    text = os.environ.get(LIMIT, "")
+    return size_of(text, LIMIT) if text.strip() else None
+
+
+def keep_within(limit: int | None) -> list[Thing]:
+    """Delete what was not used longest until the cache holds no more than a limit; returns what went.
+
+    What this process has in use stays, and so do built benchmarks, which are costly to make.
+    """
+    if limit is None:
+        return []
+    held = things()
+    excess, gone = sum(thing.size for thing in held) - limit, []
+    spare = [thing for thing in held if thing.kind and KINDS[thing.kind].evicted and thing.path not in _IN_USE]
+    for thing in sorted(spare, key=lambda thing: thing.used):
+        if excess <= 0:
+            break
+        for removed in remove([thing]):
+            excess -= removed.size
+            gone.append(removed)
+    return gone

@@ -41,6 +41,7 @@ COMMANDS = {
     "attacks": ("listings", "List installed attacks on unlearned models, or show one with its settings."),
     "benchmarks": ("listings", "List installed benchmarks, or show one and where it lies."),
     "download": ("download", "Fetch a published benchmark into the Hugging Face cache, and check every file of it."),
+    "cache": ("cache", "Show what lies in the cache, how large it is and when it was used last; delete of it."),
     "canary": (
         "canary",
         "Check whether a model still gives the embeddings it gave when it was written, or write them down.",

@@ -98,7 +98,9 @@ class Source:
             original: Fingerprint of the original, as it is now.
         """
         self._made = []
-        self._original = None if self._inputs.streamed or not self._inputs.rows.content else original
+        # Of a stream each row is drawn about once, and of a model of unknown code nobody can say what it computes.
+        known = type(self._clip.model).__module__.partition(".")[0] == "open_clip" and self._inputs.rows.content
+        self._original = original if known and not self._inputs.streamed else None
 
     def keep(self) -> None:
         """Put what was embedded since `recall` into the cache.
@@ -150,7 +152,11 @@ class Source:
         if self._original is None:
             return None
         return {
-            "model": [self._original, str(type(self._clip.model)), json.dumps(self._clip.config, sort_keys=True)],
+            "model": [
+                self._original,
+                type(self._clip.model).__qualname__,
+                json.dumps(self._clip.config, sort_keys=True),
+            ],
             "images": [self._inputs.rows.content, preprocessing(self._clip), self._part[rows].tolist()],
             "texts": hashlib.sha256(self.tokens(rows).numpy().tobytes()).hexdigest(),
             "code": code_hash("salmu_core"),

@@ -56,8 +56,9 @@ def cli() -> str:
 
 
 ENVIRONMENT = """\
-Environment variables: `SALMU_CACHE` (where built benchmarks lie and what plugins declare is remembered, by
-default the user's cache folder), `SALMU_THREADS` (as `--threads`), `SALMU_DEBUG=1` (errors come with their traceback).
+Environment variables: `SALMU_CACHE` (where built benchmarks and [what can be computed again](../cache.md) lie, by
+default the user's cache folder), `SALMU_CACHE_LIMIT` (how large that folder may become, as `50GB`), `SALMU_THREADS` (as
+`--threads`), `SALMU_DEBUG=1` (errors come with their traceback).
 
 Exit codes: 0, all is well; 1, a run or a metric has no result, a check failed, or a plugin can't be used and `--all`
 was given; 2, the request makes no sense; 130, stopped by Ctrl-C.

@@ -210,7 +210,7 @@ def on_mini(run: Mapping[str, Any], zoo: Zoo, data: Mapping[str, Any]) -> list[s
     cost = [
         ("forget pairs drawn", f"{ledger['forget_samples']:,}"),
         ("retain pairs drawn", f"{ledger['retain_samples']:,}"),
-        ("pairs the original embedded", f"{ledger['reference_samples']:,}"),
+        ("pairs whose embeddings under the original it asked for", f"{ledger['reference_samples']:,}"),
         ("images through the model", f"{ledger['forward_images']:,}"),
         ("optimizer steps", f"{ledger['steps']:,}"),
         ("weights changed", f"{ledger['weights_changed']:.1%}"),

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from salmu_core.benchmark.shards import check_shards, person_ids
 from salmu_core.contract.layout import FORGET, HOLDOUT_ASSOCIATION
-from salmu_core.disk.files import write_text
+from salmu_core.disk.cache import recall, remember
+from salmu_core.disk.space import COUNTS
 from salmu_core.errors import BenchmarkError
-from salmu_core.machine import cache_folder
 
 
 def check_counts(data: Path, hashes: Mapping[str, str], rows: Mapping[str, int], identities: Mapping[str, int]) -> None:
@@ -58,12 +57,9 @@ def _count(data: Path, split: str, hashes: Mapping[str, str]) -> tuple[int, set[
 
 
 def _count_shard(path: Path, sha256: str) -> tuple[int, list[str]]:
-    kept = cache_folder() / "counts" / f"{sha256[:32]}.json"
-    try:
-        known: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
-        return int(known["rows"]), list(known["identities"])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
+    if (kept := recall(COUNTS, sha256)) is not None:
+        known = json.loads(kept)
+        return known["rows"], known["identities"]
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -74,5 +70,5 @@ def _count_shard(path: Path, sha256: str) -> tuple[int, list[str]]:
     except (OSError, pa.ArrowException, KeyError) as error:
         raise BenchmarkError(f"{path} can't be read as a parquet shard: {error}") from error
     identities = sorted(person for person in column if person is not None)
-    write_text(kept, json.dumps({"rows": rows, "identities": identities}))
+    remember(COUNTS, sha256, json.dumps({"rows": rows, "identities": identities}).encode())
     return rows, identities

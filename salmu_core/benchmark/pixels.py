@@ -29,8 +29,9 @@ from salmu_core.benchmark.rows import Rows
 from salmu_core.clip.model import Clip
 from salmu_core.contract.progress import Progress
 from salmu_core.disk.cache import grown
-from salmu_core.disk.files import abandoned, replacing
+from salmu_core.disk.files import replacing
 from salmu_core.disk.hashing import hash_json
+from salmu_core.disk.owners import abandoned
 from salmu_core.disk.space import PIXELS, unusable, used
 from salmu_core.errors import BenchmarkError, UsageError
 from salmu_core.machine import cache_folder, usable_cores

@@ -6,7 +6,7 @@ A sample is the members that share a name up to its first dot (``000123.jpg`` an
 
 from __future__ import annotations
 
-import json
+import io
 import os
 import tarfile
 from collections.abc import Callable, Sequence
@@ -20,17 +20,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from braceexpand import braceexpand
 
-from salmu_core.disk.files import replacing
-from salmu_core.disk.hashing import hash_file, hash_text
+from salmu_core.disk.cache import recall, remember
+from salmu_core.disk.hashing import hash_file
+from salmu_core.disk.space import SHARDS
 from salmu_core.errors import BenchmarkError, UsageError
-from salmu_core.machine import cache_folder
 
 IMAGE_KEYS = ("webp", "png", "jpg", "jpeg")
 #: Bytes of zeros that a whole tar file ends with; readers take one that was cut between two members for a shorter one.
 TAIL = 1024
 #: Files a process holds open.
 OPEN_FILES = 64
-_FORMAT = "2"
+_FORMAT = "3"
 
 
 @dataclass(frozen=True)
@@ -85,30 +85,21 @@ def read_shard(path: Path) -> Shard:
         BenchmarkError: It is no tar file, or cut off, or has a sample twice.
     """
     stat = path.stat()
-    stamp = json.dumps([_FORMAT, str(path.resolve()), stat.st_size, stat.st_mtime_ns])
-    kept = cache_folder() / "shards" / f"{hash_text(stamp)[:24]}.parquet"
-    if (shard := _kept(path, kept)) is not None:
-        return shard
+    key = [_FORMAT, str(path.resolve()), stat.st_size, stat.st_mtime_ns]
+    if (kept := recall(SHARDS, key)) is not None:
+        table = pq.read_table(pa.BufferReader(kept))
+        places = np.stack([table["offset"].to_numpy(), table["size"].to_numpy()], axis=1)
+        keys, captions, labels = (tuple(table[name].to_pylist()) for name in ("key", "captions", "labels"))
+        return Shard(path, table.schema.metadata[b"sha256"].decode(), keys, captions, labels, places)
     shard = _index(path)
     table = pa.table(
         {"key": shard.keys, "offset": shard.places[:, 0], "size": shard.places[:, 1]}
         | {name: pa.array(getattr(shard, name), pa.string()) for name in ("captions", "labels")}
     )
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(kept) as new:
-        pq.write_table(table.replace_schema_metadata({"sha256": shard.sha256}), new)
+    written = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata({"sha256": shard.sha256}), written)
+    remember(SHARDS, key, written.getvalue())
     return shard
-
-
-def _kept(path: Path, kept: Path) -> Shard | None:
-    try:
-        table = pq.read_table(kept)
-        sha256 = table.schema.metadata[b"sha256"].decode()
-        places = np.stack([table["offset"].to_numpy(), table["size"].to_numpy()], axis=1)
-        keys, captions, labels = (tuple(table[name].to_pylist()) for name in ("key", "captions", "labels"))
-        return Shard(path, sha256, keys, captions, labels, places)
-    except (OSError, pa.ArrowException, KeyError, TypeError):
-        return None
 
 
 def _index(path: Path) -> Shard:

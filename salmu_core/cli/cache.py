@@ -50,12 +50,11 @@ def cache(
         gone = [*remove([thing for thing in things() if thing.kind in wanted and not _busy(thing)])]
     held = [thing for thing in things() if thing.kind in wanted or not kinds]
     if as_json:
-        freed = {} if gone is None else {"freed": _sums(gone)}
-        print_json({"folder": visible(cache_folder()), **_sums(held), "limit": most, "kinds": _kinds(held), **freed})
+        facts = {"folder": visible(cache_folder()), **_sums(held), "limit": most, "kinds": _kinds(held)}
+        print_json(facts if gone is None else {**facts, "freed": _sums(gone)})
         return
     if gone is not None:
-        freed = _sums(gone)
-        say(f"{_size(freed['bytes'])} freed, {_count(freed['entries'])} deleted.")
+        say(f"{_size(sum(thing.size for thing in gone))} freed, {_count(len(gone))} deleted.")
     _show(held, most)
 
 

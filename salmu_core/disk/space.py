@@ -12,12 +12,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
-from salmu_core.disk.files import abandoned
+from salmu_core.disk.owners import abandoned
 from salmu_core.errors import UsageError
 from salmu_core.machine import cache_folder
 
 LIMIT = "SALMU_CACHE_LIMIT"
 BENCHMARKS, PIXELS, EMBEDDINGS, TOKENS = "benchmarks", "pixels", "embeddings", "tokens"
+SHARDS, COUNTS, STAMPS = "shards", "counts", "stamps"
 #: Heard by whoever shows things to people: what is wrong with the cache, which changes no result.
 LOG = logging.getLogger("salmu_core.cache")
 LOG.setLevel(logging.WARNING)
@@ -42,9 +43,9 @@ KINDS = {
     PIXELS: Kind("images as a model takes them", "*/*"),
     EMBEDDINGS: Kind("the original's embeddings of forget and retain pairs"),
     TOKENS: Kind("captions as a tokenizer has them"),
-    "shards": Kind("indexes of tar files"),
-    "counts": Kind("rows and people of shards"),
-    "stamps": Kind("hashes of files that did not change since"),
+    SHARDS: Kind("indexes of tar files"),
+    COUNTS: Kind("rows and people of shards"),
+    STAMPS: Kind("hashes of files that did not change since"),
     "catalogue": Kind("what plugins declare"),
     "references": Kind("images that reference pairs are trained on", evicted=False),
     "variants": Kind("benchmarks of the laboratory", evicted=False),
@@ -86,10 +87,10 @@ def unusable(error: Exception) -> None:
         _said.add(folder)
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         LOG.warning(
-            "The cache folder %s can't be used (%s): what it would hold is computed each time, with the same results. "
+            "The cache folder %r can't be used (%s): what it would hold is computed each time, with the same results. "
             "Make room there, or set SALMU_CACHE to another folder.",
             folder,
-            reason,
+            repr(reason)[1:-1],
         )
 
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from salmu_core.disk.files import write_text
+from salmu_core.disk.cache import recall, remember
 from salmu_core.disk.hashing import hash_file
-from salmu_core.errors import UsageError
-from salmu_core.machine import cache_folder
+from salmu_core.disk.space import STAMPS
 
 #: What the coarsest file system takes for one moment (FAT: two seconds). What was written within it may be written
 #: once more and look the same.
@@ -63,8 +61,7 @@ class Stamps:
         if self._entries == self._kept:
             return
         entries = {name: entry for name, entry in self._entries.items() if (self._folder / name).exists()}
-        with suppress(OSError, UsageError):  # what can't be remembered is read again next time
-            write_text(self._file(), json.dumps(entries, indent=0))
+        remember(STAMPS, self._key(), json.dumps(entries, indent=0).encode())
 
     def hash_file(self, path: Path, just_read: str | None = None) -> str:
         """SHA-256 of a file's content, as hex.
@@ -84,16 +81,12 @@ class Stamps:
             self._entries[name] = [*stamp, sha256]
         return sha256
 
-    def _file(self) -> Path:
-        return cache_folder() / "stamps" / f"{self._folder.stat().st_ino}.json"
+    def _key(self) -> int:
+        return self._folder.stat().st_ino
 
     def _read(self) -> dict[str, list[int | str]]:
         try:
-            entries = json.loads(self._file().read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            kept = recall(STAMPS, self._key())
+        except OSError:  # there is no such folder
             return {}
-        return entries if isinstance(entries, dict) and all(map(_whole, entries.values())) else {}
-
-
-def _whole(entry: object) -> bool:
-    return isinstance(entry, list) and len(entry) == len(Stamp._fields) + 1 and isinstance(entry[-1], str)
+        return json.loads(kept) if kept is not None else {}

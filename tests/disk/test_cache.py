@@ -9,7 +9,8 @@ import pytest
 
 from salmu_core.disk import cache, space
 from salmu_core.disk.cache import recall, remember
-from salmu_core.disk.files import abandoned, replacing
+from salmu_core.disk.files import replacing
+from salmu_core.disk.owners import abandoned
 from salmu_core.disk.space import keep_within, remove, size_of, things
 from salmu_core.errors import UsageError
 

@@ -18,6 +18,7 @@ from salmu_core.machine import cache_folder
 
 LIMIT = "SALMU_CACHE_LIMIT"
 BENCHMARKS, PIXELS, EMBEDDINGS, TOKENS = "benchmarks", "pixels", "embeddings", "tokens"
+GRADIENTS = "gradients"
 SHARDS, COUNTS, STAMPS = "shards", "counts", "stamps"
 #: Heard by whoever shows things to people: what is wrong with the cache, which changes no result.
 LOG = logging.getLogger("salmu_core.cache")
@@ -43,6 +44,7 @@ KINDS = {
     PIXELS: Kind("images as a model takes them", "*/*"),
     EMBEDDINGS: Kind("the original's embeddings of forget and retain pairs"),
     TOKENS: Kind("captions as a tokenizer has them"),
+    GRADIENTS: Kind("gradients of losses over forget and retain pairs"),
     SHARDS: Kind("indexes of tar files"),
     COUNTS: Kind("rows and people of shards"),
     STAMPS: Kind("hashes of files that did not change since"),

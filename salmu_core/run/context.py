@@ -23,6 +23,7 @@ from salmu_core.contract.steps import Batch, Step
 from salmu_core.errors import BudgetExceededError, MethodError
 from salmu_core.run.attempts import Attempts
 from salmu_core.run.edit import edited
+from salmu_core.run.gradients import Gradients
 from salmu_core.run.inputs import listed
 from salmu_core.run.meter import Meter
 from salmu_core.run.pool import common_batch
@@ -227,9 +228,15 @@ class RunContext(MethodContext[C]):
         if steps == 0:
             raise MethodError(f"gradients(on={on!r}): the budget has no room for a batch of {size} pairs")
         salt = self._next_pass()
-        attempts = self._attempts(partial(loss, self), lambda step: self._step(step, size, salt))
         self._meter.backward_passes += steps
-        return mean_gradients(self._model, attempts, steps, power, self._accelerator, self._pieces)
+
+        def compute(ctx: Any) -> dict[str, Tensor]:
+            attempts = self._attempts(partial(loss, ctx), lambda step: self._step(step, size, salt))
+            return mean_gradients(self._model, attempts, steps, power, self._accelerator, self._pieces)
+
+        cache = Gradients(self._model, self._clip, self._pools, self._meter, self._rng, self._pieces)
+        which = [self._seed, salt, size, steps, power, str(self._accelerator.mixed_precision)]
+        return cache.of(self, loss, which, self.device, compute)
 
     def adapters(self, rank: int, where: Callable[[str], bool] | None = None) -> AbstractContextManager[None]:
         # Kept, or a block that nobody holds would be closed, and the adapters merged, before they are trained.

@@ -21,6 +21,7 @@ from salmu_core.clip.texts import encode_text
 from salmu_core.contract.features import Features
 from salmu_core.contract.progress import Progress
 from salmu_core.disk.cache import recall, remember
+from salmu_core.disk.hashing import hash_json
 from salmu_core.disk.space import EMBEDDINGS
 from salmu_core.errors import MethodError
 from salmu_core.machine import numerics
@@ -102,6 +103,11 @@ class Source:
         known = type(self._clip.model).__module__.partition(".")[0] == "open_clip" and self._inputs.rows.content
         self._original = original if known and not self._inputs.streamed else None
 
+    @property
+    def identity(self) -> str | None:
+        """Hash of all that these rows are to a model; None where it isn't known."""
+        return None if self._original is None else hash_json(self._data(np.arange(len(self))))
+
     def keep(self) -> None:
         """Put what was embedded since `recall` into the cache.
 
@@ -157,10 +163,15 @@ class Source:
                 type(self._clip.model).__qualname__,
                 json.dumps(self._clip.config, sort_keys=True),
             ],
-            "images": [self._inputs.rows.content, preprocessing(self._clip), self._part[rows].tolist()],
-            "texts": hashlib.sha256(self.tokens(rows).numpy().tobytes()).hexdigest(),
+            **self._data(rows),
             "code": code_hash("salmu_core"),
             "computed": numerics(self._device),
+        }
+
+    def _data(self, rows: np.ndarray) -> dict[str, Any]:
+        return {
+            "images": [self._inputs.rows.content, preprocessing(self._clip), self._part[rows].tolist()],
+            "texts": hashlib.sha256(self.tokens(rows).numpy().tobytes()).hexdigest(),
         }
 
     def _embed(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:

@@ -149,6 +149,11 @@ class Pool:
         """From now on, take the original's embeddings from the cache: see `Source.recall`."""
         self._own.recall(original)
 
+    @property
+    def identity(self) -> str | None:
+        """Two sets for which this is equal hold the same; None where that isn't known."""
+        return self._own.identity if self._stream is None else None
+
     def keep(self) -> None:
         """Put what was embedded since then into the cache."""
         self._own.keep()

@@ -146,6 +146,7 @@ def open_benchmark(name: str, zoo: Zoo, progress: Progress) -> Benchmark:
 
     declared, world, folder = located
     if declared.card.release is not None:
+        used(folder)
         return _open_release(declared.card, folder)
     if find_damage(folder):  # a whole one may lie on a disk that can only be read
         folder.parent.mkdir(parents=True, exist_ok=True)

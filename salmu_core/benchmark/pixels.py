@@ -177,8 +177,8 @@ def _decode_all(path: Path, identity: str, rows: Rows, transform: Transform, pro
             if abandoned(orphan):
                 orphan.unlink()
     first = decode(rows, transform, 0)
-    if len(rows) * first.nbytes > shutil.disk_usage(path.parent).free:
-        raise OSError(errno.ENOSPC, f"no {len(rows) * first.nbytes / 1e9:.1f} GB are free")
+    if (size := len(rows) * first.nbytes) > shutil.disk_usage(path.parent).free:
+        raise OSError(errno.ENOSPC, f"{size / 1e6:,.0f} MB are wanted and not free")
     stage = f"decoding {len(rows):,} images of {rows.name}"
     with replacing(path) as temporary:
         mapped = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(len(rows), *first.shape))
@@ -191,8 +191,8 @@ def _decode_all(path: Path, identity: str, rows: Rows, transform: Transform, pro
             progress(stage, done / len(rows))
         with temporary.open("r+b") as file:
             head = file.read(_HEADER)
-            size = file.seek(0, os.SEEK_END) + sums.nbytes + _SEAL
-            file.write(sums.tobytes() + _seal(identity, size, head, sums.tobytes()))
+            end = file.seek(0, os.SEEK_END) + sums.nbytes + _SEAL
+            file.write(sums.tobytes() + _seal(identity, end, head, sums.tobytes()))
         whole = _opened(temporary, identity, len(rows))
     if whole is None:
         raise OSError(errno.EIO, f"{path} does not hold what was written to it")

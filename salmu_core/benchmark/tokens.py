@@ -16,7 +16,7 @@ from torch import Tensor
 
 from salmu_core.clip.model import Clip
 from salmu_core.disk.cache import recall, remember
-from salmu_core.disk.hashing import hash_file, hash_json
+from salmu_core.disk.hashing import hash_file, hash_json, hash_text
 from salmu_core.disk.space import TOKENS
 
 #: Libraries that clean and cut texts, where they are installed.
@@ -55,8 +55,11 @@ def identity_of(tokenizer: Any) -> str | None:
         return None  # a reduction draws random numbers
     content: Any
     if kind is SimpleTokenizer:
-        content = [list(tokenizer.encoder.items()), list(map(list, tokenizer.bpe_ranks)), tokenizer.pat.pattern]
-        content += [tokenizer.sot_token_id, tokenizer.eot_token_id]
+        pieces, merges = (
+            hash_text("\n".join(table)) for table in (tokenizer.encoder, map(" ".join, tokenizer.bpe_ranks))
+        )
+        numbers = [hash_text(str(list(table.values()))) for table in (tokenizer.encoder, tokenizer.bpe_ranks)]
+        content = [pieces, merges, numbers, tokenizer.pat.pattern, tokenizer.sot_token_id, tokenizer.eot_token_id]
     else:
         content = _files(tokenizer.tokenizer)
     settings = {

@@ -48,15 +48,16 @@ def recall(kind: str, key: Any) -> bytes | None:
     return bytes(content[_HEAD:])
 
 
-def remember(kind: str, key: Any, content: bytes) -> None:
-    """Keep something under a key, if the disk takes it."""
+def remember(kind: str, key: Any, content: bytes, quietly: bool = False) -> None:
+    """Keep something under a key, if the disk takes it; that it does not is said once, unless it is of no moment."""
     path = _path(kind, key)
     try:
         with replacing(path) as new, new.open("wb") as file:
             file.write(_head(kind, key, memoryview(content)))
             file.write(content)
     except (OSError, UsageError) as error:
-        unusable(error)
+        if not quietly:
+            unusable(error)
         return
     used(path)
     grown(len(content))

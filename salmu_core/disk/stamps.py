@@ -61,7 +61,7 @@ class Stamps:
         if self._entries == self._kept:
             return
         entries = {name: entry for name, entry in self._entries.items() if (self._folder / name).exists()}
-        remember(STAMPS, self._key(), json.dumps(entries, indent=0).encode())
+        remember(STAMPS, self._key(), json.dumps(entries, indent=0).encode(), quietly=True)
 
     def hash_file(self, path: Path, just_read: str | None = None) -> str:
         """SHA-256 of a file's content, as hex.

@@ -71,7 +71,7 @@ def code_of(loss: object, known: tuple[object, ...] = ()) -> Any:
         inner: Any = None
         if name not in loss.__globals__ and name in _BUILTINS:
             inner = name
-        elif isinstance(value, FunctionType) and vars(losses).get(value.__name__) is value:
+        elif isinstance(value, FunctionType) and value in vars(losses).values():
             inner = value.__name__  # its code is the core's
         elif not any(value is function for function in (*known, loss)):
             inner = code_of(value, (*known, loss))

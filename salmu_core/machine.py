@@ -46,13 +46,15 @@ def environment(device: torch.device, precision: str | None, *libraries: str) ->
     gpu = device.type == "cuda"
     return {
         "python": platform.python_version(),
-        **{name: version(name) for name in (*LIBRARIES, *libraries)},
+        **{name: _version(name) for name in (*LIBRARIES, *libraries)},
         "device": torch.cuda.get_device_name(device) if gpu else f"{device.type} {platform.machine()}",
         "precision": str(precision),
         "threads": str(torch.get_num_threads()),
         "platform": platform.platform(terse=True),
     }
 
+
+_version = cache(version)
 
 #: Beginnings of variables that decide how libraries compute.
 _SWITCHES = ("MKL_", "ONEDNN_", "DNNL_", "ATEN_", "OMP_", "KMP_", "CUBLAS_", "CUDNN_", "NVIDIA_TF32", "TORCH_")

@@ -76,6 +76,19 @@ def test_damage_is_named_and_mended(toy, damage):
     assert files(again.folder) == content
 
 
+def test_a_built_one_is_opened_where_nothing_can_be_written(install, tmp_path, monkeypatch):
+    install("toy", PLUGIN)
+    monkeypatch.setenv("SALMU_CACHE", str(tmp_path / "cache"))
+    built = open_benchmark("toy", discover(), lambda *_: None)
+
+    def read_only(*_, **__):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("filelock.FileLock.__init__", read_only)
+    monkeypatch.setattr("salmu_core.disk.files.temporary_name", read_only)
+    assert open_benchmark("toy", discover(), lambda *_: None) == built
+
+
 def test_a_build_that_fails_leaves_nothing(install, tmp_path, monkeypatch):
     install("toy", PLUGIN.replace("write_tiny_benchmark(folder, seed=world)", "(folder / 'x').touch(); 1 / 0"))
     monkeypatch.setenv("SALMU_CACHE", str(tmp_path / "cache"))

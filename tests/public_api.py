@@ -83,7 +83,12 @@ def _members(path: str, value: Any) -> Iterator[tuple[str, list[list[Any]] | Non
 def parameters(function: Any) -> list[list[Any]]:
     """What a function takes."""
     return [
-        [p.name, p.default is p.empty and p.kind is not p.VAR_KEYWORD, p.kind is p.KEYWORD_ONLY, _default(p)]
+        [
+            p.name,
+            p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD),
+            p.kind is p.KEYWORD_ONLY,
+            _default(p),
+        ]
         for p in inspect.signature(function).parameters.values()
     ]
 

@@ -108,11 +108,11 @@ class MethodContext(ABC, Generic[C]):
         """
 
     @overload
-    def features(self, batch: Batch, /) -> Features: ...
+    def features(self, batch: Batch) -> Features: ...
     @overload
-    def features(self, batch: Batch, another: Batch, /, *more: Batch) -> tuple[Features, ...]: ...
+    def features(self, batch: Batch, another: Batch, *more: Batch) -> tuple[Features, ...]: ...
     @abstractmethod
-    def features(self, *batches: Batch) -> Features | tuple[Features, ...]:
+    def features(self, batch: Batch, *more: Batch) -> Features | tuple[Features, ...]:
         """Embeddings of a batch under `model`, with gradients; a large batch may be embedded in pieces.
 
         Several batches that are asked for at once, ``ctx.features(step.forget, step.retain)``, go through the towers

@@ -132,13 +132,13 @@ class RunContext(MethodContext[C]):
         return self._state
 
     @overload
-    def features(self, batch: Batch, /) -> Features: ...
+    def features(self, batch: Batch) -> Features: ...
     @overload
-    def features(self, batch: Batch, another: Batch, /, *more: Batch) -> tuple[Features, ...]: ...
-    def features(self, *batches: Batch) -> Features | tuple[Features, ...]:
-        images = self._pieces.encode_together(self._model.encode_image, [batch.image for batch in batches])
+    def features(self, batch: Batch, another: Batch, *more: Batch) -> tuple[Features, ...]: ...
+    def features(self, batch: Batch, *more: Batch) -> Features | tuple[Features, ...]:
+        images = self._pieces.encode_together(self._model.encode_image, [b.image for b in (batch, *more)])
         # One by one, as each batch is as long as its own longest caption.
-        texts = [self._pieces.encode(self._encode_text, batch.text) for batch in batches]
+        texts = [self._pieces.encode(self._encode_text, b.text) for b in (batch, *more)]
         pairs = tuple(map(Features, images, texts))
         return pairs if len(pairs) > 1 else pairs[0]
 

@@ -83,12 +83,14 @@ class _Context(MethodContext[Any]):
         return Pairs(captions, (None,) * len(captions), generic)
 
     @overload
-    def features(self, batch: Batch, /) -> Features: ...
+    def features(self, batch: Batch) -> Features: ...
     @overload
-    def features(self, batch: Batch, another: Batch, /, *more: Batch) -> tuple[Features, ...]: ...
-    def features(self, *batches: Batch) -> Features | tuple[Features, ...]:
+    def features(self, batch: Batch, another: Batch, *more: Batch) -> tuple[Features, ...]: ...
+    def features(self, batch: Batch, *more: Batch) -> Features | tuple[Features, ...]:
         encode = self._model.encode_image, self._model.encode_text
-        pairs = tuple(Features(encode[0](b.image, normalize=True), encode[1](b.text, normalize=True)) for b in batches)
+        pairs = tuple(
+            Features(encode[0](b.image, normalize=True), encode[1](b.text, normalize=True)) for b in (batch, *more)
+        )
         return pairs if len(pairs) > 1 else pairs[0]
 
     def reference_features(self, batch: Batch) -> Features:

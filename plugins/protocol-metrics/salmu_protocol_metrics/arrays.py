@@ -29,9 +29,9 @@ def vectors(embeddings: Tensor) -> NDArray[np.float32]:
     return array
 
 
-def chunks(n: int) -> Iterator[slice]:
-    """``range(n)`` in slices of at most `CHUNK`."""
-    return (slice(start, start + CHUNK) for start in range(0, n, CHUNK))
+def chunks(n: int, size: int = CHUNK) -> Iterator[slice]:
+    """``range(n)`` in slices of at most ``size``."""
+    return (slice(start, start + size) for start in range(0, n, size))
 
 
 def pair_cosines(images: Tensor, texts: Tensor) -> Array:
@@ -41,6 +41,16 @@ def pair_cosines(images: Tensor, texts: Tensor) -> Array:
     for rows in chunks(len(left)):
         # A product of two float32 is exact in float64, and the order of this sum depends on d alone.
         out[rows] = (left[rows].astype(np.float64) * right[rows].astype(np.float64)).sum(axis=1)
+    return out
+
+
+def cosines_of(left: NDArray[np.float32], right: NDArray[np.float32], row: Index, other: Index) -> Array:
+    """Cosines of some rows with some others ``[k]``, the same bits as `pair_cosines` gives."""
+    out = np.empty(len(row))
+    for part in chunks(len(row), 128):  # as much as stays near the processor
+        products = left[row[part]].astype(np.float64)
+        products *= right[other[part]]
+        out[part] = products.sum(axis=1)
     return out
 
 

@@ -6,16 +6,13 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from torch import Tensor
 
 from salmu_core import MetricContext, MetricResult, PerRow, Ranks, Retrieved, Split
-from salmu_protocol_metrics.arrays import SEED, Array, Index, chunks, distinct, highest, random_order, vectors
+from salmu_protocol_metrics.arrays import SEED, random_order
+from salmu_protocol_metrics.ranking import search
 
 #: Captions drawn from each of the two pools.
 POOL = 1000
-#: Captions kept of what is found for an image, for people to look at.
-SHOWN = 5
 
 
 def ret_fail(ctx: MetricContext) -> MetricResult:
@@ -85,42 +82,3 @@ def draw_gallery(own: Iterable[str], retain: Iterable[str]) -> tuple[list[str], 
     pools = (sorted(left), sorted(set(retain) - left))
     first, second = ([pool[i] for i in random_order(source, len(pool))[:POOL]] for pool in pools)
     return first, second
-
-
-def search(
-    images: Tensor, own: Tensor, gallery: Tensor, drawn: NDArray[np.bool_], like: int
-) -> tuple[Array, Array, Index, Array]:
-    """Look for each image's caption among the gallery's.
-
-    Args:
-        images: Embeddings ``[n, d]``.
-        own: Embedding of each image's caption ``[n, d]``.
-        gallery: Embeddings of the captions drawn ``[g, d]``.
-        drawn: Whether the own caption is one of those drawn ``[n]``; it is then no other one.
-        like: How many captions of the gallery, the first ones, are of the own one's kind.
-
-    Returns:
-        Ranks ``[n]``: 1 + the other captions strictly above the own one + half of those exactly equal; the same among
-        captions of its kind ``[n]``. The captions that come first ``[n, SHOWN]``, as numbers in the gallery, or ``g``
-        for the own one; exactly equal ones in the gallery's order, the own one last. Their cosines ``[n, SHOWN]``.
-    """
-    size = len(gallery)
-    shown = min(SHOWN, size)
-    left = vectors(images)
-    right, which = distinct(np.concatenate([vectors(gallery), vectors(own)]))
-    ranks = np.empty((2, len(left)))
-    first, cosines = np.empty((len(left), shown), np.int64), np.empty((len(left), shown))
-    for rows in chunks(len(left)):
-        needed, place = np.unique(np.concatenate([which[:size], which[size:][rows]]), return_inverse=True)
-        scores = left[rows].astype(np.float64) @ right[needed].astype(np.float64).T
-        others = scores[:, place[:size]]
-        mine = scores[np.arange(len(scores)), place[size:]][:, None]
-        for rank, among in zip(ranks, (others, others[:, :like]), strict=True):
-            above = np.count_nonzero(among > mine, axis=1)
-            equal = np.count_nonzero(among == mine, axis=1) - drawn[rows]
-            rank[rows] = 1 + above + equal / 2
-        # The own caption stands once, in the gallery or behind it.
-        everything = np.column_stack([others, np.where(drawn[rows][:, None], -np.inf, mine)])
-        first[rows] = best = highest(everything, shown)
-        cosines[rows] = np.take_along_axis(everything, best, axis=1)
-    return ranks[0], ranks[1], first, cosines

@@ -99,6 +99,22 @@ def test_equal_captions_are_retrieved_in_the_order_of_the_gallery(make, compute,
     assert {tuple(found.captions[i] for i in row) for row in found.found} == {tuple(gallery[:5])}
 
 
+@pytest.mark.parametrize("spread", [0.3, 1e-2, 1e-4, 1e-6])
+def test_captions_that_float32_cannot_tell_apart_rank_as_those_it_can(make, compute, rng, units, spread):
+    names, d = [f"f{i}" for i in range(60)], 24
+    near = rng.normal(size=d) + spread * rng.normal(size=(121, d))
+    near[::2] = near[0] + spread * rng.normal(size=(61, d)) / 100  # half of them closer still
+    text = {name: units(vector) for name, vector in zip([*names, *(f"r{i}" for i in range(61))], near, strict=True)}
+    made = make(names, [f"r{i}" for i in range(61)], text=text, image=units(rng.normal(size=(60, d)) + near[0]))
+    result = compute("RetFail", made)
+    np.testing.assert_array_equal(result.ranks.values, reference(made))
+    np.testing.assert_array_equal(result.ranks.like[0], reference(made, alone=True))
+    images, found = made.splits["forget"].image.astype(np.longdouble), result.retrieved
+    everything = np.stack([text[caption] for caption in text]).astype(np.longdouble)
+    best = np.sort(images @ everything.T, axis=1)[:, ::-1][:, :5]
+    np.testing.assert_allclose(found.cosines, best.astype(float), rtol=0, atol=1e-15 * d)
+
+
 def test_the_same_caption_on_many_rows_is_one_of_the_gallery(make, compute):
     made = make(["a", "b", "a", "c", "b"] * 4, ["x", "x", "a"])
     result = compute("RetFail", made)

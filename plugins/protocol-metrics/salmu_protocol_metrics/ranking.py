@@ -116,7 +116,7 @@ def _bar(near: Floats) -> Floats:
     """What at least `SHOWN` values of each row reach, or all if there are fewer: the best ones of parts do."""
     parts = min(PARTS, near.shape[1])
     width = near.shape[1] // parts
-    best = torch.from_numpy(near)[:, : parts * width].unflatten(1, (parts, width)).amax(2)
+    best = torch.from_numpy(near)[:, : parts * width].view(-1, parts, width).amax(2)
     bar: Floats = best.topk(min(SHOWN, parts)).values[:, -1].numpy()
     return bar
 
@@ -124,7 +124,7 @@ def _bar(near: Floats) -> Floats:
 def _rounding(left: Floats, right: Floats) -> float:
     """More than a product in float32 may be off, in whatever order it is summed (Higham 2002, section 3.1)."""
     longest = [float(np.sqrt(np.einsum("ij,ij->i", rows, rows).max(initial=0))) for rows in (left, right)]
-    return 1.1 * (left.shape[1] + 2) * 2.0**-24 * longest[0] * longest[1]
+    return float(1.1 * (left.shape[1] + 2) * 2.0**-24 * longest[0] * longest[1])
 
 
 def _exact(left: Floats, own: Floats, gallery: Floats, drawn: Flags, like: int) -> tuple[Array, Index, Array]:

@@ -103,7 +103,7 @@ def in_turn(sides: Mapping[str, Callable[[], float]], rounds: int, warm: int = 1
 
 
 def ratio(what: str, to: str, costs: Rounds, sides: tuple[str, str], *, more: bool = False, **aim: float) -> Figure:
-    """The cost of one side as a multiple of another's, round by round; with ``more``, by how many percent it is more."""
+    """The cost of one side as a multiple of another's, round by round; with ``more``, how many percent more."""
     first, second = (costs[name] for name in sides)
     ratios = [a / b for a, b in zip(first, second, strict=True)]
     values = [100 * (value - 1) for value in ratios] if more else ratios

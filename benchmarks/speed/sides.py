@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +71,27 @@ class Asked:
         return {"this": self.this, **({"against": self.against} if self.against else {})}
 
 
+def processor_seconds(checkout: Checkout, *words: str | Path, threads: int | None = 1, module: str = "-m") -> float:
+    """What a Python process of a checkout costs, with all processes that it starts and waits for.
+
+    Args:
+        words: What comes after ``python -m``; after ``python -c`` where that is the module.
+        threads: Of one process, or as it chooses.
+
+    Raises:
+        RuntimeError: It fails.
+    """
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [checkout.python, module, *words], env=checkout.environment(threads), cwd=checkout.folder,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(map(str, words))} ended with exit code {done.returncode}:\n{done.stdout}")
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+
 class Side:
     """A process that answers questions, one line of JSON for another.
 
@@ -94,10 +117,8 @@ class Side:
             RuntimeError: It has ended.
         """
         assert self._process.stdin is not None and self._process.stdout is not None
-        try:
+        with suppress(BrokenPipeError):
             print(json.dumps(question), file=self._process.stdin, flush=True)
-        except BrokenPipeError:
-            pass
         line = self._process.stdout.readline()
         if not line:
             raise RuntimeError(f"a side has ended, with exit code {self._process.wait()}: see above")

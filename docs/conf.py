@@ -21,6 +21,7 @@ extensions = [
     "measured",
     "on_a_card",
     "picture",
+    "speed",
 ]
 exclude_patterns = ["_build", "_ext", "pictures"]
 # Docstrings name code in single backticks.

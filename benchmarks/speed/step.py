@@ -33,7 +33,7 @@ TOLERANCE = 1e-3
 
 def measure(asked: Asked) -> Iterator[Figure]:
     """Steps of each method."""
-    rounds, block = (2, 2) if asked.quick else (8, 15)
+    rounds, block = (2, 1) if asked.quick else (8, 15)
     arguments = [asked.benchmark, str((rounds + 1) * block), str(block)]
     sides = {name: Side(one, "step.py", ["product", *arguments]) for name, one in asked.checkouts.items()}
     plain = Side(asked.this, "step.py", ["plain", *arguments])

@@ -27,8 +27,9 @@ from sides import Asked, Side, answer, question
 METHODS = {"delete": 0.55, "cliperase": 0.55, "vlunlearn": 0.55, "finetuning": None}
 #: Methods that look at the original model at every step.
 TWO_MODELS = ("delete", "cliperase", "vlunlearn")
-#: Relative difference of two losses that are the same but for the order of sums, which steps amplify.
-TOLERANCE = 1e-3
+#: Relative difference of two losses that are the same but for the order of sums; of untrained models, whose gradients
+#: are near 0, AdamW's first steps amplify it.
+TOLERANCE, UNTRAINED = 1e-4, 1e-2
 
 
 def measure(asked: Asked) -> Iterator[Figure]:
@@ -50,12 +51,13 @@ def measure(asked: Asked) -> Iterator[Figure]:
         if "plain" in all_sides:
             yield ratio(f"the plain loop, for {what}", "ours", per_step, ("plain", "this"), at_least=2.5)
             apart = max(abs(a - b) / abs(b) for a, b in zip(losses["this"], losses["plain"], strict=True))
-            if apart > TOLERANCE:
+            bound = UNTRAINED if asked.quick else TOLERANCE
+            if apart > bound:
                 raise RuntimeError(f"{method}: the losses of both loops differ by {apart:.1e} of their size")
             number = len(losses["this"])
             yield Figure(
                 what=f"losses of `{method}` and of the plain loop, {number} steps",
-                unit="difference", value=apart, low=apart, high=apart, rounds=number, at_most=TOLERANCE,
+                unit="difference", value=apart, low=apart, high=apart, rounds=number, at_most=bound,
             )  # fmt: skip
     for side in [*sides.values(), plain]:
         side.close()
@@ -128,9 +130,13 @@ def context(spec, session, accelerator, on_step=None):
 
 
 def product(method, spec, session, accelerator, steps, block):
-    """The loop of all methods."""
-    turns = Turns(block)
+    """The loop of all methods, once the original has embedded all pairs, as it has after a pass over them."""
+    before = context(spec, session, accelerator)
+    for pool in ("forget", "retain"):
+        for batch in before.batches(pool, 256):
+            before.reference_features(batch)
     ctx = context(spec, session, accelerator, lambda done, last, values: turns.made(done, last, values["loss"]))
+    turns = Turns(block)
     ctx.fit(spec.loss, steps=steps)
 
 

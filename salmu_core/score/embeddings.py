@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from salmu_core.benchmark.rows import Rows
 from salmu_core.benchmark.splits import EvaluationData
 from salmu_core.benchmark.tokens import tokenize
 from salmu_core.clip.model import Clip
+from salmu_core.clip.texts import encode_text
 from salmu_core.contract.progress import Progress
 from salmu_core.contract.zeroshot import ZeroShot
 from salmu_core.errors import NotMeasuredError
@@ -218,7 +220,7 @@ class Embedder(Embeddings):
             part = members[start : start + CHUNK]
             pixels = self._images(base, part)
             self.images_encoded += len(pixels)
-            embedded = self._encode("encode_image", self._clip.normalize(pixels, self._device))
+            embedded = self._encode(self._clip.model.encode_image, self._clip.normalize(pixels, self._device))
             if base not in self._by_base:
                 self._by_base[base] = embedded.new_full((rows, embedded.shape[1]), torch.nan)
             self._by_base[base][torch.from_numpy(part)] = embedded
@@ -242,12 +244,12 @@ class Embedder(Embeddings):
         for start in range(0, len(tokens), CHUNK):
             chunk = tokens[start : start + CHUNK].to(self._device)
             self.captions_encoded += len(chunk)
-            parts.append(self._encode("encode_text", chunk))
+            parts.append(self._encode(partial(encode_text, self._clip.model), chunk))
         return torch.cat(parts)
 
     @torch.inference_mode()
-    def _encode(self, tower: str, inputs: Tensor) -> Tensor:
-        embedded: Tensor = getattr(self._clip.model, tower)(inputs, normalize=True)
+    def _encode(self, tower: Callable[..., Tensor], inputs: Tensor) -> Tensor:
+        embedded = tower(inputs, normalize=True)
         if self._on_batch is not None:
             self._on_batch(len(inputs))
         return embedded.float().cpu()

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -61,14 +62,27 @@ class Clip:
 
     def normalize(self, pixels: Tensor, device: torch.device | str = "cpu") -> Tensor:
         """Pixels, uint8 ``[b, 3, h, w]``, as the float32 input of the image tower on ``device``."""
-        mean = torch.tensor(self.mean, device=device).view(-1, 1, 1)
-        std = torch.tensor(self.std, device=device).view(-1, 1, 1)
+        mean, std = _channels(self.mean, device), _channels(self.std, device)
         return pixels.to(device).float().div(255).sub(mean).div(std)
 
     def tokenize(self, captions: Sequence[str]) -> Tensor:
         """Token ids, int64 ``[n, context_length]``."""
         tokens: Tensor = self.tokenizer(list(captions))
         return tokens
+
+
+@cache
+def _channels(values: tuple[float, ...], device: torch.device | str) -> Tensor:
+    """A value for each channel ``[c, 1, 1]``; once, as what comes new to a card makes it wait."""
+    with torch.inference_mode(False):  # who asks first must not show
+        return torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1)
+
+
+def moved(tensor: Tensor, device: torch.device) -> Tensor:
+    """A small tensor on the device, without waiting for what is computed there."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def assemble(name: str, model: Any, config: dict[str, Any], tokenizer: Any) -> Clip:

@@ -19,7 +19,8 @@ def encode_text(model: Any, tokens: Tensor, *, normalize: bool = False) -> Tenso
     """``model.encode_text``, over no more positions than texts are long; of many, each group of a length apart.
 
     The same numbers, up to the order of sums: where attention is causal and the embedding is read at the end of the
-    text, no position after it has a say. A model of which that is not known gets all positions.
+    text, no position after it has a say. A model of which that is not known gets all positions. So does an
+    accelerator in training: to see the length it would have to be waited for, and graphs keep their shapes.
 
     Args:
         model: Of open_clip.
@@ -30,7 +31,7 @@ def encode_text(model: Any, tokens: Tensor, *, normalize: bool = False) -> Tenso
         Embeddings ``[n, d]``.
     """
     tower = _tower(model)
-    if tower is None or not tokens.numel():
+    if tower is None or not tokens.numel() or (tokens.device.type != "cpu" and torch.is_grad_enabled()):
         embeddings: Tensor = model.encode_text(tokens, normalize=normalize)
         return embeddings
     lengths = tokens.argmax(dim=-1) + 1

@@ -6,12 +6,31 @@ import datetime
 from typing import TYPE_CHECKING
 
 from salmu_core.errors import UsageError
+from salmu_core.run.card import BF16, first_card
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
 #: Processes that have finished their share wait for the others, however long these take.
 WEEK = datetime.timedelta(days=7)
+
+
+def check_precision(mixed_precision: str | None, asked_by: str = "--mixed-precision") -> None:
+    """Find a precision that this machine has not, before anything is opened or built; no card is touched.
+
+    Raises:
+        UsageError: It has not.
+    """
+    if mixed_precision not in ("bf16", "fp16"):
+        return  # none, as accelerate is configured, or for accelerate to refuse
+    card = first_card()
+    if mixed_precision == "bf16" and card is not None and card.capability < BF16:
+        raise UsageError(f"{asked_by} bf16: {_emulated(card.name)}")
+    if mixed_precision == "fp16" and card is None:
+        import torch
+
+        if not torch.accelerator.is_available():
+            raise UsageError(f"{asked_by} fp16 needs an accelerator, and this machine has none; leave it out")
 
 
 def accelerate(
@@ -39,7 +58,37 @@ def accelerate(
         cpu = not torch.accelerator.is_available()
         handlers = [InitProcessGroupKwargs(timeout=patience)]
         accelerator = Accelerator(cpu=cpu, mixed_precision=mixed_precision, kwargs_handlers=handlers)
+        if accelerator.mixed_precision in ("bf16", "fp16"):
+            _try(accelerator)
     except ValueError as error:
-        raise UsageError(f"{asked_by} {mixed_precision}: {error}") from error
+        asked = (
+            f"{asked_by} {mixed_precision}" if mixed_precision else "the precision that accelerate is configured with"
+        )
+        raise UsageError(f"{asked}: {error}") from error
     torch.set_num_threads(threads)  # accelerate has its own idea
     return accelerator
+
+
+def _try(accelerator: Accelerator) -> None:
+    """Multiply in the precision that was asked for: accelerate lets some pass that are then not there.
+
+    Raises:
+        ValueError: It is not.
+    """
+    import torch
+
+    device, precision = accelerator.device, accelerator.mixed_precision
+    if device.type == "cuda" and precision == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise ValueError(_emulated(torch.cuda.get_device_name(device)))
+    one = torch.ones(8, 8, device=device)
+    try:
+        with accelerator.autocast():
+            product = one @ one
+    except RuntimeError as error:
+        raise ValueError(f"{device.type} can't: {error}") from error
+    if product.dtype == torch.float32:
+        raise ValueError(f"{device.type} would compute in float32 all the same; leave it out")
+
+
+def _emulated(card: str) -> str:
+    return f"{card} has no bfloat16 of its own, and would be slower with it than without; leave it out, or try fp16"

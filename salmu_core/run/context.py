@@ -8,20 +8,22 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast, overload
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Generator, Tensor, nn
 
+from salmu_core.clip.float32 import float32
+from salmu_core.clip.model import moved
 from salmu_core.clip.texts import encode_text
 from salmu_core.contract.config import TrainingConfig
 from salmu_core.contract.context import C, MethodContext, Room
 from salmu_core.contract.features import Features, Pairs, PoolName
 from salmu_core.contract.model import ClipModel
 from salmu_core.contract.probe import Probe
-from salmu_core.contract.steps import Batch, Step
+from salmu_core.contract.steps import Batch
 from salmu_core.errors import BudgetExceededError, MethodError
 from salmu_core.run.attempts import Attempts
+from salmu_core.run.draws import Draws
 from salmu_core.run.edit import edited
 from salmu_core.run.gradients import Gradients
 from salmu_core.run.inputs import listed
@@ -30,6 +32,7 @@ from salmu_core.run.pool import common_batch
 from salmu_core.run.probe import estimate
 from salmu_core.run.session import TrainingSession
 from salmu_core.train.adapters import adapters, check_entered
+from salmu_core.train.compiled import Compiler
 from salmu_core.train.gradients import mean_gradients
 from salmu_core.train.loop import fit
 from salmu_core.train.observer import UNSEEN, Observer
@@ -56,6 +59,7 @@ class RunContext(MethodContext[C]):
         observer: Who looks on.
         state: What the method left in the run that this one starts from.
         pieces: How much of a batch is embedded at a time; by default all.
+        compiler: Compiles towers while they are trained; by default none does.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class RunContext(MethodContext[C]):
         observer: Observer = UNSEEN,
         state: Mapping[str, Tensor] | None = None,
         pieces: Pieces | None = None,
+        compiler: Compiler | None = None,
     ) -> None:
         self._config = config
         self._model: Any = model
@@ -78,8 +83,9 @@ class RunContext(MethodContext[C]):
         self._pools, self._num_train, self._clip = session.pools, session.num_train, session.clip
         self._seed, self._rng = seed, generator("run", seed)
         self._meter, self._accelerator, self._observer = meter, accelerator, observer
-        self._pieces = pieces or Pieces(model)
         self._encode_text = partial(encode_text, model)
+        self._pieces, self._compiler = pieces or Pieces(model), compiler or Compiler()
+        self._draws = Draws(session.pools, seed, meter, accelerator.device)
         self._attempts = partial(Attempts, rng=self._rng, device=accelerator.device, meter=meter)
         self._passes = 0
         self._adapters: list[Any] = []
@@ -157,14 +163,14 @@ class RunContext(MethodContext[C]):
         known = self._reference_texts
         if new := [caption for caption in dict.fromkeys(listed(captions)) if caption not in known]:
             # Of one run alone: the company a text is embedded in shows in its last bits.
-            with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            with torch.no_grad(), float32(self.device):
                 parts = torch.split(self.tokenize(new), CHUNK)
                 embedded = torch.cat([encode_text(self._reference, part, normalize=True) for part in parts])
             known.update(zip(new, embedded, strict=True))
         return torch.stack([known[caption] for caption in captions])
 
     def tokenize(self, captions: Sequence[str]) -> Tensor:
-        return self._clip.tokenize(listed(captions)).to(self.device)
+        return moved(self._clip.tokenize(listed(captions)), self.device)
 
     def fit(
         self,
@@ -181,28 +187,32 @@ class RunContext(MethodContext[C]):
             return 0
         config, meter = self._training_config(config), self._meter
         first, before, size = meter.steps, dict(meter.drawn), self._batch_size(config.batch_size)
-        attempts = self._attempts(partial(loss, self), lambda step: self._step(first + step, size))
+        attempts = self._attempts(partial(loss, self), lambda step: self._draws.step(first + step, size))
 
         def objective(step: int) -> Tensor | Mapping[str, Tensor]:
+            self._compiler.begin()
             terms = attempts(step)
             if meter.steps == first + step:  # and not made again
                 meter.steps += 1
                 meter.backward_passes += passes(terms, transform)
             return terms
 
+        most = min(meter.cap // size, meter.cap if steps is None else steps)
+        compiled = self._compiler.towers(self._model, size, most, whole=not self._pieces.size)
         try:
-            return fit(
-                self._model,
-                objective,
-                lambda: meter.affordable(size, before, steps),
-                config,
-                self._accelerator,
-                params=params,
-                also=also,
-                transform=transform,
-                pieces=self._pieces,
-                observer=replace(self._observer, on_step=partial(self._log_step, first)),
-            )
+            with compiled, self._draws.one_after_another():
+                return fit(
+                    self._model,
+                    objective,
+                    lambda: meter.affordable(size, before, steps),
+                    config,
+                    self._accelerator,
+                    params=params,
+                    also=also,
+                    transform=transform,
+                    pieces=self._pieces,
+                    observer=replace(self._observer, on_step=partial(self._log_step, first)),
+                )
         except BudgetExceededError as error:
             if meter.steps > first:
                 raise BudgetExceededError(
@@ -231,7 +241,7 @@ class RunContext(MethodContext[C]):
         self._meter.backward_passes += steps
 
         def compute(ctx: Any) -> dict[str, Tensor]:
-            attempts = self._attempts(partial(loss, ctx), lambda step: self._step(step, size, salt))
+            attempts = self._attempts(partial(loss, ctx), lambda step: self._draws.step(step, size, salt))
             return mean_gradients(self._model, attempts, steps, power, self._accelerator, self._pieces)
 
         cache = Gradients(self._model, self._clip, self._pools, self._meter, self._rng, self._pieces)
@@ -254,7 +264,7 @@ class RunContext(MethodContext[C]):
         for rows in self._pools[pool].one_pass(size, self._seed, pool, self._next_pass()):
             if not self._meter.room(pool):
                 return
-            yield self._draw(pool, rows[: self._meter.room(pool)])
+            yield self._draws.batch(pool, rows[: self._meter.room(pool)])
 
     @torch.no_grad()
     def probe(self) -> Probe:
@@ -295,17 +305,3 @@ class RunContext(MethodContext[C]):
         if size is None or size < 1:
             raise MethodError(f"{member}(size=...): say how many pairs a batch has; the config has no batch_size")
         return size
-
-    def _step(self, index: int, size: int, salt: str = "fit") -> Step:
-        def draw(pool: PoolName) -> Batch:
-            return self._draw(pool, self._pools[pool].draw(size, index, self._seed, pool, salt))
-
-        def permute(n: int) -> Tensor:
-            order = torch.randperm(n, generator=generator(self._seed, salt, index, n))
-            return order.to(self.device)
-
-        return Step(index, draw, permute)
-
-    def _draw(self, pool: PoolName, rows: np.ndarray) -> Batch:
-        self._meter.charge(pool, len(rows))
-        return Batch(self._pools[pool], rows)

@@ -16,7 +16,8 @@ from torch import Tensor
 from salmu_core.benchmark.pixels import DirectPixels, Pixels, preprocessing
 from salmu_core.benchmark.rows import Rows
 from salmu_core.benchmark.tokens import tokenize
-from salmu_core.clip.model import Clip
+from salmu_core.clip.float32 import float32
+from salmu_core.clip.model import Clip, moved
 from salmu_core.clip.texts import encode_text
 from salmu_core.contract.features import Features
 from salmu_core.contract.progress import Progress
@@ -125,13 +126,13 @@ class Source:
         asks first, and what it did before, must not show in the bits.
         """
         # Whoever asks first, and from within whatever mode or precision: the same numbers.
-        with torch.inference_mode(False), torch.no_grad(), torch.autocast(self._device.type, enabled=False):
+        with torch.inference_mode(False), torch.no_grad(), float32(self._device):
             for chunk in np.unique(index // CHUNK).tolist():
                 if chunk not in self._embedded:
                     self._fill(np.arange(chunk * CHUNK, min((chunk + 1) * CHUNK, len(self))))
                     self._embedded.add(chunk)
         assert self._reference is not None
-        where = torch.from_numpy(index).to(self._reference.image.device)
+        where = moved(torch.from_numpy(index), self._reference.image.device)
         image, text = (side[where].to(self._device) for side in (self._reference.image, self._reference.text))
         return Features(image, text)
 

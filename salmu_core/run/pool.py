@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from salmu_core.benchmark.retain import Stream
-from salmu_core.clip.model import Clip
+from salmu_core.clip.model import Clip, moved
 from salmu_core.contract.features import Features, Pairs, PoolName
 from salmu_core.errors import MethodError
 from salmu_core.run.inputs import Inputs, Source
@@ -127,15 +127,23 @@ class Pool:
 
     def images(self, index: np.ndarray) -> Tensor:
         """Normalised images ``[b, 3, h, w]`` on the device."""
-        return self._clip.normalize(self._gather(index, Source.pixels), self._device)
+        return self.normalized(self.pixels(index))
+
+    def pixels(self, index: np.ndarray) -> Tensor:
+        """Images, uint8 ``[b, 3, h, w]``, on the CPU."""
+        return self._gather(index, Source.pixels)
+
+    def normalized(self, pixels: Tensor) -> Tensor:
+        """As `images`, of pixels wherever they are."""
+        return self._clip.normalize(pixels, self._device)
 
     def tokenize(self, captions: Sequence[str]) -> Tensor:
         """Token ids ``[b, context_length]`` on the device."""
-        return self._clip.tokenize(captions).to(self._device)
+        return moved(self._clip.tokenize(captions), self._device)
 
     def tokens(self, index: np.ndarray) -> Tensor:
         """Token ids of rows, ``[b, context_length]`` on the device."""
-        return self._gather(index, Source.tokens).to(self._device)
+        return moved(self._gather(index, Source.tokens), self._device)
 
     def reference_features(self, index: np.ndarray) -> Features:
         """The original's embeddings of rows."""

@@ -27,6 +27,7 @@ from salmu_core.run.session import TrainingSession, frozen_copy
 from salmu_core.run.state import savable
 from salmu_core.run.validity import judge
 from salmu_core.store.records import FitRecord, Ledger, Status
+from salmu_core.train.compiled import Compiler
 from salmu_core.train.loop import NonFiniteLossError
 from salmu_core.train.observer import UNSEEN, Observer
 from salmu_core.train.pieces import Pieces
@@ -47,6 +48,7 @@ class Outcome:
         scalars: What was logged.
         traceback: Of the exception, where there was one.
         micro_batch: Pairs that were embedded at a time in the end; 0 for whole batches.
+        compiled: How towers were compiled; empty if they were not.
         state: What the method left for a run that goes on from here, on the CPU; empty unless the run is valid.
     """
 
@@ -58,6 +60,7 @@ class Outcome:
     scalars: dict[str, list[tuple[int, float]]]
     traceback: str | None = None
     micro_batch: int = 0
+    compiled: str = ""
     state: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
 
@@ -71,6 +74,7 @@ def run_one(
     observer: Observer = UNSEEN,
     micro_batch: int = 0,
     state: Mapping[str, torch.Tensor] | None = None,
+    compiler: Compiler | None = None,
 ) -> Outcome:
     """Unlearn with one method and judge the result; a method's exception is an outcome, not an error.
 
@@ -84,6 +88,7 @@ def run_one(
         observer: Who looks on.
         micro_batch: Pairs that are embedded at a time; 0 for whole batches. Made smaller where memory runs out.
         state: What the method left when it made the model that this run begins with.
+        compiler: Compiles towers while they are trained; by default none does.
     """
     original = session.clip.model
     model, reference = copy.deepcopy(original), frozen_copy(original)
@@ -91,7 +96,9 @@ def run_one(
     for pool in session.pools.values():
         pool.recall(before)
     meter = Meter(budget, len(session.pools["forget"]), observer.on_scalar)
-    pieces = Pieces(model, micro_batch)
+    compiler = compiler or Compiler()
+    compiler.used = ""
+    pieces = Pieces(model, micro_batch, compiler.gave_up)
     ctx = RunContext(
         config,
         model=model,
@@ -102,6 +109,7 @@ def run_one(
         accelerator=accelerator,
         observer=observer,
         pieces=pieces,
+        compiler=compiler,
         state={name: value.detach().clone().to(accelerator.device) for name, value in (state or {}).items()},
     )
     device = accelerator.device
@@ -129,7 +137,7 @@ def run_one(
     accelerator.free_memory()
     kept = kept if verdict.status == "valid" else {}
     outcome = verdict.status, verdict.reason, ledger, tuple(meter.fits), meter.scalars, verdict.traceback
-    return Outcome(model, *outcome, micro_batch=pieces.size, state=kept)
+    return Outcome(model, *outcome, micro_batch=pieces.size, compiled=compiler.used, state=kept)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from salmu_core.benchmark.pixels import Pixels, preprocessing
 from salmu_core.benchmark.rows import Rows
 from salmu_core.benchmark.splits import EvaluationData
 from salmu_core.benchmark.tokens import tokenize
+from salmu_core.clip.float32 import float32
 from salmu_core.clip.model import Clip
 from salmu_core.clip.texts import encode_text
 from salmu_core.contract.progress import Progress
@@ -249,7 +250,8 @@ class Embedder(Embeddings):
 
     @torch.inference_mode()
     def _encode(self, tower: Callable[..., Tensor], inputs: Tensor) -> Tensor:
-        embedded = tower(inputs, normalize=True)
+        with float32(self._device):
+            embedded = tower(inputs, normalize=True)
         if self._on_batch is not None:
             self._on_batch(len(inputs))
         return embedded.float().cpu()

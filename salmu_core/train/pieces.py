@@ -27,13 +27,17 @@ class Pieces:
     Args:
         model: What encodes.
         size: Rows of a piece; 0 for whole batches.
+        simpler: Told of an error, whether towers encode in a simpler way from now on, so that it may not come again.
 
     Attributes:
         size: As it is now; `enough` makes it smaller where memory runs out.
     """
 
-    def __init__(self, model: nn.Module, size: int = 0) -> None:
+    def __init__(
+        self, model: nn.Module, size: int = 0, simpler: Callable[[Exception], bool] = lambda error: False
+    ) -> None:
         self.size = size
+        self._simpler = simpler
         self._model = model
         self._largest = 0
 
@@ -73,6 +77,8 @@ class Pieces:
     def enough(self, attempt: Callable[[], R], undo: Callable[[], None] = lambda: None) -> R:
         """What ``attempt`` returns; where memory runs out, it is made again with pieces of half the size.
 
+        Also where it fails for the way that towers encode in, in a simpler one.
+
         Args:
             attempt: Does a step's work, and the same when called again.
             undo: Lets go of what a failed attempt has left.
@@ -84,18 +90,19 @@ class Pieces:
             before, self._largest = self._largest, 0
             try:
                 return attempt()
-            except RuntimeError as error:
-                if not _out_of_memory(error):
-                    raise
+            except Exception as error:
                 self._largest = self._largest or before  # of a step whose loss was computed already
-                self._halve(error)
+                if not self._simpler(error):
+                    if not out_of_memory(error):
+                        raise
+                    self._halve(error)
             # Only now that the error is gone, and with it the frames that it came through, is their memory free.
             undo()
             gc.collect()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
 
-    def _halve(self, error: RuntimeError) -> None:
+    def _halve(self, error: Exception) -> None:
         now = min(self.size or self._largest, self._largest)
         if now < 2:
             why = "even with one pair embedded at a time" if now else "and the loss embeds nothing by ctx.features()"
@@ -105,7 +112,7 @@ class Pieces:
         self.size = (now + 1) // 2
 
 
-def _out_of_memory(error: RuntimeError) -> bool:
+def out_of_memory(error: Exception) -> bool:
     """Whether an allocator says that; on a CPU it has no exception of its own."""
     words = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
-    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)

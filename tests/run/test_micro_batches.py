@@ -85,7 +85,7 @@ def derived(session, spec, settings, size):
         loss = ctx.caught
         ctx.model.load_state_dict(before)  # without what it does after its descent
     ctx.model.train()
-    value = total(loss(ctx, ctx._step(0, B)))
+    value = total(loss(ctx, ctx._draws.step(0, B)))
     names, parameters = zip(*ctx.model.named_parameters(), strict=True)
     found = torch.autograd.grad(value, parameters, allow_unused=True)
     return value.item(), {name: g for name, g in zip(names, found, strict=True) if g is not None}
@@ -162,7 +162,7 @@ def test_losses_of_other_kinds_are_divided_too(session):
 
     def found(size, step):
         ctx = context(session, TrainingConfig(batch_size=B), size, RunContext)
-        value = loss(ctx, ctx._step(step, B))
+        value = loss(ctx, ctx._draws.step(step, B))
         return [value, *torch.autograd.grad(value, list(ctx.model.parameters()))]
 
     for step in (0, 1):

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
@@ -15,10 +15,12 @@ from salmu_core.cli.output import console, print_json
 from salmu_core.cli.progress import reporting
 from salmu_core.errors import STOPPED, UsageError
 from salmu_core.plugins.zoo import discover
+from salmu_core.run.accelerator import check_precision
 from salmu_core.store.folders import Store
 from salmu_core.study.plan import Study, parse_budgets, parse_numbers, parse_settings, read_study
 from salmu_core.study.processes import share
 from salmu_core.study.trackers import parse_trackers
+from salmu_core.train.settings import Compile
 
 if TYPE_CHECKING:
     from salmu_core.study.work import Work
@@ -106,7 +108,8 @@ Processes = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Processes the runs are spread over.  [default: one for an accelerator, else a core each, at most 4]",
+        help="Processes the runs are spread over.  [default: one for an accelerator, two where it has room and waits; "
+        "else a core each, at most 4]",
         show_default=False,
     ),
 ]
@@ -118,6 +121,16 @@ MicroBatch = Annotated[
         help="Pairs that methods embed at a time, for want of memory; batches and their gradients stay what they are.  "
         "[default: whole batches, and less where memory runs out]",
         show_default=False,
+    ),
+]
+
+Compiling = Annotated[
+    str,
+    typer.Option(
+        "--compile",
+        metavar="auto|on|off",
+        help="Compile the towers while they are trained, on a card as CUDA graphs. By itself where it pays: many small "
+        "steps on a card.",
     ),
 ]
 
@@ -143,6 +156,7 @@ def run(
     threads: Threads = 1,
     processes: Processes = None,
     micro_batch: MicroBatch = None,
+    compile: Compiling = "auto",
     as_json: Json = False,
 ) -> None:
     """Unlearn with methods on a benchmark, score the checkpoints, and show the table.
@@ -176,7 +190,9 @@ def run(
         # Where all are run, all are imported, and what can't be is left out.
         zoo = discover(fresh=study.methods is None)
         check(study, overrides, zoo)
-        options = Options(redo, mixed_precision, threads, processes, parse_trackers(tracker or []), micro_batch or 0)
+        check_precision(mixed_precision)
+        trackers, compiling = parse_trackers(tracker or []), _compiling(compile)
+        options = Options(redo, mixed_precision, threads, processes, trackers, micro_batch or 0, compiling)
     with aside, reporting(to_stderr=as_json, first=first) as reporter:
         for row in zoo.problems:
             reporter.say(f"Plugin {row.name} of {row.distribution} is left out: {row.problem}")
@@ -187,6 +203,18 @@ def run(
             raise typer.Exit(STOPPED) from None
     if first and not (_show(works, study.benchmark, store, as_json) and not (everything and zoo.problems)):
         raise typer.Exit(1)
+
+
+def _compiling(text: str) -> Compile:
+    """Whether to compile.
+
+    Raises:
+        UsageError: It is none of the words.
+    """
+    for word in get_args(Compile):
+        if text == word:
+            return cast("Compile", word)
+    raise UsageError(f"--compile {text}: choose {', '.join(get_args(Compile))}.")
 
 
 def _study(config: Path | None, given: Mapping[str, Any], everything: bool) -> Study:

@@ -26,7 +26,7 @@ from salmu_core.machine import environment
 from salmu_core.plugins.code import code_hash
 from salmu_core.plugins.zoo import Declared
 from salmu_core.run.reporter import Reporter
-from salmu_core.run.runner import run_one
+from salmu_core.run.runner import Outcome, run_one
 from salmu_core.score.scorer import Scorer
 from salmu_core.store.folders import METRICS, RUN, Store, read_record, read_run
 from salmu_core.store.records import BenchmarkRef, Ledger, MetricsRecord, PluginRef, RetainRef, RunRecord, Status
@@ -37,6 +37,7 @@ from salmu_core.study.starts import Start, after, compromised
 from salmu_core.study.todo import lacks_metrics, needs_metrics
 from salmu_core.study.tracking import Trackers
 from salmu_core.study.writing import write_failed, write_valid
+from salmu_core.train.compiled import Compiler
 from salmu_core.train.observer import Observer
 
 
@@ -54,6 +55,7 @@ class Execution:
         redo: Whether finished runs are made again.
         trackers: Experiment trackers that every run is told to.
         micro_batch: Pairs that methods embed at a time; 0 for whole batches.
+        compiler: Compiles towers while they are trained.
     """
 
     benchmark: Benchmark
@@ -65,6 +67,7 @@ class Execution:
     redo: bool = False
     trackers: Trackers = field(default_factory=Trackers)
     micro_batch: int = 0
+    compiler: Compiler = field(default_factory=Compiler)
 
     @cached_property
     def scorer(self) -> Scorer:
@@ -106,9 +109,10 @@ class Execution:
                 Observer(on_step=self.reporter.step, on_scalar=tracked.scalar),
                 self.micro_batch,
                 self._sessions.state(start, planned.key.method),
+                self.compiler,
             )
             facts = {"ledger": outcome.ledger, "fits": outcome.fits, "scalars": outcome.scalars}
-            facts |= {"started": started, "request": request, "environment": self._environment(outcome.micro_batch)}
+            facts |= {"started": started, "request": request, "environment": self._environment(outcome)}
             record = self._record(planned, start.ref, outcome.status, outcome.reason, **facts)
             if outcome.status == "valid":
                 write_valid(folder, record, outcome, session.clip)
@@ -191,9 +195,13 @@ class Execution:
             },
         )
 
-    def _environment(self, micro_batch: int = 0) -> dict[str, str]:
+    def _environment(self, outcome: Outcome | None = None) -> dict[str, str]:
         facts = environment(self.accelerator.device, self.accelerator.mixed_precision)
-        return facts | ({"micro-batch": str(micro_batch)} if micro_batch else {})
+        if outcome is not None and outcome.micro_batch:
+            facts["micro-batch"] = str(outcome.micro_batch)
+        if outcome is not None and outcome.compiled:
+            facts["compiled"] = outcome.compiled
+        return facts
 
     def score(self, runs: Sequence[Planned], references: Sequence[str]) -> None:
         """Score the checkpoints of runs, and reference models."""

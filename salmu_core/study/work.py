@@ -26,12 +26,14 @@ from salmu_core.run.reporter import Reporter
 from salmu_core.store.folders import Store
 from salmu_core.store.starts import WHOLE, RequestRef
 from salmu_core.study.attacks import PlannedAttack, make_attacks
+from salmu_core.study.on_card import OnCard, on_card
 from salmu_core.study.origin import notes
 from salmu_core.study.plan import Planned, Study, make_plan
 from salmu_core.study.processes import share, spread, workers
 from salmu_core.study.starts import find_run, read_start
 from salmu_core.study.todo import Outstanding, outstanding
 from salmu_core.study.tracking import Trackers
+from salmu_core.train.settings import Compile
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Options:
         processes: Processes the runs are spread over; None for as many as the machine is good for.
         trackers: Names of experiment trackers that follow every run.
         micro_batch: Pairs that methods embed at a time; 0 for whole batches.
+        compile: Whether towers are compiled while they are trained; ``auto`` for where that pays.
     """
 
     redo: bool = False
@@ -53,6 +56,7 @@ class Options:
     processes: int | None = None
     trackers: Sequence[str] = ()
     micro_batch: int = 0
+    compile: Compile = "auto"
 
 
 @dataclass(frozen=True)
@@ -159,21 +163,26 @@ def _do(
     reporter.building("loading torch", 1.0)
     accelerator = accelerate(options.mixed_precision, options.threads)
     pieces = sum(work.todo.pieces for work in works)
-    shares = count if count > 1 else spread(options.processes, accelerator, pieces)
+    asked, together = options.processes, OnCard()
+    if count == 1 and not asked and accelerator.device.type == "cuda":
+        together = on_card(((work.benchmark, work.plan) for work in works), store, options.mixed_precision)
+        asked = together.runs
+    shares = count if count > 1 else spread(asked, accelerator, pieces)
+    if together.why and shares > 1:
+        reporter.say(together.why)
     from salmu_core.study.attacking import attack
     from salmu_core.study.execution import Execution
+    from salmu_core.train.compiled import Compiler
 
     # Only the first process has a reporter that says things; what a worker prints reaches it.
     trackers = Trackers(options.trackers, store.root, partial(print, file=sys.stderr) if index else reporter.say)
     for hint in [] if index else trackers.hints(works[0].benchmark.name):
         reporter.say(hint)
-    metrics = list(zoo.metrics.values())
+    metrics, compiler = list(zoo.metrics.values()), Compiler(options.compile, reporter.say)
 
     def execution(work: Work) -> Execution:
-        micro_batch = options.micro_batch
-        return Execution(
-            work.benchmark, store, metrics, accelerator, reporter, stream, options.redo, trackers, micro_batch
-        )
+        more = options.redo, trackers, options.micro_batch, compiler
+        return Execution(work.benchmark, store, metrics, accelerator, reporter, stream, *more)
 
     with workers(shares if count == 1 else 1, reporter):
         parts = [(work, work.todo.share(work.plan, index, shares)) for work in works]

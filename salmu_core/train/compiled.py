@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from salmu_core.train.pieces import out_of_memory
-
-Wish = Literal["auto", "on", "off"]
+from salmu_core.train.settings import Compile
 
 #: Where compiling pays of itself. At 16 + 16 pairs of a ViT-B/16 a step took 90 ms, and 41 ms as CUDA graphs, which
 #: took 44 s to make: some 900 steps' gain. At 64 + 64 pairs an H100 waited for less than half of the time.
@@ -35,7 +34,7 @@ class Compiler:
         used: How towers were compiled since somebody emptied this; empty if they were not.
     """
 
-    def __init__(self, wish: Wish = "off", say: Callable[[str], None] = _silent) -> None:
+    def __init__(self, wish: Compile = "off", say: Callable[[str], None] = _silent) -> None:
         self.used = ""
         self._wish, self._say = wish, say
         self._failed = False

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from salmu_core.contract.config import Optimisation
+
+#: Whether towers are compiled while they are trained; ``auto`` for where that pays.
+Compile = Literal["auto", "on", "off"]
 
 
 class Pretraining(Optimisation):

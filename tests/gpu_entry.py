@@ -13,11 +13,16 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
+from salmu_core.benchmark.folder import open_benchmark
 from salmu_core.benchmark.splits import read_evaluation
 from salmu_core.clip.load import load_clip
 from salmu_core.contract.config import TrainingConfig
+from salmu_core.plugins.zoo import discover
+from salmu_core.run.runner import Outcome, run_one
+from salmu_core.run.session import TrainingSession
 from salmu_core.score.embeddings import Embedder, Images
 from salmu_core.testing import tiny_model
+from salmu_core.train.compiled import Compiler
 from salmu_core.train.loop import fit
 from salmu_core.train.observer import Observer
 
@@ -49,6 +54,14 @@ def trained(device: str, precision: str = "no", steps: int = 12) -> tuple[dict[s
     return {name: p.detach().float().cpu() for name, p in model.named_parameters()}, losses
 
 
+def unlearned(device: str, benchmark: Path, compiler: Compiler | None = None, precision: str = "no") -> Outcome:
+    """A run of one method of the zoo, as `salmu run` makes it."""
+    place, zoo = accelerator(device, precision), discover()
+    session = TrainingSession.open(open_benchmark(str(benchmark), zoo, lambda *_: None), place)
+    spec = zoo.methods["cliperase"].spec
+    return run_one(spec, spec.config(batch_size=4, lr=1e-3), 4, 0, session, place, compiler=compiler)
+
+
 def embedded(device: str, benchmark: Path) -> dict[str, torch.Tensor]:
     """Embeddings of every split's images and captions as scoring makes them."""
     data, clip = read_evaluation(benchmark, benchmark / "zeroshot"), load_clip(benchmark / "compromised")
@@ -63,8 +76,8 @@ def embedded(device: str, benchmark: Path) -> dict[str, torch.Tensor]:
     return found
 
 
-def salmu(folder: Path, *words: str, card: bool = True) -> Any:
-    """The command line in a process of its own, in a folder; what it prints as JSON."""
+def command(folder: Path, *words: str, card: bool = True) -> subprocess.CompletedProcess[str]:
+    """The command line in a process of its own, in a folder."""
     environment = {**os.environ, "SALMU_CACHE": str(folder / "cache"), "COLUMNS": "200"}
     if not card:
         environment["CUDA_VISIBLE_DEVICES"] = ""
@@ -73,7 +86,12 @@ def salmu(folder: Path, *words: str, card: bool = True) -> Any:
         cwd=folder, env=environment, capture_output=True, text=True, timeout=240,
     )  # fmt: skip
     assert said.returncode == 0, f"{said.stdout}\n{said.stderr}"
-    return json.loads(said.stdout)
+    return said
+
+
+def salmu(folder: Path, *words: str, card: bool = True) -> Any:
+    """What it prints as JSON."""
+    return json.loads(command(folder, *words, card=card).stdout)
 
 
 def records(results: Path) -> list[tuple[Path, dict[str, Any]]]:

@@ -88,6 +88,7 @@ def test_what_a_card_is_held_against_runs_here(tiny_benchmark):
     weights, losses = gpu_entry.trained("cpu", steps=2)
     assert len(losses) == 2 and all(torch.isfinite(value).all() for value in weights.values())
     assert len(gpu_entry.embedded("cpu", tiny_benchmark)) > 10
+    assert gpu_entry.unlearned("cpu", tiny_benchmark).ledger.steps > 5
 
 
 def test_the_page_shows_every_figure_with_the_name_of_its_card(measured, figures, tmp_path):

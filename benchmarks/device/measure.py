@@ -1,8 +1,9 @@
 """Measures SALMU on the card of this machine, in one command, and writes ``docs/data/device.json``.
 
-The card's matrix peak; training through the loop of all methods, from a method's own batch up to one that fills the
-card, eager and compiled, with AdamW fused and not; encoding in fp32, tf32 and bf16, and what bf16 does to cosines;
-several processes on one card; a whole `salmu run`. Model: ViT-B/16 with random weights. Data: noise, made here.
+The card's matrix peak; training as runs do it, from a method's own batch up to one that fills the card, and what
+compiling, reading ahead, encoding both batches together and a fused AdamW gain; encoding in fp32, tf32 and bf16, and
+what these do to cosines; several processes on one card; a whole `salmu run`. Model: ViT-B/16 with random weights. Data:
+noise, made here.
 
     python benchmarks/device/measure.py                    under nine minutes
     python benchmarks/device/measure.py --quick --out X    everything at tiny sizes, without a card, in a minute

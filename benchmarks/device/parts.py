@@ -63,9 +63,9 @@ def study(job: Job) -> None:
 #: encoding, which finds the pictures decoded then.
 PARTS: dict[str, tuple[Callable[[Job], None], float]] = {
     "peak": (peak, 1),
-    "training": (training, 3),
-    "study": (study, 4),
-    "encoding": (encoding, 3),
-    "together": (together, 3),
-    "compiling": (compiling, 4),
+    "training": (training, 4),
+    "study": (study, 3),
+    "encoding": (encoding, 2),
+    "together": (together, 4),
+    "compiling": (compiling, 5),
 }

@@ -29,12 +29,16 @@ class Peak(Figure):
 
 
 class Training(Figure):
-    """Steps of the training loop, in bf16, on pixels that lie in main memory."""
+    """Steps of a run, in bf16, on pixels that lie in main memory."""
 
     kind: Literal["training"] = "training"
     variant: Literal["eager", "compiled", "CUDA graphs"]
     fused: bool
     """Whether AdamW's step is one kernel for many tensors."""
+    joint: bool = False
+    """Whether the batches of both sets go through the towers together."""
+    ahead: bool = False
+    """Whether the next step's images are read and copied while the card computes."""
     batch: int
     """Pairs of each of the two sets in a step; a step has twice as many."""
     pairs_per_second: Number
@@ -63,10 +67,12 @@ class Encoding(Figure):
 
 
 class Agreement(Figure):
-    """How far cosines of images and captions in bf16 lie from those in fp32, over all pairs of some rows."""
+    """How far cosines of images and captions lie from those in fp32, over all pairs of some rows."""
 
     kind: Literal["agreement"] = "agreement"
-    normalised: Literal["bf16", "fp32"]
+    precision: Precision = "bf16"
+    """What the towers computed in."""
+    normalised: Precision
     """What embeddings were brought to length 1 in."""
     images: int
     captions: int

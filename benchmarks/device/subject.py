@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 from unittest import mock
 
 import numpy as np
 import open_clip
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from salmu_core.benchmark.folder import open_benchmark
 from salmu_core.benchmark.splits import EvaluationData, read_evaluation
 from salmu_core.clip.load import load_clip
 from salmu_core.clip.model import Clip
 from salmu_core.clip.save import save_checkpoint
 from salmu_core.contract.config import TrainingConfig
-from salmu_core.contract.features import Features
-from salmu_core.contract.layout import BASE_SPLITS
+from salmu_core.contract.layout import BASE_SPLITS, FORGET
+from salmu_core.contract.steps import Step
 from salmu_core.losses import contrastive
+from salmu_core.plugins.zoo import discover
+from salmu_core.run import draws
+from salmu_core.run.context import RunContext
+from salmu_core.run.meter import Meter
+from salmu_core.run.session import TrainingSession
 from salmu_core.score.embeddings import Embedder, Images
 from salmu_core.testing import write_tiny_benchmark
-from salmu_core.train.loop import fit
+from salmu_core.train.compiled import Compiler
 from salmu_core.train.order import CHUNK
+from salmu_core.train.pieces import Pieces
 
 ARCHITECTURE = "ViT-B-16"
 #: What `salmu run` is asked for: it draws from both sets, and asks for the original's embeddings too.
@@ -83,63 +91,87 @@ def sides(clip: Clip) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
 
 
-class Pairs:
-    """Random pixels and captions in main memory, drawn and brought to the card as a run does it.
+@dataclass(frozen=True)
+class Way:
+    """How a run is made.
 
-    Args:
-        clip: Says what the model takes.
-        device: Where batches go.
-        count: How many there are.
+    Attributes:
+        variant: What encodes.
+        joint: Whether the batches of both sets go through the towers together.
+        ahead: Whether the next step's images are read while the card computes.
+        fused: Whether AdamW's step is one kernel for many tensors.
     """
 
-    def __init__(self, clip: Clip, device: torch.device, count: int) -> None:
-        rng = np.random.default_rng(0)
-        self._pixels = torch.from_numpy(rng.integers(0, 256, (count, 3, *sides(clip)), dtype=np.uint8))
-        self._tokens = clip.tokenize([f"Person Number{k} has the phone number {k}" for k in range(count)])
-        self._clip, self._device, self._count = clip, device, count
-
-    def draw(self, step: int, size: int) -> Any:
-        """A batch with ``image`` and ``text``, as losses take it."""
-        index = torch.from_numpy(np.random.default_rng(step).permutation(self._count)[:size])
-        image = self._clip.normalize(self._pixels[index], self._device)
-        return SimpleNamespace(image=image, text=self._tokens[index].to(self._device))
+    variant: Literal["eager", "compiled", "CUDA graphs"] = "eager"
+    joint: bool = True
+    ahead: bool = True
+    fused: bool = True
 
 
-def train(
-    model: nn.Module,
-    pairs: Pairs,
-    batch: int,
-    steps: int,
-    accelerator: Accelerator,
-    on_begin: Callable[[int], None],
-) -> None:
-    """Train on ``batch`` + ``batch`` pairs a step by the loop all methods share.
+#: As `salmu run` makes steps of itself.
+USUAL = Way()
+
+
+class Training:
+    """Runs of the benchmark, as `salmu run` makes them, of a method that brings pairs of both sets together.
 
     Args:
-        model: On the accelerator's device.
-        pairs: Where batches come from.
-        batch: Pairs of each set.
-        steps: How many.
+        scratch: Where the benchmark lies.
         accelerator: Device and precision.
-        on_begin: Called with its number before each step.
     """
 
-    clip: Any = model
+    def __init__(self, scratch: Path, accelerator: Accelerator) -> None:
+        benchmark = open_benchmark(str(scratch / "benchmark"), discover(()), lambda *_: None)
+        self._session, self._accelerator = TrainingSession.open(benchmark, accelerator), accelerator
 
-    def loss(number: int) -> Tensor:
-        drawn = pairs.draw(number, batch)
-        image, text = clip.encode_image(drawn.image, normalize=True), clip.encode_text(drawn.text, normalize=True)
-        return contrastive(Features(image, text), clip.logit_scale.exp())
+    def train(self, batch: int, steps: int, on_begin: Callable[[int], None], way: Way = USUAL) -> None:
+        """Make steps of ``batch`` + ``batch`` pairs, on a fresh copy of the model.
 
-    def objective(step: int) -> dict[str, Tensor]:
-        on_begin(step)
-        return {name: loss(2 * step + place) for place, name in enumerate(("forget", "retain"))}
+        Args:
+            batch: Pairs of each set.
+            steps: How many.
+            on_begin: Called with its number before each step.
+            way: How.
 
-    fit(model, objective, lambda: steps, TrainingConfig(lr=1e-6, batch_size=batch), accelerator)
+        Raises:
+            RuntimeError: Memory ran out, or what was to be compiled was not.
+        """
+
+        def loss(ctx: RunContext[TrainingConfig], step: Step) -> dict[str, Tensor]:
+            on_begin(step.index)
+            batches = step.forget, step.retain
+            pairs = ctx.features(*batches) if way.joint else [ctx.features(one) for one in batches]
+            scale = ctx.model.logit_scale.exp()
+            return {name: contrastive(some, scale) for name, some in zip(("forget", "retain"), pairs, strict=True)}
+
+        said: list[str] = []
+        original = self._session.clip.model
+        model, compiler = copy.deepcopy(original), Compiler("off" if way.variant == "eager" else "on", said.append)
+        # Towers whose batches may come in pieces are compiled without graphs.
+        size = batch * 2 if way.variant == "compiled" else 0
+        pieces = Pieces(model, size, compiler.gave_up)
+        ctx = RunContext(
+            TrainingConfig(lr=1e-6, batch_size=batch),
+            model=model,
+            reference=original,
+            session=self._session,
+            seed=0,
+            meter=Meter(steps * batch, 1),
+            accelerator=self._accelerator,
+            pieces=pieces,
+            compiler=compiler,
+        )
+        reading = nullcontext() if way.ahead else mock.patch.object(draws, "ahead", lambda _: nullcontext())
+        with reading, own_optimizer(way.fused):
+            ctx.fit(loss, steps=steps)
+        if pieces.size != size:
+            raise RuntimeError(f"memory ran out, and batches were encoded in pieces of {pieces.size} pairs")
+        if said:
+            raise RuntimeError("; ".join(said))
 
 
 @contextmanager
-def optimizer(fused: bool) -> Iterator[None]:
+def own_optimizer(fused: bool) -> Iterator[None]:
     """The loop's AdamW, or the same without its fused kernel.
 
     Raises:
@@ -166,7 +198,7 @@ def evaluation_data(scratch: Path) -> EvaluationData:
 
 
 class Scoring:
-    """Embeddings as scoring makes them, of all rows of a benchmark.
+    """Embeddings as scoring makes them, in fp32 whatever is set outside, of all rows of a benchmark.
 
     Args:
         clip: The model, on the device.
@@ -191,6 +223,13 @@ class Scoring:
     def captions(self, embedder: Embedder) -> Tensor:
         """Of all rows, ``[n, d]``, in main memory."""
         return embedder.texts(self._captions)
+
+    def inputs(self, count: int) -> tuple[Tensor, Tensor]:
+        """Images and tokens of the first rows of the forget set, on the device."""
+        rows = np.arange(min(count, len(self._data.base[FORGET])))
+        images = self._clip.normalize(self._images(FORGET, rows), self._device)
+        captions = [self._data.base[FORGET].captions[i] for i in rows]
+        return images, self._clip.tokenize(captions).to(self._device)
 
 
 def salmu_run(scratch: Path, quick: bool, device: torch.device) -> list[dict[str, Any]]:

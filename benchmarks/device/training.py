@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
 from functools import partial
-from typing import Any, Literal
+from typing import Any
+from unittest import mock
 
 import torch
 from job import Job
 from place import GIB, accelerate, begin, cleared
-from records import Failure, Together, Training
-from subject import Pairs, load, optimizer, train
+from records import Failure, Together
+from records import Training as Measured
+from subject import USUAL, Training, Way
 from timing import StepClock, now
 from torch import nn
 
-Variant = Literal["eager", "compiled", "CUDA graphs"]
 #: What a method draws of each set in a step, by default.
 SMALL = 16
 #: A large one, compiled too.
@@ -23,7 +26,7 @@ LARGE = 256
 
 
 class Trainer:
-    """Measures steps of the training loop.
+    """Measures steps of runs.
 
     Args:
         job: Where results go.
@@ -31,36 +34,25 @@ class Trainer:
 
     def __init__(self, job: Job) -> None:
         self.job, self.device = job, begin()
-        self.sizes = (2, 4) if job.quick else (SMALL, 32, 64, 128, 256, 384, 512)
-        self.clip = load(job.scratch)
+        self.sizes = (2, 4) if job.quick else (SMALL, 32, 64, 128, LARGE, 384, 512)
         self.forward_gflop = sum(job.gflop.values())
-        self.clip.model.to(self.device)
         self.accelerator = accelerate()
-        self.pairs = Pairs(self.clip, self.device, count=4 * max(self.sizes))
+        self.training = Training(job.scratch, self.accelerator)
 
-    def measure(self, batch: int, variant: Variant = "eager", fused: bool = True) -> None:
+    def measure(self, batch: int, way: Way = USUAL) -> None:
         """Steps of ``batch`` + ``batch`` pairs, on a fresh copy of the model."""
         clock = StepClock(self.device, warm=3, timed=2 if self.job.quick else max(10, 640 // batch), profiled=5)
-        model = copy.deepcopy(self.clip.model)
-        compiled(model, variant, self.job.quick)
-
-        def on_begin(step: int) -> None:
-            if variant == "CUDA graphs":
-                torch.compiler.cudagraph_mark_step_begin()
-            clock.begin(step)
-
         card = self.device.type == "cuda"
         if card:
             torch.cuda.reset_peak_memory_stats()
-        with cleared(self.accelerator), optimizer(fused):
-            train(model, self.pairs, batch, clock.steps, self.accelerator, on_begin)
+        with cleared(self.accelerator), no_compiler(self.job.quick):
+            self.training.train(batch, clock.steps, clock.begin, way)
             clock.end()
         rate = 2 * batch / clock.step_seconds
-        what = f"{variant}, {batch} + {batch} pairs"
+        what = f"{way.variant}, {batch} + {batch} pairs"
         self.job.tell(
-            Training(
-                variant=variant,
-                fused=fused,
+            Measured(
+                **asdict(way),
                 batch=batch,
                 pairs_per_second=rate,
                 tflops=3 * self.forward_gflop * rate / 1e3,
@@ -79,25 +71,30 @@ class Trainer:
 
 
 def training(job: Job) -> None:
-    """Training as a method does it, from its own batch up to one that fills the card, and without a fused AdamW."""
+    """Training as a method does it, from its own batch up to one that fills the card, and what makes it fast."""
     trainer = Trainer(job)
-    fitting = trainer.sizes[0]
-    for batch in trainer.sizes:
+    small = trainer.sizes[0]
+    for what, way in (
+        ("as it is", USUAL),
+        ("batches one after the other", Way(joint=False)),
+        ("nothing read ahead", Way(ahead=False)),
+        ("AdamW not fused", Way(fused=False)),
+        ("none of it", Way(joint=False, ahead=False, fused=False)),
+    ):
+        job.attempt(f"{what}, {small} + {small} pairs a step", partial(trainer.measure, small, way), needs=8)
+    for batch in trainer.sizes[1:]:
         if not job.attempt(f"{batch} + {batch} pairs a step", partial(trainer.measure, batch), needs=8):
             break  # of memory there is no more for the next either
-        fitting = batch
-    for batch in sorted({trainer.sizes[0], fitting}):
-        job.attempt(f"AdamW not fused, {batch} + {batch}", partial(trainer.measure, batch, fused=False), needs=8)
 
 
 def compiling(job: Job) -> None:
     """The same training with its towers compiled, at a method's own batch and at a large one; the most at risk."""
     trainer = Trainer(job)
     small = trainer.sizes[0]
-    plans: list[tuple[Variant, int]] = [("compiled", small), ("CUDA graphs", small), ("compiled", LARGE)]
-    for variant, batch in plans[:1] if job.quick else plans:
+    plans = [(Way("CUDA graphs"), small), (Way("compiled"), small), (Way("compiled"), LARGE)]
+    for way, batch in [(Way("compiled"), small)] if job.quick else plans:
         torch._dynamo.reset()
-        job.attempt(f"{variant}, {batch} + {batch} pairs", partial(trainer.measure, batch, variant), needs=15)
+        job.attempt(f"{way.variant}, {batch} + {batch} pairs", partial(trainer.measure, batch, way), needs=15)
 
 
 def together(job: Job) -> None:
@@ -125,9 +122,9 @@ def _several(job: Job, processes: int) -> None:
 
 
 def _worker(job: Job, barrier: Any, spans: Any) -> None:
-    place, clip = begin(), load(job.scratch)
+    place = begin()
     batch, warm, steps = (2, 2, 3) if job.quick else (SMALL, 5, 100)
-    pairs, starts = Pairs(clip, place, count=4 * batch), []
+    starts = []
 
     def on_begin(step: int) -> None:
         if step == warm:
@@ -135,16 +132,16 @@ def _worker(job: Job, barrier: Any, spans: Any) -> None:
             barrier.wait(timeout=120)
             starts.append(now(place))
 
-    train(clip.model.to(place), pairs, batch, warm + steps, accelerate(), on_begin)
+    Training(job.scratch, accelerate()).train(batch, warm + steps, on_begin)
     spans.put((starts[0], now(place), 2 * batch * steps))
 
 
-def compiled(model: nn.Module, variant: Variant, quick: bool) -> None:
-    """Compile a model's two towers in place."""
-    if variant == "eager":
-        return
-    for tower in (model.visual, model.transformer):
-        if quick:  # all of torch.compile but the compiler
-            tower.compile(backend="eager")
-        else:
-            tower.compile(mode="reduce-overhead" if variant == "CUDA graphs" else None)
+@contextmanager
+def no_compiler(quick: bool) -> Iterator[None]:
+    """At tiny sizes, all of torch.compile but the compiler."""
+
+    def eager(tower: nn.Module, **_: Any) -> None:
+        tower._compiled_call_impl = torch.compile(tower._call_impl, backend="eager")
+
+    with mock.patch.object(nn.Module, "compile", eager) if quick else nullcontext():
+        yield

@@ -74,7 +74,7 @@ class Compiler:
             self._failed = True
         cause = getattr(error, "inner_exception", error)
         why = "memory runs out" if memory else f"{type(cause).__name__}: {(str(cause).splitlines() or [''])[0][:200]}"
-        self._say(f"Towers run without {self.used}: {why}")
+        self._say(f"torch.compile is given up, and towers run as they are: {why}")
         self.used += ", given up"
         return True
 

@@ -23,6 +23,7 @@ from PIL import Image
 from pydantic import ValidationError
 from torch import Tensor
 
+from salmu_core.clip.float32 import float32
 from salmu_core.clip.model import Clip
 from salmu_core.clip.name import CANARY
 from salmu_core.disk.hashing import hash_file
@@ -194,15 +195,13 @@ def _embed_texts(clip: Clip) -> Tensor:
 def _undisturbed(clip: Clip) -> Iterator[torch.device]:
     """Eval mode, full float32, and random numbers that are always the same (some tokenizers drop words at random)."""
     device = next(clip.model.parameters()).device
-    training, tf32 = clip.model.training, torch.backends.cuda.matmul.allow_tf32
+    training = clip.model.training
     try:
         with (
             random_state_kept(),
             torch.no_grad(),  # not inference_mode, whose tensors a model may keep
-            torch.autocast(device.type, enabled=False),
-            torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False),
+            float32(device),
         ):
-            torch.backends.cuda.matmul.allow_tf32 = False
             torch.default_generator.manual_seed(0)
             random.seed(0)
             if training:
@@ -211,7 +210,6 @@ def _undisturbed(clip: Clip) -> Iterator[torch.device]:
     finally:
         if training:
             clip.model.train()
-        torch.backends.cuda.matmul.allow_tf32 = tf32
 
 
 def _rounded(row: Tensor) -> list[float] | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,24 +21,33 @@ def float32(device: torch.device | str) -> Iterator[None]:
         device: Where the block computes.
     """
     settings = list(_settings())
-    before = [getattr(backend, name) for backend, name, _ in settings]
+    before = [_unless_mixed(read) for read, _, _ in settings]
     try:
-        for backend, name, exact in settings:
-            setattr(backend, name, exact)
+        for _, write, exact in settings:
+            write(exact)
         with torch.autocast(torch.device(device).type, enabled=False):
             yield
     finally:
-        for (backend, name, _), value in zip(settings, before, strict=True):
-            setattr(backend, name, value)
+        for (_, write, _), value in zip(settings, before, strict=True):
+            if value is not None:
+                write(value)
 
 
-def _settings() -> Iterator[tuple[Any, str, object]]:
-    """Where torch keeps how float32 is multiplied, and the value that means float32."""
+def _settings() -> Iterator[tuple[Callable[[], Any], Callable[[Any], None], object]]:
+    """What reads and writes how torch multiplies float32, and the value that means float32: first by older names."""
     backends: Any = torch.backends
-    if hasattr(backends, "fp32_precision"):
+    yield torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"
+    settings: list[tuple[Any, str, object]] = [(backends.cudnn, "allow_tf32", False)]
+    if hasattr(backends, "fp32_precision"):  # from torch 2.9
         cuda = (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn)
-        for backend in (*cuda, backends.mkldnn.matmul, backends.mkldnn.conv):
-            yield backend, "fp32_precision", "ieee"
-    else:  # before torch 2.9
-        yield backends.cuda.matmul, "allow_tf32", False
-        yield backends.cudnn, "allow_tf32", False
+        settings += [(one, "fp32_precision", "ieee") for one in (*cuda, backends.mkldnn.matmul, backends.mkldnn.conv)]
+    for backend, name, exact in settings:
+        yield partial(getattr, backend, name), partial(setattr, backend, name), exact
+
+
+def _unless_mixed(read: Callable[[], Any]) -> Any:
+    """A setting; None for an older name where torch does not tell it, as newer ones were used."""
+    try:
+        return read()
+    except RuntimeError:
+        return None

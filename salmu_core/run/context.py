@@ -77,7 +77,7 @@ class RunContext(MethodContext[C]):
         pieces: Pieces | None = None,
         compiler: Compiler | None = None,
     ) -> None:
-        self._config = config
+        self._config, self._state = config, dict(state or {})
         self._model: Any = model
         self._reference: Any = reference
         self._pools, self._num_train, self._clip = session.pools, session.num_train, session.clip
@@ -89,7 +89,6 @@ class RunContext(MethodContext[C]):
         self._attempts = partial(Attempts, rng=self._rng, device=accelerator.device, meter=meter)
         self._passes = 0
         self._adapters: list[Any] = []
-        self._state = dict(state or {})
         self._reference_texts: dict[str, Tensor] = {}
 
     @property
@@ -197,10 +196,9 @@ class RunContext(MethodContext[C]):
                 meter.backward_passes += passes(terms, transform)
             return terms
 
-        most = min(meter.cap // size, meter.cap if steps is None else steps)
-        compiled = self._compiler.towers(self._model, size, most, whole=not self._pieces.size)
+        towers = self._compiler.towers(self._model, size, steps or meter.cap // size, whole=not self._pieces.size)
         try:
-            with compiled, self._draws.one_after_another():
+            with towers, self._draws.one_after_another():
                 return fit(
                     self._model,
                     objective,
@@ -259,12 +257,7 @@ class RunContext(MethodContext[C]):
 
     def batches(self, pool: PoolName, size: int | None = None) -> Iterator[Batch]:
         size = self._pools[pool].room(self._size("batches", size))
-        if not self._meter.room(pool):
-            self._meter.charge(pool, size)  # says why, and ends the run
-        for rows in self._pools[pool].one_pass(size, self._seed, pool, self._next_pass()):
-            if not self._meter.room(pool):
-                return
-            yield self._draws.batch(pool, rows[: self._meter.room(pool)])
+        yield from self._draws.one_pass(pool, size, self._next_pass())
 
     @torch.no_grad()
     def probe(self) -> Probe:

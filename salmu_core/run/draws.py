@@ -67,3 +67,12 @@ class Draws:
         """
         self._meter.charge(pool, len(rows))
         return Batch(source or self._pools[pool], rows)
+
+    def one_pass(self, pool: PoolName, size: int, salt: str) -> Iterator[Batch]:
+        """A pass over a set in batches of ``size``, as far as the budget goes."""
+        if not self._meter.room(pool):
+            self._meter.charge(pool, size)  # says why, and ends the run
+        for rows in self._pools[pool].one_pass(size, self._seed, pool, salt):
+            if not self._meter.room(pool):
+                return
+            yield self.batch(pool, rows[: self._meter.room(pool)])

@@ -31,6 +31,8 @@ class Card:
 def first_card() -> Card | None:
     """The card that a process would compute on, by its driver's own tool; None where that says nothing of one."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
+    if visible in ("", "-1"):  # as one hides all of them
+        return None
     try:
         answer = subprocess.run(
             ["nvidia-smi", f"--query-gpu={','.join(_ASKED)}", "--format=csv,noheader,nounits", "-i", visible],

@@ -148,8 +148,9 @@ class RunRecord(Record):
     state_hash: str | None = None
     """SHA-256 of ``state.safetensors``, what the method left for a run that goes on from here; none if nothing."""
     environment: dict[str, str]
-    """Versions of Python, the core and the libraries that compute; device, precision, CPU threads; and
-    ``micro-batch``, the pairs that were embedded at a time in the end, where that were not whole batches."""
+    """Versions of Python, the core and the libraries that compute; device, precision, CPU threads;
+    ``micro-batch``, the pairs that were embedded at a time in the end, where that were not whole batches; and
+    ``compiled``, how the towers were, where they were."""
     command: str
     """The command that makes this run again."""
     started: str

@@ -113,6 +113,23 @@ def test_micro_batches_are_no_setting_and_stand_in_the_record(salmu, tiny):
     assert "Nothing to do" in again.stdout + again.stderr
 
 
+def test_towers_that_cant_be_compiled_stand_in_the_record(salmu, tiny):
+    words = ("run", "finetuning", "delete", "--benchmark", tiny, "--compile", "on", "--processes", "1", "--output")
+    none = {"CXX": "/bin/false", "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = salmu(*words, "failed", fresh=True, **none)
+    assert (done.stdout + done.stderr).count("torch.compile is given up") == 1
+    records = [json.loads((folder / "run.json").read_text()) for folder in runs(salmu.folder / "failed")]
+    assert [record["status"] for record in records] == ["valid", "valid"]
+    assert sorted(r["environment"].get("compiled", "") for r in records) == ["", "inductor, given up"]
+
+
+def test_a_precision_that_is_not_there_is_said_before_anything_is_opened(salmu, tiny):
+    words = ("run", "finetuning", "--benchmark", tiny, "--mixed-precision", "fp16")
+    done = salmu(*words, fresh=True, CUDA_VISIBLE_DEVICES="")
+    assert done.returncode == 2 and "fp16 needs an accelerator" in done.stderr and "Traceback" not in done.stderr
+    assert not list(salmu.folder.iterdir())
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -130,6 +147,7 @@ def test_micro_batches_are_no_setting_and_stand_in_the_record(salmu, tiny):
             ["run", "cliperase", "--attack", "linear-readout", "--set", "linear-readout.regularisation=0"],
             "greater than 0",
         ),
+        (["run", "cliperase", "--compile", "maybe"], "auto, on, off"),
         (["run"], "--all"),
         (["run", "cliperase", "--from", "absent"], "Clean, and models of which nobody can tell that, are refused"),
         (["run", "cliperase", "--requests", "0"], "--requests"),

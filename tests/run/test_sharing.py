@@ -91,6 +91,9 @@ def test_a_card_is_known_by_its_drivers_tool(driver, monkeypatch):
     assert first_card() == H100 and asked.read_text().endswith("-i 0")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,1")
     assert first_card() == H100 and asked.read_text().endswith("-i 3")
+    for hidden in ("", "-1"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+        assert first_card() is None
 
 
 @pytest.mark.parametrize(

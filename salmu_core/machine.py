@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import platform
 import random
+import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -25,6 +29,24 @@ LIBRARIES = ("salmu-core", "torch", "open-clip-torch", "accelerate", "numpy", "p
 def usable_cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def end_with_parent(patience: float = 0.0) -> None:
+    """Let this process, which another one started by `multiprocessing`, end when that one does.
+
+    Args:
+        patience: Seconds between SIGTERM, which may end it tidily, and the end.
+    """
+
+    def watch() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(patience)
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def cache_folder() -> Path:

@@ -6,8 +6,6 @@ import copy
 import dataclasses
 import io
 import multiprocessing
-import os
-import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -23,7 +21,7 @@ from PIL import Image
 from salmu_core.benchmark.rows import Rows
 from salmu_core.clip.model import Clip
 from salmu_core.errors import BenchmarkError
-from salmu_core.machine import usable_cores
+from salmu_core.machine import end_with_parent, usable_cores
 
 #: Rows decoded at a time by one process, and the fewest that are worth starting several for.
 SPAN, MANY = 256, 2048
@@ -116,14 +114,7 @@ def _begin(job: Job) -> None:
     """A core is a process's: its libraries start no threads of their own. And it ends with its parent."""
     torch.set_num_threads(1)
     _Worker.job = job
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    end_with_parent()
 
 
 def _do(span: tuple[int, int]) -> Done:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import os
+import copy
+import itertools
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -16,10 +16,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
-from salmu_core.disk.space import LOG, size_limit
-from salmu_core.run.reporter import Reporter, Silent
+from salmu_core.disk.space import size_limit
+from salmu_core.run.reporter import Reporter, Silent, listening
 from salmu_core.show.escape import visible
-from salmu_core.study.processes import VARIABLE, Relay
 
 
 @contextmanager
@@ -37,33 +36,15 @@ def reporting(to_stderr: bool, what: str = "benchmark", first: bool = True) -> I
         UsageError: The cache is to be kept within something that is no size.
     """
     size_limit()
-    with _reporter(to_stderr, what, first) as reporter:
-        listener = _Listener(reporter)
-        LOG.addHandler(listener)
-        LOG.propagate = False
-        try:
-            yield reporter
-        finally:
-            LOG.removeHandler(listener)
-            LOG.propagate = True
-
-
-class _Listener(logging.Handler):
-    """Hands on what is logged to a reporter."""
-
-    def __init__(self, reporter: Reporter) -> None:
-        super().__init__()
-        self._reporter = reporter
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._reporter.say(record.getMessage())
+    with _reporter(to_stderr, what, first) as reporter, listening(reporter):
+        yield reporter
 
 
 @contextmanager
 def _reporter(to_stderr: bool, what: str, first: bool) -> Iterator[Reporter]:
     console = Console(stderr=to_stderr, highlight=False)
     if not first:
-        yield Relay() if VARIABLE in os.environ else Silent()
+        yield Silent()
     elif console.is_terminal:
         fixed = partial(Column, no_wrap=True)
         progress = Progress(
@@ -76,6 +57,7 @@ def _reporter(to_stderr: bool, what: str, first: bool) -> Iterator[Reporter]:
             console=console,
             expand=True,
             transient=True,
+            auto_refresh=False,  # by a thread, that is, beside which no process could be forked
         )
         with progress:
             yield Bars(progress, what)
@@ -84,7 +66,10 @@ def _reporter(to_stderr: bool, what: str, first: bool) -> Iterator[Reporter]:
 
 
 class Bars:
-    """An overall bar over the pieces of work, and one inside the current piece."""
+    """An overall bar over the pieces of work, and one inside the current piece of each process."""
+
+    #: Seconds between two pictures, at least.
+    EVERY = 0.1
 
     def __init__(self, progress: Progress, what: str = "benchmark") -> None:
         self._progress = progress
@@ -92,11 +77,18 @@ class Bars:
         self._overall: TaskID | None = None
         self._inner: TaskID | None = None
         self._begun = 0.0
+        self._drawn = [0.0]
+
+    def beside(self) -> Bars:
+        made = copy.copy(self)
+        made._inner = None
+        return made
 
     def building(self, stage: str, fraction: float) -> None:
         if self._inner is None:
             self._inner = self._progress.add_task("", total=1.0, count="", note="")
         self._progress.update(self._inner, description=f"[bold]{self._what}[/] {_shown(stage)}", completed=fraction)
+        self._draw()
 
     def plan(self, total: int) -> None:
         self._drop_inner()
@@ -106,6 +98,7 @@ class Bars:
         self._drop_inner()
         self._begun = time.monotonic()
         self._inner = self._progress.add_task(f"{activity} [bold]{_shown(label)}[/]", total=None, count="", note="")
+        self._draw()
 
     def step(self, done: int, of: int, values: Mapping[str, float]) -> None:
         if self._inner is None:
@@ -118,12 +111,10 @@ class Bars:
             count=f"{done}/{of}" if of else str(done),
             note=f"{rate:.1f}/s  " + "  ".join(f"{visible(name)} {value:.3g}" for name, value in values.items()),
         )
+        self._draw()
 
     def end(self, note: str) -> None:
         self._drop_inner()
-        self.elsewhere(note)
-
-    def elsewhere(self, note: str) -> None:
         self._progress.console.print(_shown(note), soft_wrap=True)
         if self._overall is not None:
             self._progress.advance(self._overall)
@@ -132,6 +123,11 @@ class Bars:
 
     def say(self, text: str) -> None:
         self._progress.console.print(f"[yellow]{_shown(text)}[/]", soft_wrap=True)
+
+    def _draw(self) -> None:
+        if time.monotonic() - self._drawn[0] > self.EVERY:
+            self._drawn[0] = time.monotonic()
+            self._progress.refresh()
 
     def _drop_inner(self) -> None:
         if self._inner is not None:
@@ -148,7 +144,8 @@ class Lines:
         self._stream = stream
         self._what = what
         self._label = ""
-        self._total = self._ended = 0
+        self._total = 0
+        self._ended = itertools.count(1)
         self._last = 0.0
         self._stage = ""
 
@@ -170,14 +167,13 @@ class Lines:
             self._print(f"{self._label}: {done}/{of or '?'} {terms}".rstrip())
 
     def end(self, note: str) -> None:
-        self._ended += 1
-        self._print(f"[{self._ended}/{self._total}] {note}" if self._total else note)
-
-    def elsewhere(self, note: str) -> None:
-        self.end(note)
+        self._print(f"[{next(self._ended)}/{self._total}] {note}" if self._total else note)
 
     def say(self, text: str) -> None:
         self._print(text)
+
+    def beside(self) -> Lines:
+        return copy.copy(self)  # it counts on with the same counter
 
     def _print(self, text: str) -> None:
         self._last = time.monotonic()

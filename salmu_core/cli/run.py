@@ -18,12 +18,12 @@ from salmu_core.plugins.zoo import discover
 from salmu_core.run.accelerator import check_precision
 from salmu_core.store.folders import Store
 from salmu_core.study.plan import Study, parse_budgets, parse_numbers, parse_settings, read_study
-from salmu_core.study.processes import share
+from salmu_core.study.processes import launched
 from salmu_core.study.trackers import parse_trackers
 from salmu_core.train.settings import Compile
 
 if TYPE_CHECKING:
-    from salmu_core.study.work import Work
+    from salmu_core.study.prepare import Work
 
 Methods = Annotated[list[str] | None, typer.Argument(metavar="[METHOD]...", help="Methods to run.", show_default=False)]
 Everything = Annotated[bool, typer.Option("--all", help="Run every installed method.")]
@@ -164,7 +164,8 @@ def run(
     Finished runs are kept and never made again. Under `accelerate launch` the runs are shared out among the
     processes.
     """
-    from salmu_core.study.work import Options, carry_out, check
+    from salmu_core.study.prepare import Options, check
+    from salmu_core.study.work import carry_out
 
     if methods and everything:
         raise UsageError("Name methods, or give --all; not both.")
@@ -183,8 +184,8 @@ def run(
         "attacks": tuple(dict.fromkeys(name.strip() for text in attack or [] for name in text.split(","))),
     }
     study, overrides = _study(config, given, everything), parse_settings(settings or [])
-    store, first = Store(output), share()[0] == 0
-    # What plugins print is no JSON, and no worker's report.
+    store, first = Store(output), launched()[0] == 0
+    # What plugins print is no JSON.
     aside = nullcontext() if first and not as_json else redirect_stdout(sys.stderr)
     with aside:
         # Where all are run, all are imported, and what can't be is left out.

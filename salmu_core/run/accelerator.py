@@ -92,3 +92,19 @@ def _try(accelerator: Accelerator) -> None:
 
 def _emulated(card: str) -> str:
     return f"{card} has no bfloat16 of its own, and would be slower with it than without; leave it out, or try fp16"
+
+
+def device_type() -> str:
+    """The kind of device that accelerate computes on, found without building anything there."""
+    import torch
+    from accelerate.utils import parse_flag_from_env
+
+    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return "cpu" if device is None or parse_flag_from_env("ACCELERATE_USE_CPU") else device.type
+
+
+def set_threads(threads: int) -> None:
+    """Have torch compute with so many CPU threads from now on."""
+    import torch
+
+    torch.set_num_threads(threads)

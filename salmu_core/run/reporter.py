@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Protocol
+
+from salmu_core.disk.space import LOG
 
 
 class Reporter(Protocol):
@@ -24,11 +28,11 @@ class Reporter(Protocol):
     def end(self, note: str) -> None:
         """The current piece has ended, and how."""
 
-    def elsewhere(self, note: str) -> None:
-        """A piece of work has ended in another process."""
-
     def say(self, text: str) -> None:
         """Something people should know."""
+
+    def beside(self) -> Reporter:
+        """One more, whose pieces are done at the same time and count with these."""
 
 
 class Silent:
@@ -39,5 +43,28 @@ class Silent:
     def begin(self, label: str, activity: str) -> None: ...
     def step(self, done: int, of: int, values: Mapping[str, float]) -> None: ...
     def end(self, note: str) -> None: ...
-    def elsewhere(self, note: str) -> None: ...
     def say(self, text: str) -> None: ...
+    def beside(self) -> Reporter:
+        return self
+
+
+class _Listener(logging.Handler):
+    """Hands on what is logged to a reporter."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        super().__init__()
+        self._reporter = reporter
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._reporter.say(record.getMessage())
+
+
+@contextmanager
+def listening(reporter: Reporter) -> Iterator[None]:
+    """Let a reporter, and nobody else, hear what the core logs."""
+    before = LOG.handlers, LOG.propagate
+    LOG.handlers, LOG.propagate = [_Listener(reporter)], False
+    try:
+        yield
+    finally:
+        LOG.handlers, LOG.propagate = before

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from accelerate import Accelerator
 
 from salmu_core.attack.metrics import leak_metrics
 from salmu_core.attack.outcome import AttackOutcome
@@ -16,13 +15,11 @@ from salmu_core.attack.run import run_attack
 from salmu_core.attack.session import AttackSession
 from salmu_core.benchmark.folder import Benchmark
 from salmu_core.clip.model import Clip
-from salmu_core.contract.specs import MetricSpec
 from salmu_core.disk.files import new_folder
 from salmu_core.disk.hashing import hash_file, hash_json
 from salmu_core.errors import CheckpointError, StoreError
 from salmu_core.machine import environment
 from salmu_core.plugins.code import code_hash
-from salmu_core.plugins.zoo import Declared
 from salmu_core.run.reporter import Reporter
 from salmu_core.store.attacks import ATTACK, AttackRecord, LeakedRef
 from salmu_core.store.folders import ROWS, TRACEBACK, Store, read_run, write_record
@@ -33,10 +30,9 @@ from salmu_core.train.observer import Observer
 
 def attack(
     assaults: Sequence[Assault],
+    session: AttackSession,
     benchmark: Benchmark,
     store: Store,
-    metrics: Sequence[Declared[MetricSpec]],
-    accelerator: Accelerator,
     reporter: Reporter,
     redo: bool = False,
 ) -> None:
@@ -44,16 +40,12 @@ def attack(
 
     Args:
         assaults: What is to be attacked, and how.
+        session: What attacks share.
         benchmark: The benchmark.
         store: Where results lie.
-        metrics: Those that are installed.
-        accelerator: Device and precision.
         reporter: Who is told.
         redo: Whether those that have a result are made again.
     """
-    if not assaults:
-        return
-    session = AttackSession.open(benchmark, metrics, accelerator, progress=reporter.building)
     owners: dict[Path, list[Assault]] = {}
     for assault in assaults:
         owners.setdefault(assault.owner(store, benchmark.name), []).append(assault)

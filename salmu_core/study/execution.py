@@ -91,13 +91,18 @@ class Execution:
                     write_failed(folder, self._record(planned, first, status="not-begun", reason=start))
                     note = f"not begun: {start}"
             self.reporter.end(f"{planned.key}: {note}")
-        self._sessions.close()
+
+    def open(self, planned: Planned) -> None:
+        """Open what a run begins with, and what methods may see of the benchmark; nothing else."""
+        start = self._start(planned)
+        if isinstance(start, Start):
+            self._sessions.of(start, planned.request, self.reporter.building)
 
     def _unlearn_one(self, folder: Path, planned: Planned, start: Start) -> str:
         """Make a run; returns what came of it."""
         self.reporter.begin(str(planned.key), "unlearning")
         started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        session, request = self._sessions.of(start, planned.request)
+        session, request = self._sessions.of(start, planned.request, self.reporter.building)
         with self.trackers.run(planned, started, self._retain) as tracked:
             outcome = run_one(
                 planned.method.spec,
@@ -130,7 +135,7 @@ class Execution:
 
     @cached_property
     def _sessions(self) -> Sessions:
-        return Sessions(self.benchmark, self.accelerator, self.stream, self.reporter.building)
+        return Sessions(self.benchmark, self.accelerator, self.stream)
 
     def _start(self, planned: Planned) -> Start | str | None:
         """What a run begins with; why there is nothing; None while another process makes it."""

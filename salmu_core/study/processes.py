@@ -1,111 +1,208 @@
-"""The processes of one study: device, precision and threads of each, how many there are, and which share is whose.
+"""The processes of one study: how many there are, and which piece of it is whose.
 
-On a CPU one `salmu run` starts workers, each of which makes its share of the runs on one core. They are the same
-program with the same arguments, told by ``SALMU_SHARE`` which share is theirs; what they have to say comes back line by
-line. Runs are small next to a core's caches, so two processes of one thread each finish sooner than one process of two
-threads, and a machine that is busy otherwise does them far less harm.
+Where several work on one machine, the one that was started does no piece itself: it hands them out, and tells what it
+hears of them. On a CPU under Linux the others are forked from it, once it has imported torch and opened what methods
+may see; elsewhere, and on an accelerator, which can't be used after a fork, each is a fresh interpreter. Runs are small
+next to a core's caches, so two processes of one thread each finish sooner than one process of two threads, and a
+machine that is busy otherwise does them far less harm.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-import subprocess
+import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, Literal
 
+from salmu_core.errors import SalmuError
 from salmu_core.machine import usable_cores
-from salmu_core.run.reporter import Reporter, Silent
+from salmu_core.run.reporter import Reporter
+from salmu_core.study.pieces import Piece
+from salmu_core.study.relay import Do, attend
 
-if TYPE_CHECKING:
-    from accelerate import Accelerator
-
-VARIABLE = "SALMU_SHARE"
-#: Seconds a worker gets to stop tidily.
+#: Seconds a process gets to stop tidily.
 PATIENCE = 20
-#: Processes a study on a CPU is spread over unless more are asked for; each holds about a gigabyte.
+#: Processes a study on a CPU is spread over unless more are asked for.
 MAX_PROCESSES = 4
+#: Seconds between two looks at processes that say nothing.
+_TICK = 1.0
 
 
-def spread(asked: int | None, accelerator: Accelerator, pieces: int) -> int:
-    """How many processes to spread pieces of work over: one for an accelerator, else the cores there are."""
-    default = 1 if accelerator.device.type != "cpu" else min(usable_cores(), MAX_PROCESSES)
+def spread(asked: int | None, device: str, pieces: int) -> int:
+    """How many processes to spread pieces of work over: one for an accelerator, else the cores there are.
+
+    Args:
+        asked: How many were asked for, if that was said.
+        device: The kind of device they compute on.
+        pieces: How many can be done at the same time.
+    """
+    default = 1 if device != "cpu" else min(usable_cores(), MAX_PROCESSES)
     return max(1, min(asked or default, pieces))
 
 
-def share() -> tuple[int, int]:
-    """Which share of the runs is this process's, and of how many: ``(0, 1)`` for all of them."""
-    if VARIABLE in os.environ:
-        index, _, count = os.environ[VARIABLE].partition("/")
-        return int(index), int(count)
+def launched() -> tuple[int, int]:
+    """Under a launcher such as ``accelerate launch``: which process this is, and of how many; else ``(0, 1)``."""
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
-@contextmanager
-def workers(count: int, reporter: Reporter) -> Iterator[None]:
-    """Run the other shares while the block does the first; wait for them at its end, or stop them if it fails.
+def forks(device: str) -> bool:
+    """Whether processes that compute on a kind of device can be forked from one that has imported everything."""
+    return device == "cpu" and sys.platform == "linux"
+
+
+@dataclass(eq=False)
+class _Child:
+    """One process, as the one that hands out sees it.
+
+    Attributes:
+        reporter: Who is told what it says.
+        piece: What it is at.
+        waits: Whether it wants another.
+        judges: Whether it has opened holdouts.
+        dismissed: Whether it was told that there is nothing more to do.
+    """
+
+    process: BaseProcess
+    connection: Connection
+    reporter: Reporter
+    piece: Piece | None = None
+    waits: bool = False
+    judges: bool = False
+    dismissed: bool = False
+
+
+class Crew:
+    """Processes that do pieces of work, each the next one that is ready; one that dies is replaced.
 
     Args:
-        count: Number of shares.
-        reporter: Hears what the workers finish.
+        pieces: The work, in the order in which it is handed out.
+        begin: Called in each process; returns what does a piece there, and tells the reporter that it is given.
+        reporter: Who is told.
+        method: How processes are started; unless they are forked, ``begin`` must be picklable.
     """
-    running = [_start(index, count, reporter) for index in range(1, count)]
-    try:
-        yield
-        for place, (process, listeners) in enumerate(running):
-            code = _finish(process, listeners)
-            if code:
-                # Not here: this process has opened the holdouts by now, and no method may run beside them.
-                reporter.say(f"A worker process ended with exit code {code}; another one does what it left.")
-                running[place] = _start(place + 1, count, reporter)
-                _finish(*running[place])
-    finally:
-        for process, _ in running:
-            if process.poll() is None:
-                process.terminate()  # not SIGINT, which a process in the background may ignore
-        for process, _ in running:
-            try:
-                process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                process.kill()
+
+    def __init__(
+        self,
+        pieces: Sequence[Piece],
+        begin: Callable[[Reporter], Do],
+        reporter: Reporter,
+        method: Literal["fork", "spawn"],
+    ) -> None:
+        self._queue = list(pieces)
+        self._begin = begin
+        self._context: Any = multiprocessing.get_context(method)
+        self._reporter = reporter
+        self._children: list[_Child] = []
+        self._deaths: Counter[Piece | None] = Counter()
+
+    def work(self, count: int) -> None:
+        """Have everything done by so many processes.
+
+        Raises:
+            SalmuError: One of them met an error that stops the study, or two died of the same piece.
+        """
+        try:
+            for _ in range(count):
+                self._start(self._reporter.beside())
+            while self._children:
+                wait([child.connection for child in self._children], _TICK)
+                for child in tuple(self._children):
+                    self._hear(child)
+                for child in self._children:
+                    if child.waits:
+                        self._hand(child)
+        finally:
+            self._stop()
+
+    def _start(self, reporter: Reporter) -> None:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=attend, args=(self._begin, theirs, PATIENCE))
+        process.start()
+        theirs.close()
+        self._children.append(_Child(process, ours, reporter))
+
+    def _hear(self, child: _Child) -> None:
+        """All that a process has said, or that it has ended."""
+        ended = child.process.exitcode is not None
+        try:
+            while child.connection.poll():
+                name, words = child.connection.recv()
+                if name == "failed":
+                    raise _failure(*words)
+                if name == "next":
+                    child.piece, child.waits = None, True
+                else:
+                    getattr(child.reporter, name)(*words)
+        except (EOFError, OSError):
+            child.process.join(PATIENCE)
+            ended = True
+        if ended:
+            self._bury(child)
+
+    def _hand(self, child: _Child) -> None:
+        """Give a process the next piece that is ready; none once there is nothing left to wait for."""
+        piece = next((piece for piece in self._queue if self._ready(piece, child)), None)
+        if piece is None and self._queue:
+            return
+        child.piece, child.waits, child.dismissed = piece, False, piece is None
+        if piece is not None:
+            self._queue.remove(piece)
+            child.judges |= piece.phase != "unlearning"
+        with suppress(OSError):  # where it has just ended, which is noticed in a moment
+            child.connection.send(piece)
+
+    def _ready(self, piece: Piece, child: _Child) -> bool:
+        if child.judges and piece.phase == "unlearning":
+            return False
+        before = [other.piece for other in self._children if other.piece] + self._queue[: self._queue.index(piece)]
+        return not any(map(piece.follows, before))
+
+    def _bury(self, child: _Child) -> None:
+        """Let another process do what one was at when it died."""
+        self._children.remove(child)
+        child.connection.close()
+        if child.dismissed:
+            return
+        how, piece = _ending(child.process.exitcode), child.piece
+        what = f" while {piece}" if piece else ""
+        self._deaths[piece] += 1
+        if self._deaths[piece] > 1:
+            raise SalmuError(
+                f"A process {how}{what} for the second time. Finished runs are kept, and the same command goes on from "
+                "here: first see what it says with --processes 1, or leave this out."
+            )
+        self._reporter.say(f"A process {how}{what}; another one begins that again.")
+        if piece is not None:
+            self._queue.insert(0, piece)
+        self._start(child.reporter)
+
+    def _stop(self) -> None:
+        for child in self._children:
+            child.process.terminate()
+        deadline = time.monotonic() + PATIENCE
+        for child in self._children:
+            child.process.join(max(0.0, deadline - time.monotonic()))
+            child.process.kill()
+            child.process.join()
+            child.connection.close()
 
 
-def _finish(process: subprocess.Popen[str], listeners: list[threading.Thread]) -> int:
-    code = process.wait()
-    for listener in listeners:
-        listener.join()
-    return code
+def _ending(code: int | None) -> str:
+    if code is not None and code < 0:
+        return f"was ended by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}"
 
 
-def _start(index: int, count: int, reporter: Reporter) -> tuple[subprocess.Popen[str], list[threading.Thread]]:
-    process = subprocess.Popen(
-        # The very modules of this process: `-m` alone would look in the current folder first.
-        [sys.executable, "-P", "-m", "salmu_core", *sys.argv[1:]],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), VARIABLE: f"{index}/{count}"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None and process.stderr is not None
-    listeners = [
-        threading.Thread(target=_listen, args=(process.stdout, reporter.elsewhere), daemon=True),
-        threading.Thread(target=_listen, args=(process.stderr, reporter.say), daemon=True),
-    ]
-    for listener in listeners:
-        listener.start()
-    return process, listeners
-
-
-def _listen(stream: IO[str], tell: Callable[[str], None]) -> None:
-    for line in stream:
-        tell(line.rstrip("\n"))
-
-
-class Relay(Silent):
-    """The reporter of a worker: a line for each piece of work that ends, nothing else."""
-
-    def end(self, note: str) -> None:
-        print(note, file=sys.__stdout__, flush=True)
+def _failure(text: str, exit_code: int, trace: str) -> SalmuError:
+    error = SalmuError(text)
+    error.exit_code = exit_code
+    error.add_note(trace)
+    return error

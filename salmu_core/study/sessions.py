@@ -30,20 +30,22 @@ class Sessions:
         benchmark: The benchmark.
         accelerator: Device and precision.
         stream: The user's own retain pairs.
-        progress: Told when something is opened.
     """
 
-    def __init__(
-        self, benchmark: Benchmark, accelerator: Accelerator, stream: Stream | None, progress: Progress
-    ) -> None:
+    def __init__(self, benchmark: Benchmark, accelerator: Accelerator, stream: Stream | None) -> None:
         self._benchmark = benchmark
         self._device = accelerator.device
-        self._more = stream, progress
+        self._stream = stream
         self._rows: TrainingRows | None = None
         self._open: tuple[tuple[str, str], TrainingSession, RequestRef] | None = None
 
-    def of(self, start: Start, request: RequestRef) -> tuple[TrainingSession, RequestRef]:
+    def of(self, start: Start, request: RequestRef, progress: Progress) -> tuple[TrainingSession, RequestRef]:
         """The session of a start and a part of the forget set, and what is recorded of that part.
+
+        Args:
+            start: What a run begins with.
+            request: What it is asked to forget.
+            progress: Told when something is opened.
 
         Raises:
             BenchmarkError: The benchmark's files can't be read.
@@ -56,7 +58,7 @@ class Sessions:
             clip = load_clip(start.model)
             if start.folder is not None:
                 _unreplaced(start.folder / WEIGHTS, start.ref.checkpoint_hash)
-            self._rows = self._rows or TrainingRows.open(self._benchmark, clip, *self._more)
+            self._rows = self._rows or TrainingRows.open(self._benchmark, clip, self._stream, progress)
             facts, part = part_of(self._rows.forget.rows, request.number, request.count)
             self._open = what, TrainingSession.beginning(clip, self._rows, self._device, part), facts
         return self._open[1:]

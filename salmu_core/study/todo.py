@@ -42,33 +42,6 @@ class Outstanding:
     failed: int = 0
     notes: list[str] = field(default_factory=list)
 
-    def share(self, plan: Sequence[Planned], index: int, count: int) -> Outstanding:
-        """One of ``count`` processes' part of the work.
-
-        It goes by a run's place in the whole plan, the costliest first, so that everybody gets as many of each cost:
-        what is finished already may look different to each process. Requests of one sequence stay together.
-        """
-        sequences = dict.fromkeys(planned.key.sequence for planned in sorted(plan, key=lambda p: -p.key.budget))
-        place = {sequence: i for i, sequence in enumerate(sequences)}
-
-        def whose(target: Planned | str) -> int:
-            if isinstance(target, str):
-                return count - 1 - ROLES.index(target) % count
-            return place[target.key.sequence] % count
-
-        return Outstanding(
-            runs=[p for p in self.runs if whose(p) == index],
-            checkpoints=[p for p in self.checkpoints if whose(p) == index],
-            references=[role for role in self.references if whose(role) == index],
-            attacks=[assault for assault in self.attacks if whose(assault.target) == index],
-        )
-
-    @property
-    def pieces(self) -> int:
-        """Pieces that can be done at the same time."""
-        attacked = [target for it in self.attacks if not isinstance(target := it.target, str)]
-        return len({planned.key.sequence for planned in (*self.runs, *self.checkpoints, *attacked)})
-
     @property
     def size(self) -> int:
         """Pieces of work: runs to make, checkpoints to score, attacks."""

@@ -273,13 +273,28 @@ def test_what_a_config_prints_when_it_is_checked_is_no_json(salmu, install):
     assert done.returncode == 2 and not done.stdout and "hello" in done.stderr
 
 
-def test_a_worker_that_dies_is_replaced(salmu, tiny, install, tmp_path):
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        ("os._exit(9)", "exit code 9 while unlearning zz-dies"),
+        ("os._exit(0)", "exit code 0 while"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL while"),
+    ],
+)
+def test_a_process_that_dies_is_replaced_by_one_that_begins_its_piece_again(salmu, tiny, install, tmp_path, end, said):
     once = tmp_path / "once"
-    body = f"import os\nif not os.path.exists({str(once)!r}): open({str(once)!r}, 'w'); os._exit(9)\n"
+    body = f"import os, signal\nif not os.path.exists({str(once)!r}): open({str(once)!r}, 'w'); {end}\n"
     install("zz-dies", method("zz-dies", body + "with ctx.edit() as w: w['visual.proj'].mul_(2)"))
     done = salmu("run", "finetuning", "zz-dies", "--benchmark", tiny, "--processes", "2", "--json")
-    assert done.returncode == 0 and "exit code 9" in done.stderr
+    assert done.returncode == 0 and said in done.stderr and "another one begins that again" in done.stderr
     assert [row["status"] for row in json.loads(done.stdout)["runs"]] == ["valid", "valid"]
+
+
+def test_what_ends_its_process_twice_ends_the_study(salmu, tiny, install):
+    install("zz-dies", method("zz-dies", "import os; os._exit(9)"))
+    done = salmu("run", "finetuning", "zz-dies", "--benchmark", tiny, "--processes", "2", "--json")
+    assert done.returncode == 1 and "for the second time" in done.stderr and "Traceback" not in done.stderr
+    assert not done.stdout
 
 
 def test_a_metric_that_fails_is_an_error_and_the_others_stand(salmu, tiny, install):
@@ -302,6 +317,7 @@ def test_a_metric_that_fails_is_an_error_and_the_others_stand(salmu, tiny, insta
 
 SPY = """
 import gc, torch
+gc.unfreeze()  # what is frozen is listed nowhere
 from safetensors.torch import load_file
 SECRETS = set(open({secrets!r}).read().splitlines())
 CLEAN = load_file({clean!r})["visual.proj"]
@@ -343,20 +359,39 @@ def _captions(tiny, split):
     return pq.read_table(next((tiny / "data").glob(f"{split}-*")))["text"].to_pylist()
 
 
-def test_ctrl_c_stops_tidily_and_keeps_what_is_finished(salmu, tiny, install, tmp_path):
-    started = tmp_path / "started"
-    install("slow", method("slow", f"import time; open({str(started)!r}, 'w'); time.sleep(60)"))
-    code = (
-        "import subprocess, sys, os, signal, time\n"
-        "signal.signal(signal.SIGINT, signal.SIG_DFL)\n"  # a suite in the background may have it ignored
-        "p = subprocess.Popen([sys.executable, '-m', 'salmu_core', *sys.argv[2:]])\n"
-        "while not os.path.exists(sys.argv[1]): time.sleep(0.1)\n"
-        "p.send_signal(signal.SIGINT); sys.exit(p.wait())\n"
-    )
+#: Ends `salmu` once a method sleeps and another run is finished; prints how long it took.
+STOP = """
+import os, signal, subprocess, sys, time
+from pathlib import Path
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # a suite in the background may have it ignored
+process = subprocess.Popen([sys.executable, "-m", "salmu_core", *sys.argv[3:]])
+while not (Path(sys.argv[1]).exists() and list(Path("runs").rglob("run.json"))):
+    time.sleep(0.1)
+process.send_signal(signal.Signals[sys.argv[2]])
+begun = time.monotonic()
+code = process.wait()
+asleep = int(Path(sys.argv[1]).read_text())
+while os.path.exists(f"/proc/{asleep}") and time.monotonic() < begun + 10:
+    time.sleep(0.05)
+print(f"{time.monotonic() - begun:.1f}", file=sys.stderr)
+sys.exit(code % 256)
+"""
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [("SIGINT", 130), ("SIGKILL", 256 - 9), pytest.param("SIGTERM", 130, marks=pytest.mark.slow)],
+)
+def test_a_stop_is_tidy_leaves_no_process_and_keeps_what_is_finished(salmu, tiny, install, tmp_path, sent, code):
+    asleep = tmp_path / "asleep"
+    body = f"import os, time\nopen({str(asleep)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)"
+    install("slow", method("slow", body))
     words = ["run", "finetuning", "slow", "--benchmark", str(tiny), "--set", "finetuning.batch_size=8"]
-    done = salmu(str(started), *words, launch=(sys.executable, "-c", code))
-    assert done.returncode == 130, done.stderr
-    assert "Stopped" in done.stdout and "Traceback" not in done.stderr
+    words += ["--processes", "2"]
+    done = salmu(str(asleep), sent, *words, launch=(sys.executable, "-c", STOP))
+    assert done.returncode == code, done.stderr
+    assert float(done.stderr.splitlines()[-1]) < 5 and "Traceback" not in done.stderr
+    assert sent == "SIGKILL" or "Stopped" in done.stdout
     (kept,) = runs(salmu.folder / "runs")
     assert kept.parts[-3] == "finetuning"
     assert [p.name for p in (salmu.folder / "runs").rglob("*") if p.name.startswith(".b") and p.is_dir()] == []
@@ -368,15 +403,45 @@ def test_processes_share_the_runs_and_the_table_is_the_same(salmu, tiny):
     words = ("run", *names, *settings, "--benchmark", tiny, "--json", "--output")
     launch = (sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2")
     alone = salmu(*words, "alone", "--processes", "1")
-    shared = salmu(*words, "shared", launch=(*launch, "--num_machines", "1", "--mixed_precision", "no"))
-    assert alone.returncode == shared.returncode == 0, shared.stderr
-    one, two = ({r.relative_to(salmu.folder / f): r for r in runs(salmu.folder / f)} for f in ("alone", "shared"))
-    assert one.keys() == two.keys() and len(one) == 4
-    for key, folder in one.items():
+    shared = [salmu(*words, "launched", launch=(*launch, "--num_machines", "1", "--mixed_precision", "no"))]
+    shared += [salmu(*words, f"{count}", "--processes", f"{count}") for count in (2, 3)]
+    one = {r.relative_to(salmu.folder / "alone"): r for r in runs(salmu.folder / "alone")}
+    assert alone.returncode == 0 and len(one) == 4
+    for done, name in zip(shared, ("launched", "2", "3"), strict=True):
+        assert done.returncode == 0, done.stderr
+        two = {r.relative_to(salmu.folder / name): r for r in runs(salmu.folder / name)}
+        assert one.keys() == two.keys()
+        for key, folder in one.items():
+            for file in ("open_clip_model.safetensors", "per_row.parquet"):
+                assert (folder / file).read_bytes() == (two[key] / file).read_bytes(), key
+            assert _values(folder) == _values(two[key])
+        assert _table(alone.stdout) == _table(done.stdout[done.stdout.index("{") :])
+
+
+ANEW = """
+import sys
+from salmu_core.cli import main
+from salmu_core.study import work
+
+if __name__ == "__main__":
+    work.forks = lambda device: False
+    sys.exit(main())
+"""
+
+
+@pytest.mark.slow
+def test_where_nothing_can_be_forked_fresh_interpreters_do_the_same(salmu, tiny, tmp_path):
+    script = tmp_path / "anew.py"
+    script.write_text(ANEW)
+    words = ("run", "--set", "finetuning.batch_size=8", "--benchmark", str(tiny), "finetuning", "--seed", "0-1")
+    alone = salmu(*words, "--output", "alone", "--processes", "1")
+    anew = salmu(*words, "--output", "anew", "--processes", "2", launch=(sys.executable, str(script)))
+    assert alone.returncode == anew.returncode == 0, anew.stderr
+    pairs = list(zip(*(runs(salmu.folder / name) for name in ("alone", "anew")), strict=True))
+    assert len(pairs) == 2
+    for one, two in pairs:
         for file in ("open_clip_model.safetensors", "per_row.parquet"):
-            assert (folder / file).read_bytes() == (two[key] / file).read_bytes(), key
-        assert _values(folder) == _values(two[key])
-    assert _table(alone.stdout) == _table(shared.stdout[shared.stdout.index("{") :])
+            assert (one / file).read_bytes() == (two / file).read_bytes()
 
 
 def test_sequences_are_shared_whole_and_the_table_is_the_same(salmu, tiny, install):

@@ -1,6 +1,8 @@
 """What of a study's attacks is still to be done, by the files alone; none of it needs torch."""
 
+import itertools
 import shutil
+from typing import get_args
 
 import pytest
 from attack_ground import opened
@@ -13,6 +15,7 @@ from salmu_core.store.attacks import ATTACK, AttackRecord, LeakedRef, attack_fol
 from salmu_core.store.folders import Store, write_record
 from salmu_core.store.records import BenchmarkRef, Ledger, PluginRef
 from salmu_core.study.attacks import Assault, make_attacks, outstanding_attacks
+from salmu_core.study.pieces import Phase, in_phases, pieces_of, share
 from salmu_core.study.plan import Study, make_plan
 from salmu_core.study.todo import Outstanding
 
@@ -130,11 +133,14 @@ def test_an_attack_belongs_to_whoever_makes_the_run(zoo, tiny):
     todo = Outstanding(runs=plan, references=["clean", "compromised"], attacks=[Assault(attack, t) for t in targets])
     assert todo.size == 2 * 5 + 2 + 7 and not todo.nothing
     assert not Outstanding(attacks=[Assault(attack, "clean")]).nothing
+    pieces = in_phases(pieces_of("mini", plan, todo))
+    assert len(pieces) == 5 + 7 + 7
     for count in (1, 2, 3):
-        shares = [todo.share(plan, index, count) for index in range(count)]
-        for share in shares:
-            assert [a.target for a in share.attacks] == [*share.runs, *share.references]
-        assert sum(len(share.attacks) for share in shares) == 7
+        shares = [share(pieces, [plan], index, count) for index in range(count)]
+        assert sorted(itertools.chain(*shares), key=pieces.index) == pieces
+        for part in shares:
+            made, scored, attacked = ({p.target for p in part if p.phase == phase} for phase in get_args(Phase))
+            assert scored == attacked and made == scored - {"clean", "compromised"}
 
 
 def test_rows_that_are_not_those_written_are_found_out(zoo, store, tiny):

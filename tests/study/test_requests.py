@@ -18,10 +18,12 @@ from salmu_core.errors import SchemaError, StoreError, UsageError
 from salmu_core.plugins.zoo import discover
 from salmu_core.run.reporter import Silent
 from salmu_core.store.folders import RUN, RunKey, Store, read_run
+from salmu_core.study.pieces import in_phases, pieces_of, share
 from salmu_core.study.plan import Study, make_plan
+from salmu_core.study.prepare import Options, requests_of
 from salmu_core.study.starts import read_start
 from salmu_core.study.todo import Outstanding
-from salmu_core.study.work import Options, carry_out
+from salmu_core.study.work import carry_out
 from salmu_core.testing import write_tiny_benchmark
 
 #: Doubles a matrix, counts in its state how often it has been called, and logs what it was given.
@@ -198,14 +200,14 @@ def test_what_never_began_says_what_its_sequence_was_to_begin_with(study):
 @pytest.mark.parametrize("name", ["open_clip_model.safetensors", "state.safetensors"])
 def test_a_start_that_is_replaced_before_it_is_read_is_noticed(study, monkeypatch, name):
     _, ((first, _),) = study()
-    from salmu_core.study import work
+    from salmu_core.study import prepare
 
     def replaced(*words):
         start = read_start(*words)
         save_file(load_file(first / name), first / name, metadata={"of": "another run"})
         return start
 
-    monkeypatch.setattr(work, "read_start", replaced)
+    monkeypatch.setattr(prepare, "read_start", replaced)
     with pytest.raises(StoreError, match=f"{name} was replaced while a run was about to begin with it"):
         study(start=str(first), seeds=(5,))
 
@@ -285,16 +287,16 @@ def test_what_a_method_keeps_is_saved_or_the_run_has_crashed(study):
 def test_a_sequence_is_one_processs(tiny, install):
     install("doubling", DOUBLING)
     opened = open_benchmark(str(tiny), discover(()), lambda *_: None)
-    from salmu_core.study.work import _requests
-
     asked = Study(methods=("doubling",), seeds=(0, 1, 2), budgets=(1, 5), requests=3)
-    plan = make_plan(asked, opened.name, discover(), {}, "", None, _requests(opened, 3))
+    plan = make_plan(asked, opened.name, discover(), {}, "", None, requests_of(opened, 3))
     assert len({planned.key for planned in plan}) == 18 and all("--requests 3" in p.command for p in plan)
-    shares = [Outstanding(runs=plan).share(plan, index, 4) for index in range(4)]
-    assert sorted(len(share.runs) for share in shares) == [3, 3, 6, 6]
-    for share in shares:
-        keys = [planned.key for planned in share.runs]
-        assert all(p.before is None or p.before in keys[: keys.index(p.key)] for p in share.runs)
+    before = {planned.key: planned.before for planned in plan}
+    pieces = in_phases(pieces_of(opened.name, plan, Outstanding(runs=plan)))
+    shares = [share(pieces, [plan], index, 4) for index in range(4)]
+    assert sorted(map(len, shares)) == [6, 6, 12, 12]
+    for part in shares:
+        keys = [piece.target for piece in part if piece.phase == "unlearning"]
+        assert all(before[key] is None or before[key] in keys[: keys.index(key)] for key in keys)
 
 
 def test_folders_of_ordinary_runs_are_called_as_ever():

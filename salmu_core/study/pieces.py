@@ -1,0 +1,95 @@
+"""A study in pieces: each is one process's at a time, and can be told to another process. Nothing here needs torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from salmu_core.contract.layout import ROLES
+from salmu_core.store.attacks import AttackKey
+from salmu_core.store.folders import RunKey
+from salmu_core.study.plan import Planned
+from salmu_core.study.todo import Outstanding
+
+#: In this order: holdouts are opened for the later two, and no method runs in a process that has opened them.
+Phase = Literal["unlearning", "scoring", "attacking"]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A run to be made, a checkpoint to be scored, or to be attacked.
+
+    Attributes:
+        benchmark: Name of the benchmark.
+        target: The run, or a reference model's role.
+        attacks: Those to be made, where it is attacked.
+    """
+
+    phase: Phase
+    benchmark: str
+    target: RunKey | str
+    attacks: tuple[AttackKey, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.phase} {self.target.capitalize() if isinstance(self.target, str) else self.target}"
+
+    @property
+    def sequence(self) -> tuple[str, RunKey | str]:
+        """What the requests of one sequence share, from the first run to the last attack."""
+        target = self.target
+        return self.benchmark, target if isinstance(target, str) else target.sequence
+
+    def follows(self, other: Piece) -> bool:
+        """Whether it goes on from what an earlier one leaves: its run, or one before that in a sequence."""
+        return self.sequence == other.sequence and (other.phase == "unlearning" or self.target == other.target)
+
+
+def pieces_of(benchmark: str, plan: Iterable[Planned], todo: Outstanding) -> Iterator[Piece]:
+    """What is to be done on one benchmark, the costliest first of each phase, requests of a sequence in their order.
+
+    Args:
+        benchmark: Its name.
+        plan: All runs.
+        todo: What of them is to be done.
+    """
+    ordered = [planned.key for planned in sorted(plan, key=lambda planned: -planned.key.budget)]
+    unmade = {planned.key for planned in todo.runs}
+    unscored = unmade | {planned.key for planned in todo.checkpoints}
+    attacks: dict[RunKey | str, list[AttackKey]] = {}
+    for assault in todo.attacks:
+        target = assault.target if isinstance(assault.target, str) else assault.target.key
+        attacks.setdefault(target, []).append(assault.planned.key)
+    yield from (Piece("unlearning", benchmark, key) for key in ordered if key in unmade)
+    yield from (Piece("scoring", benchmark, role) for role in todo.references)
+    yield from (Piece("scoring", benchmark, key) for key in ordered if key in unscored)
+    yield from (Piece("attacking", benchmark, t, tuple(attacks[t])) for t in (*ordered, *ROLES) if t in attacks)
+
+
+def in_phases(pieces: Iterable[Piece]) -> list[Piece]:
+    """Those of all benchmarks: first every run, then everything that is scored, then attacks."""
+    return sorted(pieces, key=lambda piece: ("unlearning", "scoring", "attacking").index(piece.phase))
+
+
+def share(pieces: Iterable[Piece], plans: Sequence[Iterable[Planned]], index: int, count: int) -> list[Piece]:
+    """One of ``count`` processes' pieces, where each finds out for itself which are its own.
+
+    It goes by a run's place in the whole plan, the costliest first, so that everybody gets as many of each cost: what
+    is finished already may look different to each process. Requests of one sequence stay together.
+    """
+    place: dict[tuple[str, RunKey | str], int] = {}
+    for plan in plans:
+        keys = [planned.key for planned in sorted(plan, key=lambda planned: -planned.key.budget)]
+        place |= {(key.benchmark, key): i for i, key in enumerate(dict.fromkeys(key.sequence for key in keys))}
+
+    def whose(piece: Piece) -> int:
+        if isinstance(piece.target, str):
+            return count - 1 - ROLES.index(piece.target) % count
+        return place[piece.sequence] % count
+
+    return [piece for piece in pieces if whose(piece) == index]
+
+
+def parallel(pieces: Iterable[Piece]) -> int:
+    """Number of pieces that can be done at the same time, but for what is done to reference models."""
+    return len({piece.sequence for piece in pieces if isinstance(piece.target, RunKey)})

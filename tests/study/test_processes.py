@@ -1,0 +1,119 @@
+"""Who is handed which piece, by processes that do nothing but write down what they were given."""
+
+import json
+import os
+import time
+from functools import partial
+
+import pytest
+
+from salmu_core.errors import SalmuError, UsageError
+from salmu_core.run.reporter import Silent
+from salmu_core.store.folders import RunKey
+from salmu_core.study.pieces import Piece
+from salmu_core.study.processes import Crew, forks, spread
+
+pytestmark = pytest.mark.skipif(not forks("cpu"), reason="needs a fork")
+A, B, C = (RunKey("mini", "x", "0" * 64, 1, seed) for seed in range(3))
+FIRST, SECOND = (RunKey("mini", "x", "0" * 64, 1, 0, request=f"{n}of2-ab") for n in (1, 2))
+
+
+def pieces(phase, *targets):
+    return [Piece(phase, "mini", target, (("probe", "0"),) if phase == "attacking" else ()) for target in targets]
+
+
+class Told(Silent):
+    def __init__(self):
+        self.said = []
+
+    def say(self, text):
+        self.said.append(text)
+
+
+@pytest.fixture
+def done(tmp_path):
+    """Have pieces done; returns (process, piece, begun, ended) of each in the order of their ends."""
+    log = tmp_path / "log"
+
+    def begin(act, reporter):
+        def do(piece):
+            begun = time.monotonic()
+            act(piece, reporter)
+            with log.open("a") as file:
+                file.write(json.dumps([os.getpid(), str(piece), begun, time.monotonic()]) + "\n")
+
+        return do
+
+    def work(queue, count, act=lambda piece, reporter: time.sleep(0.05), told=None):
+        Crew(queue, partial(begin, act), told or Told(), "fork").work(count)
+        return [tuple(json.loads(line)) for line in log.read_text().splitlines()]
+
+    return work
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_every_piece_is_done_once_and_no_method_runs_beside_holdouts(done, count):
+    queue = [*pieces("unlearning", A, B, C), *pieces("scoring", "clean", A, B, C), *pieces("attacking", A, "clean")]
+    log = done(queue, count)
+    assert sorted(name for _, name, *_ in log) == sorted(map(str, queue))
+    assert len({process for process, *_ in log}) <= count
+    for process in {process for process, *_ in log}:
+        phases = [name.partition(" ")[0] for pid, name, *_ in log if pid == process]
+        assert phases == sorted(phases, key=["unlearning", "scoring", "attacking"].index)
+    begun, ended = ({name: row[i] for _, name, *row in log} for i in (0, 1))
+    for target in (A, B, C):
+        assert ended[f"unlearning {target}"] <= begun[f"scoring {target}"]
+    assert ended[f"scoring {A}"] <= begun[f"attacking {A}"] and ended["scoring Clean"] <= begun["attacking Clean"]
+
+
+def test_requests_of_a_sequence_wait_for_each_other_and_others_do_not(done):
+    queue = [*pieces("unlearning", FIRST, SECOND, B), *pieces("scoring", FIRST, SECOND, B)]
+    log = {name: (begun, ended) for _, name, begun, ended in done(queue, 2)}
+    assert log[f"unlearning {FIRST}"][1] <= log[f"unlearning {SECOND}"][0]
+    assert log[f"unlearning {B}"][0] < log[f"unlearning {FIRST}"][1]
+    assert log[f"unlearning {SECOND}"][1] <= log[f"scoring {FIRST}"][0]
+
+
+def test_one_that_dies_is_replaced_by_one_that_has_opened_nothing(done, tmp_path):
+    def act(piece, reporter):
+        time.sleep(0.05 if piece.target == A else 0.2)
+        if piece.phase == "unlearning" and piece.target == B and not (tmp_path / "once").exists():
+            (tmp_path / "once").touch()
+            os._exit(3)
+
+    told = Told()
+    log = done([*pieces("unlearning", A, B), *pieces("scoring", A, B)], 2, act, told)
+    process = {name: pid for pid, name, *_ in log}
+    assert len(told.said) == 1 and "exit code 3 while unlearning x b1 s1" in told.said[0]
+    assert process[f"scoring {A}"] != process[f"unlearning {B}"] and len(log) == 4
+
+
+def test_an_error_of_one_stops_all_at_once_as_what_it_is(done):
+    def act(piece, reporter):
+        if piece.target == B:
+            raise UsageError("no such thing")
+        time.sleep(30)
+
+    begun = time.monotonic()
+    with pytest.raises(SalmuError, match="no such thing") as caught:
+        done(pieces("unlearning", A, B), 2, act)
+    assert caught.value.exit_code == 2 and "in act" in "".join(caught.value.__notes__)
+    assert time.monotonic() - begun < 5
+
+
+def test_what_is_printed_is_said_and_a_bug_is_shown(done):
+    def act(piece, reporter):
+        print(f"at {piece}")
+        reporter.say("told")
+        if piece.target == B:
+            raise ZeroDivisionError("a bug")
+
+    told = Told()
+    with pytest.raises(SalmuError, match=r"exit code 1 while unlearning x b1 s1.* for the second time"):
+        done(pieces("unlearning", A, B), 1, act, told)
+    assert told.said[:2] == [f"at unlearning {A}", "told"] and any("ZeroDivisionError: a bug" in s for s in told.said)
+
+
+def test_an_accelerator_is_one_processs_and_nobody_waits_for_pieces():
+    assert spread(None, "cuda", 9) == 1 and spread(3, "cuda", 9) == 3 and spread(5, "cpu", 2) == 2
+    assert spread(None, "cpu", 9) >= 1 and not forks("cuda")

@@ -1,41 +1,41 @@
 """SALMU: the zoo and the judge of association-level unlearning for CLIP models.
 
-These are the names a plugin needs. Importing them costs no torch.
+These are the names a plugin needs; each is imported when it is first used, and none but those of `train` costs torch.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from salmu_core.contract import layout
-from salmu_core.contract.attack import AttackSpec, ModelAttackContext, Query, QueryContext, Reading, ReadoutContext
-from salmu_core.contract.config import LearningRate, MethodConfig, Optimisation, TrainingConfig, Weight
-from salmu_core.contract.context import MethodContext, MetricContext, Room
-from salmu_core.contract.features import Features, Pairs, PoolName
-from salmu_core.contract.hookspecs import hookimpl
-from salmu_core.contract.layout import Split
-from salmu_core.contract.masks import masked
-from salmu_core.contract.model import ClipModel
-from salmu_core.contract.pair import Pair
-from salmu_core.contract.probe import Probe
-from salmu_core.contract.progress import Progress
-from salmu_core.contract.recommended import Recommended
-from salmu_core.contract.results import MetricResult, PerRow, Ranks, Retrieved
-from salmu_core.contract.specs import Band, BenchmarkSpec, HubRepo, MethodSpec, MetricSpec, Release
-from salmu_core.contract.steps import Batch, Step
-from salmu_core.contract.zeroshot import ZeroShot
-from salmu_core.errors import (
-    AttackError,
-    BenchmarkError,
-    MethodError,
-    MetricError,
-    NotMeasuredError,
-    SalmuError,
-    UsageError,
-)
-from salmu_core.machine import usable_cores
 
 if TYPE_CHECKING:
     from salmu_core.benchmark.writer import write_json, write_split, write_split_stream, write_zeroshot
+    from salmu_core.contract.attack import AttackSpec, ModelAttackContext, Query, QueryContext, Reading, ReadoutContext
+    from salmu_core.contract.config import LearningRate, MethodConfig, Optimisation, TrainingConfig, Weight
+    from salmu_core.contract.context import MethodContext, MetricContext, Room
+    from salmu_core.contract.features import Features, Pairs, PoolName
+    from salmu_core.contract.hookspecs import hookimpl
+    from salmu_core.contract.layout import Split
+    from salmu_core.contract.masks import masked
+    from salmu_core.contract.model import ClipModel
+    from salmu_core.contract.pair import Pair
+    from salmu_core.contract.probe import Probe
+    from salmu_core.contract.progress import Progress
+    from salmu_core.contract.recommended import Recommended
+    from salmu_core.contract.results import MetricResult, PerRow, Ranks, Retrieved
+    from salmu_core.contract.specs import Band, BenchmarkSpec, HubRepo, MethodSpec, MetricSpec, Release
+    from salmu_core.contract.steps import Batch, Step
+    from salmu_core.contract.zeroshot import ZeroShot
+    from salmu_core.errors import (
+        AttackError,
+        BenchmarkError,
+        MethodError,
+        MetricError,
+        NotMeasuredError,
+        SalmuError,
+        UsageError,
+    )
+    from salmu_core.machine import usable_cores
     from salmu_core.train.references import Feed, Reference, train_pair, train_reference
     from salmu_core.train.settings import PairConfig
 
@@ -98,16 +98,36 @@ __all__ = [
     "write_zeroshot",
 ]
 
-#: What only whoever makes a benchmark needs, and what costs torch or pyarrow: imported when first used.
+#: Module -> the names that are imported from it.
 _HOME = {
-    "benchmark.writer": ("write_json", "write_split", "write_split_stream", "write_zeroshot"),
-    "train.references": ("Feed", "Reference", "train_pair", "train_reference"),
-    "train.settings": ("PairConfig",),
+    "benchmark.writer": "write_json write_split write_split_stream write_zeroshot",
+    "contract.attack": "AttackSpec ModelAttackContext Query QueryContext Reading ReadoutContext",
+    "contract.config": "LearningRate MethodConfig Optimisation TrainingConfig Weight",
+    "contract.context": "MethodContext MetricContext Room",
+    "contract.features": "Features Pairs PoolName",
+    "contract.hookspecs": "hookimpl",
+    "contract.layout": "Split",
+    "contract.masks": "masked",
+    "contract.model": "ClipModel",
+    "contract.pair": "Pair",
+    "contract.probe": "Probe",
+    "contract.progress": "Progress",
+    "contract.recommended": "Recommended",
+    "contract.results": "MetricResult PerRow Ranks Retrieved",
+    "contract.specs": "Band BenchmarkSpec HubRepo MethodSpec MetricSpec Release",
+    "contract.steps": "Batch Step",
+    "contract.zeroshot": "ZeroShot",
+    "errors": "AttackError BenchmarkError MethodError MetricError NotMeasuredError SalmuError UsageError",
+    "machine": "usable_cores",
+    "train.references": "Feed Reference train_pair train_reference",
+    "train.settings": "PairConfig",
 }
-_MODULE = {name: module for module, names in _HOME.items() for name in names}
+_MODULE = {name: module for module, names in _HOME.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULE[name]}"), name)
+    value = getattr(import_module(f"{__name__}.{_MODULE[name]}"), name)
+    globals()[name] = value
+    return value

@@ -45,6 +45,10 @@ class UnknownNameError(UsageError):
         super().__init__(" ".join(filter(None, [f"There is no {kind} {name!r}.", tail, hint])))
 
 
+class PluginError(Exception):
+    """What is wrong with a plugin; its cause is what it raised, if it did. It becomes a row of `salmu plugins`."""
+
+
 class BenchmarkError(SalmuError):
     """A benchmark folder is missing, damaged or not in the released layout."""
 

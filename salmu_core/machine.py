@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import platform
 import random
@@ -13,11 +12,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import platformdirs
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +34,8 @@ def end_with_parent(patience: float = 0.0) -> None:
         patience: Seconds between SIGTERM, which may end it tidily, and the end.
     """
 
+    import multiprocessing
+
     def watch() -> None:
         parent = multiprocessing.parent_process()
         if parent is not None:
@@ -51,8 +49,11 @@ def end_with_parent(patience: float = 0.0) -> None:
 
 def cache_folder() -> Path:
     """Where what can be made again lies: ``$SALMU_CACHE``, else the platform's cache folder for this user."""
-    override = os.environ.get("SALMU_CACHE")
-    return Path(override) if override else Path(platformdirs.user_cache_dir("salmu"))
+    if override := os.environ.get("SALMU_CACHE"):
+        return Path(override)
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("salmu"))
 
 
 def environment(device: torch.device, precision: str | None, *libraries: str) -> dict[str, str]:
@@ -63,6 +64,7 @@ def environment(device: torch.device, precision: str | None, *libraries: str) ->
         precision: As accelerate calls it.
         libraries: Distributions that matter beside those that always do.
     """
+
     import torch
 
     gpu = device.type == "cuda"
@@ -76,7 +78,12 @@ def environment(device: torch.device, precision: str | None, *libraries: str) ->
     }
 
 
-_version = cache(version)
+@cache
+def _version(distribution: str) -> str:
+    from importlib.metadata import version
+
+    return version(distribution)
+
 
 #: Beginnings of variables that decide how libraries compute.
 _SWITCHES = ("MKL_", "ONEDNN_", "DNNL_", "ATEN_", "OMP_", "KMP_", "CUBLAS_", "CUDNN_", "NVIDIA_TF32", "TORCH_")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from salmu_core.benchmark.counts import check_counts
+from salmu_core.benchmark.locate import locate
 from salmu_core.benchmark.manifest import (
     Manifest,
     file_hashes,
@@ -22,16 +23,16 @@ from salmu_core.benchmark.manifest import (
     write_manifest,
 )
 from salmu_core.benchmark.release import how_to_get, release_sources
-from salmu_core.benchmark.sources import MANIFEST, SOURCES, Sources, check_parts, part_path, read_sources
+from salmu_core.benchmark.sources import SOURCES, Sources, check_parts, part_path, read_sources
 from salmu_core.clip.name import find_model
+from salmu_core.contract.layout import MANIFEST
 from salmu_core.contract.progress import Progress
 from salmu_core.contract.recommended import Recommended
 from salmu_core.contract.specs import BenchmarkSpec
 from salmu_core.disk.files import new_folder
 from salmu_core.disk.hashing import hash_json, hash_text
 from salmu_core.disk.space import used
-from salmu_core.errors import BenchmarkError, SalmuError, UnknownNameError, UsageError
-from salmu_core.machine import cache_folder
+from salmu_core.errors import BenchmarkError, SalmuError, UsageError
 from salmu_core.plugins.zoo import Declared, Zoo
 from salmu_core.store.records import ScoredOn
 
@@ -95,29 +96,6 @@ class Benchmark:
         if architecture:
             files["architecture"] = architecture
         return hash_json(files) if files else hash_text(self.model(role))
-
-
-def locate(name: str, zoo: Zoo) -> tuple[Declared[BenchmarkSpec], int, Path] | None:
-    """The declaration, world and cache folder that ``mini`` or ``mini@3`` stands for; None for a path.
-
-    Raises:
-        UnknownNameError: It is neither an installed benchmark nor an existing folder.
-        UsageError: The world is no number, or one of a release, which has none.
-    """
-    if "/" in name or name.startswith((".", "~")) or (Path(name).is_dir() and name not in zoo.benchmarks):
-        return None
-    base, at, world = name.partition("@")
-    if base not in zoo.benchmarks:
-        raise UnknownNameError(
-            "benchmark", name, zoo.benchmarks, "A folder in the released layout will do too: give its path."
-        )
-    if at and not world.isdecimal():
-        raise UsageError(f"The world in {name!r} must be a whole number, as in '{base}@3'.")
-    number = int(world) if at else 0
-    declared = zoo.benchmarks[base]
-    if declared.card.release is not None and number:
-        raise UsageError(f"{base} is a published release, of one world only: there is no {name!r}. Say {base!r}.")
-    return declared, number, cache_folder() / base / declared.card.version / f"world-{number}"
 
 
 def recommended(name: str, zoo: Zoo) -> Mapping[str, Recommended]:

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from salmu_core.benchmark.sources import MANIFEST, SOURCES, Sources, part_path
+from salmu_core.benchmark.sources import SOURCES, Sources, part_path
 from salmu_core.clip.name import CANARY, find_model
-from salmu_core.contract.layout import JSON_FILES, ROLES
+from salmu_core.contract.layout import JSON_FILES, MANIFEST, ROLES
 from salmu_core.disk.files import write_text
 from salmu_core.disk.hashing import hash_file
 from salmu_core.disk.stamps import Stamps

@@ -14,8 +14,6 @@ from salmu_core.contract.recommended import Recommended
 from salmu_core.contract.specs import check_count_names
 from salmu_core.errors import BenchmarkError, UsageError
 
-#: What a folder was when it was built or downloaded; see `salmu_core.benchmark.manifest`.
-MANIFEST = "manifest.json"
 SOURCES = "benchmark.toml"
 
 

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from salmu_core.benchmark.sources import MANIFEST
 from salmu_core.cli.options import MODEL, Json
 from salmu_core.cli.output import print_json, say
 from salmu_core.clip.name import find_model
+from salmu_core.contract.layout import MANIFEST
 from salmu_core.errors import CheckpointError, UsageError
 
 

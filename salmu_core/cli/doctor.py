@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from salmu_core.benchmark.folder import locate
+from salmu_core.benchmark.locate import locate
 from salmu_core.cli.options import BenchmarkName, Json, Output, Threads
 from salmu_core.cli.output import console, print_json, say
 from salmu_core.cli.progress import reporting

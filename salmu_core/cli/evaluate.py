@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from salmu_core.benchmark.folder import locate, open_benchmark
+from salmu_core.benchmark.folder import open_benchmark
+from salmu_core.benchmark.locate import locate
 from salmu_core.cli.options import MODEL, BenchmarkName, Json, Output, Threads
 from salmu_core.cli.output import console, print_json, say
 from salmu_core.cli.progress import reporting

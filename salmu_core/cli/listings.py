@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -16,12 +16,13 @@ from rich.text import Text
 
 from salmu_core.cli.options import Json
 from salmu_core.cli.output import console, print_json, say
-from salmu_core.contract.attack import AttackSpec
-from salmu_core.contract.recommended import Recommended
-from salmu_core.contract.specs import BenchmarkSpec, MethodSpec
+from salmu_core.contract.kinds import ATTACK_KINDS, columns_of
 from salmu_core.contract.version import API_VERSION, CORE
 from salmu_core.errors import UsageError
 from salmu_core.plugins.zoo import Declared, Shelf, Zoo, discover
+
+if TYPE_CHECKING:
+    from salmu_core.contract.recommended import Recommended
 
 #: A bound's name in a JSON schema -> its sign.
 _BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
@@ -69,8 +70,8 @@ def _with_settings(
     shelf: Shelf[Any],
     name: str | None,
     as_json: bool,
-    first: Callable[[Any], dict[str, Any]] = lambda card: {},
-    last: Callable[[Any], dict[str, Any]] = lambda card: {},
+    first: Callable[[Any], dict[str, Any]] = lambda facts: {},
+    last: Callable[[Any], dict[str, Any]] = lambda facts: {},
 ) -> None:
     """A list, or one in full.
 
@@ -82,20 +83,19 @@ def _with_settings(
         first: Gives facts of one kind of declaration only, which stand in the list too.
         last: Gives such facts of the one that is shown in full.
     """
-    own = {n: first(d.card) for n, d in shelf.items()}
+    own = {n: first(d.facts) for n, d in shelf.items()}
     if name is None:
         items = [
-            {"name": n, **own[n], "summary": d.card.summary, "paper": d.card.paper, **_source(d)}
+            {"name": n, **own[n], "summary": d.facts["summary"], "paper": d.facts["paper"], **_source(d)}
             for n, d in shelf.items()
         ]
         shown = ("name", *(("kind",) if shelf is zoo.attacks else ()), "summary", "distribution")
         _listing(items, shown, as_json, zoo)
         return
     declared = shelf[name]
-    card, settings = declared.card, declared.schemas.get("config", {})
-    facts = {"name": name, **own[name], "summary": card.summary, "paper": card.paper, "code": card.code}
-    facts |= {"departures": card.departures, "known_failures": _known(card.known_failures), **_source(declared)}
-    facts |= last(card)
+    said, settings = declared.facts, declared.schemas.get("config", {})
+    facts = {"name": name, **own[name], **{field: said[field] for field in ("summary", "paper", "code", "departures")}}
+    facts |= {"known_failures": _known(said["known_failures"]), **_source(declared), **last(said)}
     if as_json:
         print_json({**facts, "config": settings})
         return
@@ -103,10 +103,11 @@ def _with_settings(
     console().print(_settings(settings))
 
 
-def _fit(zoo: Zoo, as_json: bool, card: MethodSpec) -> dict[str, Any]:
+def _fit(zoo: Zoo, as_json: bool, method: Mapping[str, Any]) -> dict[str, Any]:
     """Which benchmarks a method's settings were chosen for."""
-    advised = {n: d.card.settings[card.name] for n, d in zoo.benchmarks.items() if card.name in d.card.settings}
-    return {"chosen_on": card.chosen_on, "recommended": _recommended(advised, as_json)}
+    name = method["name"]
+    advised = {n: d.card.settings[name] for n, d in zoo.benchmarks.items() if name in d.facts["settings"]}
+    return {"chosen_on": method["chosen_on"], "recommended": _recommended(advised, as_json)}
 
 
 def _recommended(advised: Mapping[str, Recommended], as_json: bool) -> Any:
@@ -119,8 +120,8 @@ def _recommended(advised: Mapping[str, Recommended], as_json: bool) -> Any:
     return "\n".join(f"{', '.join(same)}: {advice}" for advice, same in names.items())
 
 
-def _holds(card: AttackSpec) -> dict[str, Any]:
-    return {"kind": card.kind, "given": list(card.given)}
+def _holds(attack: Mapping[str, Any]) -> dict[str, Any]:
+    return {"kind": next(kind for kind in ATTACK_KINDS if attack[kind]), "given": list(attack["given"])}
 
 
 def metrics(name: Name = None, as_json: Json = False) -> None:
@@ -128,9 +129,10 @@ def metrics(name: Name = None, as_json: Json = False) -> None:
     zoo = discover()
     chosen = list(zoo.metrics.values()) if name is None else [zoo.metrics[name]]
     items = [
-        {field: getattr(d.card, field) for field in ("name", "pillar", "target", "role", "summary")}
-        | {"reads": list(d.card.reads), "figures": list(d.card.columns), "paper": d.card.paper}
-        | {"departures": d.card.departures, "known_failures": _known(d.card.known_failures), **_source(d)}
+        {field: d.facts[field] for field in ("name", "pillar", "target", "role", "summary")}
+        | {"reads": list(d.facts["reads"]), "figures": list(columns_of(d.facts["name"], d.facts["figures"]))}
+        | {field: d.facts[field] for field in ("paper", "departures")}
+        | {"known_failures": _known(d.facts["known_failures"]), **_source(d)}
         for d in chosen
     ]
     if name is None:
@@ -143,8 +145,8 @@ def metrics(name: Name = None, as_json: Json = False) -> None:
 
 def benchmarks(name: Name = None, as_json: Json = False) -> None:
     """List installed benchmarks, or show one and where it lies."""
-    from salmu_core.benchmark.folder import locate
-    from salmu_core.benchmark.sources import MANIFEST
+    from salmu_core.benchmark.locate import locate
+    from salmu_core.contract.layout import MANIFEST
 
     zoo = discover()
     items = []
@@ -153,11 +155,12 @@ def benchmarks(name: Name = None, as_json: Json = False) -> None:
             raise UsageError(f"{asked} is a folder; this lists installed benchmarks.")
         declared, world, folder = located
         manifest = folder / MANIFEST
-        card = declared.card
-        facts = {"name": card.name, "world": world, "summary": card.summary, "notice": card.notice}
-        facts |= {"recipe": card.version, "folder": str(folder), "built": manifest.is_file()}
-        facts["settings"] = _recommended(card.settings, as_json)
-        items.append({**facts, **_release(card, manifest), **_source(declared)})
+        said = declared.facts
+        facts = {"name": said["name"], "world": world, "summary": said["summary"], "notice": said["notice"]}
+        facts |= {"recipe": said["version"], "folder": str(folder), "built": manifest.is_file()}
+        facts["settings"] = _recommended(declared.card.settings if said["settings"] else {}, as_json)
+        facts |= _release(said, manifest) if said["release"] else {}
+        items.append({**facts, **_source(declared)})
     if name is None:
         items = [{**item, "state": item.get("state", "built" if item["built"] else "not built")} for item in items]
         _listing(items, ("name", "summary", "state"), as_json, zoo)
@@ -167,22 +170,21 @@ def benchmarks(name: Name = None, as_json: Json = False) -> None:
         _card(items[0])
 
 
-def _release(card: BenchmarkSpec, path: Path) -> dict[str, Any]:
+def _release(said: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """Where a release comes from, at which commits it lies here, and what is not here."""
-    if card.release is None:
-        return {}
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         pinned = {role: entry["commit"] for role, entry in manifest.get("pinned", {}).items()}
         zeroshot = manifest.get("zeroshot")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pinned, zeroshot = {}, None
+    release = dict(said["release"])
     repositories = [
-        f"{role}: {repo.repo_id} at {pinned.get(role, repo.revision)}"
-        for role, repo in card.release.repositories.items()
+        f"{role}: {dict(release[role])['repo_id']} at {pinned.get(role, dict(release[role])['revision'])}"
+        for role in ("data", "clean", "compromised")
     ]
-    state = "downloaded" if path.is_file() else f"not downloaded: salmu download {card.name}"
-    return {"state": state, "repositories": repositories, "zeroshot": zeroshot or card.release.bring}
+    state = "downloaded" if path.is_file() else f"not downloaded: salmu download {said['name']}"
+    return {"state": state, "repositories": repositories, "zeroshot": zeroshot or release["bring"]}
 
 
 def _known(failures: Mapping[str, str]) -> list[str]:

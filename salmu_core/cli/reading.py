@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from salmu_core.benchmark.folder import Benchmark, locate, open_benchmark
-from salmu_core.benchmark.sources import MANIFEST
+from salmu_core.benchmark.folder import Benchmark, open_benchmark
+from salmu_core.benchmark.locate import locate
+from salmu_core.contract.layout import MANIFEST
 from salmu_core.errors import BenchmarkError, SalmuError, UsageError
 from salmu_core.judge.compare import compare
 from salmu_core.judge.lines import Comparison

@@ -15,6 +15,7 @@ from pydantic import Field, field_validator, model_validator
 from salmu_core.contract.config import MethodConfig
 from salmu_core.contract.context import C, MethodContext
 from salmu_core.contract.declared import KnownFailures, Link, Name, Sentence, Spec
+from salmu_core.contract.kinds import ATTACK_KINDS
 from salmu_core.contract.specs import check_defaults
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ else:
 
 #: What an attacker may hold beside the checkpoint: pairs that leaked, the retain set, the weights before unlearning.
 Given = Literal["leaked", "retain", "original"]
-KINDS = ("model", "query", "readout")
 
 
 class AttackSpec(Spec):
@@ -77,7 +77,7 @@ class AttackSpec(Spec):
 
     @model_validator(mode="after")
     def _one_of(self) -> AttackSpec:
-        if sum(getattr(self, kind) is not None for kind in KINDS) != 1:
+        if sum(getattr(self, kind) is not None for kind in ATTACK_KINDS) != 1:
             raise ValueError(f"{self.name}: give exactly one of 'model', 'query' and 'readout'")
         if self.readout is not None and "leaked" not in self.given:
             raise ValueError(f"{self.name}: a readout is fitted on leaked rows; add 'leaked' to `given`")
@@ -92,7 +92,7 @@ class AttackSpec(Spec):
     @property
     def kind(self) -> str:
         """``model``, ``query`` or ``readout``."""
-        return next(kind for kind in KINDS if getattr(self, kind) is not None)
+        return next(kind for kind in ATTACK_KINDS if getattr(self, kind) is not None)
 
 
 class ModelAttackContext(MethodContext[C]):

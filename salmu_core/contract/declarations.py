@@ -14,12 +14,9 @@ import pluggy
 from pydantic import ValidationError
 
 from salmu_core.contract import hookspecs
-from salmu_core.contract.hookspecs import HOOKS, PROJECT
-from salmu_core.errors import explain
-
-
-class PluginError(Exception):
-    """What is wrong with a plugin; its cause is what it raised, if it did."""
+from salmu_core.contract.hookspecs import HOOKS
+from salmu_core.contract.kinds import PROJECT
+from salmu_core.errors import PluginError, explain
 
 
 def declarations(point: EntryPoint) -> dict[tuple[str, str], Any]:

@@ -3,9 +3,8 @@
 import pluggy
 
 from salmu_core.contract.attack import AttackSpec
+from salmu_core.contract.kinds import PROJECT
 from salmu_core.contract.specs import BenchmarkSpec, MethodSpec, MetricSpec
-
-PROJECT = "salmu"
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 #: Marks a plugin's implementation of a hook.

@@ -61,5 +61,7 @@ ROLES: tuple[str, ...] = get_args(Role)
 Pillar = Literal["efficacy", "utility"]
 PILLARS: tuple[str, ...] = get_args(Pillar)
 
+#: What a benchmark's folder was when it was built or downloaded; see `salmu_core.benchmark.manifest`.
+MANIFEST = "manifest.json"
 #: Name of the weights in a model's folder, as open_clip has it.
 WEIGHTS = "open_clip_model.safetensors"

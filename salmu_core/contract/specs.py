@@ -14,6 +14,7 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from salmu_core.contract.config import MethodConfig, TrainingConfig
 from salmu_core.contract.declared import KnownFailures, Link, MetricName, Name, Sentence, Spec
+from salmu_core.contract.kinds import columns_of
 from salmu_core.contract.layout import BASE_SPLITS, FORGET, Pillar, Role, Split
 from salmu_core.contract.progress import Progress
 from salmu_core.contract.recommended import Recommended
@@ -151,7 +152,7 @@ class MetricSpec(Spec):
     @property
     def columns(self) -> tuple[str, ...]:
         """The names its figures carry in every table and file."""
-        return tuple(f"{self.name}_{figure}" for figure in self.figures) or (self.name,)
+        return columns_of(self.name, self.figures)
 
     @model_validator(mode="after")
     def _role_fits(self) -> MetricSpec:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib.metadata import EntryPoint, version
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 #: Name of the core's distribution.
 CORE: Final = "salmu-core"
@@ -41,6 +41,9 @@ def api_problem(point: EntryPoint) -> str | None:
 
 def core_requirements(lines: Iterable[str] | None) -> list[Requirement]:
     """What a distribution's ``Requires-Dist`` lines ask of the core, as far as they apply here."""
+    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.utils import canonicalize_name
+
     requirements = []
     for line in lines or ():
         try:

@@ -17,21 +17,22 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from pydantic import ValidationError
-
-from salmu_core.contract.attack import AttackSpec
-from salmu_core.contract.declarations import PluginError, declarations
-from salmu_core.contract.hookspecs import HOOKS, PROJECT
-from salmu_core.contract.specs import BenchmarkSpec, MethodSpec, MetricSpec
+from salmu_core.contract.kinds import KINDS, PROJECT, hook_of
 from salmu_core.contract.version import api_problem
-from salmu_core.errors import UnknownNameError, UsageError
+from salmu_core.errors import PluginError, UnknownNameError, UsageError
 from salmu_core.machine import cache_folder
-from salmu_core.plugins.catalogue import Catalogue, Declaration
+from salmu_core.plugins.catalogue import Catalogue, Declaration, Entry, key_of
 from salmu_core.plugins.code import code_state
 
-S = TypeVar("S", MethodSpec, MetricSpec, BenchmarkSpec, AttackSpec)
+if TYPE_CHECKING:
+    from salmu_core.contract.attack import AttackSpec
+    from salmu_core.contract.specs import BenchmarkSpec, MethodSpec, MetricSpec
+
+    S = TypeVar("S", MethodSpec, MetricSpec, BenchmarkSpec, AttackSpec)
+else:  # naming them would cost importing pydantic
+    S = TypeVar("S")
 
 
 @dataclass(frozen=True)
@@ -39,20 +40,34 @@ class Declared(Generic[S]):
     """A declaration and the distribution it came with.
 
     Attributes:
-        card: What it says of itself: the spec, whose functions only stand there, and without its classes of settings.
         distribution: Name of the distribution.
         version: The distribution's.
         module: The entry point's value.
-        schemas: JSON schema of each class that the spec names, by field, such as ``config``.
+        data: The spec as JSON; None for one that JSON has no words for.
         load: Imports the plugin and returns the whole spec; `spec` is the same, once.
     """
 
-    card: S
     distribution: str
     version: str
     module: str
-    schemas: Mapping[str, Mapping[str, Any]] = field(repr=False)
+    data: Declaration | None = field(repr=False)
     load: Callable[[], S] = field(repr=False, compare=False)
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What it says of itself, by field, as JSON has it; a function is whether it is there. Imports nothing."""
+        return {**self.data.data, **dict.fromkeys(self.data.functions, True)} if self.data else dict(self.spec)
+
+    @property
+    def schemas(self) -> Mapping[str, Mapping[str, Any]]:
+        """JSON schema of each class that the spec names, by field, such as ``config``."""
+        return self.data.schemas if self.data else {}
+
+    @cached_property
+    def card(self) -> S:
+        """What it says of itself: the spec, whose functions only stand there, and without its classes of settings."""
+        card: S = self.data.card() if self.data else self.spec
+        return card
 
     @cached_property
     def spec(self) -> S:
@@ -66,9 +81,7 @@ class Declared(Generic[S]):
     @classmethod
     def of(cls, spec: S, distribution: str, version: str, module: str) -> Declared[S]:
         """A declaration that is at hand; one that JSON has no words for is its own card."""
-        data = _data(spec)
-        card, schemas = (data.card(), data.schemas) if data else (spec, {})
-        return cls(card, distribution, version, module, schemas, lambda: spec)
+        return cls(distribution, version, module, _data(spec), lambda: spec)
 
 
 @dataclass(frozen=True)
@@ -143,10 +156,10 @@ def discover(points: Iterable[EntryPoint] | None = None, *, fresh: bool = False)
     """
     ordered = sorted(entry_points(group=PROJECT) if points is None else points, key=lambda p: (p.name, p.value))
     plugins: list[_Plugin] = []
-    if distinct := {_row(point): point for point in ordered}:  # an editable install can list one entry point twice
+    if distinct := {key_of(point): point for point in ordered}:  # an editable install can list one entry point twice
         catalogue = Catalogue(cache_folder() / "catalogue" if points is None else None)
         loaded = frozenset(sys.modules)
-        plugins = [_Plugin(row, point, catalogue, loaded) for row, point in distinct.items()]
+        plugins = [_Plugin(key, point, catalogue, loaded) for key, point in distinct.items()]
         for plugin in plugins:
             plugin.look(fresh)
         catalogue.save()
@@ -155,13 +168,13 @@ def discover(points: Iterable[EntryPoint] | None = None, *, fresh: bool = False)
     for i, plugin in enumerate(plugins):
         for claim in plugin.declared:
             claims[claim].append(i)
-    shelves: dict[str, dict[str, Declared[Any]]] = {hook: {} for hook in HOOKS}
+    shelves: dict[str, dict[str, Declared[Any]]] = {kind: {} for kind in KINDS}
     for (hook, name), owners in claims.items():
         if len(owners) > 1:
             _refuse_clash(rows, hook, name, owners)
         else:
-            shelves[hook][name] = plugins[owners[0]].declared[hook, name]
-    kinds: dict[str, Any] = {h.removeprefix(f"{PROJECT}_"): Shelf(_kind(h), shelves[h], rows) for h in HOOKS}
+            shelves[_kind(hook)][name] = plugins[owners[0]].declared[hook, name]
+    kinds: dict[str, Any] = {f"{kind}s": Shelf(kind, shelves[kind], rows) for kind in KINDS}
     return Zoo(**kinds, plugins=tuple(rows))
 
 
@@ -174,49 +187,51 @@ class _Plugin:
     """One entry point, and what it declares: as it is remembered, or as it says when it is imported.
 
     Args:
-        row: Whose it is.
+        key: What it is remembered by.
         point: The entry point.
         catalogue: Remembers.
         loaded: Modules that were imported before; the code they were made of may be another one by now.
     """
 
-    def __init__(self, row: PluginRow, point: EntryPoint, catalogue: Catalogue, loaded: frozenset[str]) -> None:
-        self.row = row
+    def __init__(self, key: str, point: EntryPoint, catalogue: Catalogue, loaded: frozenset[str]) -> None:
         self.declared: dict[tuple[str, str], Declared[Any]] = {}
         self._point = point
         self._catalogue = catalogue
-        self._entry = f"{row.name} = {row.module}, {row.distribution} {row.version}"
+        self._key = key
         self._code = code_state(point.value, point.dist)
         self._unread = self._code is not None and not self._code.modules & loaded
 
     def look(self, fresh: bool) -> None:
         """Find out what it declares, or what is wrong with it."""
+        known = None if fresh else self._catalogue.recall(self._key, self._code)
+        if known:
+            self._recall(known)
+            return
         row = self.row
         if problem := api_problem(self._point):
             self.row = replace(row, problem=problem)
             return
         try:
-            if fresh or not self._recall():
-                of = partial(Declared.of, distribution=row.distribution, version=row.version, module=row.module)
-                self.declared = {key: of(spec) for key, spec in self._specs.items()}
+            of = partial(Declared.of, distribution=row.distribution, version=row.version, module=row.module)
+            self.declared = {key: of(spec) for key, spec in self._specs.items()}
         except PluginError as error:
             lines = traceback.format_exception(error.__cause__ or error)
             self.row = replace(row, problem=str(error), traceback="".join(lines))
             return
-        self.row = replace(row, declares=tuple(f"{_kind(hook)} {name}" for hook, name in self.declared))
+        self.row = replace(row, declares=_declares(self.declared))
 
-    def _recall(self) -> bool:
-        """Whether what it declares is remembered."""
-        row = self.row
-        try:
-            for data in self._catalogue.recall(self._entry, self._code):
-                card = data.card()
-                load = partial(self._spec, data.hook, card.name)
-                declared = Declared(card, row.distribution, row.version, row.module, data.schemas, load)
-                self.declared[data.hook, card.name] = declared
-        except (KeyError, ValidationError):
-            self.declared = {}
-        return bool(self.declared)
+    @cached_property
+    def row(self) -> PluginRow:
+        """Whose it is, and what is found out about it."""
+        return _row(self._point)
+
+    def _recall(self, known: Entry) -> None:
+        """Take what it declares from memory."""
+        source = known.distribution, known.version, self._point.value
+        for data in known.declares:
+            key = data.hook, data.data["name"]
+            self.declared[key] = Declared(*source, data, partial(self._spec, *key))
+        self.row = PluginRow(self._point.name, *source, _declares(self.declared))
 
     def _spec(self, hook: str, name: str) -> Any:
         """One of those it declares, for somebody who has only its card."""
@@ -237,18 +252,22 @@ class _Plugin:
         Raises:
             PluginError: It can't be used.
         """
+        from salmu_core.contract.declarations import declarations
+
         try:
             with redirect_stdout(sys.stderr):  # what a plugin prints is no part of any command's output
                 specs = declarations(self._point)
         except PluginError:
-            self._catalogue.forget(self._entry)
+            self._catalogue.forget(self._key)
             raise
         data = tuple(filter(None, map(_data, specs.values())))
         unchanged = self._unread and code_state(self._point.value, self._point.dist) == self._code
+        known = self._catalogue.recall(self._key, self._code)
         if self._code and unchanged and len(data) == len(specs):
-            self._catalogue.remember(self._entry, self._code, data)
-        elif self._catalogue.recall(self._entry, self._code) != data:
-            self._catalogue.forget(self._entry)
+            entry = Entry(self._code.digest, self.row.distribution, self.row.version, data)
+            self._catalogue.remember(self._key, self._code, entry)
+        elif known and known.declares != data:
+            self._catalogue.forget(self._key)
         return specs
 
 
@@ -274,4 +293,8 @@ def _refuse_clash(rows: list[PluginRow], hook: str, name: str, owners: list[int]
 
 
 def _kind(hook: str) -> str:
-    return HOOKS[hook].__name__.removesuffix("Spec").lower()
+    return next(kind for kind in KINDS if hook_of(kind) == hook)
+
+
+def _declares(declared: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    return tuple(f"{_kind(hook)} {name}" for hook, name in declared)

@@ -17,7 +17,8 @@ from typing import Any
 import psutil
 from packaging.requirements import Requirement
 
-from salmu_core.benchmark.folder import Benchmark, locate, open_benchmark
+from salmu_core.benchmark.folder import Benchmark, open_benchmark
+from salmu_core.benchmark.locate import locate
 from salmu_core.contract.layout import ROLES, ZEROSHOT
 from salmu_core.contract.specs import Band, BenchmarkSpec
 from salmu_core.contract.version import CORE

@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoints, distributions
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from salmu_core.contract.hookspecs import PROJECT
+from salmu_core.contract.kinds import PROJECT
 from salmu_core.plugins import zoo as plugins
 from salmu_core.plugins.zoo import Zoo, discover
 

@@ -13,12 +13,11 @@ from typing import Any
 from salmu_core.benchmark.counts import check_counts
 from salmu_core.benchmark.download.hub import offline, take_snapshot
 from salmu_core.benchmark.download.verify import check_contents, verify
-from salmu_core.benchmark.folder import locate
+from salmu_core.benchmark.locate import locate
 from salmu_core.benchmark.manifest import Manifest, Snapshot, file_hashes, read_manifest, write_manifest
 from salmu_core.benchmark.release import how_to_get, release_sources
-from salmu_core.benchmark.sources import MANIFEST
 from salmu_core.benchmark.zeroshot import zeroshot_parts
-from salmu_core.contract.layout import ROLES
+from salmu_core.contract.layout import MANIFEST, ROLES
 from salmu_core.contract.progress import Progress
 from salmu_core.contract.specs import BenchmarkSpec
 from salmu_core.disk.files import new_folder

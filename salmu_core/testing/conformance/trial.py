@@ -12,7 +12,7 @@ import traceback
 import warnings
 from importlib.metadata import EntryPoint, distributions
 
-from salmu_core.contract.hookspecs import PROJECT
+from salmu_core.contract.kinds import PROJECT
 from salmu_core.contract.version import SalmuDeprecationWarning
 from salmu_core.plugins.zoo import Zoo, discover
 from salmu_core.testing.conformance.journal import Journal

@@ -33,7 +33,7 @@ from salmu_core.disk.files import new_folder
 from salmu_core.disk.hashing import hash_json, hash_text
 from salmu_core.disk.space import used
 from salmu_core.errors import BenchmarkError, SalmuError, UsageError
-from salmu_core.plugins.zoo import Declared, Zoo
+from salmu_core.plugins.shelves import Declared, Zoo
 from salmu_core.store.records import ScoredOn
 
 

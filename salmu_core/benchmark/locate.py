@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from salmu_core.errors import UnknownNameError, UsageError
 from salmu_core.machine import cache_folder
-from salmu_core.plugins.zoo import Declared, Zoo
+from salmu_core.plugins.shelves import Declared, Zoo
 
 if TYPE_CHECKING:
     from salmu_core.contract.specs import BenchmarkSpec

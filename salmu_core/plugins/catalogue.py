@@ -39,32 +39,28 @@ class Declaration:
     schemas: Mapping[str, Mapping[str, Any]]
 
     @classmethod
-    def of(cls, spec: BaseModel) -> Self:
-        """Of what a hook returned.
+    def of(cls, spec: BaseModel, hooks: Mapping[str, type[BaseModel]]) -> Self:
+        """Of what one of the hooks returned.
 
         Raises:
             Exception: Of any kind: something of it can't be JSON.
         """
         from pydantic import BaseModel
 
-        from salmu_core.contract.hookspecs import HOOKS
-
-        hook, kind = next((hook, kind) for hook, kind in HOOKS.items() if isinstance(spec, kind))
+        hook, kind = next((hook, kind) for hook, kind in hooks.items() if isinstance(spec, kind))
         fields = {name: getattr(spec, name) for name in kind.model_fields}
         classes = {n: v for n, v in fields.items() if isinstance(v, type) and issubclass(v, BaseModel)}
         functions = tuple(n for n, v in fields.items() if callable(v) and n not in classes)
         data = spec.model_dump(mode="json", include=fields.keys() - classes.keys() - {*functions})
         return cls(hook, data, functions, {n: c.model_json_schema() for n, c in classes.items()})
 
-    def card(self) -> Any:
+    def card(self, hooks: Mapping[str, type[BaseModel]]) -> Any:
         """The spec, with something in the place of its functions that can't be called, and without its classes.
 
         Raises:
             ValidationError: It is no such spec.
         """
-        from salmu_core.contract.hookspecs import HOOKS
-
-        card = HOOKS[self.hook].model_validate({**self.data, **dict.fromkeys(self.functions, _absent)})
+        card = hooks[self.hook].model_validate({**self.data, **dict.fromkeys(self.functions, _absent)})
         for name in self.schemas:
             del card.__dict__[name]  # a default stands there
         return card

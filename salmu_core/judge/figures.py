@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from salmu_core.judge.statistics import Clusters, Floats
 from salmu_core.judge.tails import tails
@@ -25,8 +29,10 @@ def read_figures(folder: Path, record: MetricsRecord) -> tuple[dict[str, Cluster
 
     if not record.rows_hash:
         return figures_of(record, None)
-    with pq.ParquetFile(folder / ROWS) as file:  # half of what `read_table` costs, which looks for a data set first
-        return figures_of(record, file.read(columns=["metric", "column", "identity_id", "value"]))
+    # Half of what `read_table` costs, which looks for a data set first; and a file alone is nothing for threads.
+    with pq.ParquetFile(folder / ROWS, read_dictionary=["identity_id"]) as file:
+        wanted = ["metric", "column", "identity_id", "value"]
+        return figures_of(record, file.read(columns=wanted, use_threads=False))
 
 
 def figures_of(record: MetricsRecord, table: pa.Table | None) -> tuple[dict[str, Clusters], dict[str, float]]:
@@ -37,8 +43,7 @@ def figures_of(record: MetricsRecord, table: pa.Table | None) -> tuple[dict[str,
     known = columns([record.metrics])
     ranked = next((c.metric for c in having(known, "leak") if c.ranked), "")
     first, cosines = None, dict[str, Floats]()
-    for metric, column, rows in _parts(table):
-        values, people = rows["value"].to_numpy(), rows["identity_id"].to_pylist()
+    for metric, column, values, people in _parts(table):
         if column in figures:
             figures[column] = Clusters.of(values, people)
         elif (metric, column) == (ranked, RANK):
@@ -48,10 +53,25 @@ def figures_of(record: MetricsRecord, table: pa.Table | None) -> tuple[dict[str,
     return figures, tails(figures.get(leading(known, "leak")), first, cosines)
 
 
-def _parts(table: pa.Table) -> Iterator[tuple[str, str, pa.Table]]:
-    """Metric, column and the rows of both."""
-    metrics, names = (table[name].combine_chunks().dictionary_encode() for name in ("metric", "column"))
-    pair = metrics.indices.to_numpy() * (1 + len(names.dictionary)) + names.indices.to_numpy()
-    for number in dict.fromkeys(pair.tolist()):
-        metric, column = divmod(number, 1 + len(names.dictionary))
-        yield metrics.dictionary[metric].as_py(), names.dictionary[column].as_py(), table.filter(pair == number)
+def _parts(table: pa.Table) -> Iterator[tuple[str, str, Floats, tuple[str | None, ...]]]:
+    """Metric, column, and the value and the person of each row of both, in the order of the first of them."""
+    metrics, names, people = (_encoded(table, name) for name in ("metric", "column", "identity_id"))
+    pair = metrics[0].astype(np.int64) * len(names[1]) + names[0]
+    values = table["value"].to_numpy()
+    numbers, first = np.unique(pair, return_index=True)
+    for number in numbers[np.argsort(first)].tolist():
+        metric, column = divmod(number, len(names[1]))
+        rows = np.flatnonzero(pair == number)
+        who = _people(people[0][rows].tobytes(), people[1])
+        yield str(metrics[1][metric]), str(names[1][column]), values[rows], who
+
+
+def _encoded(table: pa.Table, name: str) -> tuple[NDArray[np.int32], tuple[str | None, ...]]:
+    """A column of texts as the number of each row's text, and the texts; the last of these is for no text."""
+    column = table[name].combine_chunks().dictionary_encode()
+    return column.indices.fill_null(-1).to_numpy().astype(np.int32), (*column.dictionary.to_pylist(), None)
+
+
+@lru_cache(maxsize=128)  # all runs on a benchmark have the same rows
+def _people(numbers: bytes, texts: tuple[str | None, ...]) -> tuple[str | None, ...]:
+    return tuple(texts[number] for number in np.frombuffer(numbers, np.int32).tolist())

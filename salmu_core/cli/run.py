@@ -189,7 +189,7 @@ def run(
     aside = nullcontext() if first and not as_json else redirect_stdout(sys.stderr)
     with aside:
         # Where all are run, all are imported, and what can't be is left out.
-        zoo = discover(fresh=study.methods is None)
+        zoo = discover(fresh=study.methods is None, kinds=["method"])
         check(study, overrides, zoo)
         check_precision(mixed_precision)
         trackers, compiling = parse_trackers(tracker or []), _compiling(compile)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import cached_property, partial
@@ -30,12 +30,13 @@ from salmu_core.plugins.shelves import Declared, PluginRow, Shelf, Zoo, as_data
 __all__ = ["Declared", "PluginRow", "Shelf", "Zoo", "discover"]
 
 
-def discover(points: Iterable[EntryPoint] | None = None, *, fresh: bool = False) -> Zoo:
+def discover(points: Iterable[EntryPoint] | None = None, *, fresh: bool = False, kinds: Collection[str] = KINDS) -> Zoo:
     """Look at every entry point of the group ``salmu`` and sort what they declare.
 
     Args:
         points: The entry points to look at; by default those of all installed distributions, which are remembered.
         fresh: Whether to import every plugin, instead of only those of which nobody remembers what they declare.
+        kinds: What those must bring that are imported although it is remembered.
     """
     ordered = sorted(entry_points(group=PROJECT) if points is None else points, key=lambda p: (p.name, p.value))
     plugins: list[_Plugin] = []
@@ -44,7 +45,7 @@ def discover(points: Iterable[EntryPoint] | None = None, *, fresh: bool = False)
         loaded = frozenset(sys.modules)
         plugins = [_Plugin(key, point, catalogue, loaded) for key, point in distinct.items()]
         for plugin in plugins:
-            plugin.look(fresh)
+            plugin.look(kinds if fresh else ())
         catalogue.save()
     rows = [plugin.row for plugin in plugins]
     claims: dict[tuple[str, str], list[int]] = defaultdict(list)
@@ -57,8 +58,8 @@ def discover(points: Iterable[EntryPoint] | None = None, *, fresh: bool = False)
             _refuse_clash(rows, hook, name, owners)
         else:
             shelves[_kind(hook)][name] = plugins[owners[0]].declared[hook, name]
-    kinds: dict[str, Any] = {f"{kind}s": Shelf(kind, shelves[kind], rows) for kind in KINDS}
-    return Zoo(**kinds, plugins=tuple(rows))
+    whole: dict[str, Any] = {f"{kind}s": Shelf(kind, shelves[kind], rows) for kind in KINDS}
+    return Zoo(**whole, plugins=tuple(rows))
 
 
 def _row(point: EntryPoint) -> PluginRow:
@@ -84,10 +85,10 @@ class _Plugin:
         self._code = code_state(point.value, point.dist)
         self._unread = self._code is not None and not self._code.modules & loaded
 
-    def look(self, fresh: bool) -> None:
-        """Find out what it declares, or what is wrong with it."""
-        known = None if fresh else self._catalogue.recall(self._key, self._code)
-        if known:
+    def look(self, fresh: Collection[str]) -> None:
+        """Find out what it declares, or what is wrong with it; by importing it, if it brings one of some kinds."""
+        known = self._catalogue.recall(self._key, self._code)
+        if known and not any(_kind(data.hook) in fresh for data in known.declares):
             self._recall(known)
             return
         row = self.row

@@ -62,6 +62,8 @@ def carry_out(
     if all(todo.nothing for todo in todos) and count == 1:
         _nothing(todos, store, reporter)
         return works
+    for metric in metrics:
+        _ = metric.spec  # what can't be imported any more is said now, and not when all runs are made
     reporter.plan(sum(todo.size for todo in todos))
     for hint in [] if index else Trackers(options.trackers, store.root).hints(works[0].benchmark.name):
         reporter.say(hint)
@@ -127,6 +129,6 @@ def _begin_anew(
     study: Study, overrides: Mapping[str, Settings], results: Path, options: Options, reporter: Reporter
 ) -> Do:
     """Open everything again, in a fresh interpreter."""
-    zoo, store = discover(fresh=study.methods is None), Store(results)
+    zoo, store = discover(fresh=study.methods is None, kinds=["method"]), Store(results)
     stream, works = prepare(study, overrides, zoo, store, reporter)
     return _begin(_worker(works, stream, zoo, store, options, reporter), options.threads, reporter)

@@ -1,5 +1,6 @@
 """The API version's promise: nothing that was recorded for it is ever taken away or changed."""
 
+import ast
 import importlib
 import json
 import re
@@ -85,3 +86,14 @@ def test_the_use_of_what_is_deprecated_is_advice(isolated_plugins):
     report = examine("method", "dated", only={"current"})
     assert report.sound and report["current"].verdict == "advice" and "use y()" in report["current"].sentence
     assert issubclass(SalmuDeprecationWarning, DeprecationWarning)
+
+
+def test_every_public_name_comes_from_where_type_checkers_see_it():
+    source = ast.parse(Path(salmu_core.__file__).read_text(encoding="utf-8"))
+    (block,) = (node for node in source.body if isinstance(node, ast.If))
+    seen = {alias.name: node.module for node in block.body for alias in node.names}
+    assert seen.keys() == {*salmu_core.__all__} - {"layout"}
+    for name, module in seen.items():
+        assert getattr(salmu_core, name) is getattr(importlib.import_module(module), name)
+    with pytest.raises(AttributeError, match="'nothing'"):
+        _ = salmu_core.nothing

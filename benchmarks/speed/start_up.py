@@ -14,14 +14,16 @@ import sys
 import sysconfig
 from pathlib import Path
 
-LIBRARIES = "from pydantic import BaseModel\nimport typer\nfrom rich.console import Console\nfrom rich.table import Table"
+LIBRARIES = (
+    "from pydantic import BaseModel\nimport typer\nfrom rich.console import Console\nfrom rich.table import Table"
+)
 SALMU = str(Path(sysconfig.get_path("scripts"), "salmu"))
 LISTINGS = ("--help", "methods", "methods cliperase", "metrics", "attacks", "benchmarks", "plugins", "run --help")
 
 
 def seconds(*command):
     """Processor seconds of a process."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtri, stdtr, stdtrit
 
 from salmu_core.judge.statistics import CONFIDENCE, Clusters, Interval, holm, interval
 
@@ -74,14 +74,14 @@ class Repeats:
           errors allow, the errors are taken.
         """
         if len(self.worlds) > 1:
-            half = float(stats.t.ppf((1 + confidence) / 2, len(self.worlds) - 1)) * self._error()[0]
+            half = float(stdtrit(len(self.worlds) - 1, (1 + confidence) / 2)) * self._error()[0]
             return Interval(self.value, self.value - half, self.value + half)
         ((*runs,),) = (runs.values() for runs in self.worlds.values())
         people = interval(Clusters.average(runs), confidence)
         if len(runs) == 1:
             return people
         spread = np.std([run.mean for run in runs], ddof=1) / np.sqrt(len(runs))
-        seeds = stats.t.ppf((1 + confidence) / 2, len(runs) - 1) * spread
+        seeds = stdtrit(len(runs) - 1, (1 + confidence) / 2) * spread
         below, above = (float(np.hypot(people.value - end, seeds)) for end in (people.low, people.high))
         return Interval(people.value, people.value - below, people.value + above)
 
@@ -96,7 +96,7 @@ class Repeats:
         runs = [run for world in self.worlds.values() for run in world.values()]
         if len(self.worlds) == 1 and all(run.alike and run.mean == runs[0].mean for run in runs):
             return 1.0 if abs(value) < 1e-12 else min(1.0, 2 * 0.5 ** len(runs[0]))
-        return float(2 * stats.t.sf(abs(value) / error, freedom)) if error > 0 else 1.0
+        return float(2 * stdtr(freedom, -abs(value) / error)) if error > 0 else 1.0
 
     def within(self, margin: float) -> bool:
         """Whether the figure is shown to lie within a margin of 0, both ways.
@@ -141,7 +141,7 @@ def noise(worlds: Sequence[float]) -> float:
     """
     if len(worlds) < MIN_WORLDS:
         raise ValueError(f"the noise between models of one recipe can't be told from {len(worlds)} of them")
-    return float(stats.norm.ppf(0.975) * np.sqrt(2) * np.std(worlds, ddof=1))
+    return float(ndtri(0.975) * np.sqrt(2) * np.std(worlds, ddof=1))
 
 
 def places(ordered: Iterable[tuple[int, int]], count: int) -> list[tuple[int, int]]:

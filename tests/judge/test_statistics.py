@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from salmu_core.judge import statistics
 from salmu_core.judge.repeats import Repeats, noise, places, shown_higher
 from salmu_core.judge.statistics import (
     NOBODY,
@@ -66,6 +67,24 @@ def test_without_clusters_it_is_scipys_bca():
     assert ours.value == pytest.approx(values.mean())
     assert ours.low == pytest.approx(scipys.confidence_interval.low, abs=0.06 * width)
     assert ours.high == pytest.approx(scipys.confidence_interval.high, abs=0.06 * width)
+
+
+@pytest.mark.parametrize("people, level", [(15, 0.95), (288, 0.9), (1203, 0.99), (6000, 0.95)])
+def test_intervals_over_people_are_those_of_scipys_resampling(people, level):
+    rng = np.random.default_rng(people)
+    rows = Clusters(("",) * people, rng.exponential(size=people), rng.integers(1, 9, people).astype(float))
+    scipys = stats.bootstrap(
+        (rows.sums, rows.counts),
+        lambda sums, counts, axis: sums.sum(axis=axis) / counts.sum(axis=axis),
+        paired=True,
+        vectorized=True,
+        n_resamples=2000,
+        batch=10_000_000 // people,
+        confidence_level=level,
+        rng=np.random.default_rng(42),
+    ).confidence_interval
+    ours = statistics._bootstrap(rows, level)
+    assert (ours.low, ours.high) == pytest.approx((scipys.low, scipys.high), rel=1e-13)
 
 
 def test_the_unit_is_the_person():

@@ -80,9 +80,8 @@ class Bars:
         self._drawn = [0.0]
 
     def beside(self) -> Bars:
-        made = copy.copy(self)
-        made._inner = None
-        return made
+        self._drop_inner()  # what was prepared is there
+        return copy.copy(self)
 
     def building(self, stage: str, fraction: float) -> None:
         if self._inner is None:

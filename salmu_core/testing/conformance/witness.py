@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import random
 import signal
 import sys
@@ -23,6 +24,7 @@ import numpy as np
 import safetensors.torch
 import torch
 
+from salmu_core.machine import cache_folder
 from salmu_core.testing.conformance.journal import Journal
 from salmu_core.testing.conformance.loop_watch import LoopWatch
 
@@ -59,7 +61,11 @@ class Witness:
         self.backwards = 0
         self._seeded: list[str] = []
         self._forbidden = str(forbidden.resolve())
-        self._temporary = str(Path(tempfile.gettempdir()).resolve())
+        # The core keeps what it computes for a plugin in its cache, and says there which processor computed it, for
+        # which Python asks another program once.
+        folders = Path(tempfile.gettempdir()), cache_folder()
+        self._free = tuple(str(folder.resolve()) for folder in folders)
+        _ = platform.uname().processor
         self._on = False
         sys.addaudithook(self._audit)
 
@@ -143,8 +149,8 @@ class Witness:
     def _touched(self, path: Any, writes: bool) -> None:
         name = os.path.realpath(os.fsdecode(path))
         if writes:
-            temporary = name == self._temporary or name.startswith((self._temporary + os.sep, "/proc/", "/dev/"))
-            if not temporary:
+            below = tuple(folder + os.sep for folder in self._free)
+            if name not in self._free and not name.startswith((*below, "/proc/", "/dev/")):
                 self.written.append(name)
         elif name.startswith(self._forbidden):
             self.read.append(name)

@@ -19,7 +19,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from figures import Figure, in_turn, ratio, spread
+from figures import Figure, in_turn, spread
 from sides import Asked
 
 PEOPLE = 256
@@ -45,8 +45,7 @@ def measure(asked: Asked) -> Iterator[Figure]:
         for name, measured in (("processor time", costs), ("peak memory", memory)):
             rounds = [*zip(*(measured[str(times)] for times in TIMES), strict=True)]
             if any(b - a < VISIBLE * a or c <= b for a, b, c in rounds):
-                more = {"times 16": [c for *_, c in rounds], "once": [a for a, *_ in rounds]}
-                yield ratio(f"{name} of {what}, 16 times the people", "once", more, ("times 16", "once"))
+                yield spread(f"{name} of {what}, 16 times the people", [c / a for a, _, c in rounds], to="once")
             else:
                 yield spread(f"{name} of {what}", [exponent(*costs) for costs in rounds], unit="exponent", at_most=AIM)
 

@@ -390,7 +390,7 @@ def test_a_stop_is_tidy_leaves_no_process_and_keeps_what_is_finished(salmu, tiny
     words += ["--processes", "2"]
     done = salmu(str(asleep), sent, *words, launch=(sys.executable, "-c", STOP))
     assert done.returncode == code, done.stderr
-    assert float(done.stderr.splitlines()[-1]) < 5 and "Traceback" not in done.stderr
+    assert float(done.stderr.splitlines()[-1]) < 15 and "Traceback" not in done.stderr
     assert sent == "SIGKILL" or "Stopped" in done.stdout
     (kept,) = runs(salmu.folder / "runs")
     assert kept.parts[-3] == "finetuning"

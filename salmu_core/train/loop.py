@@ -92,6 +92,7 @@ class Descent:
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(number, self._steps, self._warmup, settings.lr, settings.schedule)
             self.optimizer.zero_grad(set_to_none=True)
+            self._tables.drop()
             loss = differentiate()
             self._tables.gather(self._own)
             trained = self._tables.trained

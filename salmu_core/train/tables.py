@@ -23,8 +23,6 @@ LARGE = 4096
 class _LookUp(torch.autograd.Function):
     """The rows of a table, whose gradient goes to who gathers it; to everybody else it is the dense one."""
 
-    generate_vmap_rule = True
-
     @staticmethod
     def forward(weight: Tensor, ids: Tensor, padding: int, table: Table) -> Tensor:
         return functional.embedding(ids, weight)
@@ -38,7 +36,7 @@ class _LookUp(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, None, None]:
         (ids,) = ctx.saved_tensors
-        if ctx.table.gathers:
+        if ctx.table.gathers and not ctx.table.hooked:
             ctx.table.take(ids, gradient)
             return None, None, None, None
         dense = torch.ops.aten.embedding_dense_backward(gradient, ids, ctx.rows, ctx.padding, False)
@@ -76,8 +74,15 @@ class Table:
 
     def remove(self) -> None:
         """Let it do so itself again."""
-        vars(self._module).pop("forward", None)
+        own = vars(self._module)
+        if own.get("forward") == self._look_up:  # and not what a loss has put there meanwhile
+            del own["forward"]
         self._gradient = None
+
+    @property
+    def hooked(self) -> bool:
+        """Whether somebody wants to see, or to change, the gradient of the whole table."""
+        return bool(self.weight._backward_hooks or self.weight._post_accumulate_grad_hooks)
 
     def take(self, ids: Tensor, gradient: Tensor) -> None:
         """Add the gradient ``[..., d]`` of rows ``[...]`` that were looked up."""
@@ -90,7 +95,7 @@ class Table:
 
     def drop(self) -> None:
         """Let go of gradients."""
-        self._gradient = None
+        self._gradient = self.weight.grad = None
 
     @torch.no_grad()
     def gather(self, optimizer: torch.optim.Optimizer) -> bool:
@@ -119,12 +124,15 @@ class Table:
         self.weight.index_copy_(0, self._ids, self.rows)
 
     def _look_up(self, ids: Tensor) -> Tensor:
-        weight = self._module.weight
-        # Other weights may stand in for those that are trained: gradients of these are none of ours.
-        if weight is self.weight and torch.is_grad_enabled():
-            looked_up: Tensor = _LookUp.apply(weight, ids, self._padding, self)
+        module = self._module
+        # Other weights may stand in for those that are trained: gradients of these are none of ours. And to torch.func
+        # ids may be of many calls at once, whose rows nobody can tell apart.
+        ours = module.weight is self.weight and _usual(module) and not torch._C._are_functorch_transforms_active()
+        if ours and torch.is_grad_enabled():
+            looked_up: Tensor = _LookUp.apply(module.weight, ids, self._padding, self)
             return looked_up
-        return functional.embedding(ids, weight, self._module.padding_idx)
+        rows: Tensor = type(module).forward(module, ids)
+        return rows
 
     def _places_of(self, ids: Tensor) -> Tensor:
         """Where the rows of some ids are in `rows`; ids that are new have theirs at the end."""
@@ -219,7 +227,7 @@ class Tables:
                 table.gathers = False
 
     def drop(self) -> None:
-        """Let go of the gradients of a step that is made again."""
+        """Let go of the gradients of before a step, or of one that is made again."""
         for table in self._tables.values():
             table.drop()
 
@@ -244,5 +252,10 @@ def _large(model: nn.Module) -> dict[Tensor, nn.Embedding]:
         if type(module) is nn.Embedding
         and module.num_embeddings >= LARGE
         and module.weight.device.type == "cpu"
-        and not (module.max_norm or module.scale_grad_by_freq or module.sparse or "forward" in vars(module))
+        and _usual(module)
+        and "forward" not in vars(module)
     }
+
+
+def _usual(module: nn.Embedding) -> bool:
+    return not (module.max_norm or module.scale_grad_by_freq or module.sparse)

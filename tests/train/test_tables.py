@@ -7,7 +7,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from torch import nn
-from torch.func import functional_call
+from torch.func import functional_call, grad, vmap
 
 from salmu_core.contract.config import TrainingConfig
 from salmu_core.contract.masks import masked
@@ -83,6 +83,38 @@ def rivalled(model, step):
     return (functional_call(model, fast, (texts(step),)) - 0.3).square().mean() + plain(model, step)
 
 
+def negated(weight):
+    weight.grad.neg_()
+
+
+def hooked(model, step):
+    """From some step on, hooks change the gradient of all rows; the second one once it is whole."""
+    value = plain(model, step)
+    if step == 20:
+        model.words.weight.register_hook(lambda gradient: gradient * 0.5)
+    if step == 40:
+        model.words.weight.register_post_accumulate_grad_hook(negated)
+    return value
+
+
+def vectorised(model, step):
+    """Each text for itself, and its own gradient, by torch.func."""
+    turn = {"turn.weight": model.turn.weight}
+
+    def one(turn, ids):
+        return (functional_call(model, turn, (ids[None],)) - 0.3).square().mean()
+
+    slopes = vmap(grad(one), in_dims=(None, 0))(turn, texts(step))["turn.weight"]
+    return vmap(one, in_dims=(None, 0))(turn, texts(step)).mean() + 0.1 * slopes.square().mean()
+
+
+def bounded(model, step):
+    """From some step on, looked up rows are made shorter."""
+    if step == 20:
+        model.words.max_norm = 1.0
+    return plain(model, step)
+
+
 def bare(model, loss, steps, config):
     """The loop as one would write it."""
     optimizer = torch.optim.AdamW(
@@ -127,13 +159,37 @@ def test_clipped_it_is_so_but_for_the_order_of_a_sum(loss):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6, msg=name)
 
 
-@pytest.mark.parametrize("loss", [penalised, tied, rivalled])
+@pytest.mark.parametrize("loss", [penalised, tied, rivalled, hooked, vectorised, bounded])
 def test_losses_that_look_at_the_table_themselves_see_what_it_is(loss):
     config, steps = CONFIG.model_copy(update={"weight_decay": 0.1}), 60
     ours, theirs = fitted(Reader(), loss, steps, config), bare(Reader(), loss, steps, config)
     for (name, a), b in zip(ours.named_parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7, msg=name)
     assert "forward" not in vars(ours.words) and ours.words.weight.grad is None
+
+
+@pytest.mark.parametrize("where", ["before", "within"])
+def test_gradients_from_before_the_first_step_are_not_the_loops(where):
+    def loss(model, step):
+        if step == 0 and where == "within":
+            model.words.weight.square().sum().backward()
+        return plain(model, step)
+
+    model = Reader()
+    if where == "before":
+        model.words.weight.square().sum().backward()
+    assert torch.equal(fitted(model, loss, 20, CONFIG).words.weight, bare(Reader(), plain, 20, CONFIG).words.weight)
+
+
+def test_what_a_loss_hangs_on_the_table_stays_there():
+    def loss(model, step):
+        if step == 5:
+            looked_up = model.words.forward
+            model.words.forward = lambda ids: looked_up(ids) * 0.5
+        return plain(model, step)
+
+    ours, theirs = fitted(Reader(), loss, 20, CONFIG), bare(Reader(), loss, 20, CONFIG)
+    assert torch.equal(ours(texts(0)), theirs(texts(0)))
 
 
 def test_a_row_that_pads_stays():

@@ -57,8 +57,23 @@ def _tower(model: Any) -> nn.Module | None:
         return None
     pooling = getattr(tower, "text_pool_type", None) or getattr(tower, "pool_type", None)
     # Whatever stands in for positions (an adapter, a caller's own) is not to be cut.
-    whole = "positional_embedding" in tower._parameters and isinstance(tower._buffers.get("attn_mask"), Tensor)
-    return tower if whole and pooling == "argmax" and not getattr(tower, "use_pad_mask", False) else None
+    mask = tower._buffers.get("attn_mask") if "positional_embedding" in tower._parameters else None
+    if mask is None or pooling != "argmax" or getattr(tower, "use_pad_mask", False):
+        return None
+    return tower if not torch.triu(~mask.isneginf(), 1).any() and all(map(_plain, _parts(tower))) else None
+
+
+def _parts(tower: nn.Module) -> Iterator[nn.Module]:
+    """All modules of a text tower that texts go through."""
+    return (part for name, child in tower.named_children() if name != "visual" for part in child.modules())
+
+
+def _plain(part: nn.Module) -> bool:
+    """Whether a module treats each position by those before it, as far as is known, and nobody looks on."""
+    known = type(part).__module__.partition(".")[0] in ("open_clip", "salmu_core", "torch")
+    return known and not (
+        part._forward_hooks or part._forward_pre_hooks or part._backward_hooks or part._backward_pre_hooks
+    )
 
 
 @contextmanager

@@ -30,11 +30,12 @@ def positions_seen(clip, ids, encode):
     """Embeddings, and the length of what the first block of the text tower was given."""
     lengths = []
     transformer = getattr(clip, "text", clip).transformer
-    hook = transformer.register_forward_pre_hook(lambda _, inputs: lengths.append(inputs[0].shape[1]))
+    forward = transformer.forward
+    transformer.forward = lambda x, **mask: lengths.append(x.shape[1]) or forward(x, **mask)
     try:
         return encode(ids), lengths
     finally:
-        hook.remove()
+        del transformer.forward
 
 
 @pytest.mark.parametrize("kind", [open_clip.CLIP, CustomTextCLIP])
@@ -68,6 +69,35 @@ def test_a_tower_that_looks_further_gets_all_positions(text):
     embedded, lengths = positions_seen(clip, ids, lambda ids: encode_text(clip, ids))
     assert lengths == [20 + ("embed_cls" in text)]
     assert torch.equal(embedded, clip.encode_text(ids))
+
+
+class Mixing(torch.nn.Module):
+    """Looks at all positions."""
+
+    def forward(self, x):
+        return x + x.mean(dim=1, keepdim=True)
+
+
+def pooled(clip):
+    """Someone's activations, of all positions."""
+    clip.transformer.resblocks[0].register_forward_hook(lambda _module, _inputs, x: x + x.mean(dim=1, keepdim=True))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda clip: clip.attn_mask.zero_(),
+        lambda clip: clip.attn_mask[:, -1].zero_(),
+        lambda clip: clip.register_buffer("attn_mask", torch.full((20, 20), -1.0)),
+        lambda clip: setattr(clip.transformer.resblocks[1], "ls_1", Mixing()),
+        pooled,
+    ],
+    ids=["bidirectional", "last position", "soft mask", "module", "hook"],
+)
+def test_a_tower_that_was_made_to_look_further_does(change):
+    clip, ids = model(), tokens()
+    change(clip)
+    assert torch.equal(encode_text(clip, ids), clip.encode_text(ids))
 
 
 def test_the_end_of_a_full_text_is_its_last_position():

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from salmu_core.contract.context import MethodContext
-    from salmu_core.contract.steps import Batch
+    from salmu_core.contract.steps import Batch, Step
 
 
 def contrastive(pairs: Features, logit_scale: Tensor) -> Tensor:
@@ -30,6 +30,16 @@ def contrastive(pairs: Features, logit_scale: Tensor) -> Tensor:
 def contrastive_loss(ctx: MethodContext[Any], batch: Batch) -> Tensor:
     """`contrastive` of a batch under ``ctx.model``, at the model's own temperature."""
     return contrastive(ctx.features(batch), ctx.model.logit_scale.exp())
+
+
+def forget_loss(ctx: MethodContext[Any], step: Step) -> Tensor:
+    """`contrastive_loss` of a step's forget pairs; its gradients over a set are computed once for all who ask."""
+    return contrastive_loss(ctx, step.forget)
+
+
+def retain_loss(ctx: MethodContext[Any], step: Step) -> Tensor:
+    """`contrastive_loss` of a step's retain pairs; its gradients over a set are computed once for all who ask."""
+    return contrastive_loss(ctx, step.retain)
 
 
 def mse(a: Tensor, b: Tensor | float) -> Tensor:

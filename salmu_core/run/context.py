@@ -238,13 +238,13 @@ class RunContext(MethodContext[C]):
         salt = self._next_pass()
         self._meter.backward_passes += steps
 
-        def compute(ctx: Any) -> dict[str, Tensor]:
-            attempts = self._attempts(partial(loss, ctx), lambda step: self._draws.step(step, size, salt))
+        def compute() -> dict[str, Tensor]:
+            attempts = self._attempts(partial(loss, self), lambda step: self._draws.step(step, size, salt))
             return mean_gradients(self._model, attempts, steps, power, self._accelerator, self._pieces)
 
-        cache = Gradients(self._model, self._clip, self._pools, self._meter, self._rng, self._pieces)
+        cache = Gradients(self._model, self._clip, self._pools, self._meter, self._pieces)
         which = [self._seed, salt, size, steps, power, str(self._accelerator.mixed_precision)]
-        return cache.of(self, loss, which, self.device, compute)
+        return cache.of(loss, which, self.device, compute)
 
     def adapters(self, rank: int, where: Callable[[str], bool] | None = None) -> AbstractContextManager[None]:
         # Kept, or a block that nobody holds would be closed, and the adapters merged, before they are trained.

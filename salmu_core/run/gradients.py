@@ -1,23 +1,20 @@
-"""Gradients that were computed before, of losses that look at their step and at nothing else.
+"""Gradients that were computed before, of losses that are the core's own.
 
-What a loss computes is known only where all of its code is: here, where it names nothing but the core's losses and
-functions that are as plain as itself, writes nothing, and asks its context for embeddings and the model alone. So a
-Fisher diagonal of CLIP's loss is computed once, whatever methods, settings and budgets ask for it.
+What a method's loss computes is known only to who runs it: it may read the run's state, random numbers or a file. The
+core's look at their step and at nothing else, so a Fisher diagonal of CLIP's loss is computed once, whatever methods,
+settings and budgets ask for it.
 """
 
 from __future__ import annotations
 
-import dis
 import json
-import random
 from collections.abc import Callable, Mapping
-from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from safetensors.torch import load, save
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
 
 from salmu_core import losses
 from salmu_core.clip.model import Clip
@@ -34,89 +31,9 @@ from salmu_core.train.pieces import Pieces
 if TYPE_CHECKING:
     from salmu_core.contract.context import Loss
 
-#: What a loss that is known may ask its context for.
-_ASKED = frozenset({"features", "model", "device"})
-#: Python's functions that it may call, and those of its operations that leave something behind or bring something in.
-_BUILTINS = frozenset({"abs", "dict", "enumerate", "float", "int", "len", "list", "max", "min", "range", "sum", "zip"})
-_LASTING = (
-    "IMPORT",
-    "STORE_GLOBAL",
-    "STORE_NAME",
-    "STORE_ATTR",
-    "STORE_SUBSCR",
-    "DELETE",
-    "LOAD_NAME",
-    "LOAD_BUILD",
-    "YIELD",
-)
-#: What the meter counts while a loss is computed, beside what is drawn.
+#: Losses whose gradients are kept, and what the meter counts while they are computed, beside what is drawn.
+_KNOWN = (losses.forget_loss, losses.retain_loss)
 _COUNTED = ("forward_passes", "forward_images", "forward_captions")
-
-
-def code_of(loss: object, known: tuple[object, ...] = ()) -> Any:
-    """All that decides what a loss makes of what it is given, as JSON; None where it isn't known.
-
-    Args:
-        loss: The loss.
-        known: Functions that it is called by, and that are looked at already.
-    """
-    if type(loss) is not FunctionType or loss.__closure__ or loss.__defaults__ or loss.__kwdefaults__ or vars(loss):
-        return None
-    named: dict[str, Any] = {}
-    content = _content(loss.__code__, named)
-    if content is None:
-        return None
-    for name in named:
-        value: Any = loss.__globals__.get(name)
-        inner: Any = None
-        if name not in loss.__globals__ and name in _BUILTINS:
-            inner = name
-        elif isinstance(value, FunctionType) and value in vars(losses).values():
-            inner = value.__name__  # its code is the core's
-        elif not any(value is function for function in (*known, loss)):
-            inner = code_of(value, (*known, loss))
-        if inner is None:
-            return None
-        named[name] = inner
-    return [content, named]
-
-
-def _content(code: CodeType, named: dict[str, Any]) -> Any:
-    """A code object as JSON, with those within it; adds the global names that it looks up."""
-    constants = []
-    for constant in code.co_consts:
-        inner = _content(constant, named) if isinstance(constant, CodeType) else _constant(constant)
-        if inner is None:
-            return None
-        constants.append(inner)
-    for operation in dis.get_instructions(code):
-        if operation.opname.startswith(_LASTING):
-            return None
-        if operation.opname == "LOAD_GLOBAL":
-            named[operation.argval] = None
-        elif operation.opname.startswith(("LOAD_ATTR", "LOAD_METHOD")) and str(operation.argval).startswith("_"):
-            return None
-    shape = [code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags]
-    names = [code.co_names, code.co_varnames, code.co_cellvars, code.co_freevars]
-    return [code.co_code.hex(), code.co_exceptiontable.hex(), constants, shape, names]
-
-
-def _constant(value: object) -> str | None:
-    parts = value if isinstance(value, tuple) else (value,)
-    plain = all(part is None or isinstance(part, bool | int | float | str) for part in parts)
-    return f"{type(value).__name__} {value!r}" if plain else None
-
-
-class _Watched:
-    """A context that notes whether it is asked for anything that a loss may not ask for."""
-
-    def __init__(self, ctx: object) -> None:
-        self.__dict__.update(_ctx=ctx, _others=set())
-
-    def __getattr__(self, name: str) -> Any:
-        if name not in _ASKED:
-            self._others.add(name)
-        return getattr(self._ctx, name)
 
 
 class Gradients:
@@ -127,48 +44,34 @@ class Gradients:
         clip: The original.
         pools: The sets that a loss can draw from.
         meter: The ledger; it is charged alike.
-        rng: The run's generator.
         pieces: How much is embedded at a time.
     """
 
     def __init__(
-        self,
-        model: nn.Module,
-        clip: Clip,
-        pools: Mapping[PoolName, Pool],
-        meter: Meter,
-        rng: Generator,
-        pieces: Pieces,
+        self, model: nn.Module, clip: Clip, pools: Mapping[PoolName, Pool], meter: Meter, pieces: Pieces
     ) -> None:
-        self._model, self._clip, self._pools, self._meter = model, clip, pools, meter
-        self._rng, self._pieces = rng, pieces
+        self._model, self._clip, self._pools, self._meter, self._pieces = model, clip, pools, meter, pieces
 
     def of(
-        self,
-        ctx: object,
-        loss: Loss,
-        steps: list[Any],
-        device: torch.device,
-        compute: Callable[[Any], dict[str, Tensor]],
+        self, loss: Loss, steps: list[Any], device: torch.device, compute: Callable[[], dict[str, Tensor]]
     ) -> dict[str, Tensor]:
         """The gradients of a loss.
 
         Args:
-            ctx: What the loss is given.
             loss: The loss.
             steps: What decides, beside model, data and loss: which steps, how many, in which precision.
             device: Where to compute.
-            compute: Does so, of the loss given a context.
+            compute: Does so.
         """
         key = self._key(loss, steps, device)
         if key is None:
-            return compute(ctx)
+            return compute()
         if (kept := self._kept(key, device)) is not None:
             return kept
-        watched, before, start = _Watched(ctx), self._state(device), self._counts()
-        made = compute(watched)
-        plain = all(value.is_contiguous() for value in made.values())
-        if plain and not watched._others and before == self._state(device):
+        start, size = self._counts(), self._pieces.size
+        made = compute()
+        # In pieces, because memory ran out meanwhile, sums are added up in another order.
+        if size == self._pieces.size and all(value.is_contiguous() for value in made.values()):
             spent = {name: count - start[name] for name, count in self._counts().items()}
             content = {name: value.cpu() for name, value in made.items()}
             remember(GRADIENTS, key, save(content, {"spent": json.dumps(spent)}))
@@ -195,31 +98,38 @@ class Gradients:
 
     def _key(self, loss: Loss, steps: list[Any], device: torch.device) -> Any:
         """All that the gradients depend on; None where that isn't known."""
-        sets, code = {name: pool.identity for name, pool in self._pools.items()}, code_of(loss)
+        sets = {name: pool.identity for name, pool in self._pools.items()}
         usual = not torch.is_autocast_enabled(device.type) and torch.get_default_dtype() == torch.float32
         usual = usual and torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
-        if code is None or None in sets.values() or not usual or _build(self._model) != _build(self._clip.model):
+        name = next((known.__name__ for known in _KNOWN if known is loss), None)
+        if name is None or None in sets.values() or not usual or not _alike(self._model, self._clip.model):
             return None
         return {
             "model": [fingerprint(self._model), json.dumps(self._clip.config, sort_keys=True)],
             "trained": [name for name, p in self._model.named_parameters() if p.requires_grad],
-            "loss": code,
+            "loss": name,
             "sets": sets,
             "steps": [*steps, self._pieces.size],
             "code": code_hash("salmu_core"),
             "computed": numerics(device),
         }
 
-    def _state(self, device: torch.device) -> Any:
-        """What a loss must leave as it is: random numbers, the model, and how much is embedded at a time."""
-        own = torch.get_device_module(device).get_rng_state() if device.type != "cpu" else torch.get_rng_state()
-        others = str(np.random.get_state()), random.getstate()
-        generators = [state.tolist() for state in (self._rng.get_state(), torch.get_rng_state(), own)]
-        return [generators, others, fingerprint(self._model), _build(self._model), self._pieces.size]
-
     def _counts(self) -> dict[str, int]:
         drawn = {str(pool): self._meter.drawn[pool] for pool in self._pools}
         return drawn | {name: getattr(self._meter, name) for name in _COUNTED}
+
+
+def _alike(model: nn.Module, original: nn.Module) -> bool:
+    """Whether two models compute the same from the same parameters, as far as can be seen; one with hooks does not."""
+    hooked = any(p._backward_hooks or p._post_accumulate_grad_hooks for p in model.parameters())
+    ours, theirs = dict(model.named_buffers()), dict(original.named_buffers())
+    return (
+        not hooked
+        and not _has_any_global_hook()  # type: ignore[no-untyped-call]
+        and _build(model) == _build(original)
+        and ours.keys() == theirs.keys()
+        and all(torch.equal(ours[name], theirs[name]) for name in ours)
+    )
 
 
 def _build(model: nn.Module) -> list[Any]:

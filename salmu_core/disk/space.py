@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import shutil
+import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from decimal import Decimal
@@ -102,7 +103,7 @@ def things() -> list[Thing]:
     found = [
         thing
         for name, kind in KINDS.items()
-        for path in (root if name == BENCHMARKS else root / name).glob(kind.pattern)
+        for path in _matches(root if name == BENCHMARKS else root / name, kind.pattern)
         if (thing := _thing(name, path)) is not None
     ]
     homes = {path.relative_to(root).parts[0] for _, path, *_ in found} | KINDS.keys()
@@ -112,12 +113,18 @@ def things() -> list[Thing]:
     return found
 
 
+def _matches(folder: Path, pattern: str) -> Iterator[Path]:
+    with suppress(OSError):  # a folder may be deleted while it is looked through
+        yield from folder.glob(pattern)
+
+
 def _thing(kind: str, path: Path) -> Thing | None:
     unfinished = path.name.startswith(".")
     try:
         if unfinished and (path.suffix == ".lock" or not abandoned(path)):
             return None
-        return Thing(kind, path, _size(path), 0.0 if unfinished else path.lstat().st_mtime)
+        # A clock that was wrong may have set any time.
+        return Thing(kind, path, _size(path), 0.0 if unfinished else min(max(0.0, path.lstat().st_mtime), time.time()))
     except OSError:  # gone meanwhile
         return None
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -153,6 +154,38 @@ def test_a_limit_is_looked_after_while_things_are_written(folder, monkeypatch):
     kinds = [thing.kind for thing in things()]
     assert kinds.count("embeddings") == 3 and kinds.count("tokens") < 3
     assert sum(thing.size for thing in things()) <= 3000
+
+
+def test_a_folder_that_vanishes_while_it_is_looked_through_is_no_error(folder, monkeypatch):
+    remember("tokens", KEY, b"content")
+    monkeypatch.setenv("SALMU_CACHE_LIMIT", "1kB")
+    glob = Path.glob
+
+    def vanishing(path, pattern):
+        if path.name == "tokens":
+            raise FileNotFoundError(2, "No such file or directory", str(path))
+        return glob(path, pattern)
+
+    monkeypatch.setattr(Path, "glob", vanishing)
+    remember("embeddings", KEY, bytes(5000))
+    assert recall("embeddings", KEY) == bytes(5000) and {thing.kind for thing in things()} == {"embeddings"}
+
+
+@pytest.mark.parametrize("when", [-(10.0**12), 10.0**12])
+def test_times_of_a_clock_gone_wrong_are_within_times_that_there_are(folder, monkeypatch, when):
+    remember("tokens", KEY, b"content")
+    real = os.lstat
+
+    class Stat:
+        def __init__(self, path):
+            self._of = real(path)
+
+        def __getattr__(self, name):
+            return when if name == "st_mtime" else getattr(self._of, name)
+
+    monkeypatch.setattr(Path, "lstat", lambda path: Stat(path))
+    (thing,) = things()
+    assert 0 <= thing.used <= time.time()
 
 
 def test_removing_leaves_what_a_link_leads_to(folder, tmp_path):

@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from salmu_core.benchmark.sources import SOURCES, Sources, part_path
 from salmu_core.clip.name import CANARY, find_model
 from salmu_core.contract.layout import JSON_FILES, MANIFEST, ROLES
+from salmu_core.disk.file_hashes import Stamps
 from salmu_core.disk.files import write_text
 from salmu_core.disk.hashing import hash_file
-from salmu_core.disk.stamps import Stamps
 from salmu_core.errors import BenchmarkError
 
 

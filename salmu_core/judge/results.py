@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from salmu_core.contract.layout import ROLES
+from salmu_core.disk.file_hashes import Stamps
 from salmu_core.disk.hashing import hash_file
-from salmu_core.disk.stamps import Stamps
 from salmu_core.errors import SchemaError, StoreError
 from salmu_core.judge.attacked import Attacked, attacks_json, read_attacks
 from salmu_core.judge.figures import Figures, figures_of, read_figures

@@ -124,7 +124,7 @@ def read_run(folder: Path, hashed: Callable[[Path], str] = hash_file) -> RunReco
 
     Args:
         folder: The run's.
-        hashed: What hashes them: by default all of it is read, see `salmu_core.disk.stamps`.
+        hashed: What hashes them: by default all of it is read, see `salmu_core.disk.file_hashes`.
 
     Raises:
         StoreError: The record can't be read, or they are not those it describes.

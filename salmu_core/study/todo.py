@@ -9,8 +9,8 @@ from pathlib import Path
 from salmu_core.benchmark.folder import Benchmark
 from salmu_core.contract.layout import ROLES
 from salmu_core.contract.specs import MethodSpec, MetricSpec
+from salmu_core.disk.file_hashes import Stamps
 from salmu_core.disk.hashing import hash_file
-from salmu_core.disk.stamps import Stamps
 from salmu_core.errors import StoreError
 from salmu_core.plugins.code import code_hash
 from salmu_core.plugins.zoo import Declared

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from salmu_core.benchmark.people import People
 from salmu_core.contract.layout import ROLES
-from salmu_core.disk.stamps import Stamps
+from salmu_core.disk.file_hashes import Stamps
 from salmu_core.errors import SalmuError, UnknownNameError
 from salmu_core.judge.associations import Associations, read_associations
 from salmu_core.judge.results import Results

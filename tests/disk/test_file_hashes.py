@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from salmu_core.disk import stamps
+from salmu_core.disk import file_hashes, stamps
+from salmu_core.disk.file_hashes import Stamps
 from salmu_core.disk.hashing import hash_file
-from salmu_core.disk.stamps import Stamps
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,7 @@ def read(tmp_path, monkeypatch):
 
     monkeypatch.setenv("SALMU_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(stamps, "GRANULARITY_NS", 0)
-    monkeypatch.setattr(stamps, "hash_file", hashed)
+    monkeypatch.setattr(file_hashes, "hash_file", hashed)
     return opened
 
 
@@ -81,7 +81,7 @@ def test_what_changes_while_it_is_read_is_not_remembered(folder, read, monkeypat
         return sha256
 
     with monkeypatch.context() as patch:
-        patch.setattr(stamps, "hash_file", changing)
+        patch.setattr(file_hashes, "hash_file", changing)
         hashes(folder)
     assert hashes(folder)["one"] == hash_file(folder / "mini" / "one") and read == ["one", "two"]
 

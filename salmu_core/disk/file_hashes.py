@@ -1,0 +1,70 @@
+"""Hashes of files that are read again only where they may have changed."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from salmu_core.disk.cache import recall, remember
+from salmu_core.disk.hashing import hash_file
+from salmu_core.disk.space import STAMPS
+from salmu_core.disk.stamps import Stamp
+
+
+class Stamps:
+    """The hashes of a folder's files, and of files elsewhere that belong to it; a context, which remembers them.
+
+    They lie in the cache: beside the files they would be one more thing to trust in results that come from others, and
+    could not be written where those may only be read. Their file is named after the folder's inode and not its path,
+    and has paths relative to it, so that a folder that was moved need not be read again. What shares an inode with
+    another, on another disk, is only read more often than it had to be: everything else is compared as well.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._entries: dict[str, list[int | str]] = {}
+        self._kept: dict[str, list[int | str]] = {}
+
+    def __enter__(self) -> Self:
+        self._kept = self._read()
+        self._entries = dict(self._kept)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._entries == self._kept:
+            return
+        entries = {name: entry for name, entry in self._entries.items() if (self._folder / name).exists()}
+        remember(STAMPS, self._key(), json.dumps(entries, indent=0).encode(), quietly=True)
+
+    def hash_file(self, path: Path, just_read: str | None = None) -> str:
+        """SHA-256 of a file's content, as hex.
+
+        Args:
+            path: The file.
+            just_read: Its hash, where somebody has just read all of it.
+        """
+        now, stamp = time.time_ns(), Stamp.of(path)
+        name = str(path.relative_to(self._folder) if path.is_relative_to(self._folder) else path.absolute())
+        *known, content = self._entries.get(name, [""])
+        if just_read is None and known == [*stamp]:
+            return str(content)
+        sha256 = just_read or hash_file(path)
+        self._entries.pop(name, None)
+        if stamp.settled(now) and Stamp.of(path) == stamp:  # neither just before it was read nor meanwhile
+            self._entries[name] = [*stamp, sha256]
+        return sha256
+
+    def _key(self) -> int:
+        return self._folder.stat().st_ino
+
+    def _read(self) -> dict[str, list[int | str]]:
+        try:
+            kept = recall(STAMPS, self._key())
+        except OSError:  # there is no such folder
+            return {}
+        return json.loads(kept) if kept is not None else {}

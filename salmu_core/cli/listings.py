@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -20,9 +20,6 @@ from salmu_core.contract.kinds import ATTACK_KINDS, columns_of
 from salmu_core.contract.version import API_VERSION, CORE
 from salmu_core.errors import UsageError
 from salmu_core.plugins.zoo import Declared, Shelf, Zoo, discover
-
-if TYPE_CHECKING:
-    from salmu_core.contract.recommended import Recommended
 
 #: A bound's name in a JSON schema -> its sign.
 _BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
@@ -106,16 +103,19 @@ def _with_settings(
 def _fit(zoo: Zoo, as_json: bool, method: Mapping[str, Any]) -> dict[str, Any]:
     """Which benchmarks a method's settings were chosen for."""
     name = method["name"]
-    advised = {n: d.card.settings[name] for n, d in zoo.benchmarks.items() if name in d.facts["settings"]}
+    advised = {n: d.facts["settings"][name] for n, d in zoo.benchmarks.items() if name in d.facts["settings"]}
     return {"chosen_on": method["chosen_on"], "recommended": _recommended(advised, as_json)}
 
 
-def _recommended(advised: Mapping[str, Recommended], as_json: bool) -> Any:
+def _recommended(advised: Mapping[str, Any], as_json: bool) -> Any:
     """Settings that are recommended, by name: as data, or a line for all that have the same."""
+    from salmu_core.contract.recommended import Recommended
+
+    advices = {name: Recommended.model_validate(advice) for name, advice in advised.items()}
     if as_json:
-        return {name: advice.model_dump(mode="json") for name, advice in advised.items()}
+        return {name: advice.model_dump(mode="json") for name, advice in advices.items()}
     names: dict[str, list[str]] = {}
-    for name, advice in advised.items():
+    for name, advice in advices.items():
         names.setdefault(str(advice), []).append(name)
     return "\n".join(f"{', '.join(same)}: {advice}" for advice, same in names.items())
 
@@ -158,7 +158,7 @@ def benchmarks(name: Name = None, as_json: Json = False) -> None:
         said = declared.facts
         facts = {"name": said["name"], "world": world, "summary": said["summary"], "notice": said["notice"]}
         facts |= {"recipe": said["version"], "folder": str(folder), "built": manifest.is_file()}
-        facts["settings"] = _recommended(declared.card.settings if said["settings"] else {}, as_json)
+        facts["settings"] = _recommended(said["settings"], as_json)
         facts |= _release(said, manifest) if said["release"] else {}
         items.append({**facts, **_source(declared)})
     if name is None:

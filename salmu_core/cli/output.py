@@ -13,9 +13,9 @@ from rich.text import Text
 
 def console(stderr: bool = False) -> Console:
     """A console that keeps to 100 columns where neither a terminal nor COLUMNS says how wide the output is."""
-    made = Console(stderr=stderr, highlight=False)
+    made = Console(stderr=stderr, highlight=False, emoji=False)
     if not made.is_terminal and not os.environ.get("COLUMNS"):
-        made = Console(stderr=stderr, highlight=False, width=100)
+        made.width = 100
     return made
 
 

@@ -11,19 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 import typer
 
 from salmu_core.cli.options import BenchmarkName, Json, Output, Precision, Threads, Worlds
-from salmu_core.cli.output import console, print_json
-from salmu_core.cli.progress import reporting
 from salmu_core.errors import STOPPED, UsageError
-from salmu_core.plugins.zoo import discover
-from salmu_core.run.accelerator import check_precision
-from salmu_core.store.folders import Store
-from salmu_core.study.plan import Study, parse_budgets, parse_numbers, parse_settings, read_study
-from salmu_core.study.processes import launched
-from salmu_core.study.trackers import parse_trackers
-from salmu_core.train.settings import Compile
 
 if TYPE_CHECKING:
+    from salmu_core.store.folders import Store
+    from salmu_core.study.plan import Study
     from salmu_core.study.prepare import Work
+    from salmu_core.train.settings import Compile
 
 Methods = Annotated[list[str] | None, typer.Argument(metavar="[METHOD]...", help="Methods to run.", show_default=False)]
 Everything = Annotated[bool, typer.Option("--all", help="Run every installed method.")]
@@ -164,7 +158,15 @@ def run(
     Finished runs are kept and never made again. Under `accelerate launch` the runs are shared out among the
     processes.
     """
+    # Here, so that the help costs none of it.
+    from salmu_core.cli.progress import reporting
+    from salmu_core.plugins.zoo import discover
+    from salmu_core.run.accelerator import check_precision
+    from salmu_core.store.folders import Store
+    from salmu_core.study.plan import parse_budgets, parse_numbers, parse_settings
     from salmu_core.study.prepare import Options, check
+    from salmu_core.study.processes import launched
+    from salmu_core.study.trackers import parse_trackers
     from salmu_core.study.work import carry_out
 
     if methods and everything:
@@ -212,6 +214,8 @@ def _compiling(text: str) -> Compile:
     Raises:
         UsageError: It is none of the words.
     """
+    from salmu_core.train.settings import Compile
+
     for word in get_args(Compile):
         if text == word:
             return cast("Compile", word)
@@ -224,6 +228,8 @@ def _study(config: Path | None, given: Mapping[str, Any], everything: bool) -> S
     Raises:
         UsageError: It has a value that is not allowed.
     """
+    from salmu_core.study.plan import Study, read_study
+
     study = read_study(config) if config else Study()
     changed = {name: value for name, value in given.items() if value}
     if everything:
@@ -242,6 +248,7 @@ def _study(config: Path | None, given: Mapping[str, Any], everything: bool) -> S
 
 def _show(works: Sequence[Work], benchmark: str, store: Store, as_json: bool) -> bool:
     """Print everything that was asked for; returns whether all of it is there."""
+    from salmu_core.cli.output import console, print_json
     from salmu_core.cli.reading import commands
     from salmu_core.judge.compare import compare
     from salmu_core.judge.results import of_plan, read_results

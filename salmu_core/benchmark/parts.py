@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from salmu_core.benchmark.rows import Rows
 from salmu_core.disk.hashing import hash_json, hash_text
 from salmu_core.errors import UsageError
 from salmu_core.store.starts import RequestRef
+
+if TYPE_CHECKING:
+    from salmu_core.benchmark.rows import Rows
 
 
 def people_in_parts(people: Sequence[str], count: int) -> list[frozenset[str]]:

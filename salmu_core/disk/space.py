@@ -20,7 +20,7 @@ from salmu_core.machine import cache_folder
 LIMIT = "SALMU_CACHE_LIMIT"
 BENCHMARKS, PIXELS, EMBEDDINGS, TOKENS = "benchmarks", "pixels", "embeddings", "tokens"
 GRADIENTS = "gradients"
-SHARDS, COUNTS, STAMPS = "shards", "counts", "stamps"
+SHARDS, COUNTS, STAMPS, FIGURES = "shards", "counts", "stamps", "figures"
 #: Heard by whoever shows things to people: what is wrong with the cache, which changes no result.
 LOG = logging.getLogger("salmu_core.cache")
 LOG.setLevel(logging.WARNING)
@@ -49,6 +49,7 @@ KINDS = {
     SHARDS: Kind("indexes of tar files"),
     COUNTS: Kind("rows and people of shards"),
     STAMPS: Kind("hashes of files that did not change since"),
+    FIGURES: Kind("figures of runs, by person"),
     "catalogue": Kind("what plugins declare"),
     "references": Kind("images that reference pairs are trained on", evicted=False),
     "variants": Kind("benchmarks of the laboratory", evicted=False),

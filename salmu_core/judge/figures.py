@@ -10,9 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from salmu_core.disk.cache import recall, remember
+from salmu_core.disk.hashing import hash_text
+from salmu_core.disk.space import FIGURES
+from salmu_core.judge.packed import pack, unpack
 from salmu_core.judge.statistics import Clusters, Floats
 from salmu_core.judge.tails import tails
 from salmu_core.judge.targets import columns, having, leading
+from salmu_core.plugins.code import code_hash
 from salmu_core.store.folders import RANK, ROWS
 from salmu_core.store.records import MetricsRecord
 
@@ -24,15 +29,27 @@ Figures = Mapping[str, Clusters]
 
 
 def read_figures(folder: Path, record: MetricsRecord) -> tuple[dict[str, Clusters], dict[str, float]]:
-    """The rows behind a record's figures, gathered by person, and their tails."""
-    import pyarrow.parquet as pq
+    """The rows behind a record's figures, gathered by person, and their tails; gathered once, and then kept.
 
+    Args:
+        folder: Where the rows lie.
+        record: Whose hash of the rows has been checked.
+    """
     if not record.rows_hash:
         return figures_of(record, None)
+    key = [hash_text(record.model_dump_json()), code_hash("salmu_core"), np.__version__]
+    if (packed := recall(FIGURES, key)) is None:
+        packed = pack(*figures_of(record, _table(folder)))
+        remember(FIGURES, key, packed, quietly=True)
+    return unpack(packed)
+
+
+def _table(folder: Path) -> pa.Table:
+    import pyarrow.parquet as pq
+
     # Half of what `read_table` costs, which looks for a data set first; and a file alone is nothing for threads.
     with pq.ParquetFile(folder / ROWS, read_dictionary=["identity_id"]) as file:
-        wanted = ["metric", "column", "identity_id", "value"]
-        return figures_of(record, file.read(columns=wanted, use_threads=False))
+        return file.read(columns=["metric", "column", "identity_id", "value"], use_threads=False)
 
 
 def figures_of(record: MetricsRecord, table: pa.Table | None) -> tuple[dict[str, Clusters], dict[str, float]]:

@@ -195,25 +195,25 @@ def read_record(path: Path, kind: type[R]) -> R | None:
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise StoreError(f"{path} can't be read ({error}): delete it and run again") from error
-    _check_schema(path, text, kind)
     try:
-        return kind.model_validate_json(text)
+        record = kind.model_validate_json(text)
     except ValidationError as error:
+        with suppress(ValueError, AttributeError):  # a record of another version has other fields
+            _check_schema(path, json.loads(text).get("schema_version"), kind)
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise StoreError(f"{path} is damaged ({where}: {first['msg']}): delete it and run again") from error
+    _check_schema(path, getattr(record, "schema_version", None), kind)
+    return record
 
 
-def _check_schema(path: Path, text: str, kind: type[Record]) -> None:
-    """A record of another version has other fields: what it is must be known before it is read."""
+def _check_schema(path: Path, version: object, kind: type[Record]) -> None:
     field = kind.model_fields.get("schema_version")
-    with suppress(ValueError, AttributeError):
-        version = json.loads(text).get("schema_version")
-        if field is not None and isinstance(version, int) and version != field.default:
-            raise SchemaError(
-                f"{path} has schema version {version}, this release reads {field.default} and overwrites no other: "
-                "move that results folder elsewhere, or give another --output, and `salmu run` makes everything again"
-            )
+    if field is not None and isinstance(version, int) and version != field.default:
+        raise SchemaError(
+            f"{path} has schema version {version}, this release reads {field.default} and overwrites no other: "
+            "move that results folder elsewhere, or give another --output, and `salmu run` makes everything again"
+        )
 
 
 def write_record(path: Path, record: Record) -> None:

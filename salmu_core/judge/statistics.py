@@ -226,8 +226,18 @@ def _bootstrap(rows: Clusters, confidence: float) -> Interval:
 
 def _means(rows: Clusters, choices: Choices) -> Floats:
     """Mean over all rows of each choice of clusters."""
-    chosen = _kept(choices, len(rows)) if len(rows) <= _FEW_ENOUGH else choices(len(rows))
-    return np.concatenate([rows.sums[part].sum(axis=-1) / rows.counts[part].sum(axis=-1) for part in chosen])
+    return _totals(rows.sums, choices) / _counted(rows.counts.tobytes(), choices)
+
+
+@lru_cache(maxsize=64)  # most figures are of the same rows
+def _counted(counts: bytes, choices: Choices) -> Floats:
+    return _totals(np.frombuffer(counts), choices)
+
+
+def _totals(values: Floats, choices: Choices) -> Floats:
+    """Sum over each choice of clusters."""
+    chosen = _kept(choices, len(values)) if len(values) <= _FEW_ENOUGH else choices(len(values))
+    return np.concatenate([values.take(part).sum(axis=-1) for part in chosen])
 
 
 def _drawn(clusters: int) -> Iterator[NDArray[np.intp]]:
@@ -251,7 +261,7 @@ def _parts(choices: int, clusters: int) -> Iterator[NDArray[np.intp]]:
     return (numbers[start : start + size] for start in range(0, choices, size))
 
 
-@lru_cache(maxsize=4)  # all figures on a benchmark have one of a few numbers of clusters
+@lru_cache(maxsize=8)  # all figures on a benchmark have one of a few numbers of clusters
 def _kept(choices: Choices, clusters: int) -> Sequence[NDArray[np.intp]]:
     return tuple(choices(clusters))
 

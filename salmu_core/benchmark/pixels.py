@@ -147,6 +147,8 @@ class DirectPixels:
 def _opened(path: Path, identity: str, rows: int) -> _Opened | None:
     """The file of an earlier time, and the checksum of each image; None if there is none, or another one."""
     try:
+        if not path.is_file():  # a pipe would have us wait
+            return None
         with path.open("rb") as file:
             head, size = file.read(_HEADER), file.seek(0, os.SEEK_END)
             file.seek(max(0, size - _SUM.itemsize * rows - _SEAL))

@@ -7,6 +7,7 @@ import os
 import pickle  # noqa: TID251 - as worker processes are given it
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -198,6 +199,17 @@ def test_a_file_that_is_damaged_is_made_again_wherever_that_is_found(folder, cli
     for pixels in (Pixels(rows, clip), held):
         assert torch.equal(pixels(np.array(ALL)), expected)
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("obstacle", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_file_in_its_place_is_not_waited_for(folder, clip, cache, obstacle):
+    rows = read_rows(folder, "retain_synth")
+    expected = Pixels(rows, clip)(np.arange(9)).clone()
+    (path,) = cache.rglob("*.npy")
+    path.unlink()
+    obstacle(path)
+    assert torch.equal(Pixels(rows, clip)(np.arange(9)), expected)
+    assert not path.is_file()
 
 
 def test_another_files_pixels_are_not_taken(folder, clip, cache, tmp_path):

@@ -97,7 +97,12 @@ def numerics(device: torch.device) -> dict[str, str]:
         "processor": f"{_processor()} {torch.backends.cpu.get_cpu_capability()}",
         "matmul": f"{torch.get_float32_matmul_precision()} {torch.backends.cuda.matmul.allow_tf32}",
         "build": torch.__config__.show(),
-        "cudnn": f"{torch.backends.cudnn.allow_tf32} {torch.backends.cudnn.benchmark}",
+        "cudnn": str(
+            [getattr(torch.backends.cudnn, n) for n in ("enabled", "allow_tf32", "benchmark", "deterministic")]
+        ),
+        "attention": str(
+            [getattr(torch.backends.cuda, f"{n}_sdp_enabled")() for n in ("flash", "mem_efficient", "math")]
+        ),
         "mkldnn": str(torch.backends.mkldnn.enabled),
         "deterministic": str(torch.are_deterministic_algorithms_enabled()),
         "variables": str(sorted(item for item in os.environ.items() if item[0].startswith(_SWITCHES))),

@@ -10,6 +10,7 @@ from stores import around, leak, write_reference, write_run
 
 from salmu_core.contract.layout import WEIGHTS
 from salmu_core.disk import cache, stamps
+from salmu_core.disk.hashing import hash_file
 from salmu_core.errors import StoreError
 from salmu_core.judge.results import read_results
 from salmu_core.judge.single import read_one_run, read_scored
@@ -62,9 +63,7 @@ def test_a_flipped_byte_of_a_checkpoint_is_found_by_all(run):
 def test_of_other_runs_nothing_is_read(run, monkeypatch):
     opened = []
     (run.parents[2] / "other").rename(run.parents[2] / "another")
-    monkeypatch.setattr(
-        "salmu_core.judge.results.hash_file", lambda path: opened.append(path) or stamps.hash_file(path)
-    )
+    monkeypatch.setattr("salmu_core.judge.results.hash_file", lambda path: opened.append(path) or hash_file(path))
     one = read_one_run(run, "published")
     assert opened.count(run / WEIGHTS) == 1 and not [path for path in opened if "another" in path.parts]
     assert [row.method for row in one.results.rows] == ["one"] and one.line.method == "one"

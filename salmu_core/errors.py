@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pydantic import ValidationError
 
 #: Exit code of a command that somebody stopped, as a shell counts Ctrl-C.
@@ -47,6 +49,23 @@ class UnknownNameError(UsageError):
 
 class PluginError(Exception):
     """What is wrong with a plugin; its cause is what it raised, if it did. It becomes a row of `salmu plugins`."""
+
+
+class FileError(SalmuError):
+    """A file can't be read, or is not what it should be.
+
+    Attributes:
+        path: The file.
+        reason: Why, as half a sentence.
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path} can't be read: {reason.rstrip('.')}.")
+        self.path, self.reason = path, reason
+
+
+class MissingFileError(FileError):
+    """A file is not there."""
 
 
 class BenchmarkError(SalmuError):

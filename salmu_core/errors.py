@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,6 +30,13 @@ class UsageError(SalmuError):
 
 #: Names an error lists at most.
 _LISTED = 20
+
+
+class MachineError(SalmuError):
+    """The machine failed, not the work: no memory or room, a missing library, a card that fell over, anything unknown.
+
+    It says nothing of a method, metric or attack: nothing is kept of what it ended, and the same command tries again.
+    """
 
 
 class UnknownNameError(UsageError):
@@ -126,3 +134,91 @@ def explain(error: ValidationError, known: Iterable[str]) -> str:
     hint = " Write lists as JSON: '[1, 2]'." if first["type"] in ("list_type", "tuple_type", "set_type") else ""
     said = f"{message[0].lower()}{message[1:]}".rstrip(".")
     return f"{said}.{hint}" if not first["loc"] else f"{where} = {first['input']!r}: {said}.{hint}"
+
+
+#: What a mistake in a plugin's own code raises.
+_MISTAKES = (
+    *(ArithmeticError, AssertionError, AttributeError, BufferError, LookupError, NameError, RuntimeError),
+    *(StopIteration, StopAsyncIteration, SyntaxError, TypeError, ValueError, Warning, SystemExit, GeneratorExit),
+    *(MethodError, MetricError, AttackError, NotMeasuredError, BudgetExceededError, PluginError, UsageError),
+)
+#: Of those, what libraries nevertheless raise of themselves, by class and by its words: torch has one class for all.
+_FAILURES = re.compile(r"OutOfMemoryError|AcceleratorError|Broken\w*(Executor|Pool)|BackendCompilerFailed|Inductor\w*")
+_FAILED = re.compile(
+    r"out of memory|can't allocate memory|not enough memory|bad_alloc|ALLOC_FAILED"
+    r"|could not (create|execute) a (primitive|memory)"
+    r"|\b(CUDA|HIP|MPS|XPU|cuDNN|NCCL|cusolver|cuFFT|NVRTC|Triton)( driver| Frontend| backend)? error"
+    r"|\b(CUDNN|CUBLAS|CUSOLVER|CUSPARSE|CUFFT|HIPBLAS|MIOPEN)_(STATUS_)?[A-Z_]+|INTERNAL ASSERT FAILED"
+    r"|Unexpected error from cuda|No CUDA GPUs|no NVIDIA driver|can't start new thread|C\+\+ compiler|C compiler"
+    r"|DataLoader worker \(pid|iostream error|Pytorch\w+ failed|enforce fail at (inline_container|alloc_cpu)"
+    r"|unable to (open|write|mmap|resize|stat|allocate)|No space left|Cannot allocate memory|Too many open files"
+    r"|Input/output error|Disk quota exceeded|temporarily unavailable",
+    re.IGNORECASE,
+)
+#: Characters of an exception's text that are kept.
+_KEPT = 2000
+
+
+def verdict(error: BaseException, module: str = "") -> str:
+    """What was raised in a plugin's code, as a sentence about the plugin, to be kept.
+
+    Args:
+        error: What was raised.
+        module: The plugin's: what its own package raises of itself is about it, of whatever class.
+
+    Raises:
+        KeyboardInterrupt: Somebody stopped the work.
+        MachineError: It says nothing of the plugin: the machine failed, or nobody knows what did.
+    """
+    if isinstance(error, KeyboardInterrupt | MachineError):
+        raise error
+    if any(_is_machines(one, module.partition(":")[0].partition(".")[0]) for one in _chain(error)):
+        raise MachineError(described(error)) from error
+    return described(error)
+
+
+def described(error: BaseException) -> str:
+    """An exception in a sentence, whatever its own words are."""
+    try:
+        text = str(error)
+    except BaseException as other:  # its class is a plugin's
+        text = f"(its text can't be had: {type(other).__name__})"
+    if len(text) > _KEPT:
+        text = f"{text[:_KEPT]}... ({len(text)} characters)"
+    return text if isinstance(error, SalmuError) else f"{type(error).__name__}: {text}".removesuffix(": ")
+
+
+def _is_machines(error: BaseException, package: str) -> bool:
+    """Whether one exception, for itself, says nothing of the plugin in whose code it was raised."""
+    kinds = type(error).__mro__
+    if any(kind.__module__.partition(".")[0] == package for kind in kinds):
+        return False
+    if isinstance(error, OSError | MemoryError | ImportError) or any(_FAILURES.fullmatch(k.__name__) for k in kinds):
+        return True
+    if isinstance(error, RuntimeError):
+        return bool(_FAILED.search(described(error)))
+    return not isinstance(error, _MISTAKES) and not (type(error) is Exception and _raised_in(error, package))
+
+
+def _raised_in(error: BaseException, package: str) -> bool:
+    """Whether the code of a package, and none that it called, raised it."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and str(trace.tb_frame.f_globals.get("__name__")).partition(".")[0] == package
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An exception, those in its group, and those that it was raised for: as a traceback shows them."""
+    waiting, seen = [error], set[int]()
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, BaseExceptionGroup):
+            waiting += one.exceptions
+        else:
+            yield one
+        before = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
+        waiting += [before] if before is not None else []

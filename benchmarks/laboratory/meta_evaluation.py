@@ -59,7 +59,7 @@ def measure(name, world, zoo):
 
 def score(scorer, model):
     """Column -> value of one model."""
-    record, _ = scorer.compute(model, "", lambda *_: None)
+    record = scorer.compute(model, "", lambda *_: None).record
     if record.errors:
         raise SystemExit(f"{model}: {record.errors}")
     return record.values

@@ -86,7 +86,7 @@ def main() -> None:
         assert run_one(spec, spec.config(), PASSES, 0, session, accelerator).status == "valid"
     else:
         scorer = Scorer(benchmark, list(zoo.metrics.values()), torch.device("cpu"))
-        record, _ = scorer.compute(benchmark.model("compromised"), "", lambda *_: None)
+        record = scorer.compute(benchmark.model("compromised"), "", lambda *_: None).record
         assert not record.errors, record.errors
     seconds = time.process_time() - start
     (peak,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))

@@ -28,10 +28,10 @@ from salmu_core.clip.model import Clip
 from salmu_core.clip.weights import fingerprint, share_changed
 from salmu_core.contract.attack import AttackSpec, Query
 from salmu_core.contract.config import MethodConfig
-from salmu_core.errors import AttackError, BenchmarkError
+from salmu_core.errors import AttackError, verdict
 from salmu_core.machine import peak_memory
 from salmu_core.run.pool import Pool
-from salmu_core.run.runner import counted_forwards, own_global_state
+from salmu_core.run.runner import counted_forwards, module_of, own_global_state
 from salmu_core.run.session import frozen_copy
 from salmu_core.run.validity import judge
 from salmu_core.score.embeddings import Embedder
@@ -51,7 +51,7 @@ def run_attack(
     session: AttackSession,
     observer: Observer = UNSEEN,
 ) -> AttackOutcome:
-    """Attack one checkpoint and score what comes out; an attack's exception is an outcome, not an error.
+    """Attack one checkpoint and score what comes out; a mistake of its code is an outcome, not an error.
 
     Args:
         spec: The attack.
@@ -60,6 +60,9 @@ def run_attack(
         target: The attacked checkpoint, as `AttackSession.load` has it: a run's, Compromised or Clean.
         session: Data, Compromised and the metrics, as `AttackSession.open` has them.
         observer: Who looks on.
+
+    Raises:
+        MachineError: What ended it says nothing of the attack, and there is no outcome.
     """
     attack = Attack(spec, config, seed, target, session, observer)
     status: Status = "valid"
@@ -69,16 +72,13 @@ def run_attack(
     with own_global_state(seed, session.accelerator):
         try:
             result = attack.carry_out()
-        except (KeyboardInterrupt, BenchmarkError):
-            raise  # data that can't be read are no fault of the attack
         except Invalid as error:
             status, reason = error.status, str(error)
         except NonFiniteLossError as error:
             status, reason = "non-finite", str(error)
-        except AttackError as error:
-            status, reason, trace = "crashed", str(error), traceback.format_exc()
         except BaseException as error:  # SystemExit too: a plugin must not end the others
-            status, reason, trace = "crashed", f"{type(error).__name__}: {error}", traceback.format_exc()
+            reason = verdict(error, module_of(spec.model or spec.query or spec.readout))
+            status, trace = "crashed", traceback.format_exc()
     session.accelerator.free_memory()
     return AttackOutcome(
         result.metrics,

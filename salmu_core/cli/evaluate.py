@@ -15,6 +15,7 @@ from salmu_core.cli.options import MODEL, BenchmarkName, Json, Output, Threads
 from salmu_core.cli.output import console, print_json, say
 from salmu_core.cli.progress import reporting
 from salmu_core.clip.name import find_model
+from salmu_core.errors import MachineError
 from salmu_core.judge.targets import Column, columns
 from salmu_core.plugins.zoo import discover
 from salmu_core.run.accelerator import accelerate
@@ -53,7 +54,8 @@ def evaluate(
         reporter.plan(todo.size + 1)
         execution.score([], todo.references)
         reporter.begin(checkpoint, "scoring")
-        record, tables = execution.scorer.compute(checkpoint, "", reporter.step)
+        scoring = execution.scorer.compute(checkpoint, "", reporter.step)
+        record, tables = scoring.record, scoring.tables
         reporter.end(f"{checkpoint}: scored, {record.seconds:.1f} s")
     references = read_results(store, [opened.name]).references[opened.name]
     every = columns([record.metrics])
@@ -69,6 +71,8 @@ def evaluate(
             say(f"metric {metric} has no value: {error}", stderr=True)
         for metric, reason in record.not_measured.items():
             say(f"metric {metric} is not measured: {reason}", stderr=True)
+    if scoring.failures:
+        raise MachineError(f"{checkpoint}: {scoring.failed}")
     if record.errors:
         raise typer.Exit(1)
 

@@ -19,7 +19,7 @@ from torch import nn
 from salmu_core.clip.weights import fingerprint, share_changed
 from salmu_core.contract.config import MethodConfig
 from salmu_core.contract.specs import MethodSpec
-from salmu_core.errors import BenchmarkError, BudgetExceededError, MethodError
+from salmu_core.errors import BudgetExceededError, MethodError, verdict
 from salmu_core.machine import peak_memory
 from salmu_core.run.context import RunContext
 from salmu_core.run.meter import Meter
@@ -76,7 +76,7 @@ def run_one(
     state: Mapping[str, torch.Tensor] | None = None,
     compiler: Compiler | None = None,
 ) -> Outcome:
-    """Unlearn with one method and judge the result; a method's exception is an outcome, not an error.
+    """Unlearn with one method and judge the result; a mistake of its code is an outcome, not an error.
 
     Args:
         spec: The method.
@@ -89,6 +89,9 @@ def run_one(
         micro_batch: Pairs that are embedded at a time; 0 for whole batches. Made smaller where memory runs out.
         state: What the method left when it made the model that this run begins with.
         compiler: Compiles towers while they are trained; by default none does.
+
+    Raises:
+        MachineError: What ended it says nothing of the method, and there is no outcome.
     """
     original = session.clip.model
     model, reference = copy.deepcopy(original), frozen_copy(original)
@@ -112,7 +115,7 @@ def run_one(
         compiler=compiler,
         state={name: value.detach().clone().to(accelerator.device) for name, value in (state or {}).items()},
     )
-    device = accelerator.device
+    device, module = accelerator.device, module_of(spec.loss or spec.unlearn)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     with own_global_state(seed, accelerator), counted_forwards(model, meter):
@@ -125,18 +128,18 @@ def run_one(
         try:
             kept = savable(ctx.state, model)
         except Exception as error:  # a tensor may be of any kind
-            attempt = _Attempt("crashed", f"{type(error).__name__}: {error}")
-    verdict, changed = _inspect(attempt, model, reference, original, before)
-    if verdict.status != "altered":
+            attempt = _Attempt("crashed", verdict(error, module))
+    final, changed = _inspect(attempt, model, reference, original, before, module)
+    if final.status != "altered":
         for pool in session.pools.values():
             pool.keep()
-    if verdict.status == "unchanged" and meter.fits and not meter.steps:
+    if final.status == "unchanged" and meter.fits and not meter.steps:
         spent = f"fit() made no step: {meter.drawn['forget']} of {meter.cap} forget pairs were drawn before it"
-        verdict = replace(verdict, reason=f"{verdict.reason}; {spent}. Raise --budget, or give gradients() `steps`")
+        final = replace(final, reason=f"{final.reason}; {spent}. Raise --budget, or give gradients() `steps`")
     ledger = meter.ledger(seconds, peak, changed)
     accelerator.free_memory()
-    kept = kept if verdict.status == "valid" else {}
-    outcome = verdict.status, verdict.reason, ledger, tuple(meter.fits), meter.scalars, verdict.traceback
+    kept = kept if final.status == "valid" else {}
+    outcome = final.status, final.reason, ledger, tuple(meter.fits), meter.scalars, final.traceback
     return Outcome(model, *outcome, micro_batch=pieces.size, compiled=compiler.used, state=kept)
 
 
@@ -156,19 +159,17 @@ def _attempt(spec: MethodSpec, ctx: RunContext[MethodConfig]) -> _Attempt:
             ctx.fit(spec.loss)
         elif spec.unlearn is not None:
             _no_result(spec.unlearn(ctx))
-    except (KeyboardInterrupt, BenchmarkError):
-        raise  # data that can't be read are no fault of the method
     except BudgetExceededError as error:
         return _Attempt("over-budget", str(error))
     except NonFiniteLossError as error:
         return _Attempt("non-finite", str(error))
     except BaseException as error:  # SystemExit too: a plugin must not end the others' runs
-        return _Attempt("crashed", f"{type(error).__name__}: {error}", traceback.format_exc())
+        return _Attempt("crashed", verdict(error, module_of(spec.loss or spec.unlearn)), traceback.format_exc())
     return _Attempt()
 
 
 def _inspect(
-    attempt: _Attempt, model: nn.Module, reference: nn.Module, original: nn.Module, before: str
+    attempt: _Attempt, model: nn.Module, reference: nn.Module, original: nn.Module, before: str, module: str
 ) -> tuple[_Attempt, float]:
     """What a method left behind: whether it counts, and the share of the weights that it changed.
 
@@ -178,6 +179,7 @@ def _inspect(
         reference: The copy of the original it was given to look at.
         original: What the run began with, which it should never have met.
         before: Fingerprint of the last two before it began.
+        module: The method's.
     """
     try:
         model.eval()
@@ -190,8 +192,13 @@ def _inspect(
             attempt = _Attempt("altered", reason, attempt.traceback)
         return attempt, share_changed(model, original)
     except Exception as error:  # on another device, without storage, ...: whatever a method made of it
-        reason = f"what the method left can't be read: {type(error).__name__}: {error}"
+        reason = f"what the method left can't be read: {verdict(error, module)}"
         return _Attempt("altered", reason, attempt.traceback), 0.0
+
+
+def module_of(act: object) -> str:
+    """The module that a plugin's function was written in."""
+    return str(getattr(act, "__module__", ""))
 
 
 def _no_result(returned: object) -> None:

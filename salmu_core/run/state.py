@@ -8,6 +8,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from salmu_core.errors import MethodError
+from salmu_core.train.pieces import out_of_memory
 
 
 def savable(state: object, model: nn.Module) -> dict[str, Tensor]:
@@ -32,7 +33,9 @@ def savable(state: object, model: nn.Module) -> dict[str, Tensor]:
         try:
             kept[name] = value.detach().to("cpu", copy=True).contiguous()
             read = load(save({name: kept[name].flatten()[:0]}))
-        except Exception:  # neither torch nor safetensors has one for all that it can't do
+        except Exception as error:  # neither torch nor safetensors has one for all that it can't do
+            if isinstance(error, MemoryError) or out_of_memory(error):
+                raise
             read = {}
         if name not in read:
             kind = f"{value.dtype} {value.layout} tensor" if isinstance(value, Tensor) else type(value).__name__

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -13,7 +13,7 @@ from salmu_core.benchmark.splits import EvaluationData
 from salmu_core.clip.model import Clip
 from salmu_core.contract.results import MetricResult
 from salmu_core.contract.specs import MetricSpec
-from salmu_core.errors import MetricError, NotMeasuredError, SalmuError
+from salmu_core.errors import MachineError, MetricError, NotMeasuredError, verdict
 from salmu_core.plugins.code import code_hash
 from salmu_core.plugins.zoo import Declared
 from salmu_core.score.context import ScoreContext
@@ -21,6 +21,22 @@ from salmu_core.score.embeddings import Catalogue, Embedder, Embeddings, Images
 from salmu_core.score.figures import chances, figures
 from salmu_core.score.tables import Tables, retrieved_table, rows_table
 from salmu_core.store.records import MetricDeclaration, MetricEntry, MetricsRecord, ScoredOn
+
+
+class Scoring(NamedTuple):
+    """What came of a checkpoint's metrics."""
+
+    record: MetricsRecord
+    """With an entry for each that has a value or a verdict."""
+    tables: Tables
+    """Those that belong beside it."""
+    failures: dict[str, str]
+    """Metric -> why it has no entry: the machine failed while it was computed."""
+
+    @property
+    def failed(self) -> str:
+        """The same in a sentence."""
+        return "; ".join(f"metric {name} was not computed: {why}" for name, why in self.failures.items())
 
 
 def evaluate(
@@ -35,8 +51,8 @@ def evaluate(
     device: torch.device | str = "cpu",
     on_batch: Callable[[int], None] | None = None,
     catalogue: Catalogue | None = None,
-) -> tuple[MetricsRecord, Tables]:
-    """Compute metrics; one that fails is an entry with its error.
+) -> Scoring:
+    """Compute metrics; one that fails is an entry with its error, one whose machine fails is none.
 
     Args:
         clip: The checkpoint, on ``device``.
@@ -49,18 +65,18 @@ def evaluate(
         device: Where to embed.
         on_batch: Told of the number of items embedded, batch by batch.
         catalogue: Its tokenised captions.
-
-    Returns:
-        The record, and the tables that belong beside it.
     """
     start = time.perf_counter()
     embedder = Embedder(clip, data, images, device, on_batch, catalogue)
     entries: dict[str, MetricEntry] = {}
     tables: list[Tables] = []
+    failures: dict[str, str] = {}
     for declared in metrics:
-        entry, beside = compute_one(declared, embedder)
-        entries[declared.card.name] = entry
-        tables.append(beside)
+        try:
+            entries[declared.card.name], beside = compute_one(declared, embedder)
+            tables.append(beside)
+        except MachineError as error:
+            failures[declared.card.name] = str(error)
     record = MetricsRecord(
         benchmark=benchmark,
         data_hash=scored_on.data_hash,
@@ -71,11 +87,15 @@ def evaluate(
         captions_encoded=embedder.captions_encoded,
         seconds=round(time.perf_counter() - start, 3),
     )
-    return record, Tables.joined(tables)
+    return Scoring(record, Tables.joined(tables), failures)
 
 
 def compute_one(declared: Declared[MetricSpec], embedder: Embeddings) -> tuple[MetricEntry, Tables]:
-    """One metric: its entry, with values or an error, and its tables."""
+    """One metric: its entry, with values or an error, and its tables.
+
+    Raises:
+        MachineError: What ended it says nothing of the metric.
+    """
     entry = MetricEntry(
         declared=MetricDeclaration.of(declared.card),
         plugin=f"{declared.distribution} {declared.version}",
@@ -85,14 +105,10 @@ def compute_one(declared: Declared[MetricSpec], embedder: Embeddings) -> tuple[M
         spec = declared.spec
         result = spec.compute(ScoreContext(embedder, spec.reads, spec.name))
         measured, tables = _measured(spec, result, embedder.data)
-    except KeyboardInterrupt:
-        raise
     except NotMeasuredError as error:
         measured, tables = {"not_measured": str(error)}, Tables.joined([])
-    except SalmuError as error:
-        measured, tables = {"error": str(error)}, Tables.joined([])
     except BaseException as error:  # SystemExit too: a plugin must not end the evaluation of the others
-        measured, tables = {"error": f"{type(error).__name__}: {error}"}, Tables.joined([])
+        measured, tables = {"error": verdict(error, declared.module)}, Tables.joined([])
     return entry.model_copy(update=measured), tables
 
 

@@ -13,11 +13,12 @@ from salmu_core.clip.load import load_clip
 from salmu_core.clip.model import Clip
 from salmu_core.contract.progress import OnStep, Progress
 from salmu_core.contract.specs import MetricSpec
+from salmu_core.errors import StoreError
 from salmu_core.plugins.zoo import Declared
 from salmu_core.score.embeddings import Catalogue, Embedder, Images
-from salmu_core.score.evaluate import evaluate
-from salmu_core.score.tables import Tables, write_metrics
-from salmu_core.store.records import MetricsRecord
+from salmu_core.score.evaluate import Scoring, evaluate
+from salmu_core.score.tables import write_metrics
+from salmu_core.store.folders import read_metrics
 
 
 class Scorer:
@@ -50,14 +51,15 @@ class Scorer:
         checkpoint_hash: str,
         folder: Path,
         on_step: OnStep,
-    ) -> tuple[float, dict[str, str]]:
-        """Compute all metrics of a model and write them into a folder; returns seconds and errors."""
-        record, tables = self.compute(source, checkpoint_hash, on_step)
-        write_metrics(folder, record, tables)
-        return record.seconds, record.errors
+    ) -> Scoring:
+        """Compute all metrics of a model and write them into a folder, unless more of them lie there already."""
+        scoring = self.compute(source, checkpoint_hash, on_step)
+        if not (scoring.failures and self._there(folder, checkpoint_hash) >= scoring.record.metrics.keys()):
+            write_metrics(folder, scoring.record, scoring.tables)
+        return scoring
 
-    def compute(self, source: str, checkpoint_hash: str, on_step: OnStep) -> tuple[MetricsRecord, Tables]:
-        """Compute all metrics of a model: the record, and the tables beside it."""
+    def compute(self, source: str, checkpoint_hash: str, on_step: OnStep) -> Scoring:
+        """Compute all metrics of a model."""
         clip = load_clip(source)
         clip.model.to(self._device)
         images, catalogue = self._open(clip)
@@ -80,6 +82,14 @@ class Scorer:
             on_batch=on_batch,
             catalogue=catalogue,
         )
+
+    def _there(self, folder: Path, checkpoint_hash: str) -> set[str]:
+        """Metrics of the checkpoint that lie in a folder."""
+        try:
+            record = read_metrics(folder, checkpoint_hash, self._benchmark.scored_on)
+        except StoreError:
+            return set()
+        return set(record.metrics) if record else set()
 
     @property
     def data(self) -> EvaluationData:

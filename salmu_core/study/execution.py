@@ -21,7 +21,7 @@ from accelerate import Accelerator
 from salmu_core.benchmark.folder import Benchmark
 from salmu_core.benchmark.retain import Stream
 from salmu_core.contract.specs import MetricSpec
-from salmu_core.errors import CheckpointError, StoreError
+from salmu_core.errors import CheckpointError, MachineError, StoreError
 from salmu_core.machine import environment
 from salmu_core.plugins.code import code_hash
 from salmu_core.plugins.zoo import Declared
@@ -247,8 +247,10 @@ class Execution:
                 self.reporter.end(f"{label}: nothing to score here")
                 return False
             self.reporter.begin(label, "scoring")
-            seconds, errors = self.scorer.score(*model, folder, self.reporter.step)
-        for metric, problem in errors.items():
+            scoring = self.scorer.score(*model, folder, self.reporter.step)
+        for metric, problem in scoring.record.errors.items():
             self.reporter.say(f"{label}: metric {metric} has no value: {problem}")
-        self.reporter.end(f"{label}: scored, {seconds:.1f} s")
+        if scoring.failures:
+            raise MachineError(scoring.failed)
+        self.reporter.end(f"{label}: scored, {scoring.record.seconds:.1f} s")
         return True

@@ -247,10 +247,14 @@ def models(name: str, store: Store, zoo: Zoo, threads: int, reporter: Reporter) 
         for role in ROLES:
             reporter.begin(role.capitalize(), "scoring")
             try:
-                scored[role], _ = scorer.compute(benchmark.model(role), benchmark.model_hash(role), reporter.step)
+                scoring = scorer.compute(benchmark.model(role), benchmark.model_hash(role), reporter.step)
             except (SalmuError, OSError) as error:
                 yield Finding(role.capitalize(), False, str(error))
                 return
+            if scoring.failures:
+                yield Finding(role.capitalize(), False, scoring.failed)
+                return
+            scored[role] = scoring.record
             reporter.end(f"{role.capitalize()}: scored, {scored[role].seconds:.1f} s")
         rounds.append(scored)
     yield from figures(spec.bands if spec else (), rounds[0], _unmeasured(rounds[0], spec, zoo))

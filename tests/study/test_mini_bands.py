@@ -21,7 +21,7 @@ def test_the_reference_models_lie_in_their_bands():
     for world in WORLDS:
         benchmark = open_benchmark(f"mini@{world}" if world else "mini", zoo, lambda *_: None)
         scorer = Scorer(benchmark, list(zoo.metrics.values()), torch.device("cpu"))
-        found.append({role: scorer.compute(benchmark.model(role), "", lambda *_: None)[0].values for role in ROLES})
+        found.append({role: scorer.compute(benchmark.model(role), "", lambda *_: None).record.values for role in ROLES})
     for values in found:
         clean, compromised = values["clean"], values["compromised"]
         for band in zoo.benchmarks["mini"].spec.bands:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -189,12 +190,14 @@ def _watched(spec: AttackSpec, witness: Witness, asked: _Asked) -> AttackSpec:
     """The same attack, watched while its own code runs: also what it returns to be called later."""
 
     def watch(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
         def watched(*args: Any) -> Any:
             with witness.watching():
                 return function(*args)
 
         return watched
 
+    @wraps(getattr(spec, spec.kind))
     def attack(ctx: Any) -> Any:
         with asked.noting(ctx):
             returned = watch(getattr(spec, spec.kind))(ctx)

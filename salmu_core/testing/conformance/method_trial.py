@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,6 +136,7 @@ def _watched(spec: MethodSpec, witness: Witness) -> MethodSpec:
     """The same method, watched while its own code runs."""
 
     def watch(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
         def watched(*args: Any) -> Any:
             with witness.watching():
                 return function(*args)

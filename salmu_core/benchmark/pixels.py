@@ -14,7 +14,6 @@ import shutil
 import tempfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -29,9 +28,8 @@ from salmu_core.benchmark.rows import Rows
 from salmu_core.clip.model import Clip
 from salmu_core.contract.progress import Progress
 from salmu_core.disk.cache import grown
-from salmu_core.disk.files import replacing
+from salmu_core.disk.files import replacing, sweep
 from salmu_core.disk.hashing import hash_json
-from salmu_core.disk.owners import abandoned
 from salmu_core.disk.space import PIXELS, unusable, used
 from salmu_core.errors import BenchmarkError, UsageError
 from salmu_core.machine import cache_folder, usable_cores
@@ -174,10 +172,7 @@ def _decode_all(path: Path, identity: str, rows: Rows, transform: Transform, pro
         BenchmarkError: An image can't be read.
         OSError: The disk is full, or may not be written.
     """
-    for orphan in path.parent.glob(f".{path.name}.*"):
-        with suppress(OSError):  # another process has taken it away
-            if abandoned(orphan):
-                orphan.unlink()
+    sweep(path.parent)
     first = decode(rows, transform, 0)
     if (size := len(rows) * first.nbytes) > shutil.disk_usage(path.parent).free:
         raise OSError(errno.ENOSPC, f"{size / 1e6:,.0f} MB are wanted and not free")

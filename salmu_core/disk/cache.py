@@ -1,8 +1,8 @@
 """What can be computed again, kept on disk: an entry for each thing, named after all that it depends on.
 
 An entry is written whole or not at all, and carries a checksum of its key and content, which is looked at whenever it
-is read: one that is damaged, cut off or another thing's is as good as none. So no lock is needed: who comes second
-replaces an entry by its like.
+is read: one that is damaged, cut off or another thing's is as good as none. So it need not outlast a loss of power, and
+no lock is needed: who comes second replaces an entry by its like.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def remember(kind: str, key: Any, content: bytes, quietly: bool = False) -> None
     """Keep something under a key, if the disk takes it; that it does not is said once, unless it is of no moment."""
     path = _path(kind, key)
     try:
-        with replacing(path) as new, new.open("wb") as file:
+        with replacing(path, durable=False) as new, new.open("wb") as file:
             file.write(_head(kind, key, memoryview(content)))
             file.write(content)
     except (OSError, UsageError) as error:

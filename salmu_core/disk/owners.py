@@ -1,4 +1,4 @@
-"""Whose a temporary file is: its name says it, so that what a killed process has left can be taken away."""
+"""Whose a temporary file or folder is: its name says it, so that what a killed process has left can be taken away."""
 
 from __future__ import annotations
 
@@ -13,11 +13,32 @@ from pathlib import Path
 
 #: Seconds after which what nobody has written to, and nobody here can be asked about, belongs to nobody.
 _FORSAKEN = 86_400
+#: What ends the name of a whole folder that was moved aside for the one that was to take its place.
+_ASIDE = "-old"
+#: Machine, process, and when that began: numbers of processes are given out again.
+_OWNER = re.compile(rf"\.(.+)\.([0-9a-f]{{8}})-([0-9]{{1,9}})-([0-9]{{1,20}})-[0-9a-f]{{8}}({_ASIDE})?", re.DOTALL)
 
 
 def temporary_name(path: Path) -> Path:
     """A fresh hidden name beside a path, of this process."""
-    return path.with_name(f".{path.name}.{_place()}-{os.getpid()}-{secrets.token_hex(4)}")
+    pid = os.getpid()
+    return path.with_name(f".{path.name}.{_place()}-{pid}-{_began(pid)}-{secrets.token_hex(4)}")
+
+
+def aside(temporary: Path) -> Path:
+    """Where what stands at a temporary folder's place is moved, for want of a better way."""
+    return temporary.with_name(temporary.name + _ASIDE)
+
+
+def belongs_at(name: str) -> str | None:
+    """The name whose place a temporary was to take; None where it is no temporary."""
+    owner = _OWNER.fullmatch(name)
+    return owner[1] if owner else None
+
+
+def is_aside(name: str) -> bool:
+    """Whether it is what stood at that place before."""
+    return name.endswith(_ASIDE)
 
 
 def abandoned(path: Path) -> bool:
@@ -26,13 +47,27 @@ def abandoned(path: Path) -> bool:
     Raises:
         OSError: It is gone.
     """
-    owner = re.fullmatch(r"\..+\.([0-9a-f]{8})-([0-9]{1,9})-[0-9a-f]{8}", path.name)
-    if owner is not None and owner[1] == _place():
-        import psutil
+    owner = _OWNER.fullmatch(path.name)
+    if owner is not None and owner[2] == _place():
+        return not _lives(int(owner[3]), owner[4])
+    newest = path.lstat().st_mtime
+    for folder, _, names in os.walk(path):
+        newest = max(newest, *(Path(folder, name).lstat().st_mtime for name in ("", *names)))
+    return newest + _FORSAKEN < time.time()
 
-        if not psutil.pid_exists(int(owner[2])):
-            return True
-    return path.lstat().st_mtime + _FORSAKEN < time.time()
+
+def _lives(pid: int, began: str) -> bool:
+    import psutil
+
+    return psutil.pid_exists(pid) and ("0" in (began, now := _began(pid)) or began == now)
+
+
+def _began(pid: int) -> str:
+    """When a process began, as the kernel counts; 0 where it does not say."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return "0"
 
 
 @cache

@@ -232,7 +232,9 @@ def test_what_a_killed_process_left_is_taken_away_and_what_a_living_one_writes_i
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     with replacing(path) as mine:
-        left = [mine.with_name(mine.name.replace(f"-{os.getpid()}-", f"-{pid}-")) for pid in (dead.pid, os.getppid())]
+        began = mine.name.split("-")[2]  # 0 where nobody knows when a process began
+        own = f"-{os.getpid()}-{began}-"
+        left = [mine.with_name(mine.name.replace(own, f"-{pid}-0-")) for pid in (dead.pid, os.getppid())]
         for temporary in left:
             temporary.write_bytes(b"half")
         path.unlink()

@@ -80,6 +80,10 @@ class BenchmarkError(SalmuError):
     """A benchmark folder is missing, damaged or not in the released layout."""
 
 
+class PictureError(BenchmarkError):
+    """An encoded picture can't be decoded, or not without guessing."""
+
+
 class CheckpointError(SalmuError):
     """A model can't be read, or a written one doesn't match its record."""
 

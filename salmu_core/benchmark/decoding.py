@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import io
 import multiprocessing
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +19,8 @@ from PIL import Image
 
 from salmu_core.benchmark.rows import Rows
 from salmu_core.clip.model import Clip
-from salmu_core.errors import BenchmarkError
+from salmu_core.clip.pictures import opened
+from salmu_core.errors import BenchmarkError, PictureError
 from salmu_core.machine import end_with_parent, usable_cores
 
 #: Rows decoded at a time by one process, and the fewest that are worth starting several for.
@@ -29,8 +29,8 @@ SPAN, MANY = 256, 2048
 MAX_PROCESSES, MEMORY_EACH = 16, 2**30
 
 Transform = Callable[[Image.Image], np.ndarray]
-#: Number of the first of some rows that were decoded, and the CRC-32 of each.
-Done = tuple[int, list[int]]
+#: Number of the first of some rows that were decoded, the CRC-32 of each, and the numbers of those of one colour.
+Done = tuple[int, list[int], list[int]]
 #: Decodes rows from one number up to another.
 Job = Callable[[tuple[int, int]], Done]
 
@@ -44,16 +44,15 @@ def decode(rows: Rows, transform: Transform, i: int) -> np.ndarray:
     """One image, uint8 ``[3, h, w]``.
 
     Raises:
-        BenchmarkError: It can't be read.
+        PictureError: It can't be decoded.
+        BenchmarkError: Its file can't be read.
     """
     try:
-        encoded = rows.encoded[i]
-        if encoded is None:
-            raise ValueError("the row has none")
-        with Image.open(io.BytesIO(encoded)) as image:
+        with opened(rows.encoded[i]) as image:
             return transform(image)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise BenchmarkError(f"image {rows.file_names[i]!r} of split {rows.name} can't be read: {error}") from error
+    except (PictureError, OSError) as error:
+        kind = PictureError if isinstance(error, PictureError) else BenchmarkError
+        raise kind(f"image {rows.file_names[i]!r} of split {rows.name} can't be read: {error}") from error
 
 
 def decode_into(path: Path, start: int, rows: Rows, transform: Transform, shape: tuple[int, ...]) -> Iterator[Done]:
@@ -125,12 +124,13 @@ def _do(span: tuple[int, int]) -> Done:
 def _decode_span(
     rows: Rows, transform: Transform, path: Path, start: int, shape: tuple[int, ...], span: tuple[int, int]
 ) -> Done:
-    """Decode some rows into their place in the file; returns the first one's number and the checksum of each."""
+    """Decode some rows into their place in the file."""
     images = np.stack([_same(decode(rows, transform, i), shape, rows.file_names[i]) for i in range(*span)])
     with path.open("r+b") as file:
         file.seek(start + span[0] * int(np.prod(shape)))
         file.write(images.tobytes())  # all of it, or an error
-    return span[0], [zlib.crc32(image) for image in images]
+    plain = [span[0] + i for i, image in enumerate(images) if (image == image[:, :1, :1]).all()]
+    return span[0], [zlib.crc32(image) for image in images], plain
 
 
 def _same(image: np.ndarray, shape: tuple[int, ...], name: str) -> np.ndarray:

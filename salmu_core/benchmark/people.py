@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import warnings
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,8 +16,6 @@ from salmu_core.benchmark.splits import read_json
 from salmu_core.contract.layout import CAPTIONS_METADATA, FORGET, HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY, IDENTITIES
 from salmu_core.errors import BenchmarkError, UnknownNameError
 
-#: Of an image that is still decoded: a few bytes can stand for gigabytes.
-MOST_PIXELS = 40_000_000
 PRIVATE = (FORGET, HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY)
 
 
@@ -146,20 +143,16 @@ def thumbnail(encoded: bytes, pixels: int) -> str | None:
 
     What was encoded by others is not passed on: only its pixels are.
     """
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
+
+    from salmu_core.clip.pictures import opened
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(encoded))
-        with image:
-            if image.width * image.height > MOST_PIXELS:
-                return None
-            image.draft("RGB", (2 * pixels, 2 * pixels))
+        with opened(encoded, side=2 * pixels) as image:
             small = ImageOps.exif_transpose(image).convert("RGB")
         small.thumbnail((pixels, pixels))
         written = io.BytesIO()
         small.save(written, "WEBP", quality=72, method=6)
-    except Exception:  # a foreign file: Pillow's decoders raise whatever they like
+    except Exception:  # its EXIF data, too, are somebody else's
         return None
     return f"data:image/webp;base64,{base64.b64encode(written.getvalue()).decode()}"

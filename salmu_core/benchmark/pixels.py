@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import mmap
 import os
 import shutil
@@ -27,10 +28,11 @@ from salmu_core.benchmark.decoding import Transform, decode, decode_into, transf
 from salmu_core.benchmark.rows import Rows
 from salmu_core.clip.model import Clip
 from salmu_core.contract.progress import Progress
-from salmu_core.disk.cache import grown
+from salmu_core.disk.cache import grown, recall, remember
 from salmu_core.disk.files import replacing, sweep
 from salmu_core.disk.hashing import hash_json
-from salmu_core.disk.space import PIXELS, unusable, used
+from salmu_core.disk.notes import note
+from salmu_core.disk.space import COUNTS, PIXELS, unusable, used
 from salmu_core.errors import BenchmarkError, UsageError
 from salmu_core.machine import cache_folder, usable_cores
 
@@ -43,6 +45,8 @@ HELD = 2**28
 _Opened = tuple[np.memmap, np.ndarray]
 #: A checksum, the bytes at a file's beginning that say its shape, and the bytes of the seal at its end.
 _SUM, _HEADER, _SEAL = np.dtype("<u4"), 128, hashlib.sha256().digest_size
+#: What is noted of a file's images: the numbers of those of one colour.
+_PLAIN = "images of one colour"
 
 
 def preprocessing(clip: Clip) -> str:
@@ -72,6 +76,7 @@ class Pixels:
         self._identity = hash_json([*key, rows.name, len(rows)])
         self._take(_opened(self._path, self._identity, len(rows)) or self._make())
         self._looked_at = 0
+        _tell_plain(rows, self._identity)
 
     def __call__(self, index: np.ndarray) -> Tensor:
         """The images at ``index`` ``[b]`` as a uint8 tensor ``[b, 3, h, w]``."""
@@ -182,9 +187,11 @@ def _decode_all(path: Path, identity: str, rows: Rows, transform: Transform, pro
         start, sums = mapped.offset, np.empty(len(rows), dtype=_SUM)
         del mapped
         done = 0
-        for begin, checksums in decode_into(temporary, start, rows, transform, first.shape):
+        plain: list[int] = []
+        for begin, checksums, flat in decode_into(temporary, start, rows, transform, first.shape):
             sums[begin : begin + len(checksums)] = checksums
             done += len(checksums)
+            plain += flat
             progress(stage, done / len(rows))
         with temporary.open("r+b") as file:
             head = file.read(_HEADER)
@@ -194,7 +201,18 @@ def _decode_all(path: Path, identity: str, rows: Rows, transform: Transform, pro
     if whole is None:
         raise OSError(errno.EIO, f"{path} does not hold what was written to it")
     used(path)
+    remember(COUNTS, [_PLAIN, identity], json.dumps(sorted(plain)).encode(), quietly=True)
     return whole
+
+
+def _tell_plain(rows: Rows, identity: str) -> None:
+    """Say how many images a model sees as one colour: a picture that was saved wrongly looks like that."""
+    if plain := json.loads(recall(COUNTS, [_PLAIN, identity]) or b"[]"):
+        name = rows.file_names[plain[0]]
+        note(
+            f"{len(plain)} of {len(rows):,} images of {rows.name} are of one colour as the model sees them, {name!r} "
+            "among them: was something saved wrongly?"
+        )
 
 
 def _silent(_stage: str, _fraction: float) -> None: ...

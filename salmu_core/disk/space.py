@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import shutil
@@ -13,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
+from salmu_core.disk.notes import note
 from salmu_core.disk.owners import abandoned
 from salmu_core.errors import UsageError
 from salmu_core.machine import cache_folder
@@ -21,9 +21,6 @@ LIMIT = "SALMU_CACHE_LIMIT"
 BENCHMARKS, PIXELS, EMBEDDINGS, TOKENS = "benchmarks", "pixels", "embeddings", "tokens"
 GRADIENTS = "gradients"
 SHARDS, COUNTS, STAMPS, FIGURES = "shards", "counts", "stamps", "figures"
-#: Heard by whoever shows things to people: what is wrong with the cache, which changes no result.
-LOG = logging.getLogger("salmu_core.cache")
-LOG.setLevel(logging.WARNING)
 
 
 class Kind(NamedTuple):
@@ -74,7 +71,6 @@ class Thing(NamedTuple):
 
 #: What this process has in use.
 _IN_USE: set[Path] = set()
-_said: set[str] = set()
 
 
 def used(path: Path) -> None:
@@ -87,15 +83,12 @@ def used(path: Path) -> None:
 def unusable(error: Exception) -> None:
     """Say once in a process that the cache can't be read or written; everything goes on without it."""
     folder = str(cache_folder())
-    if folder not in _said:
-        _said.add(folder)
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        LOG.warning(
-            "The cache folder %r can't be used (%s): what it would hold is computed each time, with the same results. "
-            "Make room there, or set SALMU_CACHE to another folder.",
-            folder,
-            repr(reason)[1:-1],
-        )
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    note(
+        f"The cache folder {folder!r} can't be used ({repr(reason)[1:-1]}): what it would hold is computed each time, "
+        "with the same results. Make room there, or set SALMU_CACHE to another folder.",
+        about=folder,
+    )
 
 
 def things() -> list[Thing]:

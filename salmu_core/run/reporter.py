@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
 
-from salmu_core.disk.space import LOG
+from salmu_core.disk.notes import LOG
 
 
 class Reporter(Protocol):

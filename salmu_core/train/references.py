@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -12,12 +11,12 @@ from typing import Protocol
 import numpy as np
 import open_clip
 import torch
-from PIL import Image
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from salmu_core.clip.model import Clip, assemble, plain_tokenizer
 from salmu_core.clip.name import CONFIG
+from salmu_core.clip.pictures import opened
 from salmu_core.clip.texts import encode_text
 from salmu_core.contract.layout import WEIGHTS
 from salmu_core.contract.pair import Pair
@@ -155,13 +154,17 @@ class _Rows:
     def __init__(self, name: str, pairs: Sequence[Pair], batch: int, config: PairConfig) -> None:
         clip = _assembled(config)
         self.tokens = clip.tokenize([pair.text for pair in pairs])
-        pixels = np.stack([clip.to_pixels(Image.open(io.BytesIO(pair.image))) for pair in pairs])
-        self._images = torch.from_numpy(pixels)
+        self._images = torch.from_numpy(np.stack([_pixels(clip, pair) for pair in pairs]))
         self._batch, self._order = min(batch, len(pairs)), (config.seed, name)
 
     def draw(self, step: int) -> tuple[Tensor, Tensor]:
         rows = torch.from_numpy(rows_at(len(self.tokens), self._batch, step, *self._order))
         return self._images[rows], rows
+
+
+def _pixels(clip: Clip, pair: Pair) -> np.ndarray:
+    with opened(pair.image) as image:
+        return clip.to_pixels(image)
 
 
 def _assembled(config: PairConfig) -> Clip:

@@ -157,7 +157,7 @@ def test_what_has_been_looked_at_is_given_back_and_still_right(folder, clip, cac
 
 
 @pytest.mark.parametrize("parallel", [False, True])
-@pytest.mark.parametrize(("content", "words"), [(b"not an image", "identify"), (None, "the row has none")])
+@pytest.mark.parametrize(("content", "words"), [(b"not an image", "no picture"), (None, "the row has none")])
 def test_an_image_that_can_not_be_read_is_named_and_nothing_is_kept(
     folder, clip, cache, tmp_path, monkeypatch, parallel, content, words
 ):

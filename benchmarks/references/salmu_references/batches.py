@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,19 +10,18 @@ from typing import Any
 import numpy as np
 import torch
 from open_clip.transform import AugmentationCfg, PreprocessCfg, image_transform_v2
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import Compose
 
-from salmu_core.errors import BenchmarkError
+from salmu_core.clip.pictures import opened
+from salmu_core.errors import BenchmarkError, PictureError
 from salmu_core.train.order import Order, sensitive_until, share
 from salmu_core.train.pretraining import Batch
 from salmu_core.train.seeding import seed_of
 from salmu_references.recipe import Recipe
 from salmu_references.sources import Pairs
 
-_DAMAGE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 #: Pairs after an unreadable one that may take its place.
 _TRIES = 16
 
@@ -121,7 +119,7 @@ class Batches(Dataset[tuple[Tensor, Tensor, int]]):
                 try:
                     image = self._crop(encoded, pairs.name, number)
                     break
-                except _DAMAGE as error:
+                except PictureError as error:
                     # Web data have such images. Sensitive pairs are counted, and must be whole.
                     if which or offset + 1 == _TRIES:
                         raise BenchmarkError(
@@ -133,8 +131,8 @@ class Batches(Dataset[tuple[Tensor, Tensor, int]]):
         return torch.from_numpy(np.stack(images)), self._tokenizer(captions), replaced
 
     def _crop(self, encoded: bytes, name: str, number: int) -> np.ndarray:
-        with Image.open(io.BytesIO(encoded)) as opened:
-            image = opened.convert("RGB")
+        with opened(encoded) as picture:
+            image = picture.convert("RGB")
         before = torch.get_rng_state()
         torch.default_generator.manual_seed(seed_of("crop", self._cut.recipe.seed, name, number))
         try:

@@ -18,8 +18,12 @@ def fingerprint(model: nn.Module) -> str:
 
 
 def share_changed(model: nn.Module, original: nn.Module) -> float:
-    """Share of the weights that differ from the original's, from 0 to 1."""
-    before = dict(original.named_parameters())
-    pairs = [(p, before[name]) for name, p in model.named_parameters() if name in before]
+    """Share of the weights that differ from the original's, from 0 to 1; running statistics are weights too."""
+    before = _weights(original)
+    pairs = [(p, before[name]) for name, p in _weights(model).items() if name in before]
     changed = sum(int((p != q).sum()) for p, q in pairs if p.shape == q.shape)
     return changed / max(1, sum(q.numel() for _, q in pairs))
+
+
+def _weights(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value for name, value in model.state_dict().items() if value.is_floating_point()}

@@ -52,7 +52,10 @@ class Optimisation(BaseModel):
         default=1.0, ge=0, allow_inf_nan=False, description="Gradient clipping norm; 0 switches it off."
     )
     max_logit_scale: float = Field(
-        default=100.0, gt=1, allow_inf_nan=False, description="What the learned inverse temperature is clamped to."
+        default=100.0,
+        gt=1,
+        allow_inf_nan=False,
+        description="What the learned inverse temperature is clamped to, unless it is larger to begin with.",
     )
 
 

@@ -29,7 +29,7 @@ from salmu_core.run.gradients import Gradients
 from salmu_core.run.inputs import listed
 from salmu_core.run.meter import Meter
 from salmu_core.run.pool import common_batch
-from salmu_core.run.probe import estimate
+from salmu_core.run.probe import estimate, evaluating
 from salmu_core.run.session import TrainingSession
 from salmu_core.train.adapters import adapters, check_entered
 from salmu_core.train.compiled import Compiler
@@ -263,10 +263,8 @@ class RunContext(MethodContext[C]):
     def probe(self) -> Probe:
         self._meter.probes += 1
         slices = {name: Batch(pool, pool.probed) for name, pool in self._pools.items()}
-        mode = self._model.training
-        self._model.eval()
-        forget, retain = (self.features(slices[name]) for name in ("forget", "retain"))
-        self._model.train(mode)
+        with evaluating(self._model):
+            forget, retain = (self.features(slices[name]) for name in ("forget", "retain"))
         return estimate(forget, retain, self.reference_features(slices["retain"]))
 
     def log(self, name: str, value: float, step: int | None = None) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from salmu_core.contract.config import Optimisation, TrainingConfig
 from salmu_core.errors import MethodError
@@ -45,7 +46,7 @@ class Descent:
     """Goes down a loss, step by step: AdamW, its schedule, clipping, and a temperature that stays in range.
 
     Args:
-        tables: What is trained: clipped together, and ``logit_scale`` kept in CLIP's range.
+        tables: What is trained: clipped together, and ``logit_scale`` kept in CLIP's range, or its own.
         settings: AdamW and its schedule.
         steps: Steps of the whole training.
         warmup: Steps of it with linear warm-up.
@@ -78,6 +79,10 @@ class Descent:
             fused=fused,
         )
         observer.on_optimizer(optimizer)
+        if (scale := tables.trained.get("logit_scale")) is not None:
+            # CLIP's logits are never scaled by more than 100 (Radford et al. 2021, 2.5); other families' may be.
+            came = scale.detach()
+            self._range = min(0.0, float(came.min())), max(math.log(settings.max_logit_scale), float(came.max()))
         self._own, self.optimizer = optimizer, place.optimizer(optimizer)
 
     def step(self, number: int, differentiate: Callable[[], Tensor]) -> Tensor:
@@ -101,9 +106,8 @@ class Descent:
             self.optimizer.step()
             self._tables.scatter(self._own)
             if "logit_scale" in trained:
-                # CLIP's logits are never scaled by more than 100 (Radford et al. 2021, 2.5).
                 with torch.no_grad():
-                    trained["logit_scale"].clamp_(0, math.log(settings.max_logit_scale))
+                    trained["logit_scale"].clamp_(*self._range)
         return loss
 
 
@@ -208,6 +212,7 @@ def training(
         p.requires_grad_(name in trained)
     for module in (model, *modes):
         module.train()
+    _still(model, trained)
     try:
         yield trained
     finally:
@@ -217,6 +222,14 @@ def training(
         for name, p in named.items():
             p.requires_grad_(flags[name])
             p.grad = None
+
+
+def _still(model: nn.Module, trained: Mapping[str, nn.Parameter]) -> None:
+    """Keep running statistics of layers that are not trained: they are weights, and would move by being looked at."""
+    chosen = set(map(id, trained.values()))
+    for part in model.modules():
+        if isinstance(part, _NormBase) and not any(id(p) in chosen for p in part.parameters(recurse=False)):
+            part.eval()
 
 
 def _beside(model: nn.Module, also: Mapping[str, nn.Module]) -> dict[str, nn.Parameter]:

@@ -60,12 +60,21 @@ def test_it_is_the_textbook_loop(norm):
     assert not ours.training and all(p.grad is None for p in ours.parameters())
 
 
-@pytest.mark.parametrize("field", [{"beta1": 0.5}, {"beta2": 0.9}, {"eps": 1e-2}, {"max_logit_scale": 2.0}])
+@pytest.mark.parametrize("field", [{"beta1": 0.5}, {"beta2": 0.9}, {"eps": 1e-2}])
 def test_every_setting_reaches_the_optimizer(field):
     plain, other = tiny_model(), tiny_model()
     fit(plain, lambda step: loss_of(plain, step), 3)
     fit(other, lambda step: loss_of(other, step), 3, CONFIG.model_copy(update=field))
     assert any(not torch.equal(a, b) for a, b in zip(plain.parameters(), other.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(("limit", "reached"), [(2.0, 1 / 0.07), (14.3, 14.3), (100.0, 14.31)])
+def test_the_temperature_grows_to_its_limit_and_not_below_what_it_was(limit, reached):
+    model = tiny_model()
+    config = CONFIG.model_copy(update={"max_logit_scale": limit})
+    fit(model, lambda step: -model.logit_scale + 0 * loss_of(model, step), 3, config)
+    scale = float(model.logit_scale.detach().exp())
+    assert scale == pytest.approx(reached, abs=1e-3) if limit < 100 else scale > reached
 
 
 def test_a_constant_schedule_stays_at_its_peak():

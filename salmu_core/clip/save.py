@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
 from torch import nn
 
 from salmu_core.clip.canary import make_canary, write_canary
@@ -14,6 +13,7 @@ from salmu_core.clip.model import assemble, plain_tokenizer
 from salmu_core.clip.name import CONFIG
 from salmu_core.contract.layout import WEIGHTS
 from salmu_core.disk.hashing import hash_file
+from salmu_core.disk.tensors import write_tensors
 
 
 def save_checkpoint(folder: Path, model: nn.Module, config: dict[str, Any], tokenizer: Any = None) -> str:
@@ -35,8 +35,7 @@ def save_checkpoint(folder: Path, model: nn.Module, config: dict[str, Any], toke
         tokenizer = plain_tokenizer(config)
     # Cloned: safetensors refuses tensors that share memory, and open_clip's towers may.
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
-    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
-    (folder / WEIGHTS).chmod(0o644)  # safetensors makes a file that only its owner may read
+    write_tensors(folder / WEIGHTS, tensors, metadata={"format": "pt"})
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     if config["model_cfg"].get("text_cfg", {}).get("hf_tokenizer_name") and hasattr(tokenizer, "save_pretrained"):
         tokenizer.save_pretrained(str(folder))  # open_clip's local-dir: looks for its files here

@@ -103,6 +103,23 @@ def sweep(folder: Path, below: bool = False) -> None:
         folders[:] = [name for name in folders if below and belongs_at(name) is None]
 
 
+def put_back(path: Path) -> Path | None:
+    """The folder that was moved aside, back in its place, where its writer was killed before another one stood there.
+
+    Args:
+        path: A hidden folder.
+    """
+    place = belongs_at(path.name)
+    final = path.with_name(place or path.name)
+    try:
+        if place is None or not is_aside(path.name) or os.path.lexists(final) or not abandoned(path):
+            return None
+        path.rename(final)
+    except OSError:
+        return None
+    return final
+
+
 def sync(path: Path) -> None:
     """Wait until a file's content, or the names in a folder, are on the disk."""
     is_folder = path.is_dir()

@@ -63,7 +63,6 @@ class Tables(NamedTuple):
 
 def write_metrics(folder: Path, record: MetricsRecord, tables: Tables) -> None:
     """Write the tables, then ``metrics.json`` with their hashes: the record never speaks of absent rows."""
-    folder.mkdir(parents=True, exist_ok=True)
     hashes = {}
     for field, name in (("rows_hash", ROWS), ("retrieved_hash", RETRIEVED)):
         with replacing(folder / name) as path:

@@ -19,7 +19,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from salmu_core.contract.layout import WEIGHTS
-from salmu_core.disk.files import write_text
+from salmu_core.disk.files import put_back, write_text
 from salmu_core.disk.hashing import hash_file
 from salmu_core.disk.record import Record
 from salmu_core.errors import SchemaError, StoreError
@@ -93,9 +93,9 @@ class Store:
 
     def runs(self, benchmark: str) -> Iterator[Path]:
         """All run folders of a benchmark, in order of their paths."""
-        for path in sorted((self.root / benchmark).glob(f"*/*/*/{RUN}")):
-            if not path.parent.name.startswith("."):
-                yield path.parent
+        found = (path.parent for path in (self.root / benchmark).glob(f"*/*/*/{RUN}"))
+        folders = (put_back(folder) if folder.name.startswith(".") else folder for folder in found)
+        yield from sorted(filter(None, folders))
 
     def benchmarks(self) -> list[str]:
         """Names of the benchmarks with results here."""

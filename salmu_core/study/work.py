@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 
 from salmu_core.benchmark.retain import Stream
 from salmu_core.contract.settings import Settings
+from salmu_core.disk.files import sweep
+from salmu_core.machine import cache_folder
 from salmu_core.plugins.zoo import Zoo, discover
 from salmu_core.run.accelerator import accelerate, device_type, set_threads
 from salmu_core.run.reporter import Reporter
@@ -62,6 +64,9 @@ def carry_out(
     if all(todo.nothing for todo in todos) and count == 1:
         _nothing(todos, store, reporter)
         return works
+    if not index:
+        for folder in (store.root, cache_folder()):
+            sweep(folder, below=True)
     for metric in metrics:
         _ = metric.spec  # what can't be imported any more is said now, and not when all runs are made
     reporter.plan(sum(todo.size for todo in todos))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from safetensors.torch import save_file
-
 from salmu_core.clip.model import Clip
 from salmu_core.clip.save import save_checkpoint
 from salmu_core.disk.files import new_folder
 from salmu_core.disk.hashing import hash_file
+from salmu_core.disk.tensors import write_tensors
 from salmu_core.run.runner import Outcome
 from salmu_core.store.folders import RUN, STATE, TRACEBACK, write_record
 from salmu_core.store.records import RunRecord
@@ -27,8 +26,7 @@ def write_valid(folder: Path, record: RunRecord, outcome: Outcome, clip: Clip) -
     with new_folder(folder) as new:
         written = {"checkpoint_hash": save_checkpoint(new, outcome.model, clip.config, clip.tokenizer)}
         if outcome.state:
-            save_file(dict(outcome.state), new / STATE)
-            (new / STATE).chmod(0o644)  # safetensors makes a file that only its owner may read
+            write_tensors(new / STATE, outcome.state)
             written["state_hash"] = hash_file(new / STATE)
         write_record(new / RUN, record.model_copy(update=written))
 

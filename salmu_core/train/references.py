@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -11,15 +12,15 @@ from typing import Protocol
 import numpy as np
 import open_clip
 import torch
-from safetensors.torch import save
+from PIL import Image
 from torch import Tensor, nn
 
 from salmu_core.clip.model import Clip, assemble, plain_tokenizer
 from salmu_core.clip.name import CONFIG
-from salmu_core.clip.pictures import opened
 from salmu_core.clip.texts import encode_text
 from salmu_core.contract.layout import WEIGHTS
 from salmu_core.contract.pair import Pair
+from salmu_core.disk.tensors import write_tensors
 from salmu_core.train.order import CHUNK, rows_at
 from salmu_core.train.pretraining import Batch, Trainer
 from salmu_core.train.settings import PairConfig
@@ -154,17 +155,13 @@ class _Rows:
     def __init__(self, name: str, pairs: Sequence[Pair], batch: int, config: PairConfig) -> None:
         clip = _assembled(config)
         self.tokens = clip.tokenize([pair.text for pair in pairs])
-        self._images = torch.from_numpy(np.stack([_pixels(clip, pair) for pair in pairs]))
+        pixels = np.stack([clip.to_pixels(Image.open(io.BytesIO(pair.image))) for pair in pairs])
+        self._images = torch.from_numpy(pixels)
         self._batch, self._order = min(batch, len(pairs)), (config.seed, name)
 
     def draw(self, step: int) -> tuple[Tensor, Tensor]:
         rows = torch.from_numpy(rows_at(len(self.tokens), self._batch, step, *self._order))
         return self._images[rows], rows
-
-
-def _pixels(clip: Clip, pair: Pair) -> np.ndarray:
-    with opened(pair.image) as image:
-        return clip.to_pixels(image)
 
 
 def _assembled(config: PairConfig) -> Clip:
@@ -184,6 +181,4 @@ def _batches(feeds: Sequence[Feed], steps: int) -> Iterator[Batch]:
 def _write(folder: Path, model: nn.Module, config: PairConfig) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG).write_text(json.dumps(config.open_clip_config, indent=2) + "\n", encoding="utf-8")
-    # Not `save_file`, which makes a file that only its owner may read.
-    weights = save({name: value.detach().contiguous() for name, value in model.state_dict().items()})
-    (folder / WEIGHTS).write_bytes(weights)
+    write_tensors(folder / WEIGHTS, {name: value.detach().contiguous() for name, value in model.state_dict().items()})

@@ -6,7 +6,6 @@ Order, crops and schedule are functions of the step, so nothing else has to be k
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from salmu_core.disk.files import new_folder
 from salmu_core.disk.hashing import hash_file
+from salmu_core.disk.tensors import write_tensors
 from salmu_core.errors import CheckpointError, UsageError
 from salmu_core.train.pretraining import Trainer
 
@@ -81,15 +81,12 @@ class Keeper:
         """Write a checkpoint and drop those that are too old."""
         with new_folder(self._folder / f"step-{step:09d}") as folder:
             weights = {name: value.detach().cpu().clone() for name, value in trainer.model.state_dict().items()}
-            save_file(weights, folder / MODEL)
-            save_file(_moments(trainer), folder / MOMENTS)
+            write_tensors(folder / MODEL, weights)
+            write_tensors(folder / MOMENTS, _moments(trainer))
             files = {name: hash_file(folder / name) for name in (MODEL, MOMENTS)}
             state = {"format": _FORMAT, "step": step, "identity": self._identity, "files": files, "notes": notes}
             state["place"] = trainer.place.state()
             (folder / STATE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
-            for name in (MODEL, MOMENTS, STATE):  # a machine that loses power must not leave a name without content
-                with (folder / name).open("rb") as file:
-                    os.fsync(file.fileno())
         for old in self._folders()[self._keep :]:
             shutil.rmtree(old, ignore_errors=True)
 
@@ -106,11 +103,6 @@ class Keeper:
         }
         trainer.optimizer.load_state_dict(state)
         trainer.place.restore(json.loads((saved.folder / STATE).read_text(encoding="utf-8"))["place"])
-
-    def sweep(self) -> None:
-        """Delete what a process that was killed while it saved has left; nobody else may be saving."""
-        for leftover in self._folder.glob(".step-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
 
     def clear(self) -> None:
         """Delete all of them: the model is done."""

@@ -1,6 +1,11 @@
+import os
+import subprocess
+import sys
+
 import pytest
 
 from salmu_core.contract.results import MetricResult, finite
+from salmu_core.disk.owners import aside, temporary_name
 from salmu_core.errors import SchemaError, StoreError
 from salmu_core.store.folders import RunKey, Store, read_record, write_record
 from salmu_core.store.records import Ledger, MetricsRecord
@@ -59,3 +64,18 @@ def test_a_figure_that_is_no_number_is_refused(value):
     with pytest.raises(ValueError, match="the value is"):
         finite(value)
     assert MetricResult(1.0).per_row is None
+
+
+def test_a_run_that_was_moved_aside_by_a_process_that_is_gone_is_read_again(tmp_path):
+    """Where folders can't change places in one step, and the writer was killed between two."""
+    store = Store(tmp_path)
+    final = store.folder(KEY)
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    mine = temporary_name(final)
+    gone = mine.with_name(mine.name.replace(f"-{os.getpid()}-", f"-{dead.pid}-"))
+    for folder in (gone, aside(gone), aside(mine)):
+        folder.mkdir(parents=True)
+        (folder / "run.json").write_text(folder.name)
+    assert [*store.runs("mini")] == [final] and (final / "run.json").read_text() == aside(gone).name
+    assert [*store.runs("mini")] == [final] and aside(mine).exists()  # somebody is at it

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from salmu_core import BenchmarkError
+from salmu_core.disk.files import replacing
 
 #: Raised when a stage makes other bytes of the same arguments, or a record changes its form.
 VERSION = 1
@@ -187,10 +187,8 @@ def write(path: Path, record: Record) -> None:
 
 def replace(path: Path, data: bytes) -> None:
     """Write a file: whole or not at all, whenever the process ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_bytes(data)
-    partial.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def differences(old: Any, new: Any, prefix: str = "") -> list[str]:

@@ -108,8 +108,6 @@ def train_model(job: Job, place: Place, reporter: Reporter) -> ModelRef:
     """
     recipe, config, cut = job.record.recipe, job.record.config, job.cut
     keeper = job.keeper
-    if place.rank == 0:
-        keeper.sweep()
     saved = keeper.latest()
     _agree(saved, place, job.out)
     model = new_model(config, recipe).to(place.device)

@@ -1,4 +1,4 @@
-"""Writes a certificate: the page and the JSON beside it, both whole or neither. Needs no torch."""
+"""Writes a certificate: the JSON, and the page that shows it; never one beside another's. Needs no torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from salmu_report.html import assets, pages
 from salmu_certificate import wording
 from salmu_certificate.records import KIND, Certificate, Ends, Pair, Stand, Word
 from salmu_core.benchmark.people import People, Person
-from salmu_core.disk.files import replacing
+from salmu_core.disk.files import replacing, sync
 from salmu_core.disk.hashing import hash_text
 from salmu_core.errors import UsageError
 
@@ -90,6 +90,9 @@ def write(out: Path, certificate: Certificate, pictures: Mapping[str, str | None
     with replacing(page) as new_page, replacing(data) as new_data:
         new_page.write_text(html, encoding="utf-8")
         new_data.write_text(text, encoding="utf-8")
+        for new in (new_page, new_data):
+            sync(new)  # what can fail has not
+        page.unlink(missing_ok=True)  # then the JSON comes, then its page: at no time one beside another's
     return page, data
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from types import SimpleNamespace
 
@@ -513,3 +514,33 @@ def test_both_files_are_written_or_neither_and_nothing_else_is_replaced(good, gr
     monkeypatch.chdir(tmp_path)
     certify(None)
     assert (tmp_path / f"certificate-{LEAKS}.html").exists() and (tmp_path / f"certificate-{LEAKS}.json").exists()
+
+
+def test_wherever_its_writer_is_killed_no_page_stands_beside_anothers_json(certify, good, tmp_path, monkeypatch):
+    one, other = (certify(good, identity)[0] for identity in (LEAKS, HALF))
+    page, states = tmp_path / "a.html", []
+    killed = 9
+    while killed:
+        make.write(page, one, {})
+        pid = os.fork()
+        if not pid:
+            left = [len(states)]
+
+            def dying(step, left=left):
+                def call(*given, **more):
+                    if not left[0]:
+                        os._exit(9)
+                    left[0] -= 1
+                    return step(*given, **more)
+
+                return call
+
+            for name in ("fsync", "replace", "unlink"):
+                monkeypatch.setattr(os, name, dying(getattr(os, name)))
+            make.write(page, other, {})
+            os._exit(0)
+        killed = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        text = page.with_suffix(".json").read_text(encoding="utf-8")
+        states.append(Certificate.model_validate_json(text).person.identity_id)
+        assert not page.exists() or hashlib.sha256(text.encode()).hexdigest() in page.read_text(encoding="utf-8")
+    assert [*dict.fromkeys(states)] == [LEAKS, HALF] and len(states) > 5

@@ -86,8 +86,9 @@ def plot(
                 called += "-"
             taken.add(called)
             for ending in dict.fromkeys(forms):
+                picture = draw(spec, ending)
                 with replacing(out / f"{called}.{ending}") as path:
-                    path.write_bytes(draw(spec, ending))
+                    path.write_bytes(picture)
     say(f"{out}: {len(made)} pictures as {', '.join(dict.fromkeys(forms))}")
 
 

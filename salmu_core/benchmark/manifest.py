@@ -15,7 +15,8 @@ from salmu_core.contract.layout import JSON_FILES, MANIFEST, ROLES
 from salmu_core.disk.file_hashes import Stamps
 from salmu_core.disk.files import write_text
 from salmu_core.disk.hashing import hash_file
-from salmu_core.errors import BenchmarkError
+from salmu_core.disk.reading import read_json
+from salmu_core.errors import BenchmarkError, FileError
 
 
 class HubFile(NamedTuple):
@@ -82,8 +83,8 @@ def read_manifest(folder: Path) -> Manifest:
         BenchmarkError: It says nothing that can be read.
     """
     try:
-        return Manifest.model_validate_json((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        return Manifest.model_validate(read_json(folder / MANIFEST))
+    except (FileError, ValidationError) as error:
         raise BenchmarkError(f"{folder} has no readable {MANIFEST}") from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +11,8 @@ from salmu_core.clip.name import CONFIG, find_model
 from salmu_core.contract.declared import Name
 from salmu_core.contract.recommended import Recommended
 from salmu_core.contract.specs import check_count_names
-from salmu_core.errors import BenchmarkError, UsageError
+from salmu_core.disk.reading import read_toml
+from salmu_core.errors import BenchmarkError, FileError, MissingFileError, UsageError
 
 SOURCES = "benchmark.toml"
 
@@ -58,14 +58,12 @@ def read_sources(folder: Path) -> Sources:
         BenchmarkError: The file can't be understood.
     """
     path = folder / SOURCES
-    if not path.is_file():
-        return Sources()
     try:
-        return Sources.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except tomllib.TOMLDecodeError as error:
-        raise BenchmarkError(f"{path} is not valid TOML: {error}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise BenchmarkError(f"{path} can't be read: {error}") from error
+        return Sources.model_validate(read_toml(path))
+    except MissingFileError:
+        return Sources()
+    except FileError as error:
+        raise BenchmarkError(str(error)) from error
     except ValidationError as error:
         first = error.errors()[0]
         raise BenchmarkError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error

@@ -6,7 +6,6 @@ everything and is only called once no method runs any more.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,8 @@ from salmu_core.benchmark.zeroshot import read_zeroshot
 from salmu_core.contract import layout
 from salmu_core.contract.features import Pairs
 from salmu_core.contract.zeroshot import ZeroShot
-from salmu_core.errors import BenchmarkError
+from salmu_core.disk import reading
+from salmu_core.errors import BenchmarkError, FileError, MissingFileError
 
 Index = np.ndarray
 
@@ -180,11 +180,8 @@ def read_json(folder: Path, name: str, kind: type = dict) -> Any:
         BenchmarkError: It is missing, not JSON, or another kind of thing than it should be.
     """
     try:
-        value = json.loads((folder / name).read_text(encoding="utf-8"))
-        if not isinstance(value, kind):
-            raise ValueError(f"it holds a {type(value).__name__}, not a {kind.__name__}")
-        return value
-    except FileNotFoundError:
+        return reading.read_json(folder / name, kind)
+    except MissingFileError:
         raise BenchmarkError(f"{folder / name} is missing") from None
-    except (OSError, ValueError) as error:
-        raise BenchmarkError(f"{folder / name} can't be read: {error}") from error
+    except FileError as error:
+        raise BenchmarkError(str(error)) from error

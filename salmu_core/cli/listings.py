@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -18,7 +17,8 @@ from salmu_core.cli.options import Json
 from salmu_core.cli.output import console, print_json, say
 from salmu_core.contract.kinds import ATTACK_KINDS, columns_of
 from salmu_core.contract.version import API_VERSION, CORE
-from salmu_core.errors import UsageError
+from salmu_core.disk.reading import read_json
+from salmu_core.errors import FileError, UsageError
 from salmu_core.plugins.zoo import Declared, Shelf, Zoo, discover
 
 #: A bound's name in a JSON schema -> its sign.
@@ -173,10 +173,10 @@ def benchmarks(name: Name = None, as_json: Json = False) -> None:
 def _release(said: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """Where a release comes from, at which commits it lies here, and what is not here."""
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = read_json(path)
         pinned = {role: entry["commit"] for role, entry in manifest.get("pinned", {}).items()}
         zeroshot = manifest.get("zeroshot")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (FileError, KeyError, TypeError, AttributeError):
         pinned, zeroshot = {}, None
     release = dict(said["release"])
     repositories = [

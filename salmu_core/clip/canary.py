@@ -27,8 +27,9 @@ from salmu_core.clip.float32 import float32
 from salmu_core.clip.model import Clip
 from salmu_core.clip.name import CANARY
 from salmu_core.disk.hashing import hash_file
+from salmu_core.disk.reading import SMALL, read_json
 from salmu_core.disk.record import Record
-from salmu_core.errors import CheckpointError
+from salmu_core.errors import CheckpointError, FileError, MissingFileError
 from salmu_core.machine import random_state_kept
 
 SCHEMA = 1
@@ -125,10 +126,10 @@ def read_canary(folder: Path) -> Canary | None:
     """
     path = folder / CANARY
     try:
-        canary = Canary.model_validate_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        canary = Canary.model_validate(read_json(path, limit=SMALL))
+    except MissingFileError:
         return None
-    except (OSError, UnicodeDecodeError, ValidationError) as error:
+    except (FileError, ValidationError) as error:
         raise CheckpointError(f"{path} can't be read: if the model is as it should be, {_again(folder)}.") from error
     if canary.schema_version != SCHEMA or canary.inputs != inputs_hash():
         raise CheckpointError(f"{path} was written by a release with other inputs: {_again(folder)}.")

@@ -7,8 +7,9 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from salmu_core.clip.canary import Canary, check_canary, read_canary
+from salmu_core.clip.config import offline, read_config
 from salmu_core.clip.model import Clip, assemble, quiet
 from salmu_core.clip.name import CANARY, CONFIG, ModelName, find_model
 from salmu_core.contract.layout import WEIGHTS
@@ -29,6 +31,9 @@ from salmu_core.errors import CheckpointError, UsageError
 
 #: What a model on a hub may consist of, beside its config. The first weights there are, are taken.
 _HUB_WEIGHTS = (WEIGHTS, "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
+
+#: Weights that a config may describe without having them: they take 400 MB.
+_HARMLESS = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ def load_clip(name: str | Path, *, check: bool = True) -> Clip:
         raise CheckpointError(str(error)) from error
     with quiet():
         parts = locate(model_name)
-        model = _build(str(model_name), parts.config)
+        model = _build(parts)
         _load_weights(model, parts)
         clip = assemble(str(model_name), model, parts.config, _tokenizer(parts))
         model.eval().requires_grad_(True)
@@ -113,7 +118,7 @@ def locate(name: ModelName) -> Parts:
     weights = _find_checkpoint_in_dir(folder)  # open_clip's own choice among several
     if weights is None:
         raise CheckpointError(f"{folder} can't be loaded: it has no weights, such as {WEIGHTS}.")
-    return Parts(name, _read_config(folder), Path(weights), folder)
+    return Parts(name, read_config(folder), Path(weights), folder)
 
 
 def _usual(architecture: str) -> dict[str, Any]:
@@ -159,30 +164,27 @@ def _download(name: ModelName) -> Path:
     return config.parent
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / CONFIG
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(config["model_cfg"], dict) or not isinstance(config["model_cfg"]["text_cfg"], dict):
-            raise TypeError("model_cfg or its text_cfg is no object")
-    except FileNotFoundError:
-        raise CheckpointError(f"{folder} is no open_clip model folder: it has no {CONFIG}") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path} can't be read: {error!r}") from error
-    if (config["model_cfg"]["text_cfg"].get("tokenizer_kwargs") or {}).get("trust_remote_code"):
-        raise CheckpointError(f"{path} asks for a tokenizer that is code from the network; such a model is not loaded.")
-    return {"model_cfg": config["model_cfg"], "preprocess_cfg": config.get("preprocess_cfg") or {}}
-
-
-def _build(name: str, config: dict[str, Any]) -> Any:
+def _build(parts: Parts) -> Any:
     """The architecture of a config, with random weights; the global random state is left alone."""
-    with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(devices=[]):
-        (Path(folder) / CONFIG).write_text(json.dumps(config), encoding="utf-8")
+    here = nullcontext() if parts.name.repository else offline()
+    with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(devices=[]), here:
+        (Path(folder) / CONFIG).write_text(json.dumps(parts.config), encoding="utf-8")
+        build = partial(open_clip.create_model, f"local-dir:{folder}", load_weights=False, pretrained_text=False)
+        wanted = 0
+        with suppress(Exception), torch.device("meta"):  # what takes no memory, if every part of it can be had so
+            wanted = sum(parameter.numel() for parameter in build(device="meta").parameters())
+        if wanted > max(_HARMLESS, size := parts.weights.stat().st_size):
+            raise CheckpointError(
+                f"{parts.name} can't be loaded: its {CONFIG} describes {wanted:,} numbers, and {parts.weights} has "
+                f"{size:,} bytes."
+            )
         try:
-            return open_clip.create_model(f"local-dir:{folder}", load_weights=False, pretrained_text=False)
+            return build()
         except Exception as error:  # whatever a tower makes of a config: TypeError, KeyError, ImportError, ...
             why = f"{type(error).__name__}: {_first_line(error)}"
-            raise CheckpointError(f"{name} can't be loaded: open_clip can't build its model_cfg: {why}") from error
+            raise CheckpointError(
+                f"{parts.name} can't be loaded: open_clip can't build its model_cfg: {why}"
+            ) from error
 
 
 def _tokenizer(parts: Parts) -> Any:

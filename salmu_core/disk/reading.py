@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, NoReturn
 from salmu_core.errors import FileError, MissingFileError
 
 #: Bytes a file may have: by far more than any was seen to have, and less than hurts.
-LIMIT, RECORD, CONFIG, TOML = 128 << 20, 64 << 20, 1 << 20, 64 << 10
+LIMIT, RECORD, SMALL, TOML = 128 << 20, 64 << 20, 1 << 20, 64 << 10
 #: How deeply values may lie in one another, how many a document may have, and how many digits a whole number.
 DEPTH, VALUES, DIGITS = 100, 10_000_000, 30
 
@@ -128,11 +128,12 @@ def parse_json(text: str) -> Any:
     except RecursionError:
         raise ValueError(_DEEP) from None
     _check_nesting(value)
-    if re.search(r"[\ud800-\udfff]|\\u[dD][89a-fA-F]", text):
+    if "\\ud" in text or "\\uD" in text or not (text.isascii() or re.search("[\ud800-\udfff]", text) is None):
         _check_surrogates(value)
     return value
 
 
+_NESTS = frozenset((dict, list))
 _DEEP = f"its values lie more than {DEPTH} deep in one another"
 
 
@@ -175,7 +176,8 @@ def _check_nesting(value: Any) -> None:
     """Go through a value layer by layer, so that no depth can exhaust the stack."""
     layer = [value]
     for _ in range(DEPTH):
-        layer = [part for whole in layer for part in _parts(whole) if type(part) in (dict, list)]
+        nested = [parts for parts in map(_parts, layer) if not _NESTS.isdisjoint(map(type, parts))]
+        layer = [part for parts in nested for part in parts if type(part) in _NESTS]
         if not layer:
             return
     raise ValueError(_DEEP)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Self
 from salmu_core.contract.version import API_VERSION
 from salmu_core.disk.files import write_text
 from salmu_core.disk.hashing import hash_json, hash_text
-from salmu_core.errors import SalmuError
+from salmu_core.disk.reading import read_text
+from salmu_core.errors import FileError, SalmuError
 from salmu_core.plugins.code import CodeState, code_state
 
 if TYPE_CHECKING:
@@ -107,8 +108,8 @@ class Catalogue:
             return
         self._path = folder / f"{hash_json([sys.prefix, sys.version])[:16]}.json"
         self._environment = hash_json([API_VERSION, core.digest, *_installed()])
-        with suppress(OSError, ValueError, TypeError, KeyError):
-            content = json.loads(self._path.read_bytes())
+        with suppress(FileError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            content = json.loads(read_text(self._path))  # a plugin may declare an infinity
             if content["seal"] == self._seal(content["entries"]):
                 self._entries = {key: _entry(**entry) for key, entry in content["entries"].items()}
 

@@ -9,9 +9,8 @@ start is not Compromised, ``-q<number>of<count>-<digest>`` where a part of the f
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -21,8 +20,9 @@ from pydantic import ValidationError
 from salmu_core.contract.layout import WEIGHTS
 from salmu_core.disk.files import put_back, write_text
 from salmu_core.disk.hashing import hash_file
+from salmu_core.disk.reading import RECORD, read_json
 from salmu_core.disk.record import Record
-from salmu_core.errors import SchemaError, StoreError
+from salmu_core.errors import FileError, MissingFileError, SchemaError, StoreError
 from salmu_core.store.records import MetricsRecord, RunRecord, ScoredOn
 
 RUN = "run.json"
@@ -190,16 +190,16 @@ def read_record(path: Path, kind: type[R]) -> R | None:
         SchemaError: It is of another schema version.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+        content = read_json(path, limit=RECORD)
+    except MissingFileError:
         return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise StoreError(f"{path} can't be read ({error}): delete it and run again") from error
+    except FileError as error:
+        fault = "can't be read" if isinstance(error.__cause__, OSError) else "is damaged"
+        raise StoreError(f"{path} {fault} ({error.reason}): delete it and run again") from error
     try:
-        record = kind.model_validate_json(text)
+        record = kind.model_validate(content)
     except ValidationError as error:
-        with suppress(ValueError, AttributeError):  # a record of another version has other fields
-            _check_schema(path, json.loads(text).get("schema_version"), kind)
+        _check_schema(path, content.get("schema_version"), kind)  # a record of another version has other fields
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise StoreError(f"{path} is damaged ({where}: {first['msg']}): delete it and run again") from error

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from salmu_core.benchmark.folder import Benchmark
 from salmu_core.clip.name import CONFIG, find_model
 from salmu_core.contract.layout import WEIGHTS
-from salmu_core.errors import StoreError
+from salmu_core.disk.reading import read_json
+from salmu_core.errors import FileError, StoreError
 from salmu_core.machine import usable_cores
 from salmu_core.run.card import Card, first_card
 from salmu_core.run.sharing import CHUNK, CONTEXT, memory_of_run, runs_at_a_time
@@ -66,8 +66,8 @@ def _model(benchmark: Benchmark, pairs: int, half: bool) -> tuple[int, int | Non
     try:
         assert folder is not None, "an architecture or a model on a hub"
         weights = (folder / WEIGHTS).stat().st_size // 4
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (AssertionError, OSError, ValueError):
+        config = read_json(folder / CONFIG)
+    except (AssertionError, OSError, FileError):
         return 0, None
     return weights, memory_of_run(config, weights, pairs, half)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,8 @@ from salmu_core.contract.recommended import Recommended
 from salmu_core.contract.settings import Settings, fitting, make_config
 from salmu_core.contract.specs import MethodSpec
 from salmu_core.disk.hashing import hash_json
-from salmu_core.errors import UnknownNameError, UsageError, explain
+from salmu_core.disk.reading import parse_json, read_toml
+from salmu_core.errors import FileError, UnknownNameError, UsageError, explain
 from salmu_core.plugins.zoo import Declared, Zoo
 from salmu_core.store.folders import RunKey
 from salmu_core.store.starts import WHOLE, RequestRef
@@ -140,11 +140,9 @@ def read_study(path: Path) -> Study:
         UsageError: It can't be read, or says something that makes no sense.
     """
     try:
-        return Study.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise UsageError(f"{path} can't be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not valid TOML: {error}") from error
+        return Study.model_validate(read_toml(path))
+    except FileError as error:
+        raise UsageError(str(error)) from error
     except ValidationError as error:
         raise UsageError(f"{path}: {explain(error, Study.model_fields)}") from error
 
@@ -197,7 +195,7 @@ def parse_settings(texts: Iterable[str]) -> dict[str, Settings]:
         if not (equals and dot and method and field):
             raise UsageError(f"--set {text!r} is not of the form METHOD.FIELD=VALUE, as in cliperase.lr=1e-4.")
         try:
-            parsed = json.loads(value)
+            parsed = parse_json(value)
         except ValueError:
             parsed = value
         if field in settings.setdefault(method, {}):

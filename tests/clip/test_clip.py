@@ -5,6 +5,7 @@ import json
 import os
 import random
 import shutil
+import socket
 import subprocess
 import sys
 
@@ -295,6 +296,10 @@ def test_other_files_that_are_no_weights_get_a_sentence(small, tmp_path):
         (lambda c: c.update(preprocess_cfg={"resize_mode": "sideways"}), "no such preprocessing.*sideways"),
         (lambda c: c["model_cfg"].pop("text_cfg"), "can't be read.*text_cfg"),
         (lambda c: c["model_cfg"]["text_cfg"].update(hf_tokenizer_name="owner/name"), "tokenizer"),
+        (lambda c: c["model_cfg"]["text_cfg"].update(layers=10**6), "refused: layers is 1,000,000"),
+        (lambda c: c["model_cfg"]["vision_cfg"].update(layers=[400] * 4), "refused: layers is 1,600"),
+        (lambda c: c["preprocess_cfg"].update(size=10**6), "refused: size is 1,000,000"),
+        (lambda c: c["model_cfg"]["text_cfg"].update(layers=900, width=4096), "describes .* numbers, and .* bytes"),
     ],
 )
 def test_configs_that_make_no_model_get_a_sentence(tiny, tmp_path, change, words):
@@ -305,6 +310,29 @@ def test_configs_that_make_no_model_get_a_sentence(tiny, tmp_path, change, words
     path.write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match=words):
         load_clip(folder)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"model_cfg": NaN}', "[" * 10**5, '{"model_cfg": {"text_cfg": {}, "text_cfg": {}}}', '{"a": "\\ud800"}']
+)
+def test_a_config_that_is_no_json_gets_a_sentence(tiny, tmp_path, text):
+    folder = shutil.copytree(tiny / "clean", tmp_path / "clean")
+    (folder / "open_clip_config.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"open_clip_config\.json can't be read: it is not valid JSON"):
+        load_clip(folder)
+
+
+@pytest.mark.parametrize("name", ["hf-hub:owner/name", "hf_hub:owner/name"])
+def test_a_config_on_this_machine_asks_nothing_of_the_network(tiny, tmp_path, monkeypatch, name):
+    folder, asked = shutil.copytree(tiny / "clean", tmp_path / "clean"), []
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *address, **_: asked.append(address) or 1 / 0)
+    path = folder / "open_clip_config.json"
+    config = json.loads(path.read_text())
+    config["model_cfg"]["vision_cfg"] = {"timm_model_name": name}
+    path.write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="can't build its model_cfg"):
+        load_clip(folder)
+    assert not asked
 
 
 def test_a_tokenizer_of_hugging_face_lies_in_the_folder_and_goes_with_the_checkpoint(tiny, tmp_path):

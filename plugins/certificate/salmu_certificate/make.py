@@ -14,7 +14,8 @@ from salmu_certificate.records import KIND, Certificate, Ends, Pair, Stand, Word
 from salmu_core.benchmark.people import People, Person
 from salmu_core.disk.files import replacing, sync
 from salmu_core.disk.hashing import hash_text
-from salmu_core.errors import UsageError
+from salmu_core.disk.reading import read_json
+from salmu_core.errors import FileError, UsageError
 
 #: Longer side of a portrait, in pixels: beside each caption, and at the top.
 SMALL, LARGE = 72, 200
@@ -118,10 +119,9 @@ def targets(out: Path) -> tuple[Path, Path]:
 
 def _is_certificate(path: Path) -> bool:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return bool(read_json(path).get("kind") == KIND)
+    except FileError:
         return False
-    return isinstance(content, dict) and content.get("kind") == KIND
 
 
 def _blocks(pairs: tuple[Pair, ...]) -> list[tuple[str, list[tuple[str, list[Pair]]]]]:

@@ -12,6 +12,7 @@ from salmu_core.clip.name import CANARY, CONFIG
 from salmu_core.contract.layout import WEIGHTS
 from salmu_core.disk.files import new_folder
 from salmu_core.disk.hashing import hash_file
+from salmu_core.disk.reading import SMALL, read_bytes
 from salmu_core.errors import StoreError, UsageError
 from salmu_core.judge.single import read_one_run
 from salmu_core.plugins.zoo import Zoo
@@ -142,6 +143,6 @@ def _same(out: Path, sound: Sound, licence: str | None) -> None:
     if missing or hash_file(out / WEIGHTS) != sound.record.checkpoint_hash:
         why = f"has no {missing[0]}" if missing else "holds the weights of another run"
         raise UsageError(f"{out} {why}. Make it anew by --force, or give another folder by --out.")
-    card = (out / CARD).read_text(encoding="utf-8", errors="replace")
+    card = read_bytes(out / CARD, SMALL).decode("utf-8", "replace")
     if licence is not None and not re.search(rf"^license: *['\"]?{re.escape(licence)}['\"]?\s*$", card, re.MULTILINE):
         raise UsageError(f"{out / CARD} does not say 'license: {licence}'. Mend it there, or make it anew by --force.")

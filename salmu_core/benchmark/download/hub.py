@@ -7,7 +7,6 @@ The client resumes what broke off and keeps what came whole. Its cache has ``sna
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -23,7 +22,8 @@ from pydantic import ValidationError
 from salmu_core.benchmark.manifest import HubFile, Snapshot
 from salmu_core.contract.progress import Progress
 from salmu_core.contract.specs import HubRepo
-from salmu_core.errors import BenchmarkError, UsageError
+from salmu_core.disk.reading import read_json
+from salmu_core.errors import BenchmarkError, FileError, UsageError
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 #: What may be the first digits of a commit; git itself never writes fewer than seven.
@@ -169,12 +169,12 @@ def _wanted(repo: HubRepo, path: str) -> bool:
 def _cached_files(repo: HubRepo, commit: str) -> Listing:
     """What the client remembers of a commit; else what lies there, with the digests its blobs are called by."""
     try:
-        tree = json.loads((_cache_of(repo) / "trees" / f"{commit}.json").read_text(encoding="utf-8"))
+        tree = read_json(_cache_of(repo) / "trees" / f"{commit}.json")
         files = {
             path: HubFile(file.get("lfs_size") or file["size"], file.get("lfs_sha256") or file["blob_id"])
             for path, file in tree["files"].items()
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (FileError, KeyError, TypeError, AttributeError):
         folder = _cache_of(repo) / "snapshots" / commit
         paths = [path for path in sorted(folder.rglob("*")) if path.is_symlink() or path.is_file()]
         files = {path.relative_to(folder).as_posix(): HubFile(None, _blob_digest(path)) for path in paths}

@@ -147,17 +147,16 @@ _MISTAKES = (
     *(MethodError, MetricError, AttackError, NotMeasuredError, BudgetExceededError, PluginError, UsageError),
 )
 #: Of those, what libraries nevertheless raise of themselves, by class and by its words: torch has one class for all.
-_FAILURES = re.compile(r"OutOfMemoryError|AcceleratorError|Broken\w*(Executor|Pool)|BackendCompilerFailed|Inductor\w*")
-_FAILED = re.compile(
-    r"out of memory|can't allocate memory|not enough memory|bad_alloc|ALLOC_FAILED"
+_FAILURES = r"OutOfMemoryError|AcceleratorError|Broken\w*(Executor|Pool)|BackendCompilerFailed|Inductor\w*"
+_FAILED = (
+    r"(?i)out of memory|can't allocate memory|not enough memory|bad_alloc|ALLOC_FAILED"
     r"|could not (create|execute) a (primitive|memory)"
     r"|\b(CUDA|HIP|MPS|XPU|cuDNN|NCCL|cusolver|cuFFT|NVRTC|Triton)( driver| Frontend| backend)? error"
     r"|\b(CUDNN|CUBLAS|CUSOLVER|CUSPARSE|CUFFT|HIPBLAS|MIOPEN)_(STATUS_)?[A-Z_]+|INTERNAL ASSERT FAILED"
     r"|Unexpected error from cuda|No CUDA GPUs|no NVIDIA driver|can't start new thread|C\+\+ compiler|C compiler"
     r"|DataLoader worker \(pid|iostream error|Pytorch\w+ failed|enforce fail at (inline_container|alloc_cpu)"
     r"|unable to (open|write|mmap|resize|stat|allocate)|No space left|Cannot allocate memory|Too many open files"
-    r"|Input/output error|Disk quota exceeded|temporarily unavailable",
-    re.IGNORECASE,
+    r"|Input/output error|Disk quota exceeded|temporarily unavailable"
 )
 #: Characters of an exception's text that are kept.
 _KEPT = 2000
@@ -176,9 +175,15 @@ def verdict(error: BaseException, module: str = "") -> str:
     """
     if isinstance(error, KeyboardInterrupt | MachineError):
         raise error
-    if any(_is_machines(one, module.partition(":")[0].partition(".")[0]) for one in _chain(error)):
+    if is_machines(error, module):
         raise MachineError(described(error)) from error
     return described(error)
+
+
+def is_machines(error: BaseException, module: str = "") -> bool:
+    """Whether an exception, or what it was raised for, says nothing of the code of a plugin's module."""
+    package = module.partition(":")[0].partition(".")[0]
+    return any(_is_machines(one, package) for one in _chain(error))
 
 
 def described(error: BaseException) -> str:
@@ -197,10 +202,12 @@ def _is_machines(error: BaseException, package: str) -> bool:
     kinds = type(error).__mro__
     if any(kind.__module__.partition(".")[0] == package for kind in kinds):
         return False
-    if isinstance(error, OSError | MemoryError | ImportError) or any(_FAILURES.fullmatch(k.__name__) for k in kinds):
+    if isinstance(error, OSError | MemoryError | ImportError) or any(
+        re.fullmatch(_FAILURES, k.__name__) for k in kinds
+    ):
         return True
     if isinstance(error, RuntimeError):
-        return bool(_FAILED.search(described(error)))
+        return bool(re.search(_FAILED, described(error)))
     return not isinstance(error, _MISTAKES) and not (type(error) is Exception and _raised_in(error, package))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -20,7 +20,7 @@ from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from salmu_core.errors import UsageError
+from salmu_core.errors import STOPPED, UsageError
 
 GROUP = "salmu.commands"
 #: The core's own, in the order of `salmu --help`: the module in this room that has a function of that name, and what it
@@ -97,6 +97,16 @@ class Commands(TyperGroup):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings | {"commands": Installed()})
 
+    def make_context(self, *args: Any, **settings: Any) -> Any:
+        """What was typed, taken apart."""
+        with _stoppable():
+            return super().make_context(*args, **settings)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Carry it out."""
+        with _stoppable():
+            return super().invoke(ctx)
+
     def list_commands(self, ctx: Any) -> list[str]:
         """Names of all commands."""
         return list(self.commands)
@@ -106,6 +116,16 @@ class Commands(TyperGroup):
         known = {name: TyperCommand(name, help=line) for name, (_, line) in COMMANDS.items()}
         commands = {name: known[name] if name in known else self.commands[name] for name in self.commands}
         TyperGroup(name=self.name, help=self.help, params=self.params, commands=commands).format_help(ctx, formatter)
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Whoever stops it is told that it was heard."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        raise typer.Exit(STOPPED) from None
 
 
 def _load(points: list[EntryPoint]) -> Any:

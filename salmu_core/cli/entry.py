@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from salmu_core.cli.commands import Commands
-from salmu_core.errors import SalmuError
+from salmu_core.errors import SalmuError, described, is_machines
 
 app = typer.Typer(
     name="salmu",
@@ -41,8 +41,8 @@ def salmu(
     """Run, judge and compare unlearning methods for CLIP models under the SALMUBench protocol."""
 
 
-def main() -> None:
-    """Entry point of ``salmu``: errors meant for people become a sentence and an exit code.
+def run() -> None:
+    """Carry out what was typed: errors meant for people become a sentence and an exit code.
 
     ``SALMU_DEBUG=1`` shows their traceback instead.
     """
@@ -51,16 +51,24 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
-    except SalmuError as error:
-        if os.environ.get("SALMU_DEBUG"):
-            raise
-        print(f"Error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
     except BrokenPipeError:  # `salmu results | head`: whoever read has read enough
         sys.stdout = None
         sys.exit(0)
-    except OSError as error:  # a disk that is full, a folder that can't be written
-        if os.environ.get("SALMU_DEBUG"):
+    except Exception as error:
+        known = isinstance(error, SalmuError) or is_machines(error)
+        if not known or os.environ.get("SALMU_DEBUG"):
             raise
-        print(f"Error: {error}", file=sys.stderr)
-        sys.exit(1)
+        text = str(error) if isinstance(error, OSError) else described(error)
+        if isinstance(error, OSError) and error.filename is None:
+            text += ", perhaps of standard output"
+            _flush()
+        print(f"Error: {text}", file=sys.stderr)
+        sys.exit(getattr(error, "exit_code", 1))
+
+
+def _flush() -> None:
+    """Let go of a standard output that takes nothing, which would be said again when everything ends."""
+    try:
+        print(end="", flush=True)
+    except OSError:
+        sys.stdout = None

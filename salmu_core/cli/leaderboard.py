@@ -37,8 +37,8 @@ def leaderboard(
     world: Worlds = None,
 ) -> None:
     """Print the table for a paper or a README: Markdown, or CSV with every interval."""
-    from salmu_core.cli.reading import reading
-    from salmu_core.show.captions import metric_errors
+    from salmu_core.cli.reading import end_if_damaged, reading
+    from salmu_core.show.captions import errors_of
     from salmu_core.show.markdown import markdown
     from salmu_core.show.spreadsheet import spreadsheet
     from salmu_core.show.table import table
@@ -57,17 +57,18 @@ def leaderboard(
     if form == "csv":
         text = spreadsheet(whole)
         aside += [note for note in (contents.notice, *contents.comparison.notes) if note]
-        aside += metric_errors(contents.results.rows)
+        aside += errors_of(contents.results)
     else:
         text = markdown(whole, contents.notice, _command(contents, runs, benchmark, worlds))
     for note in aside:
         say(note, stderr=True, style="yellow")
     if out is None:
         sys.stdout.write(text)
-        return
-    with replacing(out) as temporary:
-        temporary.write_bytes(text.encode())  # line ends as they are
-    say(f"Wrote {out}")
+    else:
+        with replacing(out) as temporary:
+            temporary.write_bytes(text.encode())  # line ends as they are
+        say(f"Wrote {out}")
+    end_if_damaged(contents.results)
 
 
 def _command(contents: Reading, runs: Path, benchmark: str | None, worlds: list[str]) -> str:

@@ -7,9 +7,9 @@ import itertools
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TextIO
+from typing import Any, TextIO, cast
 
 from rich.console import Console
 from rich.markup import escape
@@ -42,7 +42,9 @@ def reporting(to_stderr: bool, what: str = "benchmark", first: bool = True) -> I
 
 @contextmanager
 def _reporter(to_stderr: bool, what: str, first: bool) -> Iterator[Reporter]:
-    console = Console(stderr=to_stderr, highlight=False)
+    stream = sys.stderr if to_stderr else sys.stdout
+    stream = cast("TextIO", _Unhindered(stream)) if stream else stream
+    console = Console(file=stream, stderr=to_stderr, highlight=False)
     if not first:
         yield Silent()
     elif console.is_terminal:
@@ -62,7 +64,26 @@ def _reporter(to_stderr: bool, what: str, first: bool) -> Iterator[Reporter]:
         with progress:
             yield Bars(progress, what)
     else:
-        yield Lines(sys.stderr if to_stderr else sys.stdout, what)
+        yield Lines(stream, what)
+
+
+class _Unhindered:
+    """A stream that ends nobody's work where it is full or nobody reads it any more."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 class Bars:

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import typer
+
 from salmu_core.benchmark.folder import Benchmark, open_benchmark
 from salmu_core.benchmark.locate import locate
+from salmu_core.cli.output import say
 from salmu_core.contract.layout import MANIFEST
 from salmu_core.errors import BenchmarkError, SalmuError, UsageError
 from salmu_core.judge.compare import compare
@@ -112,6 +115,23 @@ def commands(store: Store, benchmark: str, worlds: Sequence[str] = ()) -> tuple[
     which = [*([] if only else ["--benchmark", benchmark]), *(word for world in worlds for word in ("--world", world))]
     whole = ["salmu", "results", "--full", *(["--output", str(store.root)] if elsewhere else []), *which]
     return shlex.join(whole), shlex.join(["salmu", "report", *([str(store.root)] if elsewhere else []), *which])
+
+
+def end_if_damaged(results: Results) -> None:
+    """Say which results were left out of what was shown because their files are damaged.
+
+    Raises:
+        typer.Exit: There are some; the exit code is 1.
+    """
+    references = [model for roles in results.references.values() for model in roles.values()]
+    attacks = [model.attacks.values() for model in references] + [row.attacks.values() for row in results.rows]
+    damaged = [row.reason for row in results.rows if row.status == "damaged"]
+    damaged += [model.problem for model in references if model.problem]
+    damaged += [attack.reason for made in attacks for attack in made if attack.status == "damaged"]
+    for reason in dict.fromkeys(damaged):
+        say(f"Damaged, and left out: {reason}", stderr=True, style="red")
+    if damaged:
+        raise typer.Exit(1)
 
 
 def here(name: str, zoo: Zoo, folder: Path | None = None) -> Benchmark:

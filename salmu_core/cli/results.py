@@ -26,7 +26,7 @@ def results(
     as_json: Json = False,
 ) -> None:
     """Show the results of earlier runs, with their references and verdicts."""
-    from salmu_core.cli.reading import commands, reading
+    from salmu_core.cli.reading import commands, end_if_damaged, reading
     from salmu_core.show import overview, terminal
     from salmu_core.show.table import table
 
@@ -35,6 +35,7 @@ def results(
         say(older_note(contents.older), stderr=True, style="yellow")
     if as_json:
         print_json(contents.comparison.as_json())
+        end_if_damaged(contents.results)
         return
     screen, whole = console(), table(contents.comparison, contents.figures)
     if full:
@@ -42,3 +43,4 @@ def results(
     else:
         rest = commands(contents.store, benchmark or contents.results.benchmark, world or [])
         screen.print(overview.render(whole, contents.notice, screen.width, rest), crop=False)
+    end_if_damaged(contents.results)

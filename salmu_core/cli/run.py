@@ -167,7 +167,7 @@ def run(
     from salmu_core.study.prepare import Options, check
     from salmu_core.study.processes import launched
     from salmu_core.study.trackers import parse_trackers
-    from salmu_core.study.work import carry_out
+    from salmu_core.study.work import all_there, carry_out
 
     if methods and everything:
         raise UsageError("Name methods, or give --all; not both.")
@@ -204,8 +204,10 @@ def run(
         except KeyboardInterrupt:
             reporter.say("Stopped. Finished runs are kept; the same command goes on from here.")
             raise typer.Exit(STOPPED) from None
-    if first and not (_show(works, study.benchmark, store, as_json) and not (everything and zoo.problems)):
-        raise typer.Exit(1)
+    if first:
+        whole = _show(works, study.benchmark, store, as_json) and all_there(works, zoo, store)
+        if not whole or (everything and zoo.problems):
+            raise typer.Exit(1)
 
 
 def _compiling(text: str) -> Compile:
@@ -253,6 +255,7 @@ def _show(works: Sequence[Work], benchmark: str, store: Store, as_json: bool) ->
     from salmu_core.judge.compare import compare
     from salmu_core.judge.results import of_plan, read_results
     from salmu_core.show import overview
+    from salmu_core.show.captions import errors_of
     from salmu_core.show.table import table
 
     planned = {store.folder(p.key): (p.key.benchmark, p.key.method) for work in works for p in work.plan}
@@ -265,4 +268,4 @@ def _show(works: Sequence[Work], benchmark: str, store: Store, as_json: bool) ->
         rest = commands(store, benchmark)
         screen.print(overview.render(whole, works[0].benchmark.notice, screen.width, rest), crop=False)
     attacked = results.attacked({attack.key for work in works for attack in work.attacks})
-    return attacked and not (results.invalid or any(row.errors for row in results.rows))
+    return attacked and not (results.invalid or errors_of(results))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from salmu_core.contract.layout import ROLES
-from salmu_core.errors import SalmuError, UsageError
+from salmu_core.errors import SchemaError, UsageError
 from salmu_core.judge.changes import KINDS, Change, Difference, Fact, Moved, Ranks
 from salmu_core.judge.repeats import Repeats
 from salmu_core.judge.single import ScoredModel, read_scored
@@ -57,6 +57,9 @@ def compare_two(a: ScoredModel, b: ScoredModel) -> Difference:
     Args:
         a: The one.
         b: The other.
+
+    Raises:
+        StoreError: A reference model beside them is damaged.
     """
     beside, notes = _beside(a, b)
     known = columns([a.metrics.metrics, b.metrics.metrics])
@@ -81,7 +84,7 @@ def _beside(a: ScoredModel, b: ScoredModel) -> tuple[dict[str, ScoredModel], lis
                 continue
             try:
                 model = read_scored(folder)
-            except SalmuError as error:
+            except (UsageError, SchemaError) as error:
                 notes.append(f"{role.capitalize()} is left out: {error}")
                 continue
             if model.metrics.scored_on == a.metrics.scored_on:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from salmu_core.judge.lines import Comparison, Line
 from salmu_core.judge.protocol import MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION, MIN_LEAKAGE_REDUCTION
-from salmu_core.judge.results import Row
+from salmu_core.judge.results import Results, Row
 from salmu_core.judge.tails import TAILS
 from salmu_core.judge.targets import Column, called
 
@@ -50,6 +50,18 @@ def bars(lines: Sequence[Line], figures: Sequence[Column]) -> str:
         f"{MIN_HOLDOUT_RETENTION:.0%} of the holdouts kept; <0 is worse than never seen. ?: the interval lies on both "
         "sides. n/a: not measured, or nothing to lose."
     )
+
+
+def errors_of(results: Results) -> list[str]:
+    """Which metrics of reference models and of valid runs have no value, in sentences."""
+    told = [
+        f"{role.capitalize()}, {world}: no {metric}: {entry.error}"
+        for world, models in results.references.items()
+        for role, model in models.items()
+        for metric, entry in model.entries.items()
+        if entry.error
+    ]
+    return told + metric_errors(results.rows)
 
 
 def metric_errors(rows: Sequence[Row]) -> list[str]:

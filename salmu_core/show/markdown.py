@@ -33,7 +33,7 @@ def markdown(table: Table, notice: str = "", command: str = "") -> str:
     if not results.rows:
         parts.append("There are no runs.")
     notes = comparison.notes if comparison.lines else []
-    if sentences := [*notes, *captions.metric_errors(results.rows)]:
+    if sentences := [*notes, *captions.errors_of(results)]:
         parts.append("\n".join(f"* {plain(sentence)}" for sentence in sentences))
     if command:
         parts.append(f"Made by {_code(command)}.")

@@ -232,7 +232,7 @@ def _rest(comparison: Comparison, commands: Sequence[str]) -> list[Text]:
     """Where everything else is; commands stay whole, however long they are."""
     if not commands:
         return []
-    errors = captions.metric_errors(comparison.results.rows)
+    errors = captions.errors_of(comparison.results)
     notes = len(comparison.notes) - len(comparison.results.problems) if comparison.lines else 0
     counted = [words.count(notes, "note")] if notes else []
     counted += [f"{words.count(len(errors), 'metric')} without a value"] if errors else []

@@ -43,7 +43,7 @@ def render(table: Table, notice: str = "", width: int = 100) -> RenderableType:
         parts += [Text(visible(note), style="italic") for note in comparison.notes]
     if results.invalid:
         parts.append(_invalid(table))
-    parts += [Text(visible(error), style="red") for error in captions.metric_errors(results.rows)]
+    parts += [Text(visible(error), style="red") for error in captions.errors_of(results)]
     if not results.rows:
         parts.append(Text("There are no runs."))
     return Group(*parts)

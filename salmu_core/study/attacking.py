@@ -17,7 +17,7 @@ from salmu_core.benchmark.folder import Benchmark
 from salmu_core.clip.model import Clip
 from salmu_core.disk.files import new_folder
 from salmu_core.disk.hashing import hash_file, hash_json
-from salmu_core.errors import CheckpointError, StoreError
+from salmu_core.errors import CheckpointError, StoreError, described
 from salmu_core.machine import environment
 from salmu_core.plugins.code import code_hash
 from salmu_core.run.reporter import Reporter
@@ -36,7 +36,7 @@ def attack(
     reporter: Reporter,
     redo: bool = False,
 ) -> None:
-    """Make attacks on the checkpoints of one benchmark; one that fails is a record with its reason.
+    """Make attacks on the checkpoints of one benchmark; one that fails by a mistake is a record with its reason.
 
     Args:
         assaults: What is to be attacked, and how.
@@ -45,6 +45,9 @@ def attack(
         store: Where results lie.
         reporter: Who is told.
         redo: Whether those that have a result are made again.
+
+    Raises:
+        Exception: One of them was not made, which was said, and the others were.
     """
     owners: dict[Path, list[Assault]] = {}
     for assault in assaults:
@@ -67,6 +70,7 @@ def _attack_one(
 ) -> None:
     """All attacks on one checkpoint, which is loaded once."""
     target: Clip | None = None
+    failure: Exception | None = None
     for assault in assaults:
         try:
             source, checkpoint_hash = _checkpoint(assault, owner, benchmark)
@@ -82,14 +86,21 @@ def _attack_one(
         started, start = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), time.perf_counter()
         planned = assault.planned
         observer = Observer(on_step=reporter.step)
-        outcome = run_attack(planned.attack.spec, planned.config, SEED, target, session, observer)
-        seconds = time.perf_counter() - start
-        record = _record(assault, outcome, session, benchmark, checkpoint_hash, started, seconds)
-        _write(assault.folder(store, benchmark.name), record, outcome)
+        try:
+            outcome = run_attack(planned.attack.spec, planned.config, SEED, target, session, observer)
+            seconds = time.perf_counter() - start
+            record = _record(assault, outcome, session, benchmark, checkpoint_hash, started, seconds)
+            _write(assault.folder(store, benchmark.name), record, outcome)
+        except Exception as error:  # the machine's: of the attack's own mistakes there is an outcome
+            (reporter.end if failure else reporter.say)(f"{assault.label}: not attacked: {described(error)}")
+            failure, target = error, None
+            continue
         reporter.end(f"{assault.label}: {outcome.status}, {outcome.reason or f'{seconds:.1f} s'}")
         if outcome.status == "altered":  # what attacks share may be what was altered
             target = None
             session.reopen(benchmark)
+    if failure is not None:
+        raise failure
 
 
 def _checkpoint(assault: Assault, owner: Path, benchmark: Benchmark) -> tuple[str, str]:

@@ -213,7 +213,7 @@ class Execution:
         for role in references:
             folder = self.store.reference(self.benchmark.name, role)
             model = self.benchmark.model(role), self.benchmark.model_hash(role)
-            self._score_one(folder, role.capitalize(), lambda: model)  # noqa: B023 - called at once
+            self._score_one(folder, role.capitalize(), lambda: model, self.redo)  # noqa: B023 - called at once
         for planned in runs:
             folder = self.store.folder(planned.key)
             try:
@@ -235,15 +235,22 @@ class Execution:
             with self.trackers.run_again(planned, run) as tracked:
                 tracked.metrics(metrics.values)
 
-    def _score_one(self, folder: Path, label: str, find: Callable[[], tuple[str, str] | None]) -> bool:
-        """Score a model whose results lie in a folder, if there is something to score; returns whether it was."""
+    def _score_one(
+        self, folder: Path, label: str, find: Callable[[], tuple[str, str] | None], again: bool = False
+    ) -> bool:
+        """Score a model whose results lie in a folder, if there is something to score; returns whether it was.
+
+        Raises:
+            MachineError: A metric was not computed; the others are kept.
+        """
         with self.store.claim(folder) as claimed:
             try:
                 model = find() if claimed else None
             except StoreError as error:
                 self.reporter.end(f"{label}: not scored: {error}")
                 return False
-            if model is None or not lacks_metrics(folder, model[1], self.metrics, self.benchmark.scored_on, []):
+            scored_on = self.benchmark.scored_on
+            if model is None or not (again or lacks_metrics(folder, model[1], self.metrics, scored_on, [])):
                 self.reporter.end(f"{label}: nothing to score here")
                 return False
             self.reporter.begin(label, "scoring")

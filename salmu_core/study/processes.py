@@ -25,6 +25,7 @@ from typing import Any, Literal
 from salmu_core.errors import SalmuError
 from salmu_core.machine import usable_cores
 from salmu_core.run.reporter import Reporter
+from salmu_core.study.failures import Failures
 from salmu_core.study.pieces import Piece
 from salmu_core.study.relay import Do, attend
 
@@ -100,6 +101,7 @@ class Crew:
         self._begin = begin
         self._context: Any = multiprocessing.get_context(method)
         self._reporter = reporter
+        self._failures = Failures(reporter)
         self._children: list[_Child] = []
         self._deaths: Counter[Piece | None] = Counter()
 
@@ -108,6 +110,7 @@ class Crew:
 
         Raises:
             SalmuError: One of them met an error that stops the study, or two died of the same piece.
+            MachineError: Nothing can be written any more.
         """
         try:
             for _ in range(count):
@@ -137,7 +140,9 @@ class Crew:
                 name, words = child.connection.recv()
                 if name == "failed":
                     raise _failure(*words)
-                if name == "next":
+                if name == "done":
+                    self._failures.heed(*words)
+                elif name == "next":
                     child.piece, child.waits = None, True
                 else:
                     getattr(child.reporter, name)(*words)

@@ -16,6 +16,7 @@ from typing import Any
 from salmu_core.errors import STOPPED, SalmuError
 from salmu_core.machine import end_with_parent
 from salmu_core.run.reporter import Reporter, listening
+from salmu_core.study.failures import attempt
 from salmu_core.study.pieces import Piece
 
 Do = Callable[[Piece], None]
@@ -49,7 +50,7 @@ def attend(begin: Callable[[Reporter], Do], connection: Connection, patience: fl
         with listening(relay):
             do = begin(relay)
             while (piece := relay.next()) is not None:
-                do(piece)
+                relay.tell("done", piece, attempt(do, piece))
     except KeyboardInterrupt:
         sys.exit(STOPPED)
     except (SalmuError, OSError) as error:

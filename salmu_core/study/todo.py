@@ -27,7 +27,7 @@ class Outstanding:
     Attributes:
         runs: Runs to be made.
         checkpoints: Runs whose checkpoint is there and lacks metrics.
-        references: Reference models that lack metrics.
+        references: Reference models that lack metrics, or are scored again.
         attacks: Attacks to be made, each on one checkpoint.
         finished: Number of runs with nothing left to do.
         failed: Number of those that have no result; they are made again once their plugin's code changes.
@@ -111,7 +111,7 @@ def _outstanding(
             older += changed
     for role in ROLES:
         folder = store.reference(benchmark.name, role)
-        if lacks_metrics(
+        if redo or lacks_metrics(
             folder, benchmark.model_hash(role), metrics, benchmark.scored_on, todo.notes, stamps.hash_file
         ):
             todo.references.append(role)

@@ -23,6 +23,7 @@ from salmu_core.plugins.zoo import Zoo, discover
 from salmu_core.run.accelerator import accelerate, device_type, set_threads
 from salmu_core.run.reporter import Reporter
 from salmu_core.store.folders import Store
+from salmu_core.study.failures import Failures, attempt
 from salmu_core.study.on_card import OnCard, on_card
 from salmu_core.study.origin import notes
 from salmu_core.study.pieces import in_phases, parallel, pieces_of, share
@@ -94,10 +95,17 @@ def carry_out(
         Crew(pieces, partial(_begin, worker, options.threads), reporter, "fork").work(processes)
     else:
         set_threads(options.threads)
+        failures = Failures(reporter)
         for piece in share(pieces, [work.plan for work in works], index, count):
-            worker.do(piece)
+            failures.heed(piece, attempt(worker.do, piece))
         worker.accelerator.wait_for_everyone()
     return works
+
+
+def all_there(works: Sequence[Work], zoo: Zoo, store: Store) -> bool:
+    """Whether everything of a study lies on the disk, with whatever result."""
+    metrics = list(zoo.metrics.values())
+    return all(outstanding(w.plan, w.benchmark, store, metrics, attacks=w.attacks).nothing for w in works)
 
 
 def _nothing(todos: Sequence[Outstanding], store: Store, reporter: Reporter) -> None:

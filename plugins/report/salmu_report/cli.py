@@ -39,6 +39,7 @@ def report(
 
     from salmu_core.cli.output import readable, say
     from salmu_core.cli.progress import reporting
+    from salmu_core.cli.reading import end_if_damaged
     from salmu_core.disk.files import write_text
     from salmu_core.errors import UsageError
     from salmu_report.render import render
@@ -55,6 +56,7 @@ def report(
     portrayed = sum(len(album.cast.reasons) for album in page.summaries.albums.values())
     held = f", with portraits and private captions of {portrayed} people (--people 0: of nobody)" if portrayed else ""
     say(f"{out}: {len(text.encode()) / 1e6:.1f} MB{held}")
+    end_if_damaged(page.results)
 
 
 @plot_app.command()
@@ -68,6 +70,7 @@ def plot(
     """Write every figure of the report as a picture for print."""
     from salmu_core.cli.output import say
     from salmu_core.cli.progress import reporting
+    from salmu_core.cli.reading import end_if_damaged
     from salmu_core.disk.files import replacing
     from salmu_core.errors import UsageError
     from salmu_report.pictures import FORMATS, draw, figures, file_name
@@ -90,6 +93,7 @@ def plot(
                 with replacing(out / f"{called}.{ending}") as path:
                     path.write_bytes(picture)
     say(f"{out}: {len(made)} pictures as {', '.join(dict.fromkeys(forms))}")
+    end_if_damaged(page.results)
 
 
 def compose(

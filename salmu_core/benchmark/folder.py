@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from salmu_core.benchmark.consistency import check_consistency
 from salmu_core.benchmark.counts import check_counts
 from salmu_core.benchmark.locate import locate
 from salmu_core.benchmark.manifest import (
@@ -24,6 +25,7 @@ from salmu_core.benchmark.manifest import (
 )
 from salmu_core.benchmark.release import how_to_get, release_sources
 from salmu_core.benchmark.sources import SOURCES, Sources, check_parts, part_path, read_sources
+from salmu_core.benchmark.zeroshot import zeroshot_parts
 from salmu_core.clip.name import find_model
 from salmu_core.contract.layout import MANIFEST
 from salmu_core.contract.progress import Progress
@@ -191,8 +193,11 @@ def _open_folder(folder: Path) -> Benchmark:
             f"{folder / SOURCES} names a zero-shot set, {part_path(folder, sources.zeroshot)}, that is not there: "
             "bring it, or take the line out to go on without it"
         )
+    if (zeroshot := part_path(folder, sources.zeroshot)).is_dir():
+        zeroshot_parts(zeroshot)
     hashes = file_hashes(folder, sources)
     check_counts(part_path(folder, sources.data), hashes, sources.rows, sources.identities)
+    check_consistency(part_path(folder, sources.data), hashes)
     label = sources.name or f"{_slug(folder.name)}-{hash_text(str(folder))[:6]}"
     return Benchmark(label, folder, sources, hashes, sources.notice, sources.recommended)
 

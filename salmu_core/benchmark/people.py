@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from salmu_core.benchmark.consistency import read_file
 from salmu_core.benchmark.folder import Benchmark
 from salmu_core.benchmark.rows import Rows, read_rows
-from salmu_core.benchmark.splits import read_json
 from salmu_core.contract.layout import CAPTIONS_METADATA, FORGET, HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY, IDENTITIES
 from salmu_core.errors import BenchmarkError, UnknownNameError
 
@@ -112,7 +112,7 @@ def read_people(benchmark: Benchmark) -> People:
         BenchmarkError: A file is missing, damaged or lacks a column.
     """
     rows = {split: read_rows(benchmark.data, split, benchmark.hashes) for split in PRIVATE}
-    captions, facts = read_json(benchmark.data, CAPTIONS_METADATA), read_json(benchmark.data, IDENTITIES)
+    captions, facts = (read_file(benchmark.data / name) for name in (CAPTIONS_METADATA, IDENTITIES))
     for file, entries in ((CAPTIONS_METADATA, captions), (IDENTITIES, facts)):
         for name, entry in entries.items():
             if not isinstance(entry, dict):

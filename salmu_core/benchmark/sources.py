@@ -7,8 +7,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
-from salmu_core.clip.name import CONFIG, find_model
+from salmu_core.clip.name import CONFIG, SUFFIXES, find_model
 from salmu_core.contract.declared import Name
+from salmu_core.contract.layout import WEIGHTS
 from salmu_core.contract.recommended import Recommended
 from salmu_core.contract.specs import check_count_names
 from salmu_core.disk.reading import read_toml
@@ -84,7 +85,9 @@ def check_parts(folder: Path, sources: Sources) -> None:
     missing = [] if list(parquet.glob("*.parquet")) else [str(parquet / "*.parquet")]
     for source in (sources.clean, sources.compromised):
         try:
-            find_model(source, folder)
+            model = find_model(source, folder).folder
+            if model is not None and not any(path.suffix in SUFFIXES for path in model.iterdir()):
+                missing.append(str(model / WEIGHTS))
         except UsageError as error:
             # As a folder, which is what it is by default, it is one more thing that is missing.
             if ":" in source.removeprefix("local-dir:"):

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from salmu_core.benchmark.consistency import read_file
 from salmu_core.benchmark.rows import Rows, read_rows
 from salmu_core.benchmark.zeroshot import read_zeroshot
 from salmu_core.contract import layout
 from salmu_core.contract.features import Pairs
 from salmu_core.contract.zeroshot import ZeroShot
-from salmu_core.disk import reading
-from salmu_core.errors import BenchmarkError, FileError, MissingFileError
+from salmu_core.errors import BenchmarkError
 
 Index = np.ndarray
 
@@ -90,7 +90,7 @@ def read_training(folder: Path, hashes: Mapping[str, str] | None = None) -> Trai
 
 
 def _generic(folder: Path, forget: Rows) -> tuple[str, ...]:
-    generic = read_json(folder, layout.GENERIC_CAPTIONS)
+    generic = read_file(folder / layout.GENERIC_CAPTIONS)
     lacking = [name for name in forget.file_names if not isinstance(generic.get(name), str)]
     if lacking:
         raise BenchmarkError(f"{layout.GENERIC_CAPTIONS} has no caption for {lacking[0]!r}")
@@ -100,7 +100,7 @@ def _generic(folder: Path, forget: Rows) -> tuple[str, ...]:
 def _facts(folder: Path, forget: Rows) -> tuple[tuple[str | None, ...], ...]:
     """Name, field and value of each forget row; what the files say of others is let go here."""
     people, captions = (
-        read_json(folder, name) if (folder / name).is_file() else {}
+        read_file(folder / name) if (folder / name).is_file() else {}
         for name in (layout.IDENTITIES, layout.CAPTIONS_METADATA)
     )
     rows = [
@@ -139,7 +139,7 @@ def read_evaluation(folder: Path, zeroshot: Path, hashes: Mapping[str, str] | No
         BenchmarkError: A file is missing, damaged or lacks a column.
     """
     base = {name: read_rows(folder, name, hashes) for name in layout.BASE_SPLITS}
-    fragile = set(map(str, read_json(folder, layout.FRAGILE_IDS, list)))
+    fragile = set(map(str, read_file(folder / layout.FRAGILE_IDS, list)))
     forget, retain = base[layout.FORGET], base[layout.RETAIN_SYNTH]
     half = set(base[layout.HOLDOUT_ASSOCIATION].identity_ids)
     forgotten = set(forget.identity_ids)
@@ -167,21 +167,7 @@ def read_evaluation(folder: Path, zeroshot: Path, hashes: Mapping[str, str] | No
         base,
         derived,
         {name: leaf for name, leaf in leaves.items() if len(leaf[1])},
-        read_json(folder, layout.IDENTITIES),
-        read_json(folder, layout.CAPTIONS_METADATA),
+        read_file(folder / layout.IDENTITIES),
+        read_file(folder / layout.CAPTIONS_METADATA),
         read_zeroshot(zeroshot) if zeroshot.is_dir() else None,
     )
-
-
-def read_json(folder: Path, name: str, kind: type = dict) -> Any:
-    """Read one of the layout's JSON files.
-
-    Raises:
-        BenchmarkError: It is missing, not JSON, or another kind of thing than it should be.
-    """
-    try:
-        return reading.read_json(folder / name, kind)
-    except MissingFileError:
-        raise BenchmarkError(f"{folder / name} is missing") from None
-    except FileError as error:
-        raise BenchmarkError(str(error)) from error

@@ -73,19 +73,20 @@ def read_text(path: Path, limit: int = LIMIT) -> str:
     return _decode(path, read_bytes(path, limit))
 
 
-def read_json(path: Path, kind: type = dict, limit: int = LIMIT) -> Any:
+def read_json(path: Path, kind: type = dict, limit: int = LIMIT, *, nan_is_null: bool = False) -> Any:
     """The value of a JSON file.
 
     Args:
         path: The file.
         kind: What its outermost value must be.
         limit: How many bytes it may have.
+        nan_is_null: Whether NaN is null, as those mean it who write data frames.
 
     Raises:
         FileError: It can't be read, or is no JSON of this kind.
     """
     try:
-        value = parse_json(read_text(path, limit))
+        value = parse_json(read_text(path, limit), nan_is_null=nan_is_null)
     except ValueError as error:
         raise FileError(path, f"it is not valid JSON: {error}") from error
     if not isinstance(value, kind):
@@ -113,8 +114,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     return table
 
 
-def parse_json(text: str) -> Any:
-    """The value of a JSON text.
+def parse_json(text: str, *, nan_is_null: bool = False) -> Any:
+    """The value of a JSON text, in which NaN may stand for null.
 
     Raises:
         ValueError: It is none, or is nested too deeply or too long.
@@ -123,7 +124,11 @@ def parse_json(text: str) -> Any:
         raise ValueError(f"it has more than {VALUES:,} values")
     try:
         value = json.loads(
-            text, object_pairs_hook=_table, parse_constant=_constant, parse_float=_finite, parse_int=_integer
+            text,
+            object_pairs_hook=_table,
+            parse_constant=(lambda name: None if name == "NaN" else _constant(name)) if nan_is_null else _constant,
+            parse_float=_finite,
+            parse_int=_integer,
         )
     except RecursionError:
         raise ValueError(_DEEP) from None

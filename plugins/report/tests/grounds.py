@@ -19,9 +19,10 @@ import pyarrow.parquet as pq
 from drawn import CLEAN, COMPROMISED, Answers, Knows, curves
 
 from salmu_core import Pair, write_json, write_split, write_zeroshot
+from salmu_core.benchmark.consistency import read_file
 from salmu_core.benchmark.folder import Benchmark, open_benchmark
 from salmu_core.benchmark.sources import SOURCES
-from salmu_core.benchmark.splits import EvaluationData, read_evaluation, read_json
+from salmu_core.benchmark.splits import EvaluationData, read_evaluation
 from salmu_core.cli.reading import Reading, reading
 from salmu_core.contract import layout
 from salmu_core.contract.features import PoolName
@@ -96,7 +97,7 @@ def write_benchmark(folder: Path, people: int = 40) -> Path:
     write_tiny_benchmark(folder, people=people)
     notice = f"Drawn, not measured. {HOSTILE}"
     (folder / SOURCES).write_text(f"name = {json.dumps(NAME)}\nnotice = {json.dumps(notice)}\n", encoding="utf-8")
-    names, captions = read_json(folder, layout.IDENTITIES), read_json(folder, layout.CAPTIONS_METADATA)
+    names, captions = read_file(folder / layout.IDENTITIES), read_file(folder / layout.CAPTIONS_METADATA)
     names[HOSTILE_PERSON]["name"] += f" {HOSTILE}"
     (shard,) = (folder / "data").glob(f"{layout.FORGET}-*.parquet")
     pairs = []

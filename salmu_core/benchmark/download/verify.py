@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from salmu_core.benchmark.consistency import read_file
 from salmu_core.benchmark.manifest import Snapshot
 from salmu_core.benchmark.shards import check_shards
-from salmu_core.benchmark.splits import read_json
 from salmu_core.clip.name import CONFIG, SUFFIXES
 from salmu_core.contract import layout
 from salmu_core.contract.progress import Progress
@@ -82,10 +82,10 @@ def check_contents(snapshots: Mapping[str, Snapshot]) -> None:
     for split in layout.BASE_SPLITS:
         check_shards(data.folder / "data", split, shards)
     for file, kind in JSON_KINDS.items():
-        read_json(data.folder, file, kind)
+        read_file(data.folder / file, kind)
     for role in layout.ROLES:
         model = snapshots[role]
-        if "model_cfg" not in read_json(model.folder, CONFIG):
+        if "model_cfg" not in read_file(model.folder / CONFIG):
             raise BenchmarkError(f"{model.folder / CONFIG} describes no open_clip model: it has no model_cfg")
         if not any(path.endswith(SUFFIXES) for path in model.files):
             raise BenchmarkError(f"{model.repo_id} lacks its weights in {model.folder}")

@@ -20,7 +20,9 @@ from salmu_core.contract import layout
 from salmu_core.disk.hashing import hash_file, hash_json
 from salmu_core.errors import BenchmarkError
 
-_DAMAGE = (pa.ArrowException, OSError, KeyError)
+_DAMAGE = (pa.ArrowException, OSError, KeyError, ValueError)
+#: Rows of a shard, and characters of a caption: by far more than anybody has, and less than hurts.
+MOST_ROWS, MOST_TEXT = 10_000_000, 2**16
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,8 @@ def read_rows(folder: Path, split: str, hashes: Mapping[str, str] | None = None)
     """
     names_here = [path.name for path in (folder / "data").glob("*.parquet")]
     shards = [folder / "data" / name for name in check_shards(folder / "data", split, names_here)]
+    if irregular := [shard for shard in shards if not shard.is_file()]:
+        raise BenchmarkError(f"{irregular[0]} is no file, but a folder, a pipe or a device")
     try:
         parts = [_read_shard(shard) for shard in shards]
         images = ParquetImages(shards)
@@ -112,6 +116,11 @@ def read_rows(folder: Path, split: str, hashes: Mapping[str, str] | None = None)
         raise BenchmarkError(f"split {split} in {folder / 'data'} has no rows")
     if None in texts or None in names:
         raise BenchmarkError(f"split {split} in {folder / 'data'} has rows without text or file name")
+    if len(longest := max(texts, key=len)) > MOST_TEXT:
+        raise BenchmarkError(
+            f"split {split} in {folder / 'data'}: the caption of {names[texts.index(longest)]!r} has {len(longest):,} "
+            f"characters, more than the {MOST_TEXT:,} that one may have"
+        )
     if split != layout.RETAIN_SYNTH and None in ids:
         raise BenchmarkError(f"split {split} in {folder / 'data'} has rows without identity_id")
     if len(set(names)) != len(names):
@@ -123,11 +132,19 @@ def read_rows(folder: Path, split: str, hashes: Mapping[str, str] | None = None)
 
 def _read_shard(shard: Path) -> tuple[list[Any], list[Any], list[Any]]:
     """Captions, file names and identities of one shard; its images are only looked for."""
-    image = pq.read_schema(shard).field("image").type
+    metadata, schema = pq.read_metadata(shard), pq.read_schema(shard)
+    if metadata.num_rows > MOST_ROWS:
+        raise ValueError(f"{shard.name} has {metadata.num_rows:,} rows, more than the {MOST_ROWS:,} of one shard")
+    image = schema.field("image").type
     if pa.types.is_struct(image):
         image = image.field("bytes").type
     if not (pa.types.is_binary(image) or pa.types.is_large_binary(image)):
         raise KeyError(f"{shard.name}: its column 'image' holds {image}, not bytes")
+    for column in ("text", "file_name"):
+        kind = schema.field(column).type
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
+            raise ValueError(f"{shard.name}: its column {column!r} holds {kind}, not texts")
     table = pq.read_table(shard, columns=[name for name in layout.COLUMNS if name != "image"])
-    texts, names = (table[column].cast(pa.string()).to_pylist() for column in ("text", "file_name"))
+    texts, names = (table[column].to_pylist() for column in ("text", "file_name"))
     return texts, names, person_ids(table["identity_id"])

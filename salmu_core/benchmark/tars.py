@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from braceexpand import braceexpand
 
+from salmu_core.clip.pictures import MOST_BYTES
 from salmu_core.disk.cache import recall, remember
 from salmu_core.disk.hashing import hash_file
 from salmu_core.disk.space import SHARDS
@@ -28,9 +30,9 @@ from salmu_core.errors import BenchmarkError, UsageError
 IMAGE_KEYS = ("webp", "png", "jpg", "jpeg")
 #: Bytes of zeros that a whole tar file ends with; readers take one that was cut between two members for a shorter one.
 TAIL = 1024
-#: Files a process holds open.
-OPEN_FILES = 64
-_FORMAT = "3"
+#: Files a process holds open, those that patterns may name, and bytes of a text that is read.
+OPEN_FILES, MOST_FILES, MOST_TEXT = 64, 100_000, 2**16
+_FORMAT = "4"
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Shard:
         path: The file.
         sha256: Of its content.
         keys: Name of each sample.
-        captions: Its ``.txt``; None where it has none.
+        captions: Its ``.txt``; None where it has none, or one of more than `MOST_TEXT` bytes.
         labels: Its ``.cls``; likewise.
         places: Offset and size of its image in bytes, int64 ``[n, 2]``; size 0 where it has none.
     """
@@ -69,6 +71,8 @@ def expand(pattern: str) -> list[Path]:
         UsageError: Its braces make no sense.
         BenchmarkError: A file it names is not there.
     """
+    if (number := _expansions(pattern)) > MOST_FILES:
+        raise UsageError(f"{pattern!r:.200} stands for {number:,} files or so; at most {MOST_FILES:,} are read.")
     try:
         paths = [Path(path).expanduser().resolve() for path in braceexpand(pattern)]
     except ValueError as error:
@@ -76,6 +80,19 @@ def expand(pattern: str) -> list[Path]:
     if absent := [path for path in paths if not path.is_file()]:
         raise BenchmarkError(f"{pattern}: {absent[0]} is missing ({len(absent)} of {len(paths)} files are)")
     return paths
+
+
+def _expansions(pattern: str) -> int:
+    """How many texts a pattern of braces stands for, at least; none is made."""
+    number = 1
+    while (innermost := re.search(r"\{([^{}]*)\}", pattern)) is not None:
+        ends = re.fullmatch(r"(-?\d+)\.\.(-?\d+)(?:\.\.(-?\d+))?", innermost[1][:200])
+        if ends is not None:
+            number *= abs(int(ends[2]) - int(ends[1])) // max(1, abs(int(ends[3] or 1))) + 1
+        else:
+            number *= innermost[1].count(",") + 1
+        pattern = pattern[: innermost.start()] + pattern[innermost.end() :]
+    return number
 
 
 def read_shard(path: Path) -> Shard:
@@ -113,7 +130,7 @@ def _index(path: Path) -> Shard:
                 raise BenchmarkError(f"{path} is cut off: a tar file ends with {TAIL:,} zero bytes")
         with tarfile.open(path, "r:") as tar:
             for member in tar:
-                if not member.isfile():
+                if not member.isfile() or member.issparse():
                     continue
                 folder, slash, name = member.name.rpartition("/")
                 stem, _, extension = name.partition(".")
@@ -123,11 +140,11 @@ def _index(path: Path) -> Shard:
                     raise BenchmarkError(f"{path} has {member.name!r} of a sample that has one already")
                 if extension in IMAGE_KEYS:
                     images[key] = (member.offset_data, member.size)
-                elif extension in small:
+                elif extension in small and member.size <= MOST_TEXT:
                     content = tar.extractfile(member)
                     assert content is not None  # it is a file
                     small[extension][key] = content.read().decode("utf-8", "replace").strip()
-    except (OSError, EOFError, tarfile.TarError) as error:
+    except (OSError, EOFError, ValueError, tarfile.TarError) as error:
         raise BenchmarkError(f"{path} can't be read as a tar file: {error}") from error
     places = np.array([images.get(key, (0, 0)) for key in keys], dtype=np.int64).reshape(-1, 2)
     captions, labels = (tuple(small[kind].get(key) for key in keys) for kind in ("txt", "cls"))
@@ -155,7 +172,8 @@ class TarImages(Sequence[bytes]):
     def __getitem__(self, i: Any) -> Any:
         path, (offset, size) = self.files[self._file[i]], self._places[i]
         file = _opened(path, os.getpid())  # held until it is read, though others may crowd it out of the cache
-        image = os.pread(file.descriptor, int(size), int(offset))
+        size = min(int(size), MOST_BYTES + 1)  # more is refused by whoever decodes
+        image = os.pread(file.descriptor, size, int(offset))
         if len(image) < size:
             raise OSError(f"{path} is shorter than it was")
         return image

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from salmu_core.benchmark.tars import TarImages, read_shards
+from salmu_core.benchmark.tars import MOST_FILES, TarImages, read_shards
 from salmu_core.contract.zeroshot import ZeroShot
 from salmu_core.disk.hashing import hash_json
-from salmu_core.errors import BenchmarkError
+from salmu_core.disk.reading import SMALL, read_text
+from salmu_core.errors import BenchmarkError, FileError
 
 
 def zeroshot_parts(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...], list[Path]]:
@@ -27,8 +28,10 @@ def zeroshot_parts(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...], list
     if not all("{c}" in template for template in templates):
         raise BenchmarkError(f"{folder}: every template needs '{{c}}' where the class name goes")
     count = _lines(folder / "test" / "nshards.txt")[0]
-    if not count.isdecimal() or int(count) < 1:
-        raise BenchmarkError(f"{folder / 'test' / 'nshards.txt'} must hold the number of shards")
+    if not (count.isascii() and count.isdigit() and len(count) < 10 and 0 < int(count) <= MOST_FILES):
+        raise BenchmarkError(
+            f"{folder / 'test' / 'nshards.txt'} must hold the number of shards, from 1 to {MOST_FILES:,}"
+        )
     paths = [folder / "test" / f"{i}.tar" for i in range(int(count))]
     if absent := [path for path in paths if not path.is_file()]:
         raise BenchmarkError(f"{absent[0]} is missing; nshards.txt speaks of {count} shards")
@@ -46,7 +49,7 @@ def read_zeroshot(folder: Path) -> ZeroShot:
     labels = []
     for shard in shards:
         for key, note, (_, size) in zip(shard.keys, shard.labels, shard.places, strict=True):
-            if not size or note is None or not note.isdecimal() or int(note) >= len(class_names):
+            if not size or note is None or not note.isdecimal() or len(note) > 9 or int(note) >= len(class_names):
                 raise BenchmarkError(f"sample {key!r} in {shard.path} lacks its image or a valid class")
             labels.append(int(note))
     if not labels:
@@ -58,9 +61,9 @@ def read_zeroshot(folder: Path) -> ZeroShot:
 
 def _lines(path: Path) -> tuple[str, ...]:
     try:
-        lines = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise BenchmarkError(f"{path} can't be read: {error}") from error
+        lines = tuple(line.strip() for line in read_text(path, SMALL).splitlines() if line.strip())
+    except FileError as error:
+        raise BenchmarkError(str(error)) from error
     if not lines:
         raise BenchmarkError(f"{path} is empty")
     return lines

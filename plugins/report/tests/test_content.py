@@ -318,7 +318,7 @@ def test_metadata_of_another_kind_are_a_sentence(ground, tmp_path, file, entry):
     told = json.loads((folder / file).read_text())
     told[next(iter(told))] = entry
     (folder / file).write_text(json.dumps(told))
-    with pytest.raises(BenchmarkError, match="is no object|not a table of facts"):
+    with pytest.raises(BenchmarkError, match=r"is no object|not a table of facts"):
         read_people(open_benchmark(str(folder), discover(), lambda *_: None))
 
 

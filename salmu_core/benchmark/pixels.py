@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from filelock import FileLock
+from PIL import Image
 from torch import Tensor
 
 from salmu_core.benchmark.decoding import Transform, decode, decode_into, transform_of
@@ -33,7 +34,7 @@ from salmu_core.disk.files import replacing, sweep
 from salmu_core.disk.hashing import hash_json
 from salmu_core.disk.notes import note
 from salmu_core.disk.space import COUNTS, PIXELS, unusable, used
-from salmu_core.errors import BenchmarkError, UsageError
+from salmu_core.errors import BenchmarkError, PictureError, UsageError
 from salmu_core.machine import cache_folder, usable_cores
 
 #: Libraries that decode and resize.
@@ -45,6 +46,9 @@ HELD = 2**28
 _Opened = tuple[np.memmap, np.ndarray]
 #: A checksum, the bytes at a file's beginning that say its shape, and the bytes of the seal at its end.
 _SUM, _HEADER, _SEAL = np.dtype("<u4"), 128, hashlib.sha256().digest_size
+#: What is known of an image, and how many in a row may be damaged.
+_SOUND, _DAMAGED, TRIES = 1, 2, 16
+_BLACK = Image.new("RGB", (8, 8))
 #: What is noted of a file's images: the numbers of those of one colour.
 _PLAIN = "images of one colour"
 
@@ -138,13 +142,54 @@ class DirectPixels:
     """
 
     def __init__(self, rows: Rows, clip: Clip) -> None:
-        self._rows = rows
-        self._decode = partial(decode, rows, transform_of(clip))
+        self._rows, self._transform = rows, transform_of(clip)
         self._threads = ThreadPoolExecutor(usable_cores())  # PIL works outside Python's lock
+        self._seen = np.zeros(len(rows), dtype=np.int8)
+        self._held: dict[int, np.ndarray] = {}
 
     def __call__(self, index: np.ndarray) -> Tensor:
-        """The images at ``index`` ``[b]`` as a uint8 tensor ``[b, 3, h, w]``."""
-        return torch.from_numpy(np.stack(list(self._threads.map(self._decode, index.tolist()))))
+        """The images at ``index`` ``[b]`` as a uint8 tensor ``[b, 3, h, w]``; one that can't be decoded is black."""
+        held = self._held
+        images = list(self._threads.map(lambda i: held[i] if i in held else self._decode(i), index.tolist()))
+        shape = next((image.shape for image in images if image is not None), None) or self._transform(_BLACK).shape
+        return torch.from_numpy(np.stack([np.zeros(shape, np.uint8) if image is None else image for image in images]))
+
+    def sound(self, index: np.ndarray) -> np.ndarray:
+        """Those rows ``[b]``; for each whose image can't be decoded, the next one that can be and is none of them.
+
+        Raises:
+            BenchmarkError: None of `TRIES` is.
+        """
+        self._look(index)
+        if (self._seen[index] != _DAMAGED).all():
+            return index
+        chosen, taken = index.copy(), set(index.tolist())
+        for place in np.flatnonzero(self._seen[index] == _DAMAGED):
+            others = (int(index[place]) + np.arange(1, 1 + TRIES)) % len(self._rows)
+            for row in (row for row in others.tolist() if row not in taken):
+                self._look(np.array([row]))
+                if self._seen[row] != _DAMAGED:
+                    break
+            else:
+                decode(self._rows, self._transform, int(index[place]))  # says why
+            chosen[place] = row
+            taken.add(row)
+        return chosen
+
+    def _look(self, index: np.ndarray) -> None:
+        """Decode those that nobody has looked at; they are held until others are."""
+        if new := [i for i in index.tolist() if not self._seen[i]]:
+            images = zip(new, self._threads.map(self._decode, new), strict=True)
+            self._held = {i: image for i, image in images if image is not None}
+
+    def _decode(self, i: int) -> np.ndarray | None:
+        try:
+            image = decode(self._rows, self._transform, i)
+        except PictureError:
+            self._seen[i] = _DAMAGED
+            return None
+        self._seen[i] = _SOUND
+        return image
 
 
 def _opened(path: Path, identity: str, rows: int) -> _Opened | None:

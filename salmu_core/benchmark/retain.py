@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from salmu_core.benchmark.rows import Rows
-from salmu_core.benchmark.tars import TarImages, expand, read_shards
+from salmu_core.benchmark.tars import Shard, TarImages, expand, read_shards
+from salmu_core.clip.pictures import opened
 from salmu_core.contract.progress import Progress
+from salmu_core.disk.cache import recall, remember
 from salmu_core.disk.hashing import hash_json
-from salmu_core.errors import BenchmarkError
+from salmu_core.disk.notes import note
+from salmu_core.disk.space import COUNTS
+from salmu_core.errors import BenchmarkError, PictureError
 from salmu_core.store.records import RetainRef, RetainShard
+
+#: Pictures that are looked at before work begins, and the share of them that may be none.
+LOOKED_AT, MOST_DAMAGED = 100, 0.05
 
 
 @dataclass(frozen=True)
@@ -28,7 +38,7 @@ class Stream:
 
     @classmethod
     def open(cls, patterns: Sequence[str], share: float, progress: Progress) -> Stream:
-        """Index tar files of images and captions; samples that lack one of both are left out, and counted.
+        """Index tar files of images and captions, and look at some; what lacks one of both is left out, and said.
 
         Args:
             patterns: Such as ``shards/{00000..00099}.tar``.
@@ -36,12 +46,13 @@ class Stream:
             progress: Told how far it is.
 
         Raises:
-            BenchmarkError: A file is missing or damaged, or none holds a pair.
+            BenchmarkError: A file is missing or damaged, most of one is no pairs, or too many pictures are damaged.
         """
         paths: list[Path] = [path for pattern in patterns for path in expand(pattern)]
         if len(set(paths)) != len(paths):
             raise BenchmarkError(f"{' '.join(patterns)} names a file twice")
         shards = read_shards(paths, progress)
+        _tell_left_out(shards)
         captions = tuple(str(shard.captions[i]) for shard in shards for i in shard.whole)
         if not captions:
             raise BenchmarkError(f"{' '.join(patterns)}: no sample has both an image and a caption (.txt)")
@@ -49,6 +60,7 @@ class Stream:
         images = TarImages(shards, [shard.whole for shard in shards])
         content = hash_json([shard.sha256 for shard in shards])
         rows = Rows("retain stream", captions, (None,) * len(captions), names, images, content)
+        _try_some(rows)
         used = tuple(
             RetainShard(name=s.path.name, sha256=s.sha256, pairs=len(s.whole), left_out=len(s) - len(s.whole))
             for s in shards
@@ -58,3 +70,51 @@ class Stream:
     def of(self, batch: int) -> int:
         """How many pairs of a batch come from here."""
         return round(self.record.share * batch)
+
+
+def _tell_left_out(shards: Sequence[Shard]) -> None:
+    """Say how many samples are no pairs.
+
+    Raises:
+        BenchmarkError: They are most of a shard.
+    """
+    left_out = [len(shard) - len(shard.whole) for shard in shards]
+    why = (
+        "they lack an image or a caption. As webdataset reads them, names end at their first dot: 'a 1.5.jpg' and "
+        "'a 1.5.txt' are no pair"
+    )
+    for shard, number in zip(shards, left_out, strict=True):
+        if 2 * number > len(shard):
+            raise BenchmarkError(f"{number:,} of {len(shard):,} samples of {shard.path} are left out: {why}.")
+    if number := sum(left_out):
+        note(f"{number:,} of {sum(map(len, shards)):,} samples of your own retain shards are left out: {why}.")
+
+
+def _try_some(rows: Rows) -> None:
+    """Decode some pictures, evenly spread, so that shards of something else are no surprise of later hours.
+
+    Raises:
+        BenchmarkError: Too many can't be decoded.
+    """
+    key = [rows.content, LOOKED_AT, "pictures that can't be decoded"]
+    if (kept := recall(COUNTS, key)) is None:
+        damaged = []
+        for row in np.unique(np.linspace(0, len(rows) - 1, LOOKED_AT).astype(int)).tolist():
+            try:
+                with opened(rows.encoded[row]):
+                    pass
+            except PictureError as error:
+                damaged.append(f"{rows.file_names[row]!r}: {error}")
+        kept = json.dumps(damaged).encode()
+        remember(COUNTS, key, kept)
+    damaged, tried = json.loads(kept), min(len(rows), LOOKED_AT)
+    if len(damaged) > MOST_DAMAGED * tried:
+        raise BenchmarkError(
+            f"{len(damaged)} of {tried} pictures of your own retain pairs that were looked at can't be decoded, more "
+            f"than {MOST_DAMAGED:.0%} ({damaged[0]}): take such samples out, or fetch the shards again"
+        )
+    if damaged:
+        note(
+            f"{len(damaged)} of {tried} pictures of your own retain pairs that were looked at can't be decoded "
+            f"({damaged[0]}): each such pair is replaced by the next one, and counted in the run's record."
+        )

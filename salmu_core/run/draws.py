@@ -45,11 +45,16 @@ class Draws:
         """A step of ``size`` pairs of each set that it looks at."""
 
         def draw(pool: PoolName) -> Batch:
-            def rows(step: int) -> np.ndarray:
-                return self._pools[pool].draw(size, step, self._seed, pool, salt)
+            held = self._pools[pool]
 
-            source = self._pools[pool] if self._ahead is None else self._ahead.drawn(self._pools[pool], index, rows)
-            return self.batch(pool, rows(index), source)
+            def drawn(step: int) -> np.ndarray:
+                return held.draw(size, step, self._seed, pool, salt)
+
+            def sound(step: int) -> np.ndarray:
+                return held.sound(drawn(step))
+
+            source = held if self._ahead is None else self._ahead.drawn(held, index, sound)
+            return self.batch(pool, drawn(index), source)
 
         def permute(n: int) -> Tensor:
             order = torch.randperm(n, generator=generator(self._seed, salt, index, n))
@@ -58,7 +63,7 @@ class Draws:
         return Step(index, draw, permute)
 
     def batch(self, pool: PoolName, rows: np.ndarray, source: Drawable | None = None) -> Batch:
-        """Those rows of a set.
+        """Those rows of a set, or others for those whose images can't be decoded.
 
         Args:
             pool: Which set.
@@ -66,7 +71,9 @@ class Draws:
             source: What reads them; by default the set.
         """
         self._meter.charge(pool, len(rows))
-        return Batch(source or self._pools[pool], rows)
+        sound = self._pools[pool].sound(rows)
+        self._meter.replaced += int((sound != rows).sum())
+        return Batch(source or self._pools[pool], sound)
 
     def one_pass(self, pool: PoolName, size: int, salt: str) -> Iterator[Batch]:
         """A pass over a set in batches of ``size``, as far as the budget goes."""

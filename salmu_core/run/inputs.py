@@ -53,6 +53,10 @@ class Inputs:
         """Images, uint8 ``[b, 3, h, w]``."""
         return self._pixels(index)
 
+    def sound(self, index: np.ndarray) -> np.ndarray:
+        """Those rows, and of a stream others for those whose images can't be decoded."""
+        return self._pixels.sound(index) if isinstance(self._pixels, DirectPixels) else index
+
     def tokens(self, index: np.ndarray) -> Tensor:
         """Token ids ``[b, context_length]``, on the CPU."""
         if self.streamed:

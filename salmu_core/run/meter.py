@@ -28,6 +28,7 @@ class Meter:
     Attributes:
         cap: Pairs of each pool that may be drawn in all.
         drawn: Pairs of each pool that were drawn.
+        replaced: Pairs of a stream that stood in for others.
         referenced: Rows of each pool whose embeddings under the original were asked for.
         fits: What each call of ``fit`` was told.
         scalars: Name -> (step, value) of everything logged.
@@ -39,6 +40,7 @@ class Meter:
     def __init__(self, budget: float, num_forget: int, on_scalar: OnScalar = UNSEEN.on_scalar) -> None:
         self.cap = int(budget * num_forget + 1e-9)
         self.drawn: dict[PoolName, int] = {"forget": 0, "retain": 0}
+        self.replaced = 0
         self.referenced: dict[PoolName, set[int]] = {}
         self.forward_passes = 0
         self.forward_images = 0
@@ -136,6 +138,7 @@ class Meter:
         return Ledger(
             forget_samples=self.drawn["forget"],
             retain_samples=self.drawn["retain"],
+            retain_replaced=self.replaced,
             reference_samples=sum(map(len, self.referenced.values())),
             forward_passes=self.forward_passes,
             forward_images=self.forward_images,

@@ -60,6 +60,7 @@ class Pool:
         self._stream = stream
         self._own = Source(inputs, clip, device, part)
         self._others = Source(streamed, clip, device) if streamed else None
+        self._streamed = streamed
         known = asked or Pairs(inputs.rows.captions, inputs.rows.identity_ids)
         own = known if part is None else known.of(part)
         more = (streamed.rows.captions, streamed.rows.identity_ids) if streamed else ((), ())
@@ -110,6 +111,13 @@ class Pool:
         if others and self._others:
             rows.append(len(self._own) + streamed(len(self._others), others, step, *parts, "stream"))
         return np.concatenate(rows)
+
+    def sound(self, rows: np.ndarray) -> np.ndarray:
+        """Those rows ``[b]``, with another of the stream's for each whose image can't be decoded; else as they are."""
+        own = len(self._own)
+        if self._streamed is None or rows[-1] < own:
+            return rows
+        return np.concatenate([rows[rows < own], own + self._streamed.sound(rows[rows >= own] - own)])
 
     def batches(self, batch: int) -> int:
         """Number of whole batches in one pass: until the first of benchmark and stream has been seen whole."""

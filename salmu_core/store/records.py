@@ -33,6 +33,8 @@ class Ledger(Record):
     """Forget pairs drawn."""
     retain_samples: int = 0
     """Retain pairs drawn."""
+    retain_replaced: int = 0
+    """Of those, pairs of the user's own that stood in for one whose image can't be decoded."""
     reference_samples: int = 0
     """Distinct pairs whose embeddings under the frozen original were asked for, whoever had made them."""
     forward_passes: int = 0

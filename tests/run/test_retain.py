@@ -8,17 +8,26 @@ import tarfile
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from PIL import Image
 from rich.console import Console
 
+from salmu_core import MethodSpec
+from salmu_core.benchmark import retain
+from salmu_core.benchmark.folder import open_benchmark
 from salmu_core.benchmark.retain import Stream
 from salmu_core.benchmark.splits import read_training
 from salmu_core.clip.load import load_clip
+from salmu_core.contract.config import TrainingConfig
+from salmu_core.disk import notes
 from salmu_core.errors import BenchmarkError, MethodError
 from salmu_core.judge.compare import compare
 from salmu_core.judge.results import read_results
+from salmu_core.plugins.zoo import discover
 from salmu_core.run.inputs import Inputs
 from salmu_core.run.pool import Pool
+from salmu_core.run.runner import run_one
+from salmu_core.run.session import TrainingSession
 from salmu_core.show import terminal
 from salmu_core.show.table import table
 from salmu_core.store.folders import Store
@@ -132,16 +141,72 @@ def test_too_few_pairs_for_a_batch_are_an_error_and_no_smaller_batch(tiny, tmp_p
         mixed.room(16)
 
 
-def test_a_picture_that_can_not_be_read_is_no_fault_of_the_method(salmu, tiny, tmp_path):
-    with tarfile.open(tmp_path / "bad.tar", "w") as tar:
-        for number in range(8):
-            for suffix, content in (("jpg", b"broken"), ("txt", b"a cup")):
-                member = tarfile.TarInfo(f"{number:05d}.{suffix}")
+def write_some_broken(path, broken, names="{:05d}", n=64):
+    rng = np.random.default_rng(0)
+    with tarfile.open(path, "w") as tar:
+        for number in range(n):
+            buffer = io.BytesIO()
+            Image.fromarray(rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)).save(buffer, "png")
+            picture = b"<html>404 not found</html>" if number in broken else buffer.getvalue()
+            for suffix, content in (("png", picture), ("txt", f"web pair {number}".encode())):
+                member = tarfile.TarInfo(f"{names.format(number)}.{suffix}")
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content))
+
+
+def test_shards_of_broken_pictures_end_before_anything_is_unlearned(salmu, tiny, tmp_path):
+    write_some_broken(tmp_path / "bad.tar", range(0, 64, 16))
     done = salmu("run", "finetuning", "--benchmark", tiny, "--retain", str(tmp_path / "bad.tar"), "--processes", "1")
-    assert done.returncode == 1 and "can't be read" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 1 and "4 of 64 pictures" in done.stderr and "'bad/00000'" in done.stderr
     assert not list(salmu.folder.rglob("run.json"))
+
+
+def test_a_pair_whose_picture_is_broken_is_replaced_by_the_next_and_counted(tiny, tmp_path):
+    write_some_broken(tmp_path / "web.tar", (6, 7))
+    mixed, stream = pool(tiny, str(tmp_path / "web.tar"), 1.0)
+    assert mixed.sound(np.array([38, 40, 50])).tolist() == [41, 40, 50]  # 39 is as broken, 40 is there
+    assert mixed.sound(np.array([0, 1, 33])).tolist() == [0, 1, 33]
+    images, features = mixed.images(np.array([41])), mixed.reference_features(np.array([41]))
+    with torch.no_grad():  # though what is embedded with it is broken
+        model = load_clip(tiny / "compromised").model
+        assert torch.allclose(features.image, model.encode_image(images, normalize=True), atol=1e-5)
+
+    seen = []
+
+    def loss(ctx, step):
+        seen.append((step.retain.captions, step.retain.index.tolist()))
+        return ctx.features(step.retain).pair_similarity.mean()
+
+    spec = MethodSpec(name="some", summary="s", paper="https://example.org", config=TrainingConfig, loss=loss)
+    benchmark, place = open_benchmark(str(tiny), discover(()), lambda *_: None), Accelerator(cpu=True)
+    session = TrainingSession.open(benchmark, place, stream)
+    outcome = run_one(spec, TrainingConfig(batch_size=8), 8, 0, session, place)
+    rows = [row for _, index in seen for row in index]
+    assert outcome.status == "valid" and len(seen) == 16 and not {38, 39} & set(rows)
+    assert all(captions == tuple(f"web pair {row - 32}" for row in index) for captions, index in seen)
+    assert all(len(set(index)) == 8 for _, index in seen)
+    assert outcome.ledger.retain_replaced == 4  # two epochs
+    assert outcome.ledger.retain_samples == 128
+
+
+def test_one_broken_picture_in_a_row_of_many_is_an_error_that_names_it(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(retain, "MOST_DAMAGED", 1)
+    write_some_broken(tmp_path / "web.tar", range(10, 40))
+    mixed, _ = pool(tiny, str(tmp_path / "web.tar"), 1.0)
+    with pytest.raises(BenchmarkError, match="'web/00010' of split retain stream can't be read"):
+        mixed.sound(np.array([42]))
+
+
+def test_samples_that_are_no_pairs_are_said_and_if_they_are_most_it_is_an_error(tiny, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(notes.LOG, "propagate", True)
+    write_some_broken(tmp_path / "dots.tar", (), "{:05d} ratio 1.33")
+    with pytest.raises(BenchmarkError, match=r"64 of 64 samples .*dots\.tar are left out.*end at their first dot"):
+        Stream.open([str(tmp_path / "dots.tar")], 0.5, lambda *_: None)
+    write(tmp_path / "some.tar", range(9))
+    with tarfile.open(tmp_path / "some.tar", "a") as tar:
+        tar.addfile(tarfile.TarInfo("lonely.txt"))
+    Stream.open([str(tmp_path / "some.tar")], 0.5, lambda *_: None)
+    assert any("1 of 10 samples of your own retain shards are left out" in r.getMessage() for r in caplog.records)
 
 
 def test_what_was_used_is_told(tiny, shards):

@@ -68,6 +68,8 @@ class Watch:
         import pyarrow.parquet
         import safetensors.torch
 
+        from salmu_core.disk import files
+
         self._replace(os, "rename", "rename", place=1)
         self._replace(os, "replace", "rename", place=1)
         for name, call in (("unlink", "unlink"), ("remove", "unlink"), ("rmdir", "unlink"), ("mkdir", "mkdir")):
@@ -80,7 +82,7 @@ class Watch:
         self._replace(fcntl, "flock", "flock")
         self._replace(safetensors.torch, "serialize_file", "write", place=1)
         self._replace(pyarrow.parquet, "write_table", "write", place=1)
-        self._replace_exchange()
+        self._replace(files, "_exchanged", "rename", place=1)
         builtins.open = io.open = functools.partial(_open, self, io.open)  # type: ignore[assignment]
 
     def _replace(self, module: Any, attribute: str, call: str, place: int = 0) -> None:
@@ -92,12 +94,6 @@ class Watch:
                 return make(*args, **kwargs)
 
         setattr(module, attribute, made)
-
-    def _replace_exchange(self) -> None:
-        from salmu_core.disk import files
-
-        if hasattr(files, "exchange"):
-            self._replace(files, "exchange", "rename", place=1)
 
     @contextmanager
     def call(self, name: str, about: Any, folder: int | None = None) -> Iterator[None]:

@@ -6,19 +6,19 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from salmu_core.contract.config import Optimisation, TrainingConfig
+from salmu_core.contract.config import TrainingConfig
 from salmu_core.errors import MethodError
 from salmu_core.losses import total
+from salmu_core.train.descent import Descent
 from salmu_core.train.observer import UNSEEN, Observer
 from salmu_core.train.pieces import Pieces
-from salmu_core.train.place import Accelerated, Place
+from salmu_core.train.place import Accelerated
 from salmu_core.train.surgery import surgery, watched
 from salmu_core.train.tables import Tables
 
@@ -33,82 +33,25 @@ class NonFiniteLossError(MethodError):
     """The loss became NaN or infinite."""
 
 
-def learning_rate(step: int, steps: int, warmup: int, peak: float, schedule: str = "cosine") -> float:
-    """Linear warm-up over ``warmup`` steps, then half a cosine towards 0, or no change; a pure function of the step."""
-    if step < warmup:
-        return peak * (step + 1) / warmup
-    if schedule == "constant":
-        return peak
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+class Saving:
+    """What a loop tells how far it is, and goes on from; this one keeps nothing."""
+
+    def begin(self) -> tuple[int, int] | None:
+        """Steps that were made, and of how many, where there is something to go on from."""
+        return None
+
+    def restore(self, descent: Descent) -> None:
+        """Put everything where it was after the last step that was made."""
+
+    def evaluated(self, step: int, terms: Mapping[str, Tensor]) -> None:
+        """The loss of a step is known; nothing has come of it yet."""
+
+    def made(self, steps: int, count: int, descent: Descent) -> None:
+        """So many steps of so many are made, and all is said about them."""
 
 
-class Descent:
-    """Goes down a loss, step by step: AdamW, its schedule, clipping, and a temperature that stays in range.
-
-    Args:
-        tables: What is trained: clipped together, and ``logit_scale`` kept in CLIP's range, or its own.
-        settings: AdamW and its schedule.
-        steps: Steps of the whole training.
-        warmup: Steps of it with linear warm-up.
-        place: Where it runs.
-        groups: The parameters as torch's optimizers take them; by default all of them decay alike.
-        fused: Whether AdamW runs as one kernel; by default as torch chooses. It shows in the last bits.
-        observer: Who looks on.
-    """
-
-    def __init__(
-        self,
-        tables: Tables,
-        settings: Optimisation,
-        steps: int,
-        warmup: int,
-        place: Place,
-        *,
-        groups: list[dict[str, Any]] | None = None,
-        fused: bool | None = None,
-        observer: Observer = UNSEEN,
-    ) -> None:
-        self._tables, self._settings, self._steps, self._warmup = tables, settings, steps, warmup
-        self._place, self._observer = place, observer
-        optimizer = torch.optim.AdamW(
-            tables.groups(groups) if groups else list(tables.trained.values()),
-            lr=settings.lr,
-            betas=(settings.beta1, settings.beta2),
-            eps=settings.eps,
-            weight_decay=settings.weight_decay,
-            fused=fused,
-        )
-        observer.on_optimizer(optimizer)
-        if (scale := tables.trained.get("logit_scale")) is not None:
-            # CLIP's logits are never scaled by more than 100 (Radford et al. 2021, 2.5); other families' may be.
-            came = scale.detach()
-            self._range = min(0.0, float(came.min())), max(math.log(settings.max_logit_scale), float(came.max()))
-        self._own, self.optimizer = optimizer, place.optimizer(optimizer)
-
-    def step(self, number: int, differentiate: Callable[[], Tensor]) -> Tensor:
-        """Make one step; returns the loss.
-
-        Args:
-            number: Which step, from 0.
-            differentiate: Computes the loss, adds its gradients to the parameters', and returns it.
-        """
-        settings = self._settings
-        with self._observer.stepping():
-            for group in self.optimizer.param_groups:
-                group["lr"] = learning_rate(number, self._steps, self._warmup, settings.lr, settings.schedule)
-            self.optimizer.zero_grad(set_to_none=True)
-            self._tables.drop()
-            loss = differentiate()
-            self._tables.gather(self._own)
-            trained = self._tables.trained
-            if settings.max_grad_norm:
-                self._place.clip(list(trained.values()), settings.max_grad_norm, self.optimizer)
-            self.optimizer.step()
-            self._tables.scatter(self._own)
-            if "logit_scale" in trained:
-                with torch.no_grad():
-                    trained["logit_scale"].clamp_(*self._range)
-        return loss
+#: For a training that nobody goes on with.
+UNSAVED = Saving()
 
 
 def fit(
@@ -123,6 +66,7 @@ def fit(
     transform: Transform | None = None,
     pieces: Pieces | None = None,
     observer: Observer = UNSEEN,
+    saving: Saving = UNSAVED,
 ) -> int:
     """Minimise ``objective(step)`` over the parameters of ``model``; returns the number of steps made.
 
@@ -138,6 +82,7 @@ def fit(
         transform: Gradients of each term -> those that the optimizer gets.
         pieces: What the objective encodes with, so that it can do with less memory.
         observer: Who looks on; is told of the loss and its terms.
+        saving: Keeps how far it is, and knows of steps that need not be made again.
 
     Raises:
         MethodError: No parameter is selected, or the loss is no scalar, has no gradient or is not finite.
@@ -151,10 +96,11 @@ def fit(
             nonlocal terms
             with accelerator.autocast():
                 terms = checked(objective(step))
+            saving.evaluated(step, terms)
 
         def differentiate(step: int) -> Tensor:
             nonlocal terms
-            if step or not terms:  # those of the first step are there
+            if step > first or not terms:  # those of the first step may be there
                 evaluate(step)
             observer.on_terms(terms, trained)
             with tables.gathering():
@@ -170,23 +116,22 @@ def fit(
             for parameter in trained.values():
                 parameter.grad = None
 
-        with observer.stepping():
-            pieces.enough(partial(evaluate, 0), undo)
-        count = steps()
+        if (position := saving.begin()) is None:
+            with observer.stepping():
+                pieces.enough(partial(evaluate, 0), undo)
+        first, count = position or (0, steps())
         warmup = round(config.warmup * count)
         descent = Descent(tables, config, count, warmup, Accelerated(accelerator), fused=True, observer=observer)
+        saving.restore(descent)
 
         # Reading a value from an accelerator waits for it, so there it is done less often.
         every = 1 if accelerator.device.type == "cpu" else 10
-        for step in range(count):
+        for step in range(first, count):
             loss = descent.step(step, partial(pieces.enough, partial(differentiate, step), undo))
             gradients.settle()
             if (step + 1) % every == 0 or step + 1 == count:
-                values = {name: float(value) for name, value in {"loss": loss, **terms}.items()}
-                if not all(map(math.isfinite, values.values())):
-                    cause = "" if transform is None else ", which the transform's gradients may have brought about"
-                    raise NonFiniteLossError(f"the loss is not finite at step {step}{cause}: {values}")
-                observer.on_step(step + 1, count, values)
+                observer.on_step(step + 1, count, _finite({"loss": loss, **terms}, step, transform))
+            saving.made(step + 1, count, descent)
     return count
 
 
@@ -230,6 +175,14 @@ def _still(model: nn.Module, trained: Mapping[str, nn.Parameter]) -> None:
     for part in model.modules():
         if isinstance(part, _NormBase) and not any(id(p) in chosen for p in part.parameters(recurse=False)):
             part.eval()
+
+
+def _finite(terms: Mapping[str, Tensor], step: int, transform: Transform | None) -> dict[str, float]:
+    values = {name: float(value) for name, value in terms.items()}
+    if not all(map(math.isfinite, values.values())):
+        cause = "" if transform is None else ", which the transform's gradients may have brought about"
+        raise NonFiniteLossError(f"the loss is not finite at step {step}{cause}: {values}")
+    return values
 
 
 def _beside(model: nn.Module, also: Mapping[str, nn.Module]) -> dict[str, nn.Parameter]:

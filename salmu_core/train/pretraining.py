@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from salmu_core.train.loop import Descent
+from salmu_core.train.descent import Descent
 from salmu_core.train.objective import contrastive
 from salmu_core.train.place import Alone, Place
 from salmu_core.train.settings import Pretraining
@@ -80,6 +80,9 @@ class Trainer:
         piece: Pairs a process encodes at a time; 0 for all of its part of a batch.
         known: Ids of the tokens that occur, ascending, of a training in one process on a CPU: all that is trained of
             the token embedding is their rows. By default it is trained as a whole.
+
+    Attributes:
+        descent: Makes its steps.
     """
 
     def __init__(
@@ -97,7 +100,7 @@ class Trainer:
         self._call = self.place.ready(towers)
         named = dict(self.model.named_parameters())
         self._tables = Tables(self.model, named, [*named] if known is None else [], known)
-        self._descent = Descent(
+        self.descent = Descent(
             self._tables,
             settings,
             steps,
@@ -106,7 +109,7 @@ class Trainer:
             groups=parameter_groups(self.model, settings),
             fused=True if self.place.device.type == "cuda" else None,
         )
-        self.optimizer = self._descent.optimizer
+        self.optimizer = self.descent.optimizer
 
     def run(self, batches: Iterable[Batch], start: int = 0) -> Iterator[tuple[int, Tensor, Batch]]:
         """One step for each batch, yielding the number of steps done, the loss of this process, and the batch.
@@ -120,7 +123,7 @@ class Trainer:
             for step, batch in enumerate(batches, start):
                 # All processes in the same way, or they would wait for each other at different places.
                 differentiate = self._in_pieces if 0 < self._piece < max(batch.sizes) else self._whole
-                yield step + 1, self._descent.step(step, partial(differentiate, batch)).detach(), batch
+                yield step + 1, self.descent.step(step, partial(differentiate, batch)).detach(), batch
 
     def _loss(self, images: Tensor, texts: Tensor, scale: Tensor, batch: Batch) -> Tensor:
         return contrastive(images.float(), texts.float(), scale, self.settings.centring, batch.sizes, self.place.rank)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file
 
 from salmu_core.disk.files import new_folder
@@ -82,7 +81,8 @@ class Keeper:
         with new_folder(self._folder / f"step-{step:09d}") as folder:
             weights = {name: value.detach().cpu().clone() for name, value in trainer.model.state_dict().items()}
             write_tensors(folder / MODEL, weights)
-            write_tensors(folder / MOMENTS, _moments(trainer))
+            moments = {name: value.detach().cpu().clone() for name, value in trainer.descent.state().items()}
+            write_tensors(folder / MOMENTS, moments)
             files = {name: hash_file(folder / name) for name in (MODEL, MOMENTS)}
             state = {"format": _FORMAT, "step": step, "identity": self._identity, "files": files, "notes": notes}
             state["place"] = trainer.place.state()
@@ -93,15 +93,7 @@ class Keeper:
     def restore(self, saved: Saved, trainer: Trainer) -> None:
         """Put a trainer where it was."""
         trainer.model.load_state_dict(load_file(saved.folder / MODEL))
-        moments = load_file(saved.folder / MOMENTS)
-        names = _names(trainer)
-        state = trainer.optimizer.state_dict()
-        state["state"] = {
-            place: {key: moments[f"{name}/{key}"] for key in ("step", "exp_avg", "exp_avg_sq")}
-            for place, name in enumerate(names)
-            if f"{name}/step" in moments
-        }
-        trainer.optimizer.load_state_dict(state)
+        trainer.descent.restore(load_file(saved.folder / MOMENTS))
         trainer.place.restore(json.loads((saved.folder / STATE).read_text(encoding="utf-8"))["place"])
 
     def clear(self) -> None:
@@ -112,22 +104,6 @@ class Keeper:
 
     def _folders(self) -> list[Path]:
         return sorted(self._folder.glob("step-*"), reverse=True)
-
-
-def _names(trainer: Trainer) -> list[str]:
-    """Name of each parameter in the optimizer's order."""
-    names = {parameter: name for name, parameter in trainer.model.named_parameters()}
-    return [names[parameter] for group in trainer.optimizer.param_groups for parameter in group["params"]]
-
-
-def _moments(trainer: Trainer) -> dict[str, torch.Tensor]:
-    names = _names(trainer)
-    state = trainer.optimizer.state_dict()["state"]
-    return {
-        f"{names[place]}/{key}": value.detach().cpu().clone()
-        for place, values in state.items()
-        for key, value in values.items()
-    }
 
 
 def differences(there: dict[str, Any], here: dict[str, Any]) -> str:

@@ -68,6 +68,17 @@ class Table:
         if known is not None:
             self._places_of(known)
 
+    @property
+    def ids(self) -> Tensor:
+        """Which rows are looked up, ``[k]``, in the order of `rows`."""
+        return self._ids
+
+    def restore(self, ids: Tensor, held: int) -> None:
+        """Go on with rows that were looked up before, of which the first few have momentum."""
+        self._ids = ids
+        self._places[ids] = torch.arange(len(ids))
+        self.rows.data = self.weight.new_empty(held, self.weight.shape[1])
+
     def install(self) -> None:
         """Let the module look rows up here."""
         vars(self._module)["forward"] = self._look_up
@@ -101,7 +112,10 @@ class Table:
     def gather(self, optimizer: torch.optim.Optimizer) -> bool:
         """Give `rows` their values and their gradient; returns False if the whole table has one, and is trained now."""
         if self.weight.grad is not None:
-            self._give_up(optimizer, self.weight.grad)
+            # A loss looks at the table otherwise than by its rows: all of it is trained, from where its rows are.
+            if self._gradient is not None:
+                self.weight.grad.index_add_(0, self._ids, self._gradient)
+            self.give_up(optimizer)
             return False
         if self._gradient is not None:
             grown = len(self._ids) - len(self.rows)
@@ -123,6 +137,20 @@ class Table:
             self.weight.mul_(1 - group["lr"] * group["weight_decay"])
         self.weight.index_copy_(0, self._ids, self.rows)
 
+    def give_up(self, optimizer: torch.optim.Optimizer) -> None:
+        """Have the whole table trained from here on."""
+        state, held = optimizer.state.pop(self.rows, None), self._ids[: len(self.rows)]
+        if state:
+            whole = {
+                name: torch.zeros_like(self.weight).index_copy_(0, held, value)
+                for name, value in state.items()
+                if isinstance(value, Tensor) and value.shape == self.rows.shape
+            }
+            optimizer.state[self.weight] = {**state, **whole}
+        for group in optimizer.param_groups:
+            group["params"] = [self.weight if p is self.rows else p for p in group["params"]]
+        self.remove()
+
     def _look_up(self, ids: Tensor) -> Tensor:
         module = self._module
         # Other weights may stand in for those that are trained: gradients of these are none of ours. And to torch.func
@@ -143,22 +171,6 @@ class Table:
         self._places[new] = torch.arange(len(self._ids), len(self._ids) + len(new))
         self._ids = torch.cat([self._ids, new])
         return self._places[ids]
-
-    def _give_up(self, optimizer: torch.optim.Optimizer, gradient: Tensor) -> None:
-        """A loss looks at the table otherwise than by its rows: train all of it, from where its rows are."""
-        if self._gradient is not None:
-            gradient.index_add_(0, self._ids, self._gradient)
-        state, held = optimizer.state.pop(self.rows, None), self._ids[: len(self.rows)]
-        if state:
-            whole = {
-                name: torch.zeros_like(self.weight).index_copy_(0, held, value)
-                for name, value in state.items()
-                if isinstance(value, Tensor) and value.shape == self.rows.shape
-            }
-            optimizer.state[self.weight] = {**state, **whole}
-        for group in optimizer.param_groups:
-            group["params"] = [self.weight if p is self.rows else p for p in group["params"]]
-        self.remove()
 
 
 def _lengthen(state: dict[str, Any], shape: torch.Size, more: int) -> None:
@@ -235,13 +247,33 @@ class Tables:
         """Before a step: give rows their gradients."""
         for name, table in list(self._tables.items()):
             if not table.gather(optimizer):
-                del self._tables[name]
-                self.trained[name] = table.weight
+                self._forget(name)
 
     def scatter(self, optimizer: torch.optim.Optimizer) -> None:
         """After a step: write rows back."""
         for table in self._tables.values():
             table.scatter(optimizer)
+
+    def ids(self) -> dict[str, Tensor]:
+        """Which rows of each table are trained, ``[k]``, in their order; a table that is trained whole is not there."""
+        return {name: table.ids for name, table in self._tables.items()}
+
+    def restore(self, held: Mapping[str, tuple[Tensor, int]], optimizer: torch.optim.Optimizer) -> None:
+        """Go on with the rows that were trained before.
+
+        Args:
+            held: What `ids` gave, and how many of these rows have momentum.
+            optimizer: Trains them.
+        """
+        for name, table in list(self._tables.items()):
+            if name in held:
+                table.restore(*held[name])
+            else:
+                table.give_up(optimizer)
+                self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        self.trained[name] = self._tables.pop(name).weight
 
 
 def _large(model: nn.Module) -> dict[Tensor, nn.Embedding]:

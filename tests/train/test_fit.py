@@ -12,7 +12,8 @@ from accelerate import Accelerator
 from salmu_core.contract.config import TrainingConfig
 from salmu_core.errors import MethodError
 from salmu_core.testing.tiny import tiny_model
-from salmu_core.train.loop import NonFiniteLossError, learning_rate
+from salmu_core.train.descent import learning_rate
+from salmu_core.train.loop import NonFiniteLossError
 from salmu_core.train.loop import fit as fit_loop
 from salmu_core.train.observer import Observer
 

@@ -21,7 +21,7 @@ from salmu_references.recipe import Recipe
 from torch import Tensor
 from torch.nn import functional
 
-from salmu_core.train.loop import learning_rate
+from salmu_core.train.descent import learning_rate
 from salmu_core.train.objective import contrastive, off_centre
 from salmu_core.train.place import Accelerated
 from salmu_core.train.pretraining import Batch, Towers, Trainer

@@ -30,8 +30,9 @@ from salmu_core.contract.attack import AttackSpec, Query
 from salmu_core.contract.config import MethodConfig
 from salmu_core.errors import AttackError, verdict
 from salmu_core.machine import peak_memory
+from salmu_core.run.counting import counted_forwards
 from salmu_core.run.pool import Pool
-from salmu_core.run.runner import counted_forwards, module_of, own_global_state
+from salmu_core.run.runner import module_of, own_global_state
 from salmu_core.run.session import frozen_copy
 from salmu_core.run.validity import judge
 from salmu_core.score.embeddings import Embedder

@@ -12,7 +12,6 @@ import torch
 from accelerate import Accelerator
 from torch import Generator, Tensor, nn
 
-from salmu_core.clip.float32 import float32
 from salmu_core.clip.model import moved
 from salmu_core.clip.texts import encode_text
 from salmu_core.contract.config import TrainingConfig
@@ -30,13 +29,15 @@ from salmu_core.run.inputs import listed
 from salmu_core.run.meter import Meter
 from salmu_core.run.pool import common_batch
 from salmu_core.run.probe import estimate, evaluating
+from salmu_core.run.saves import Saves
+from salmu_core.run.saving import Parts, saving
 from salmu_core.run.session import TrainingSession
+from salmu_core.run.texts import ReferenceTexts
 from salmu_core.train.adapters import adapters, check_entered
 from salmu_core.train.compiled import Compiler
 from salmu_core.train.gradients import mean_gradients
 from salmu_core.train.loop import fit
 from salmu_core.train.observer import UNSEEN, Observer
-from salmu_core.train.order import CHUNK
 from salmu_core.train.pieces import Pieces
 from salmu_core.train.seeding import generator
 from salmu_core.train.surgery import passes
@@ -60,6 +61,7 @@ class RunContext(MethodContext[C]):
         state: What the method left in the run that this one starts from.
         pieces: How much of a batch is embedded at a time; by default all.
         compiler: Compiles towers while they are trained; by default none does.
+        saves: Where trainings are kept, if they are.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class RunContext(MethodContext[C]):
         state: Mapping[str, Tensor] | None = None,
         pieces: Pieces | None = None,
         compiler: Compiler | None = None,
+        saves: Saves | None = None,
     ) -> None:
         self._config, self._state = config, dict(state or {})
         self._model: Any = model
@@ -87,9 +90,11 @@ class RunContext(MethodContext[C]):
         self._pieces, self._compiler = pieces or Pieces(model), compiler or Compiler()
         self._draws = Draws(session.pools, seed, meter, accelerator.device)
         self._attempts = partial(Attempts, rng=self._rng, device=accelerator.device, meter=meter)
-        self._passes = 0
         self._adapters: list[Any] = []
-        self._reference_texts: dict[str, Tensor] = {}
+        self._texts = ReferenceTexts(reference, self.tokenize)
+        others = {id(part): type(part).__name__ for part in (self, reference, session, meter, accelerator)}
+        changing = self._rng, self._state, self._texts, meter, self._pieces, accelerator
+        self._saves, self._parts = saves, Parts(model, *changing, others)
 
     @property
     def config(self) -> C:
@@ -159,14 +164,7 @@ class RunContext(MethodContext[C]):
         return self._pieces.encode(self._encode_text, self.tokenize(captions))
 
     def reference_texts(self, captions: Sequence[str]) -> Tensor:
-        known = self._reference_texts
-        if new := [caption for caption in dict.fromkeys(listed(captions)) if caption not in known]:
-            # Of one run alone: the company a text is embedded in shows in its last bits.
-            with torch.no_grad(), float32(self.device):
-                parts = torch.split(self.tokenize(new), CHUNK)
-                embedded = torch.cat([encode_text(self._reference, part, normalize=True) for part in parts])
-            known.update(zip(new, embedded, strict=True))
-        return torch.stack([known[caption] for caption in captions])
+        return self._texts.of(listed(captions))
 
     def tokenize(self, captions: Sequence[str]) -> Tensor:
         return moved(self._clip.tokenize(listed(captions)), self.device)
@@ -196,9 +194,10 @@ class RunContext(MethodContext[C]):
                 meter.backward_passes += passes(terms, transform)
             return terms
 
+        keeping = saving(self._saves, self._parts, also, (loss, transform, params), steps)
         towers = self._compiler.towers(self._model, size, steps or meter.cap // size, whole=not self._pieces.size)
         try:
-            with towers, self._draws.one_after_another():
+            with towers, self._draws.one_after_another(), keeping as kept:
                 return fit(
                     self._model,
                     objective,
@@ -210,6 +209,7 @@ class RunContext(MethodContext[C]):
                     transform=transform,
                     pieces=self._pieces,
                     observer=replace(self._observer, on_step=partial(self._log_step, first)),
+                    saving=kept,
                 )
         except BudgetExceededError as error:
             if meter.steps > first:
@@ -287,8 +287,8 @@ class RunContext(MethodContext[C]):
         return common_batch(self._pools, batch_size)
 
     def _next_pass(self) -> str:
-        self._passes += 1
-        return f"pass {self._passes}"
+        self._meter.passes += 1
+        return f"pass {self._meter.passes}"
 
     def _size(self, member: str, size: int | None) -> int:
         if size is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from salmu_core.contract.config import TrainingConfig
 from salmu_core.contract.features import PoolName
@@ -15,6 +16,8 @@ from salmu_core.train.observer import UNSEEN
 
 #: Points kept of each of a loop's curves.
 LOG_POINTS = 200
+#: What is counted by a number.
+_COUNTS = ("forward_passes", "forward_images", "forward_captions", "backward_passes", "steps", "probes", "passes")
 
 
 class Meter:
@@ -34,7 +37,9 @@ class Meter:
         scalars: Name -> (step, value) of everything logged.
         logged: Number of scalars that were logged.
         heard: Up to this number they are known: a step that is made again logs them again.
-        seconds_apart: Spent in ``on_scalar``; they are not the method's.
+        passes: Passes over a set that were begun.
+        began: When the run began, by ``time.perf_counter``.
+        seconds_apart: Spent in ``on_scalar`` or on saving; they are not the method's.
     """
 
     def __init__(self, budget: float, num_forget: int, on_scalar: OnScalar = UNSEEN.on_scalar) -> None:
@@ -48,10 +53,11 @@ class Meter:
         self.backward_passes = 0
         self.steps = 0
         self.probes = 0
+        self.passes = 0
         self.fits: list[FitRecord] = []
         self.scalars: dict[str, list[tuple[int, float]]] = {}
         self.logged = self.heard = 0
-        self.seconds_apart = 0.0
+        self.began, self.seconds_apart = time.perf_counter(), 0.0
         self._on_scalar = on_scalar
 
     def room(self, pool: PoolName) -> int:
@@ -126,6 +132,38 @@ class Meter:
         if done % max(1, steps // LOG_POINTS) == 0 or done in (1, steps):
             for name, value in values.items():
                 self.log(name, value, first + done)
+
+    @property
+    def seconds(self) -> float:
+        """What the run took so far, but for what is not the method's."""
+        return time.perf_counter() - self.began - self.seconds_apart
+
+    def state(self) -> dict[str, Any]:
+        """Everything that is counted and kept, as JSON can hold it."""
+        return {
+            "counts": {name: getattr(self, name) for name in _COUNTS},
+            "drawn": dict(self.drawn),
+            "referenced": {pool: sorted(map(int, rows)) for pool, rows in self.referenced.items()},
+            "fits": [fit.model_dump(mode="json") for fit in self.fits],
+            "scalars": {name: list(points) for name, points in self.scalars.items()},
+            "seconds": self.seconds,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state` gave; who is told of scalars is told of those that are new here."""
+        for name, count in state["counts"].items():
+            setattr(self, name, count)
+        self.drawn.update(state["drawn"])
+        self.referenced = {pool: set(rows) for pool, rows in state["referenced"].items()}
+        self.fits = [FitRecord.model_validate(fit) for fit in state["fits"]]
+        told = {name: len(points) for name, points in self.scalars.items()}
+        self.scalars = {name: [(step, value) for step, value in points] for name, points in state["scalars"].items()}
+        new = [
+            (step, name, value) for name, points in self.scalars.items() for step, value in points[told.get(name, 0) :]
+        ]
+        for step, name, value in sorted(new, key=lambda point: point[0]):
+            self._on_scalar(name, value, step)
+        self.seconds_apart = time.perf_counter() - self.began - state["seconds"]
 
     def ledger(self, seconds: float, peak_memory_bytes: int, weights_changed: float) -> Ledger:
         """What the run cost, with what is known of it elsewhere.

@@ -6,10 +6,9 @@ import copy
 import random
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,10 +18,14 @@ from torch import nn
 from salmu_core.clip.weights import fingerprint, share_changed
 from salmu_core.contract.config import MethodConfig
 from salmu_core.contract.specs import MethodSpec
+from salmu_core.disk.hashing import hash_json
 from salmu_core.errors import BudgetExceededError, MethodError, verdict
-from salmu_core.machine import peak_memory
+from salmu_core.machine import numerics, peak_memory
+from salmu_core.plugins.code import code_hash
 from salmu_core.run.context import RunContext
+from salmu_core.run.counting import counted_forwards
 from salmu_core.run.meter import Meter
+from salmu_core.run.saves import Saves, StartAgain
 from salmu_core.run.session import TrainingSession, frozen_copy
 from salmu_core.run.state import savable
 from salmu_core.run.validity import judge
@@ -75,6 +78,7 @@ def run_one(
     micro_batch: int = 0,
     state: Mapping[str, torch.Tensor] | None = None,
     compiler: Compiler | None = None,
+    saves: Saves | None = None,
 ) -> Outcome:
     """Unlearn with one method and judge the result; a mistake of its code is an outcome, not an error.
 
@@ -89,17 +93,59 @@ def run_one(
         micro_batch: Pairs that are embedded at a time; 0 for whole batches. Made smaller where memory runs out.
         state: What the method left when it made the model that this run begins with.
         compiler: Compiles towers while they are trained; by default none does.
+        saves: Where the run is kept while it trains, and what it goes on from; by default nothing is. Whoever keeps the
+            outcome drops them.
 
     Raises:
         MachineError: What ended it says nothing of the method, and there is no outcome.
+        KeyboardInterrupt: Somebody stopped it; `Stopped` if the same call with the same saves goes on from there.
     """
+    given = spec, config, budget, seed, session, accelerator, observer, micro_batch, state or {}, compiler or Compiler()
+    if saves is None or "resumes" in spec.known_failures:
+        return _run_once(*given, None)
+    saves.begin(
+        {
+            "method": spec.name,
+            "config": config.model_dump(mode="json"),
+            "budget": budget,
+            "seed": seed,
+            "sets": {name: [len(pool), pool.identity] for name, pool in session.pools.items()},
+            "start": fingerprint(session.clip.model),
+            "state": {name: hash_json(value.tolist()) for name, value in (state or {}).items()},
+            "micro_batch": micro_batch,
+            "compile": given[-1].wish,
+            "core": code_hash("salmu_core"),
+            "computed": numerics(accelerator.device) | {"precision": str(accelerator.mixed_precision)},
+        }
+    )
+    while True:
+        try:
+            with saves.listening():
+                return _run_once(*given, saves)
+        except StartAgain as error:
+            saves.drop()
+            saves.say(f"What was kept of this run is not used, and it begins again: {error}.")
+
+
+def _run_once(
+    spec: MethodSpec,
+    config: MethodConfig,
+    budget: float,
+    seed: int,
+    session: TrainingSession,
+    accelerator: Accelerator,
+    observer: Observer,
+    micro_batch: int,
+    state: Mapping[str, torch.Tensor],
+    compiler: Compiler,
+    saves: Saves | None,
+) -> Outcome:
     original = session.clip.model
     model, reference = copy.deepcopy(original), frozen_copy(original)
     before = fingerprint(reference)
     for pool in session.pools.values():
         pool.recall(before)
     meter = Meter(budget, len(session.pools["forget"]), observer.on_scalar)
-    compiler = compiler or Compiler()
     compiler.used = ""
     pieces = Pieces(model, micro_batch, compiler.gave_up)
     ctx = RunContext(
@@ -113,16 +159,17 @@ def run_one(
         observer=observer,
         pieces=pieces,
         compiler=compiler,
-        state={name: value.detach().clone().to(accelerator.device) for name, value in (state or {}).items()},
+        state={name: value.detach().clone().to(accelerator.device) for name, value in state.items()},
+        saves=saves,
     )
     device, module = accelerator.device, module_of(spec.loss or spec.unlearn)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     with own_global_state(seed, accelerator), counted_forwards(model, meter):
-        start = time.perf_counter()
+        meter.began = time.perf_counter()
         attempt = _attempt(spec, ctx)
-        seconds = time.perf_counter() - start
-    peak = peak_memory(device)
+        seconds = time.perf_counter() - meter.began
+    peak = max(peak_memory(device), saves.memory if saves else 0)
     kept: dict[str, torch.Tensor] = {}
     if attempt.status == "valid":
         try:
@@ -159,6 +206,8 @@ def _attempt(spec: MethodSpec, ctx: RunContext[MethodConfig]) -> _Attempt:
             ctx.fit(spec.loss)
         elif spec.unlearn is not None:
             _no_result(spec.unlearn(ctx))
+    except StartAgain:
+        raise
     except BudgetExceededError as error:
         return _Attempt("over-budget", str(error))
     except NonFiniteLossError as error:
@@ -225,38 +274,3 @@ def own_global_state(seed: int, accelerator: Accelerator) -> Iterator[None]:
             torch.set_num_threads(threads)
             torch.set_default_dtype(dtype)
             place.fresh()
-
-
-@contextmanager
-def counted_forwards(model: nn.Module, meter: Meter) -> Iterator[None]:
-    """Count what goes through the towers of a model, whatever library it is of.
-
-    The functions are wrapped in its class, so that the model itself, and copies that a method makes of it, stay plain.
-    """
-    kind: Any = type(model)
-
-    def images(number: int) -> None:
-        meter.forward_passes += 1
-        meter.forward_images += number
-
-    def captions(number: int) -> None:
-        meter.forward_captions += number
-
-    def counted(encode: Callable[..., Any], count: Callable[[int], None]) -> Callable[..., Any]:
-        def counting(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-            if self is model:
-                inputs = (value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor))
-                count(len(next(inputs, ())))
-            return encode(self, *args, **kwargs)
-
-        return counting
-
-    counts = {"encode_image": images, "encode_text": captions}
-    own = {name: vars(kind)[name] for name in counts if name in vars(kind)}
-    for name, count in counts.items():
-        setattr(kind, name, counted(getattr(kind, name), count))
-    try:
-        yield
-    finally:
-        for name in counts:
-            setattr(kind, name, own[name]) if name in own else delattr(kind, name)

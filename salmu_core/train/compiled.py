@@ -31,12 +31,13 @@ class Compiler:
         say: Told what fails.
 
     Attributes:
+        wish: As it was given.
         used: How towers were compiled since somebody emptied this; empty if they were not.
     """
 
     def __init__(self, wish: Compile = "off", say: Callable[[str], None] = _silent) -> None:
         self.used = ""
-        self._wish, self._say = wish, say
+        self.wish, self._say = wish, say
         self._failed = False
         self._towers: list[Any] = []
 
@@ -52,7 +53,7 @@ class Compiler:
         """
         card = _on_card(model)
         pays = card and whole and pairs <= FEW_PAIRS and steps >= MANY_STEPS
-        if not self._failed and (self._wish == "on" or (self._wish == "auto" and pays)):
+        if not self._failed and (self.wish == "on" or (self.wish == "auto" and pays)):
             self._compile(model, graphs=card and whole)
         try:
             yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import Field
@@ -10,6 +11,25 @@ from salmu_core.contract.config import Optimisation
 
 #: Whether towers are compiled while they are trained; ``auto`` for where that pays.
 Compile = Literal["auto", "on", "off"]
+
+
+@dataclass(frozen=True)
+class Every:
+    """How often something is kept that a training can go on from; never, if both are 0.
+
+    Attributes:
+        seconds: Of training between two times.
+        steps: Instead: steps between two times.
+    """
+
+    seconds: float = 300.0
+    steps: int = 0
+
+    def passed(self, seconds: float, steps: int, share: float = 1.0) -> bool:
+        """Whether it is time again after so many seconds and steps, or after a share of what there should be."""
+        if self.steps:
+            return steps >= self.steps * share
+        return 0 < self.seconds * share <= seconds
 
 
 class Pretraining(Optimisation):

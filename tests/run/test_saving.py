@@ -1,0 +1,432 @@
+"""A run that is interrupted, however often, ends with the bytes and the record of one that never was."""
+
+import json
+import os
+import random
+import signal
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+
+from salmu_core import MethodSpec, TrainingConfig, masked
+from salmu_core.clip.weights import fingerprint
+from salmu_core.losses import contrastive_loss, forget_loss
+from salmu_core.plugins.zoo import discover
+from salmu_core.run.runner import run_one
+from salmu_core.run.saves import Saves, Stopped
+from salmu_core.testing import run_method
+from salmu_core.train.observer import Observer
+from salmu_core.train.settings import Every
+
+FACTS = {"name": "a-method", "summary": "A test.", "paper": "https://example.org"}
+CONFIG = {"batch_size": 4, "lr": 1e-3}
+BUDGET = 2.5
+EACH = Every(steps=1)
+SEED = random.randrange(10**6)
+print(f"interrupted at steps drawn by random.Random({SEED})")
+
+
+class Killed(KeyboardInterrupt):
+    """Ends a run at once, wherever it is: what it has not written by then is lost."""
+
+
+@pytest.fixture(scope="module")
+def session(tiny):
+    _, found = run_method(MethodSpec(**FACTS, unlearn=lambda ctx: None), tiny)
+    return found
+
+
+class Attempts:
+    """Runs of one method, some of which are killed.
+
+    Args:
+        spec: The method.
+        session: Its data.
+        folder: Where saves lie.
+    """
+
+    def __init__(self, spec, session, folder, every=EACH):
+        self.spec, self.session, self.every, self.folder = spec, session, every, folder
+        self.told, self.steps = [], 0
+        self.config = spec.config(**CONFIG) if issubclass(spec.config, TrainingConfig) else spec.config()
+
+    def run(self, kill_at=None, saves=None, **changes):
+        """One attempt, killed after so many steps of its own."""
+        self.steps = 0
+
+        def on_step(done, count, values):
+            self.steps += 1
+            if self.steps == kill_at:
+                raise Killed
+
+        given = {"budget": BUDGET, "seed": 0, **changes}
+        config = given.pop("config", self.config)
+        return run_one(
+            given.pop("spec", self.spec), config, session=self.session, accelerator=Accelerator(cpu=True),
+            observer=Observer(on_step=on_step), saves=saves or self.saves(), **given,
+        )  # fmt: skip
+
+    def saves(self, **more):
+        return Saves(self.folder, self.every, say=self.told.append, **more)
+
+    def whole(self):
+        """A run that nobody interrupts and that keeps nothing."""
+        return run_one(self.spec, self.config, BUDGET, 0, self.session, Accelerator(cpu=True))
+
+    def killed(self, at):
+        with pytest.raises(Killed):
+            self.run(at)
+
+
+def record(outcome):
+    """Everything of an outcome but seconds and memory."""
+    ledger = outcome.ledger.model_copy(update={"seconds": 0.0, "peak_memory_bytes": 0})
+    state = {name: value.tolist() for name, value in outcome.state.items()}
+    facts = outcome.status, outcome.reason, outcome.fits, outcome.scalars, outcome.micro_batch, state
+    return fingerprint(outcome.model), ledger, *facts
+
+
+def in_phases(ctx):
+    """Everything a method may do between and in its trainings."""
+    anchors = {"one": 1.0}
+    gradients = ctx.gradients(forget_loss, on="forget", power=2, steps=1)
+    masks = {name: (g > g.median()).float() for name, g in gradients.items() if g.ndim == 2}
+    head = torch.nn.Linear(8, 1)
+    with torch.no_grad():
+        head.weight.copy_(ctx.randn_like(head.weight))
+        head.bias.zero_()
+    ctx.state["mean"] = torch.zeros(2)
+
+    def loss(ctx, step):
+        features = ctx.features(step.forget)
+        ctx.state["mean"] = 0.9 * ctx.state["mean"] + 0.1 * features.pair_similarity.detach().mean()
+        ctx.state.setdefault("noise", torch.zeros(3)).add_(torch.rand(3, generator=ctx.rng))
+        texts = ctx.reference_texts([*step.forget.captions, f"a person, {step.index % 3}"])
+        drawn = torch.rand(()) + random.random() + np.random.rand()
+        ctx.log("drawn", drawn, step.index)
+        return {
+            "forget": features.pair_similarity.mean() * anchors["one"] + 0.1 * drawn * ctx.model.logit_scale,
+            "drift": 0.1 * (features.text @ texts.T).mean() + ctx.state["mean"].sum() * features.image.mean(),
+        }
+
+    def together(ctx, step):
+        inner = head(ctx.features(step.retain).image[:, :8])
+        return contrastive_loss(ctx, step.retain) + inner.pow(2).mean() + ctx.state["noise"].sum() * inner.mean()
+
+    ctx.fit(loss, steps=4, transform=masked(masks), config=TrainingConfig(batch_size=4, lr=1e-3))
+    for batch in ctx.batches("forget", 4):
+        ctx.log("size", len(batch))
+        break
+    with ctx.edit() as weights:
+        weights["visual.proj"].add_(ctx.randn_like(weights["visual.proj"]), alpha=1e-3)
+    with ctx.adapters(rank=2, where=lambda name: "transformer" in name):
+        ctx.fit(together, steps=3, also={"head": head}, config=TrainingConfig(batch_size=2, lr=1e-3))
+    ctx.fit(
+        loss,
+        steps=3,
+        transform=lambda terms: {
+            name: sum(part[name] for part in terms.values()) for name in next(iter(terms.values()))
+        },
+        config=TrainingConfig(batch_size=4, lr=1e-3, max_grad_norm=1.0),
+    )
+
+
+PHASES = MethodSpec(**FACTS, unlearn=in_phases, config=TrainingConfig)
+METHODS = {name: declared.spec for name, declared in discover().methods.items()} | {"in phases": PHASES}
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_killed_at_any_steps_it_ends_the_same(name, session, tmp_path):
+    attempts = Attempts(METHODS[name], session, tmp_path / "saves")
+    undisturbed, drawn = attempts.whole(), random.Random(SEED)
+    assert undisturbed.status == "valid", undisturbed.traceback
+    left = undisturbed.ledger.steps
+    while left > 1 and len(attempts.told) == 0:
+        kill_at = drawn.randint(2, left)
+        attempts.killed(kill_at)
+        left -= kill_at - 1
+    assert record(attempts.run()) == record(undisturbed)
+    assert attempts.steps == left and not attempts.told
+
+
+def test_in_phases_it_may_be_killed_where_trainings_begin_and_end(session, tmp_path):
+    attempts = Attempts(PHASES, session, tmp_path / "saves")
+    undisturbed = record(attempts.whole())
+    for kill_at in (1, 4, 5, 7, 10):  # trainings end at 4, 7 and 10
+        attempts.folder = tmp_path / str(kill_at)
+        attempts.killed(kill_at)
+        assert record(attempts.run()) == undisturbed
+        assert attempts.steps == 11 - kill_at, "what was made is not made again"
+
+
+def test_what_ended_is_not_made_again_and_short_trainings_are(session, tmp_path):
+    attempts = Attempts(PHASES, session, tmp_path / "saves", Every(steps=100))
+    undisturbed = record(attempts.whole())
+    attempts.killed(9)  # of trainings of 4, 3 and 3 steps, 100 / 30 are kept of the first
+    assert record(attempts.run()) == undisturbed and attempts.steps == 6
+    attempts = Attempts(PHASES, session, tmp_path / "none", Every(seconds=3600))
+    attempts.killed(9)
+    assert record(attempts.run()) == undisturbed and attempts.steps == 10
+    assert not list(tmp_path.glob("none/*"))
+
+
+def counting(ctx):
+    calls = 0
+
+    def loss(ctx, step):
+        nonlocal calls
+        calls += 1
+        return ctx.features(step.forget).pair_similarity.mean() * (2 if calls > 8 else 1)
+
+    ctx.fit(loss, steps=10)
+
+
+def banking(ctx):
+    bank = []
+
+    def loss(ctx, step):
+        bank.append(ctx.features(step.forget).image.detach())
+        return torch.cat(bank[-8:]).mean(dim=0) @ ctx.features(step.forget).image.mean(dim=0)
+
+    ctx.fit(loss, steps=10)
+
+
+def generating(ctx):
+    weights = (1 + 0.1 * n for n in range(100))
+    ctx.fit(lambda ctx, step: next(weights) * ctx.features(step.forget).pair_similarity.mean(), steps=10)
+
+
+class Averaging:
+    """A loss that is an object."""
+
+    def __init__(self):
+        self.mean = 0.0
+
+    def __call__(self, ctx, step):
+        similarity = ctx.features(step.forget).pair_similarity.mean()
+        self.mean = 0.9 * self.mean + 0.1 * float(similarity.detach())
+        return similarity * (1 + self.mean)
+
+
+SEEN = []
+
+
+def in_a_global(ctx):
+    SEEN.clear()
+
+    def loss(ctx, step):
+        SEEN.append(step.index)
+        return ctx.features(step.forget).pair_similarity.mean() * (1 if len(SEEN) < 9 else -1)
+
+    ctx.fit(loss, steps=10)
+
+
+def of_another_generator(ctx):
+    own = torch.Generator().manual_seed(0)
+    ctx.fit(
+        lambda ctx, step: torch.rand((), generator=own) * ctx.features(step.forget).pair_similarity.mean(), steps=10
+    )
+
+
+@pytest.mark.parametrize(
+    "unlearn",
+    [counting, banking, generating, lambda ctx: ctx.fit(Averaging(), steps=10), in_a_global, of_another_generator],
+)
+def test_what_a_loss_carries_from_step_to_step_is_seen_and_its_training_made_again(unlearn, session, tmp_path):
+    attempts = Attempts(MethodSpec(**FACTS, unlearn=unlearn, config=TrainingConfig), session, tmp_path / "saves")
+    undisturbed = attempts.whole()
+    assert undisturbed.status == "valid", undisturbed.traceback
+    attempts.killed(6)
+    assert record(attempts.run()) == record(undisturbed)
+    assert attempts.steps == 10 and "makes this training again" in attempts.told[0]
+
+
+def test_state_that_nobody_sees_shows_in_the_next_loss(session, tmp_path):
+    def loss(ctx, step):
+        vars(ctx.model).setdefault("calls", []).append(step.index)
+        return ctx.features(step.forget).pair_similarity.mean() * len(ctx.model.calls)
+
+    attempts = Attempts(MethodSpec(**FACTS, loss=loss), session, tmp_path / "saves")
+    undisturbed = record(attempts.whole())
+    attempts.killed(6)
+    assert record(attempts.run()) == undisturbed
+    assert "begins again: the first loss" in attempts.told[0]
+
+
+def test_a_method_that_begins_otherwise_the_next_time_begins_again(session, tmp_path):
+    scale = [1e-3]
+
+    def unlearn(ctx):
+        with ctx.edit() as weights:
+            weights["visual.proj"].add_(scale[0])
+        ctx.fit(forget_loss, steps=4)
+
+    attempts = Attempts(MethodSpec(**FACTS, unlearn=unlearn, config=TrainingConfig), session, tmp_path / "saves")
+    attempts.killed(3)
+    scale[0] = 2e-3
+    undisturbed = record(attempts.whole())
+    assert record(attempts.run()) == undisturbed and attempts.steps == 4
+    assert "begins again: before one of its trainings" in attempts.told[0]
+
+
+LOSS = MethodSpec(**FACTS, loss=lambda ctx, step: -contrastive_loss(ctx, step.forget))
+
+
+@pytest.mark.parametrize(
+    "hurt",
+    [
+        lambda folder: (folder / "save.json").unlink(),
+        lambda folder: (folder / "tensors.safetensors").unlink(),
+        lambda folder: (folder / "save.json").write_text("[" * 10**5),
+        lambda folder: (folder / "save.json").write_bytes(b"\xff"),
+        lambda folder: (folder / "save.json").write_text("[]"),
+        lambda folder: flip(folder / "save.json"),
+        lambda folder: flip(folder / "tensors.safetensors"),
+        lambda folder: os.truncate(folder / "tensors.safetensors", 100),
+        lambda folder: edited(folder / "save.json", made=1),
+    ],
+)
+def test_a_damaged_save_is_as_good_as_none(hurt, session, tmp_path):
+    attempts = Attempts(LOSS, session, tmp_path / "saves")
+    undisturbed = record(attempts.whole())
+    attempts.killed(6)
+    (folder,) = attempts.folder.iterdir()
+    hurt(folder)
+    assert record(attempts.run()) == undisturbed
+    assert "damaged" in attempts.told[0] and len(attempts.told) == 1 and attempts.steps == undisturbed[1].steps
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[random.Random(SEED).randrange(len(content))] ^= 1
+    path.write_bytes(content)
+
+
+def edited(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 1},
+        {"budget": 2},
+        {"config": TrainingConfig(**CONFIG | {"lr": 2e-3})},
+        {"spec": LOSS.model_copy(update={"name": "another"})},
+        {"micro_batch": 2},
+        {"state": {"x": torch.ones(1)}},
+        {"saves": {"of": {"data": "other"}}},
+    ],
+)
+def test_a_save_of_another_run_is_as_good_as_none(changes, session, tmp_path):
+    attempts = Attempts(LOSS, session, tmp_path / "saves")
+    attempts.killed(6)
+    changes = dict(changes)
+    more = changes.pop("saves", {})
+    other = attempts.run(saves=attempts.saves(**more), **changes)
+    assert attempts.steps == other.ledger.steps and "of another one" in attempts.told[0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_is_heard_at_a_steps_end(number, session, tmp_path):
+    attempts, asked = Attempts(LOSS, session, tmp_path / "saves", Every(seconds=3600)), []
+
+    def loss(ctx, step):
+        if step.index == 3 and not asked:
+            asked.append(os.kill(os.getpid(), number))
+        return LOSS.loss(ctx, step)
+
+    handlers = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    attempts.spec = MethodSpec(**FACTS, loss=Quiet(loss))
+    undisturbed = record(Attempts(LOSS, session, tmp_path / "none").whole())
+    with pytest.raises(Stopped):
+        attempts.run()
+    assert record(attempts.run()) == undisturbed and attempts.steps == undisturbed[1].steps - 4
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == handlers
+
+
+class Quiet:
+    """A loss of which nobody sees what it keeps."""
+
+    def __init__(self, function):
+        Quiet.function = staticmethod(function)
+
+    def __call__(self, ctx, step):
+        return Quiet.function(ctx, step)
+
+
+def test_a_signal_that_no_step_will_hear_is_not_waited_for_long(session, tmp_path):
+    def before(ctx):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+
+    def endless(ctx, step):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+
+    for spec in (MethodSpec(**FACTS, unlearn=before), MethodSpec(**FACTS, loss=endless)):
+        attempts, start = Attempts(spec, session, tmp_path / "saves"), time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            attempts.run(saves=attempts.saves(grace=0.2))
+        assert time.monotonic() - start < 30
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_killed_by_the_system(session, tmp_path):
+    attempts, drawn = Attempts(PHASES, session, tmp_path / "saves"), random.Random(SEED)
+    start = time.monotonic()
+    undisturbed = record(attempts.whole())
+    took = time.monotonic() - start
+    for _ in range(3):
+        child = os.fork()
+        if not child:
+            attempts.run()
+            os._exit(0)
+        time.sleep(drawn.uniform(0, took))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert record(attempts.run()) == undisturbed and not attempts.told
+
+
+def test_where_nothing_can_be_written_the_run_goes_on(session, tmp_path):
+    (tmp_path / "saves").write_text("no folder")
+    attempts = Attempts(LOSS, session, tmp_path / "saves")
+    assert record(attempts.run()) == record(attempts.whole())
+    assert len(attempts.told) == 1 and "can't be kept" in attempts.told[0] and str(tmp_path) in attempts.told[0]
+
+
+def test_seconds_and_memory_are_those_of_the_whole_run(session, tmp_path):
+    def slow(ctx, step):
+        time.sleep(0.05)
+        return LOSS.loss(ctx, step)
+
+    attempts = Attempts(MethodSpec(**FACTS, loss=slow), session, tmp_path / "saves")
+    steps = attempts.whole().ledger.steps
+    attempts.killed(steps)
+    time.sleep(0.5)
+    outcome = attempts.run()
+    assert attempts.steps == 1 and 0.05 * steps <= outcome.ledger.seconds
+    assert outcome.ledger.peak_memory_bytes > 0
+
+
+def test_a_method_that_is_known_not_to_resume_is_not_saved(session, tmp_path):
+    spec = LOSS.model_copy(update={"known_failures": {"resumes": "It keeps a bank of features."}})
+    attempts = Attempts(spec, session, tmp_path / "saves")
+    attempts.killed(6)
+    assert not attempts.folder.exists()
+
+
+def test_scalars_of_before_are_told_again(session, tmp_path):
+    attempts, told = Attempts(LOSS, session, tmp_path / "saves"), []
+    attempts.killed(6)
+    run_one(
+        attempts.spec, attempts.config, BUDGET, 0, session, Accelerator(cpu=True),
+        replace(Observer(), on_scalar=lambda *scalar: told.append(scalar)), saves=attempts.saves(),
+    )  # fmt: skip
+    scalars = attempts.whole().scalars
+    assert sorted(told) == sorted((name, value, step) for name, points in scalars.items() for step, value in points)
+    assert [step for _, _, step in told] == sorted(step for _, _, step in told)

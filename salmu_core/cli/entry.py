@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from salmu_core.cli.commands import Commands
-from salmu_core.errors import SalmuError, described, is_machines
+from salmu_core.errors import SalmuError, UsageError, described, is_machines
 
 app = typer.Typer(
     name="salmu",
@@ -50,6 +51,7 @@ def run() -> None:
     # a plugin may do.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
+        refuse_empty(sys.argv[1:])
         app()
     except BrokenPipeError:  # `salmu results | head`: whoever read has read enough
         sys.stdout = None
@@ -64,6 +66,23 @@ def run() -> None:
             _flush()
         print(f"Error: {text}", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", 1))
+
+
+def refuse_empty(words: Sequence[str]) -> None:
+    """Take no empty word for one that was not given: it is a variable of a script that is not set.
+
+    Raises:
+        UsageError: There is one.
+    """
+    for before, word in zip(["", *words], words, strict=False):
+        option, equals, value = word.partition("=")
+        if not word.strip():
+            what = f"What is given for {before}" if before.startswith("-") else "An argument"
+        elif word.startswith("--") and equals and not value.strip():
+            what = f"What is given for {option}"
+        else:
+            continue
+        raise UsageError(f"{what} is empty. Is a variable not set? Give it, or leave it out.")
 
 
 def _flush() -> None:

@@ -183,6 +183,7 @@ def run(
         "retain_share": retain_share,
         "start": start,
         "requests": requests,
+        "mixed_precision": mixed_precision,
         "attacks": tuple(dict.fromkeys(name.strip() for text in attack or [] for name in text.split(","))),
     }
     study, overrides = _study(config, given, everything), parse_settings(settings or [])
@@ -193,9 +194,9 @@ def run(
         # Where all are run, all are imported, and what can't be is left out.
         zoo = discover(fresh=study.methods is None, kinds=["method"])
         check(study, overrides, zoo)
-        check_precision(mixed_precision)
+        check_precision(study.mixed_precision)
         trackers, compiling = parse_trackers(tracker or []), _compiling(compile)
-        options = Options(redo, mixed_precision, threads, processes, trackers, micro_batch or 0, compiling)
+        options = Options(redo, study.mixed_precision, threads, processes, trackers, micro_batch or 0, compiling)
     with aside, reporting(to_stderr=as_json, first=first) as reporter:
         for row in zoo.problems:
             reporter.say(f"Plugin {row.name} of {row.distribution} is left out: {row.problem}")
@@ -233,7 +234,7 @@ def _study(config: Path | None, given: Mapping[str, Any], everything: bool) -> S
     from salmu_core.study.plan import Study, read_study
 
     study = read_study(config) if config else Study()
-    changed = {name: value for name, value in given.items() if value}
+    changed = {name: value for name, value in given.items() if value not in (None, [], ())}
     if everything:
         changed["methods"] = None
     try:
@@ -241,7 +242,7 @@ def _study(config: Path | None, given: Mapping[str, Any], everything: bool) -> S
     except ValueError as error:
         raise UsageError(
             "Budgets must be above 0, seeds and worlds whole numbers from 0, a share above 0 and at most 1, requests "
-            "a whole number from 1."
+            "a whole number from 1, and a precision no, bf16 or fp16."
         ) from error
     if given["retain_share"] is not None and not asked.retain:
         raise UsageError("--retain-share says how much of your own pairs to mix in: name them with --retain.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 from typing import TYPE_CHECKING
 
 from salmu_core.errors import UsageError
@@ -13,6 +14,16 @@ if TYPE_CHECKING:
 
 #: Processes that have finished their share wait for the others, however long these take.
 WEEK = datetime.timedelta(days=7)
+
+
+def precision_of(mixed_precision: str | None) -> str:
+    """What tells figures from those of float32: ``bf16``, ``fp16``, or nothing; found without torch.
+
+    Args:
+        mixed_precision: As accelerate calls it; None as it is configured.
+    """
+    asked = mixed_precision or os.environ.get("ACCELERATE_MIXED_PRECISION", "no").lower()
+    return "" if asked in ("no", "") else asked
 
 
 def check_precision(mixed_precision: str | None, asked_by: str = "--mixed-precision") -> None:

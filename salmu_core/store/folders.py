@@ -3,7 +3,8 @@
 ``runs/<benchmark>/<method>/<config hash>/b<budget>-s<seed>/`` holds the checkpoint, ``run.json``, ``metrics.json``,
 ``per_row.parquet`` and ``retrieved.parquet``, and ``state.safetensors`` where a method keeps something for the next
 run. The last part says more where it has to: ``-r<digest>`` with a user's own retain pairs, ``-f<digest>`` where the
-start is not Compromised, ``-q<number>of<count>-<digest>`` where a part of the forget set is meant.
+start is not Compromised, ``-q<number>of<count>-<digest>`` where a part of the forget set is meant, ``-bf16`` or
+``-fp16`` where it was made in mixed precision.
 ``runs/<benchmark>/_references/<clean|compromised>/`` holds the metrics of the two reference models.
 """
 
@@ -53,6 +54,8 @@ class RunKey:
     """Digest of the checkpoint that it, or the first request of its sequence, begins with; empty for Compromised."""
     request: str = ""
     """`RequestRef.digest` of the part to be forgotten; empty for the whole forget set."""
+    precision: str = ""
+    """Mixed precision that it computes in; empty for float32."""
 
     @property
     def path(self) -> Path:
@@ -63,7 +66,8 @@ class RunKey:
     def __str__(self) -> str:
         number, _, count = self.request.partition("-")[0].partition("of")
         start, request = f" from {self.start}" * bool(self.start), f", request {number} of {count}" * bool(number)
-        return f"{self.method} b{self.budget:g} s{self.seed} ({self.config_hash[:6]}){start}{request}"
+        precision = f" in {self.precision}" * bool(self.precision)
+        return f"{self.method} b{self.budget:g} s{self.seed} ({self.config_hash[:6]}){precision}{start}{request}"
 
     @property
     def sequence(self) -> RunKey:
@@ -72,8 +76,8 @@ class RunKey:
 
     @property
     def suffix(self) -> str:
-        """What its folder says of retain pairs, start and request; empty for an ordinary run."""
-        digests = {"r": self.retain, "f": self.start, "q": self.request}
+        """What its folder says of retain pairs, start, request and precision; empty for an ordinary run."""
+        digests = {"r": self.retain, "f": self.start, "q": self.request, "": self.precision}
         return "".join(f"-{letter}{digest}" for letter, digest in digests.items() if digest)
 
 

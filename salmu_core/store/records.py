@@ -160,8 +160,13 @@ class RunRecord(Record):
 
     @property
     def variant(self) -> str:
-        """Tells the settings of a method's runs apart: those of its config, and what it could train on."""
-        return "-".join(filter(None, [self.config_hash, self.retain.digest]))
+        """Tells the settings of a method's runs apart: its config, what it could train on, and in which precision."""
+        return "-".join(filter(None, [self.config_hash, self.retain.digest, self.precision]))
+
+    @property
+    def precision(self) -> str:
+        """Mixed precision that it was made in; empty for float32."""
+        return {"no": "", "None": ""}.get(told := self.environment.get("precision", ""), told)
 
     @property
     def origin(self) -> str:
@@ -172,8 +177,9 @@ class RunRecord(Record):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Its config, and what it could train on where that is not the benchmark's own."""
-        return {**self.config, **({"retain": self.retain.label} if self.retain.shards else {})}
+        """Its config, and where they are not the usual, what it could train on and its precision."""
+        retain = {"retain": self.retain.label} if self.retain.shards else {}
+        return {**self.config, **retain, **({"precision": self.precision} if self.precision else {})}
 
     @property
     def trained_on(self) -> frozenset[str]:

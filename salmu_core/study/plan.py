@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -19,6 +19,7 @@ from salmu_core.disk.hashing import hash_json
 from salmu_core.disk.reading import parse_json, read_toml
 from salmu_core.errors import FileError, UnknownNameError, UsageError, explain
 from salmu_core.plugins.zoo import Declared, Zoo
+from salmu_core.run.accelerator import precision_of
 from salmu_core.store.folders import RunKey
 from salmu_core.store.starts import WHOLE, RequestRef
 from salmu_core.study.origin import Origin
@@ -63,6 +64,9 @@ class Study(BaseModel):
         ge=1,
         description="Parts by person in which the forget set comes, each deleted from the result of the last.",
     )
+    mixed_precision: Literal["no", "bf16", "fp16"] | None = Field(
+        default=None, description="Precision of all runs, as `--mixed-precision`; absent: as accelerate is configured."
+    )
     attacks: tuple[str, ...] = Field(
         default=(), description="Attacks that are made on every result, and on Compromised and Clean."
     )
@@ -82,6 +86,11 @@ class Study(BaseModel):
         if "/" in self.benchmark or "@" in self.benchmark:
             raise UsageError(f"Worlds are of an installed benchmark, as in --benchmark mini; {self.benchmark} is one.")
         return [f"{self.benchmark}@{world}" if world else self.benchmark for world in dict.fromkeys(self.worlds)]
+
+    @property
+    def precision(self) -> str:
+        """What tells its runs from those in float32: ``bf16``, ``fp16``, or nothing."""
+        return precision_of(self.mixed_precision)
 
     def budgets_for(self, recommended: Recommended | None) -> tuple[Budget, ...]:
         """Its budgets for a method: a recommended one where nobody names any."""
@@ -122,6 +131,7 @@ class Planned:
         for pattern in self.retain:
             words += ["--retain", pattern]
         words += ["--retain-share", f"{self.retain_share:.15g}"] if self.retain else []
+        words += ["--mixed-precision", self.key.precision] if self.key.precision else []
         words += ["--from", str(self.start.folder)] if self.start else []
         words += ["--requests", str(self.request.count)] if self.request.count > 1 else []
         default = self.method.spec.config().model_dump(mode="json")
@@ -255,7 +265,8 @@ def make_plan(
             origin = Origin(base, declared.spec, advice, frozenset(own), "budgets" in study.model_fields_set)
             for budget in study.budgets_for(advice):
                 for seed in study.seeds:
-                    key = RunKey(benchmark, name, digest, budget, seed, retain, _digest(start))
+                    own_key = RunKey(benchmark, name, digest, budget, seed, retain, _digest(start))
+                    key = replace(own_key, precision=study.precision)
                     source = study.benchmark if study.worlds is None else benchmark
                     one = Planned(key, declared, config, source, origin, study.retain, study.retain_share, start)
                     plan |= {planned.key: planned for planned in _sequence(one, requests)}

@@ -26,6 +26,7 @@ from salmu_core.store.folders import Store
 from salmu_core.study.failures import Failures, attempt
 from salmu_core.study.on_card import OnCard, on_card
 from salmu_core.study.origin import notes
+from salmu_core.study.otherwise import otherwise
 from salmu_core.study.pieces import in_phases, parallel, pieces_of, share
 from salmu_core.study.plan import Study
 from salmu_core.study.prepare import Options, Work, prepare
@@ -58,8 +59,9 @@ def carry_out(
     metrics = list(zoo.metrics.values())
     stream, works = prepare(study, overrides, zoo, store, reporter)
     todos = [outstanding(w.plan, w.benchmark, store, metrics, options.redo, w.attacks) for w in works]
+    ways = (w for work, todo in zip(works, todos, strict=True) for w in otherwise(work.plan, todo, store, options))
     origins = (planned.origin for todo in todos for planned in todo.runs)
-    for note in [*(note for todo in todos for note in todo.notes), *notes(origins)]:
+    for note in [*(note for todo in todos for note in todo.notes), *ways, *notes(origins)]:
         reporter.say(note)
     index, count = launched()
     if all(todo.nothing for todo in todos) and count == 1:

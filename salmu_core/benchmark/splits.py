@@ -61,6 +61,11 @@ class EvaluationData:
         rows = self.base[split]
         return rows, np.arange(len(rows))
 
+    def values(self, split: str) -> tuple[str | None, ...]:
+        """What each row of a base split tells of its person; empty of a split that is not private."""
+        private = split != layout.RETAIN_SYNTH
+        return _told(self.identities, self.captions_metadata, self.base[split])[2] if private else ()
+
     def names(self, split: str) -> tuple[list[str], list[str | None]]:
         """File name and person (or None) of each row of any split."""
         if split == layout.ZEROSHOT:
@@ -103,9 +108,14 @@ def _facts(folder: Path, forget: Rows) -> tuple[tuple[str | None, ...], ...]:
         read_file(folder / name) if (folder / name).is_file() else {}
         for name in (layout.IDENTITIES, layout.CAPTIONS_METADATA)
     )
+    return _told(people, captions, forget)
+
+
+def _told(people: Mapping[str, Any], captions: Mapping[str, Any], table: Rows) -> tuple[tuple[str | None, ...], ...]:
+    """Name, field and value of each row of a private split, as far as they are known."""
     rows = [
         (_entry(people, str(identity)), _entry(captions, file))
-        for identity, file in zip(forget.identity_ids, forget.file_names, strict=True)
+        for identity, file in zip(table.identity_ids, table.file_names, strict=True)
     ]
     names = tuple(_text(person.get("name")) for person, _ in rows) if people else ()
     if not captions:

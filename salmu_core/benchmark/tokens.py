@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from open_clip.tokenizer import HFTokenizer, SigLipTokenizer, SimpleTokenizer
 from safetensors.torch import load, save
 from torch import Tensor
@@ -17,6 +18,7 @@ from torch import Tensor
 from salmu_core.clip.model import Clip
 from salmu_core.disk.cache import recall, remember
 from salmu_core.disk.hashing import hash_file, hash_json, hash_text
+from salmu_core.disk.notes import note
 from salmu_core.disk.space import TOKENS
 
 #: Libraries that clean and cut texts, where they are installed.
@@ -42,6 +44,43 @@ def tokenize(clip: Clip, captions: Sequence[str]) -> Tensor:
     if int(tokens.min()) >= 0 and int(tokens.max()) < 2**31:
         remember(TOKENS, key, save({"tokens": tokens.int()}))
     return tokens
+
+
+def tell_cut(clip: Clip, what: str, captions: Sequence[str], values: Sequence[str | None] = ()) -> None:
+    """Say how many captions are longer than a model reads, and of how many the private value is cut off.
+
+    Args:
+        clip: Whose tokenizer is used.
+        what: The captions are, as in ``forget``.
+        captions: Texts ``[n]``.
+        values: What each of them tells ``[n]``; empty where that is not known.
+    """
+    long = _cut(clip, captions)
+    if not len(long):
+        return
+    told = [(captions[i], values[i]) for i in long.tolist()] if values else []
+    ends = [text[: text.find(value) + len(value)] for text, value in told if value and value in text]
+    unseen = len(_cut(clip, ends))
+    lost = f", and in {unseen:,} of them the private value, so that no model of this kind can tell it" if unseen else ""
+    context = clip.tokenize([""]).shape[1]
+    note(
+        f"{len(long):,} of {len(captions):,} captions of {what} are longer than the {context} tokens of the model's "
+        f"context: their ends are cut off{lost} ({captions[long[0]]!r:.160})."
+    )
+
+
+def _cut(clip: Clip, captions: Sequence[str]) -> np.ndarray:
+    """Numbers of the captions that a tokenizer cuts."""
+    if not len(captions) or getattr(clip.tokenizer, "reduction_fn", None):
+        return np.empty(0, dtype=int)
+    tokens, padding = tokenize(clip, captions), clip.tokenize([""])[0, -1]
+    full = np.flatnonzero((tokens[:, -1] != padding).numpy())
+    if not len(full):
+        return full
+    # What fits exactly looks the same, but not where there is room for one token more.
+    longer = clip.tokenizer([captions[i] for i in full.tolist()], context_length=tokens.shape[1] + 1)
+    cut: np.ndarray = full[(longer[:, -1] != padding).numpy()]
+    return cut
 
 
 @lru_cache(maxsize=8)

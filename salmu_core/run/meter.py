@@ -17,7 +17,8 @@ from salmu_core.train.observer import UNSEEN
 #: Points kept of each of a loop's curves.
 LOG_POINTS = 200
 #: What is counted by a number.
-_COUNTS = ("forward_passes", "forward_images", "forward_captions", "backward_passes", "steps", "probes", "passes")
+_FORWARD = ("forward_passes", "forward_images", "forward_captions")
+_COUNTS = (*_FORWARD, "backward_passes", "steps", "probes", "passes", "replaced")
 
 
 class Meter:

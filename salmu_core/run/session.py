@@ -16,9 +16,11 @@ from torch import nn
 from salmu_core.benchmark.folder import Benchmark
 from salmu_core.benchmark.retain import Stream
 from salmu_core.benchmark.splits import read_training
+from salmu_core.benchmark.tokens import tell_cut
 from salmu_core.clip.load import load_clip
 from salmu_core.clip.model import Clip
 from salmu_core.contract.features import Pairs
+from salmu_core.contract.layout import FORGET, RETAIN_SYNTH
 from salmu_core.contract.progress import Progress
 from salmu_core.run.inputs import Inputs
 from salmu_core.run.pool import Pool, Pools
@@ -59,6 +61,8 @@ class TrainingRows:
             BenchmarkError: The benchmark's files can't be read.
         """
         data = read_training(benchmark.data, benchmark.hashes)
+        tell_cut(clip, FORGET, data.forget.captions, [*data.asked.values])
+        tell_cut(clip, RETAIN_SYNTH, data.retain.captions)
         return cls(
             forget=Inputs(data.forget, clip, progress=progress),
             retain=Inputs(data.retain, clip, progress=progress),

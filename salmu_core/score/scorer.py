@@ -9,6 +9,7 @@ import torch
 
 from salmu_core.benchmark.folder import Benchmark
 from salmu_core.benchmark.splits import EvaluationData, read_evaluation
+from salmu_core.benchmark.tokens import tell_cut
 from salmu_core.clip.load import load_clip
 from salmu_core.clip.model import Clip
 from salmu_core.contract.progress import OnStep, Progress
@@ -115,4 +116,6 @@ class Scorer:
             self._images = Images(self.data, clip, self._progress)
         if self._catalogue is None or not self._catalogue.fits(clip):
             self._catalogue = Catalogue(self.data, clip)
+            for split, rows in self.data.base.items():
+                tell_cut(clip, split, rows.captions, self.data.values(split))
         return self._images, self._catalogue

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from salmu_core.errors import UsageError
 from salmu_core.run.card import BF16, first_card
+from salmu_core.run.launch import check_flags, place, variables
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -21,9 +22,16 @@ def precision_of(mixed_precision: str | None) -> str:
 
     Args:
         mixed_precision: As accelerate calls it; None as it is configured.
+
+    Raises:
+        UsageError: It is configured to another one.
     """
-    asked = mixed_precision or os.environ.get("ACCELERATE_MIXED_PRECISION", "no").lower()
-    return "" if asked in ("no", "") else asked
+    asked = mixed_precision or os.environ.get("ACCELERATE_MIXED_PRECISION", "").lower() or "no"
+    if asked not in ("no", "bf16", "fp16"):
+        raise UsageError(
+            f"The environment variable ACCELERATE_MIXED_PRECISION is {asked!r}: set it to no, bf16 or fp16."
+        )
+    return asked.removeprefix("no")
 
 
 def check_precision(mixed_precision: str | None, asked_by: str = "--mixed-precision") -> None:
@@ -64,6 +72,8 @@ def accelerate(
     import torch
     from accelerate import Accelerator, InitProcessGroupKwargs
 
+    check_flags()
+    place()
     try:
         # Unless it is told, accelerate lets processes without accelerator run side by side unconnected.
         cpu = not torch.accelerator.is_available()
@@ -75,7 +85,12 @@ def accelerate(
         asked = (
             f"{asked_by} {mixed_precision}" if mixed_precision else "the precision that accelerate is configured with"
         )
-        raise UsageError(f"{asked}: {error}") from error
+        raise UsageError(f"{asked}: {error} (environment variables that say how: {variables()})") from error
+    except (ImportError, KeyError, RuntimeError, NotImplementedError) as error:  # whatever it is configured to
+        raise UsageError(
+            f"accelerate can't be set up as its configuration says ({type(error).__name__}: {error}). Look at the "
+            f"environment variables that it reads: {variables()}."
+        ) from error
     torch.set_num_threads(threads)  # accelerate has its own idea
     return accelerator
 

@@ -10,7 +10,6 @@ machine that is busy otherwise does them far less harm.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import sys
 import time
@@ -24,6 +23,7 @@ from typing import Any, Literal
 
 from salmu_core.errors import SalmuError
 from salmu_core.machine import usable_cores
+from salmu_core.run.launch import check_flags, place
 from salmu_core.run.reporter import Reporter
 from salmu_core.study.failures import Failures
 from salmu_core.study.pieces import Piece
@@ -50,8 +50,13 @@ def spread(asked: int | None, device: str, pieces: int) -> int:
 
 
 def launched() -> tuple[int, int]:
-    """Under a launcher such as ``accelerate launch``: which process this is, and of how many; else ``(0, 1)``."""
-    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    """Under a launcher such as ``accelerate launch``: which process this is, and of how many; else ``(0, 1)``.
+
+    Raises:
+        UsageError: The environment says something that makes no sense.
+    """
+    check_flags()
+    return place()
 
 
 def forks(device: str) -> bool:

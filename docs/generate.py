@@ -19,6 +19,7 @@ from laboratory_page import laboratory
 from plugin_pages import attacks, departures, method, methods_index, metrics
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from reliability_page import reliability
 from tables import MARK, code, prose, table
 from typer.main import get_command
 
@@ -32,6 +33,8 @@ DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 MEASURED = ROOT / "benchmarks" / "laboratory"
 DATA = MEASURED / "mini.json"
+#: What the loops of faults found, and the fuzzing of readers; either may not have been made yet.
+FAULTS = (DOCS / "data" / "reliability.json", DOCS / "data" / "reliability-fuzz.json")
 LABORATORY = (MEASURED / "study.json", MEASURED / "metrics.json")
 #: An example of each hook in this repository.
 EXAMPLES = {
@@ -215,10 +218,15 @@ def pages() -> dict[Path, str]:
         folder / "departures.md": departures(ours),
         folder / "methods" / "index.md": methods_index(ours, data),
         DOCS / "laboratory.md": laboratory(*(json.loads(path.read_text(encoding="utf-8")) for path in LABORATORY)),
+        DOCS / "reliability.md": reliability(*(_found(path) for path in FAULTS)),
     }
     for name, declared in ours.methods.items():
         found[folder / "methods" / f"{name}.md"] = method(declared, ours, data)
     return {path: text.rstrip("\n") + "\n" for path, text in found.items()}
+
+
+def _found(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def _of_this_repository(zoo: Zoo) -> Zoo:

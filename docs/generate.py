@@ -15,6 +15,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+from error_page import page as errors_page
 from laboratory_page import laboratory
 from plugin_pages import attacks, departures, method, methods_index, metrics
 from pydantic import BaseModel
@@ -61,10 +62,11 @@ def cli() -> str:
 ENVIRONMENT = """\
 Environment variables: `SALMU_CACHE` (where built benchmarks and [what can be computed again](../cache.md) lie, by
 default the user's cache folder), `SALMU_CACHE_LIMIT` (how large that folder may become, as `50GB`), `SALMU_THREADS` (as
-`--threads`), `SALMU_DEBUG=1` (errors come with their traceback).
+`--threads`), `SALMU_PLUGINS` (as `--only-plugins`), `SALMU_DEBUG=1` (errors come with their traceback).
 
-Exit codes: 0, all is well; 1, a run or a metric has no result, a check failed, or a plugin can't be used and `--all`
-was given; 2, the request makes no sense; 130, stopped by Ctrl-C.
+Exit codes: 0, all that was asked for is there and whole; 1, something is missing, damaged or failed, or a plugin can't
+be used and `--all` was given; 2, the request makes no sense; 130, stopped by Ctrl-C or SIGTERM. [Errors](../errors.md)
+says what each one means and what to do.
 """
 
 
@@ -217,6 +219,7 @@ def pages() -> dict[Path, str]:
         folder / "rules.md": rules(),
         folder / "departures.md": departures(ours),
         folder / "methods" / "index.md": methods_index(ours, data),
+        DOCS / "errors.md": errors_page(ROOT),
         DOCS / "laboratory.md": laboratory(*(json.loads(path.read_text(encoding="utf-8")) for path in LABORATORY)),
         DOCS / "reliability.md": reliability(*(_found(path) for path in FAULTS)),
     }

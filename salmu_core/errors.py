@@ -1,4 +1,7 @@
-"""Every exception SALMU raises on purpose. Messages are written for people: what, where, what to do."""
+"""Every exception SALMU raises on purpose. Messages are written for people: what, where, what to do.
+
+Of each class, the first paragraph says when it is raised and the second one what to do; docs/errors.md is made of them.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,19 @@ STOPPED = 130
 
 
 class SalmuError(Exception):
-    """Base of everything SALMU raises on purpose; the command line prints it and exits with 1."""
+    """Base of everything SALMU raises on purpose; the command line prints it and exits with 1.
+
+    Do what the message says; `SALMU_DEBUG=1` shows where it comes from.
+    """
 
     exit_code = 1
 
 
 class UsageError(SalmuError):
-    """The request itself is wrong: nothing was started or written; the command line exits with 2."""
+    """The request itself is wrong: nothing was started or written; the command line exits with 2.
+
+    Change the words of the command, the study file or the environment variable that the message names.
+    """
 
     exit_code = 2
 
@@ -35,12 +44,17 @@ _LISTED = 20
 class MachineError(SalmuError):
     """The machine failed, not the work: no memory or room, a missing library, a card that fell over, anything unknown.
 
-    It says nothing of a method, metric or attack: nothing is kept of what it ended, and the same command tries again.
+    Nothing is kept of what it ended: make room, free memory or install what is missing, and give the same command
+    again.
     """
 
 
 class UnknownNameError(UsageError):
-    """A name nobody declares; the message lists what comes near."""
+    """A name nobody declares; the message lists what comes near.
+
+    Correct the name, or install what declares it: `salmu plugins`, `methods`, `metrics`, `attacks` and `benchmarks`
+    list what is installed.
+    """
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
         known = sorted(known)
@@ -56,11 +70,16 @@ class UnknownNameError(UsageError):
 
 
 class PluginError(Exception):
-    """What is wrong with a plugin; its cause is what it raised, if it did. It becomes a row of `salmu plugins`."""
+    """What is wrong with a plugin; its cause is what it raised, if it did. It becomes a row of `salmu plugins`.
+
+    Mend the plugin or uninstall it; `SALMU_DEBUG=1 salmu plugins` shows its traceback. Others are used without it.
+    """
 
 
 class FileError(SalmuError):
     """A file can't be read, or is not what it should be.
+
+    Put back the file that the message names, or delete it where SALMU wrote it: the same command writes it again.
 
     Attributes:
         path: The file.
@@ -73,51 +92,89 @@ class FileError(SalmuError):
 
 
 class MissingFileError(FileError):
-    """A file is not there."""
+    """A file is not there.
+
+    Put it where the message says it should be.
+    """
 
 
 class BenchmarkError(SalmuError):
-    """A benchmark folder is missing, damaged or not in the released layout."""
+    """A benchmark folder is missing, damaged or not in the released layout.
+
+    `salmu doctor --benchmark NAME` says what is off and builds what can be built; fetch or copy the others again.
+    """
 
 
 class PictureError(BenchmarkError):
-    """An encoded picture can't be decoded, or not without guessing."""
+    """An encoded picture can't be decoded, or not without guessing.
+
+    Write that picture again as PNG, JPEG or WebP, of 8 or 16 bits a channel; or take its row out of the benchmark.
+    """
 
 
 class CheckpointError(SalmuError):
-    """A model can't be read, or a written one doesn't match its record."""
+    """A model can't be read, or a written one doesn't match its record.
+
+    Of a run, delete its folder and give the same command again; of another model, fetch or write it again.
+    `salmu canary MODEL` says whether it still computes what it did.
+    """
 
 
 class StoreError(SalmuError):
-    """A run folder is damaged or belongs to something else."""
+    """A run folder is damaged or belongs to something else.
+
+    `salmu run` makes what is damaged again; for other data, choose another `--output`.
+    """
 
 
 class SchemaError(SalmuError):
-    """A record of another release, which this one must neither read nor overwrite."""
+    """A record of another release, which this one must neither read nor overwrite.
+
+    Move that results folder elsewhere or give another `--output`; or install the release that wrote it.
+    """
 
 
 class MethodError(SalmuError):
-    """A method asked its context for something it may not have, or that makes no sense."""
+    """A method asked its context for something it may not have, or that makes no sense.
+
+    Mend the method or its settings as the message says; its run is made again once its code has changed, or by
+    `--redo`.
+    """
 
 
 class MetricError(SalmuError):
-    """A metric asked for something it did not declare, or returned something else than it declared."""
+    """A metric asked for something it did not declare, or returned something else than it declared.
+
+    Mend the metric; it is computed again once its code has changed, or by `--redo`.
+    """
 
 
 class AttackError(SalmuError):
-    """An attack asked for something it was not given, or returned something else than it should."""
+    """An attack asked for something it was not given, or returned something else than it should.
+
+    Mend the attack or its settings; it is made again once its code has changed, or by `--redo`.
+    """
 
 
 class NotGivenError(AttackError, AttributeError):
-    """An attack asked its context for something that attacks of its kind never have."""
+    """An attack asked its context for something that attacks of its kind never have.
+
+    Declare it in `given` where that is possible, or do without.
+    """
 
 
 class NotMeasuredError(SalmuError):
-    """What a metric needs is no part of this benchmark: it has no value, and nothing has gone wrong."""
+    """What a metric needs is no part of this benchmark: it has no value, and nothing has gone wrong.
+
+    Nothing need be done; add to the benchmark what is missing, and the same command computes it.
+    """
 
 
 class BudgetExceededError(SalmuError):
-    """A method drew more samples than its budget allows."""
+    """A method drew more samples than its budget allows.
+
+    Raise `--budget`, or let the method draw less.
+    """
 
 
 def explain(error: ValidationError, known: Iterable[str]) -> str:

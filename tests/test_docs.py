@@ -29,7 +29,7 @@ from typer.main import get_command
 
 import salmu_core
 import salmu_core.testing
-from salmu_core import MethodContext, MetricContext, ModelAttackContext, QueryContext, ReadoutContext
+from salmu_core import MethodContext, MetricContext, ModelAttackContext, QueryContext, ReadoutContext, errors
 from salmu_core.benchmark.sources import Sources
 from salmu_core.cli import app
 from salmu_core.contract.config import TrainingConfig
@@ -66,6 +66,19 @@ def methods():
 def test_generated_pages_are_not_stale(monkeypatch):
     monkeypatch.syspath_prepend(str(DOCS))
     assert importlib.import_module("generate").stale() == [], "run: uv run python docs/generate.py"
+
+
+def test_every_error_says_when_it_is_raised_and_what_to_do(monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS))
+    found = importlib.import_module("error_page").classes(ROOT)
+    classes = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    assert {kind.__name__ for kind in classes} <= found.keys() and "NonFiniteLossError" in found
+    page = (DOCS / "errors.md").read_text()
+    for name, one in found.items():
+        assert len(one.paragraphs) > 1 and all(part.endswith(".") for part in one.paragraphs[:2]), name
+        assert f"| `{name}` |" in page
+    for name, code, kept in (("UsageError", 2, "a verdict"), ("MachineError", 1, "nothing is kept")):
+        assert f"| `{name}` | {code} | {kept} |" in page
 
 
 def test_the_measured_study_is_of_the_methods_and_metrics_there_are(zoo, methods):

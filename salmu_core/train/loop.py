@@ -30,7 +30,10 @@ Objective = Callable[[int], Terms]
 
 
 class NonFiniteLossError(MethodError):
-    """The loss became NaN or infinite."""
+    """The loss became NaN or infinite.
+
+    Lower the learning rate, or mend the loss; the run is made again once the method's code or settings have changed.
+    """
 
 
 class Saving:

@@ -35,7 +35,10 @@ REPEATS = 5.0
 
 
 class TrainingError(SalmuError):
-    """A training that can't go on."""
+    """A training that can't go on.
+
+    Do what the message says; the last checkpoint is kept, and the same command goes on from there.
+    """
 
 
 class Stopped(Exception):

@@ -35,7 +35,10 @@ Listing = dict[str, HubFile]
 
 
 class UnreachableError(BenchmarkError):
-    """No hub answers."""
+    """No hub answers.
+
+    Wait, or look after the network; what was fetched already is kept, and the same command goes on from there.
+    """
 
 
 def size_text(size: int) -> str:

@@ -40,6 +40,7 @@ METHODS = {
     "asks-the-network": ("alone", ["socket.", "127.0.0.1"]),
     "cheats-the-meter": ("globals", ["salmu_core.run.meter.Meter.charge"]),
     "overdraws": ("budget", ["budget allows"]),
+    "counts-where-nobody-looks": ("resumes", ["interrupted after", "other weights", "ctx.state"]),
     "halves-the-model": ("shape", ["float16"]),
     "needs-a-full-batch": ("one-batch", ["too few pairs for me"]),
     "leaves-adapters": ("shape", ["the model still has adapters", "`with ctx.adapters"]),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import wraps
+from contextlib import suppress
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +19,13 @@ from salmu_core.contract.config import MethodConfig, TrainingConfig
 from salmu_core.contract.specs import MethodSpec
 from salmu_core.plugins.zoo import discover
 from salmu_core.run.runner import Outcome, run_one
+from salmu_core.run.saves import Saves
 from salmu_core.run.session import TrainingSession
 from salmu_core.testing.conformance.loop_watch import Flow, LoopWatch
 from salmu_core.testing.conformance.witness import Witness
 from salmu_core.testing.tiny import write_tiny_benchmark
+from salmu_core.train.observer import Observer
+from salmu_core.train.settings import Every
 
 if TYPE_CHECKING:
     from salmu_core.testing.conformance.journal import Journal
@@ -35,7 +39,7 @@ SHRINKING_BATCH = 12
 #: Benchmark -> how many people, and what decides its hidden part: one, the same with other holdouts, one of a few rows.
 BENCHMARKS = {"tiny": (8, 0), "hidden": (8, 7), "small": (4, 0)}
 #: Rules for which runs are repeated.
-_REPEATED = {"random", "same-bytes", "elsewhere", "blind"}
+_REPEATED = {"random", "same-bytes", "elsewhere", "blind", "resumes"}
 
 
 def examine(spec: MethodSpec, asked: Request, journal: Journal, witness: Witness) -> None:
@@ -81,6 +85,19 @@ def _repeat(first: Outcome, runs: _Runs, journal: Journal, witness: Witness) -> 
     if same and not hidden:
         problem = "with other holdouts, zero-shot images and Clean model it left other weights"
     journal.rule("blind", problem)
+    if same and first.status == "valid":
+        _interrupt(first, runs, journal)
+
+
+def _interrupt(first: Outcome, runs: _Runs, journal: Journal) -> None:
+    """End the first run after half of its steps, and go on with it."""
+    steps = first.ledger.steps // 2
+    again, told = runs.interrupted(steps)
+    same = fingerprint(again.model) == fingerprint(first.model) and again.status == first.status
+    problem = told[0] if told else None
+    if not same:
+        problem = f"interrupted after {steps} of {first.ledger.steps} steps, it left other weights"
+    journal.rule("resumes", problem, advice=same)
 
 
 class _Runs:
@@ -98,8 +115,7 @@ class _Runs:
     ) -> Outcome:
         session = self._session(benchmark)
         self._journal.at(stage)
-        trains = issubclass(self._spec.config, TrainingConfig)
-        config = self._spec.config(**({"batch_size": batch} if trains else {}))
+        config = self._config(batch)
         spec = self._spec if witness is None else _watched(self._spec, witness)
         if witness is None:
             return run_one(spec, config, BUDGET, seed, session, self.accelerator)
@@ -112,6 +128,30 @@ class _Runs:
         self._journal.rule("loop", f"it built its own torch.optim.{own[0]}" if own else by_hand)
         self._report_terms(witness.loop.flows)
         return outcome
+
+    def interrupted(self, steps: int) -> tuple[Outcome, list[str]]:
+        """A run that is ended after so many steps, and gone on with; and what people would be told of it."""
+        told: list[str] = []
+        left = [None] * steps
+        spec = self._spec.model_copy(update={"known_failures": {}})  # that it doesn't resume, among others
+        saves = Saves(self._scratch / "saves", Every(steps=1), say=told.append)
+        run = partial(run_one, spec, self._config(BATCH), BUDGET, 0, self._session("tiny"), self.accelerator)
+
+        def end(*_: object) -> None:
+            left.pop()
+            if not left:
+                raise KeyboardInterrupt
+
+        if steps:
+            self._journal.at("a run that is interrupted")
+            with suppress(KeyboardInterrupt):
+                run(Observer(on_step=end), saves=saves)
+        self._journal.at("a run that goes on where it was interrupted")
+        return run(saves=saves), told
+
+    def _config(self, batch: int) -> MethodConfig:
+        trains = issubclass(self._spec.config, TrainingConfig)
+        return self._spec.config(**({"batch_size": batch} if trains else {}))
 
     def _report_terms(self, flows: Mapping[str, Flow]) -> None:
         dead = [name for name, flow in flows.items() if flow is Flow.NONE]

@@ -148,6 +148,12 @@ METHOD_RULES: tuple[Rule, ...] = (
         "Look for sets of strings, hash() and the clock: sort, or use dicts, which keep their order.",
     ),
     Rule(
+        "resumes",
+        "A run that is interrupted, and goes on from what was kept of it, leaves the same bytes.",
+        "Keep what a loss carries from step to step in ctx.state or in a module of ctx.fit(also=...), which are saved; "
+        "of a method that names this rule in `known_failures` nothing is, and an interrupted run begins again.",
+    ),
+    Rule(
         "loop",
         "Training happens in ctx.fit, which owns the optimizer, the schedule and precision.",
         "Call ctx.fit(loss, steps=..., params=..., config=...), several times if need be; ctx.gradients for gradients.",

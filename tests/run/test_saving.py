@@ -19,6 +19,7 @@ from salmu_core.plugins.zoo import discover
 from salmu_core.run.runner import run_one
 from salmu_core.run.saves import Saves, Stopped
 from salmu_core.testing import run_method
+from salmu_core.train import tables
 from salmu_core.train.observer import Observer
 from salmu_core.train.settings import Every
 
@@ -185,6 +186,30 @@ def test_in_phases_it_may_be_killed_where_trainings_begin_and_end(session, tmp_p
         attempts.killed(kill_at)
         assert record(attempts.run()) == undisturbed
         assert attempts.steps == 11 - kill_at, "what was made is not made again"
+
+
+def whole_table(ctx, step):
+    decay = ctx.model.token_embedding.weight.square().mean() if step.index > 2 else 0
+    return contrastive_loss(ctx, step.retain) + decay
+
+
+def short_of_memory(ctx, step):
+    features = ctx.features(step.forget)
+    if step.index == 2 and ctx._pieces.size != 2:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+    return features.pair_similarity.mean()
+
+
+@pytest.mark.parametrize("loss", [LOSS.loss, whole_table, short_of_memory])
+def test_rows_of_large_tables_and_pieces_of_batches_go_on_as_they_were(loss, session, tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "LARGE", 8)
+    spec = MethodSpec(**FACTS, loss=loss, config=TrainingConfig.with_defaults(weight_decay=0.1, max_grad_norm=1.0))
+    attempts = Attempts(spec, session, tmp_path / "saves")
+    undisturbed = record(attempts.whole())
+    for kill_at in (2, 3, 2):
+        attempts.killed(kill_at)
+    assert record(attempts.run()) == undisturbed
+    assert attempts.steps == undisturbed[1].steps - 4 and not attempts.told
 
 
 def test_what_ended_is_not_made_again_and_short_trainings_are(session, tmp_path):

@@ -21,6 +21,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from salmu_core.errors import STOPPED, UsageError
+from salmu_core.plugins.allowed import VARIABLE, allowed
 
 GROUP = "salmu.commands"
 #: The core's own, in the order of `salmu --help`: the module in this room that has a function of that name, and what it
@@ -35,7 +36,10 @@ COMMANDS = {
         "diff",
         "Compare two runs row by row: every figure's difference with its interval, and the people it moved most.",
     ),
-    "plugins": ("listings", "List installed plugins, and say what is wrong with those that can't be used."),
+    "plugins": (
+        "listings",
+        "List installed plugins, where their code comes from, and what is wrong with those that can't be used.",
+    ),
     "methods": ("listings", "List installed unlearning methods, or show one with its settings."),
     "metrics": ("listings", "List installed metrics, or show one in full."),
     "attacks": ("listings", "List installed attacks on unlearned models, or show one with its settings."),
@@ -68,7 +72,7 @@ class Installed(Mapping[str, Any]):
 
     @cached_property
     def _others(self) -> dict[str, list[EntryPoint]]:
-        known = {(point.name, point.value): point for point in entry_points(group=GROUP)}
+        known = {(point.name, point.value): point for point in allowed(entry_points(group=GROUP))}
         others: dict[str, list[EntryPoint]] = {}
         for name, value in sorted(known):
             if name not in COMMANDS:
@@ -84,7 +88,9 @@ class Installed(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name not in COMMANDS:
             if name in BROUGHT_BY and name not in self._others:
-                return _broken(name, f"it comes with {BROUGHT_BY[name]}: pip install {BROUGHT_BY[name]}")
+                off = name in {point.name for point in entry_points(group=GROUP)}
+                remedy = f", which {VARIABLE} switches off" if off else f": pip install {BROUGHT_BY[name]}"
+                return _broken(name, f"it comes with {BROUGHT_BY[name]}{remedy}")
             return _load(self._others[name])
         app = typer.Typer()
         app.command()(getattr(import_module(f"salmu_core.cli.{COMMANDS[name][0]}"), name))

@@ -11,6 +11,7 @@ import typer
 
 from salmu_core.cli.commands import Commands
 from salmu_core.errors import SalmuError, UsageError, described, is_machines
+from salmu_core.plugins.allowed import VARIABLE
 
 app = typer.Typer(
     name="salmu",
@@ -32,12 +33,29 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
+def _only(names: str | None) -> None:
+    if names is not None:
+        os.environ[VARIABLE] = names.strip() or "off"  # of processes that this one starts too
+
+
 @app.callback()
 def salmu(
     version: Annotated[
         bool,
         typer.Option("--version", callback=_version, is_eager=True, help="Print the versions of core and API."),
     ] = False,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            "--only-plugins",
+            metavar="NAME[,NAME...]|off",
+            envvar=VARIABLE,
+            callback=_only,
+            is_eager=True,
+            help="Use these plugins alone, by their distributions, as if no other were installed; or none.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Run, judge and compare unlearning methods for CLIP models under the SALMUBench protocol."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
-from importlib.metadata import version
+from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,13 +14,16 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from salmu_core.cli.commands import GROUP as COMMANDS
 from salmu_core.cli.options import Json
 from salmu_core.cli.output import console, print_json, say
-from salmu_core.contract.kinds import ATTACK_KINDS, columns_of
+from salmu_core.contract.kinds import ATTACK_KINDS, PROJECT, columns_of
 from salmu_core.contract.version import API_VERSION, CORE
 from salmu_core.disk.reading import read_json
 from salmu_core.errors import FileError, UsageError
-from salmu_core.plugins.zoo import Declared, Shelf, Zoo, discover
+from salmu_core.plugins.allowed import VARIABLE, allowed, source
+from salmu_core.plugins.zoo import Declared, PluginRow, Shelf, Zoo, discover, row_of
+from salmu_core.study.trackers import GROUP as TRACKERS
 
 #: A bound's name in a JSON schema -> its sign.
 _BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
@@ -27,23 +31,37 @@ Name = Annotated[str | None, typer.Argument(help="Show this one in full.", show_
 
 
 def plugins(as_json: Json = False) -> None:
-    """List installed plugins, and say what is wrong with those that can't be used."""
+    """List installed plugins, where their code comes from, and what is wrong with those that can't be used."""
     zoo = discover()
+    rows = [*_installed(zoo)]
     if as_json:
         fields = ("name", "distribution", "version", "module", "declares", "problem")
-        print_json([{field: getattr(row, field) for field in fields} for row in zoo.plugins])
+        facts = ({"source": code, "used": used} for _, code, used in rows)
+        print_json([{f: getattr(row[0], f) for f in fields} | more for row, more in zip(rows, facts, strict=True)])
         return
     table = Table(box=None, pad_edge=False)
-    for column in ("plugin", "distribution", "version", "declares"):
+    for column in ("plugin", "distribution", "version", "declares", "code"):
         table.add_column(column, overflow="fold")
-    for row in zoo.plugins:
+    for row, code, used in rows:
         declares = Text(f"problem: {row.problem}", style="red") if row.problem else Text(_brief(row.declares))
-        table.add_row(Text(row.name), Text(row.distribution), row.version, declares)
-    console().print(table if zoo.plugins else "No plugin is installed.")
+        declares = declares if used else Text(f"switched off by {VARIABLE}", style="dim")
+        table.add_row(Text(row.name), Text(row.distribution), row.version, declares, Text(code))
+    console().print(table if rows else "No plugin is installed.")
     for row in zoo.problems:
         if row.traceback and os.environ.get("SALMU_DEBUG"):
             say(f"\n{row.name}:\n{row.traceback}", stderr=True)
     say(f"{CORE} {version(CORE)}, API {API_VERSION}", stderr=True, style="dim")
+
+
+def _installed(zoo: Zoo) -> Iterator[tuple[PluginRow, str, bool]]:
+    """Every plugin: what is known of it, where its code comes from, and whether it may be used."""
+    known = {(row.name, row.module): row for row in zoo.plugins}
+    for kind, group in (("", PROJECT), ("command", COMMANDS), ("tracker", TRACKERS)):
+        points = {(point.name, point.value): point for point in sorted(entry_points(group=group))}
+        usable = {(point.name, point.value) for point in allowed(points.values())}
+        for key, point in points.items():
+            row = known.get(key) or replace(row_of(point), declares=(f"{kind} {point.name}",) if kind else ())
+            yield row, source(point.dist), key in usable
 
 
 def _brief(declares: tuple[str, ...]) -> str:

@@ -23,22 +23,29 @@ from salmu_core.contract.kinds import KINDS, PROJECT, hook_of
 from salmu_core.contract.version import api_problem
 from salmu_core.errors import PluginError, UsageError
 from salmu_core.machine import cache_folder
+from salmu_core.plugins.allowed import allowed
 from salmu_core.plugins.catalogue import Catalogue, Entry, key_of
 from salmu_core.plugins.code import code_state
 from salmu_core.plugins.shelves import Declared, PluginRow, Shelf, Zoo, as_data
 
-__all__ = ["Declared", "PluginRow", "Shelf", "Zoo", "discover"]
+__all__ = ["Declared", "PluginRow", "Shelf", "Zoo", "discover", "row_of"]
 
 
 def discover(points: Iterable[EntryPoint] | None = None, *, fresh: bool = False, kinds: Collection[str] = KINDS) -> Zoo:
     """Look at every entry point of the group ``salmu`` and sort what they declare.
 
     Args:
-        points: The entry points to look at; by default those of all installed distributions, which are remembered.
+        points: The entry points to look at; by default those of all installed distributions that may be used, which
+            are remembered.
         fresh: Whether to import every plugin, instead of only those of which nobody remembers what they declare.
         kinds: What those must bring that are imported although it is remembered.
+
+    Raises:
+        UsageError: ``SALMU_PLUGINS`` names a plugin that is not installed.
     """
-    ordered = sorted(entry_points(group=PROJECT) if points is None else points, key=lambda p: (p.name, p.value))
+    ordered = sorted(
+        allowed(entry_points(group=PROJECT)) if points is None else points, key=lambda p: (p.name, p.value)
+    )
     plugins: list[_Plugin] = []
     if distinct := {key_of(point): point for point in ordered}:  # an editable install can list one entry point twice
         catalogue = Catalogue(cache_folder() / "catalogue" if points is None else None)
@@ -62,7 +69,8 @@ def discover(points: Iterable[EntryPoint] | None = None, *, fresh: bool = False,
     return Zoo(**whole, plugins=tuple(rows))
 
 
-def _row(point: EntryPoint) -> PluginRow:
+def row_of(point: EntryPoint) -> PluginRow:
+    """Whose an entry point is; nothing yet of what it declares."""
     facts = point.dist.metadata if point.dist else {"Name": "(no distribution)", "Version": "0"}
     return PluginRow(point.name, facts["Name"], facts["Version"], point.value)
 
@@ -107,7 +115,7 @@ class _Plugin:
     @cached_property
     def row(self) -> PluginRow:
         """Whose it is, and what is found out about it."""
-        return _row(self._point)
+        return row_of(self._point)
 
     def _recall(self, known: Entry) -> None:
         """Take what it declares from memory."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 
 from salmu_core.contract.tracker import Tracker
 from salmu_core.errors import UnknownNameError, UsageError
+from salmu_core.plugins.allowed import allowed, owner
 
 GROUP = "salmu.trackers"
 #: A distribution that brings several.
@@ -34,11 +35,13 @@ def load_tracker(name: str) -> Tracker:
         UnknownNameError: No distribution brings it.
         UsageError: It can't be loaded, or two distributions bring one of this name.
     """
-    points = set(entry_points(group=GROUP))
+    points = set(allowed(entry_points(group=GROUP)))
     choice = sorted((point for point in points if point.name == name), key=lambda point: point.value)
     if not choice:
         hint = (
-            "" if any(map(_ours, points)) else f"pip install {DISTRIBUTION} brings tensorboard, wandb, mlflow, trackio."
+            ""
+            if DISTRIBUTION in map(owner, points)
+            else f"pip install {DISTRIBUTION} brings tensorboard, wandb, mlflow, trackio."
         )
         raise UnknownNameError("tracker", name, {point.name for point in points}, hint)
     if len(choice) > 1:
@@ -51,10 +54,6 @@ def load_tracker(name: str) -> Tracker:
     if not isinstance(tracker, Tracker):
         raise UsageError(f"--tracker {name} can't be used: {choice[0].value} is no class of salmu_core's Tracker.")
     return tracker
-
-
-def _ours(point: EntryPoint) -> bool:
-    return point.dist is not None and point.dist.name == DISTRIBUTION
 
 
 def sentence(error: BaseException) -> str:

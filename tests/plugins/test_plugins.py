@@ -1,13 +1,19 @@
 """A broken plugin is a row with a reason; the others go on."""
 
 import hashlib
+import json
+import sys
+from importlib.metadata import distributions
 
 import pytest
 from sources import method
 
-from salmu_core.errors import UnknownNameError
+from salmu_core.cli.commands import Installed
+from salmu_core.errors import UnknownNameError, UsageError
+from salmu_core.plugins.allowed import source
 from salmu_core.plugins.code import code_hash
 from salmu_core.plugins.zoo import discover
+from salmu_core.study.trackers import load_tracker
 
 GOOD = method("good", "pass")
 
@@ -96,3 +102,75 @@ def test_the_traceback_of_a_broken_plugin_is_shown_when_asked_for(install, capsy
     monkeypatch.setenv("SALMU_DEBUG", "1")
     plugins(False)
     assert "in inner" in capsys.readouterr().err
+
+
+def test_only_plugins_that_are_named_are_imported_and_the_others_are_as_if_not_installed(install, monkeypatch):
+    for name in ("one", "two"):
+        install(name, method(name, "pass"))
+    everything = discover()
+    monkeypatch.setenv("SALMU_PLUGINS", "One, salmu_protocol.metrics")
+    for module in ("test_plugin_one", "test_plugin_two"):
+        sys.modules.pop(module, None)
+    zoo = discover(fresh=True)
+    assert (
+        [*zoo.methods] == ["one"]
+        and not zoo.benchmarks
+        and [*zoo.metrics]
+        == [name for name, metric in everything.metrics.items() if metric.distribution == "salmu-protocol-metrics"]
+    )
+    assert {row.distribution for row in zoo.plugins} == {"one", "salmu-protocol-metrics"}
+    assert "test_plugin_two" not in sys.modules
+    monkeypatch.setenv("SALMU_PLUGINS", "off")
+    assert not discover().plugins
+    monkeypatch.delenv("SALMU_PLUGINS")
+    assert discover().plugins == everything.plugins
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [("salmu-delite", "Did you mean 'salmu-delete'"), ("off,salmu-delete", "not both"), ("none", "There is no")],
+)
+def test_plugins_that_are_not_installed_can_not_be_named(names, words, monkeypatch):
+    monkeypatch.setenv("SALMU_PLUGINS", names)
+    with pytest.raises(UsageError, match=words):
+        discover()
+
+
+def test_commands_and_trackers_of_others_are_switched_off_too(monkeypatch):
+    monkeypatch.setenv("SALMU_PLUGINS", "salmu-delete")
+    assert "report" not in [*Installed()] and "run" in Installed()
+    with pytest.raises(UsageError, match="There is no tracker"):
+        load_tracker("tensorboard")
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ('{"url": "file:///home/x%20y", "dir_info": {"editable": true}}', "editable: /home/x y"),
+        ('{"url": "file:///home/x", "dir_info": {}}', "file:///home/x, in SITE"),
+        (
+            '{"url": "https://me:secret@host/r.git", "vcs_info": {"vcs": "git", "commit_id": "abc"}}',
+            "git+https://host/r.git@abc, in SITE",
+        ),
+        ('{"url": "https://host/p.whl", "archive_info": {}}', "https://host/p.whl, in SITE"),
+        ("{", "its direct_url.json is damaged; in SITE"),
+        ("[]", "its direct_url.json is damaged; in SITE"),
+        (None, "nobody installed it, in SITE"),
+    ],
+)
+def test_where_code_comes_from_is_told(told, words, install, site):
+    install("told", method("told", "pass"))
+    info = next(site.glob("told-*.dist-info"))
+    if told is not None:
+        (info / "direct_url.json").write_text(told)
+    assert source(next(iter(distributions(name="told", path=[str(site)])))) == words.replace("SITE", str(site))
+
+
+def test_plugins_shows_what_is_used_and_whose_code_it_is(salmu, install):
+    install("one", method("one", "pass"))
+    listed = {row["name"]: row for row in json.loads(salmu("--only-plugins", "one", "plugins", "--json").stdout)}
+    assert listed["one"]["used"] and listed["one"]["declares"] == ["method one"]
+    assert not listed["finetuning"]["used"] and listed["finetuning"]["source"].startswith("editable: ")
+    assert listed["report"]["declares"] == ["command report"] and not listed["report"]["used"]
+    refused = salmu("plugins", SALMU_PLUGINS="salmu-delite")
+    assert refused.returncode == 2 and "salmu-delete" in refused.stderr

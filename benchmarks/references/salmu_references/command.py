@@ -16,7 +16,7 @@ from salmu_core.contract.layout import Role
 from salmu_core.errors import STOPPED, BenchmarkError, SalmuError, UsageError
 from salmu_core.machine import usable_cores
 from salmu_core.run.accelerator import accelerate
-from salmu_core.run.launch import place
+from salmu_core.run.launch import place as launched
 from salmu_core.run.reporter import Reporter
 from salmu_references.recipe import Recipe, read_recipe
 from salmu_references.record import SetRef, TrainingRecord, begin, write
@@ -55,7 +55,7 @@ class Request:
 
 def train(request: Request) -> int:
     """Train what is missing of the pair; returns the exit code."""
-    rank, _ = place()
+    rank, _ = launched()
     with reporting(to_stderr=False, first=rank == 0) as reporter:
         try:
             recipe, config, parts = _checked(request)

@@ -192,9 +192,11 @@ def explain(error: ValidationError, known: Iterable[str]) -> str:
     if first["type"] == "missing":
         return f"{where} is missing."
     message = first["msg"].removeprefix("Value error, ")
-    hint = " Write lists as JSON: '[1, 2]'." if first["type"] in ("list_type", "tuple_type", "set_type") else ""
+    if first["type"] in ("list_type", "tuple_type", "set_type"):
+        message = "it should be a list, as in [1, 2]"
     said = f"{message[0].lower()}{message[1:]}".rstrip(".")
-    return f"{said}.{hint}" if not first["loc"] else f"{where} = {first['input']!r}: {said}.{hint}"
+    given = str(first["input"]).lower() if isinstance(first["input"], bool) else repr(first["input"])
+    return f"{said}." if not first["loc"] else f"{where} = {given}: {said}."
 
 
 #: What a mistake in a plugin's own code raises.

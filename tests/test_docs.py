@@ -35,7 +35,8 @@ from salmu_core.cli import app
 from salmu_core.contract.config import TrainingConfig
 from salmu_core.contract.hookspecs import HOOKS
 from salmu_core.plugins.zoo import discover
-from salmu_core.study.plan import Study, config_hash, make_plan, parse_settings
+from salmu_core.study.parsing import parse_settings
+from salmu_core.study.plan import Study, config_hash, make_plan
 
 ALL = [*pages(), *readmes()]
 LABORATORY = ROOT / "benchmarks" / "laboratory"

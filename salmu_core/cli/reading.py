@@ -21,7 +21,7 @@ from salmu_core.judge.results import Results, Row, by_number, read_results
 from salmu_core.judge.targets import Column
 from salmu_core.plugins.zoo import Zoo, discover
 from salmu_core.store.folders import Store
-from salmu_core.study.plan import parse_numbers
+from salmu_core.study.parsing import parse_numbers
 from salmu_core.study.todo import made_by_other_code
 
 

@@ -163,7 +163,7 @@ def run(
     from salmu_core.plugins.zoo import discover
     from salmu_core.run.accelerator import check_precision
     from salmu_core.store.folders import Store
-    from salmu_core.study.plan import parse_budgets, parse_numbers, parse_settings
+    from salmu_core.study.parsing import parse_budgets, parse_numbers, parse_settings
     from salmu_core.study.prepare import Options, check
     from salmu_core.study.processes import launched
     from salmu_core.study.trackers import parse_trackers
@@ -238,7 +238,7 @@ def _study(config: Path | None, given: Mapping[str, Any], everything: bool) -> S
     if everything:
         changed["methods"] = None
     try:
-        asked = Study.model_validate({**study.model_dump(exclude_unset=True), **changed})
+        asked = study.over(changed)
     except ValueError as error:
         raise UsageError(
             "Budgets must be above 0, seeds and worlds whole numbers from 0, a share above 0 and at most 1, requests "

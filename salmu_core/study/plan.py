@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
 
 from salmu_core.contract.config import MethodConfig
 from salmu_core.contract.recommended import Recommended
 from salmu_core.contract.settings import Settings, fitting, make_config
 from salmu_core.contract.specs import MethodSpec
 from salmu_core.disk.hashing import hash_json
-from salmu_core.disk.reading import parse_json, read_toml
+from salmu_core.disk.reading import read_toml
 from salmu_core.errors import FileError, UnknownNameError, UsageError, explain
 from salmu_core.plugins.zoo import Declared, Zoo
 from salmu_core.run.accelerator import precision_of
@@ -25,12 +25,19 @@ from salmu_core.store.starts import WHOLE, RequestRef
 from salmu_core.study.origin import Origin
 from salmu_core.study.starts import Start
 
-#: Numbers of one range; more is a slip of the finger.
-MAX_RANGE = 1000
-Budget = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Seed = Annotated[int, Field(ge=0)]
-World = Annotated[int, Field(ge=0)]
-Share = Annotated[float, Field(gt=0, le=1)]
+Budget = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+Seed = Annotated[int, Field(ge=0, strict=True)]
+World = Annotated[int, Field(ge=0, strict=True)]
+Share = Annotated[float, Field(gt=0, le=1, strict=True)]
+
+
+def _listed(value: object) -> object:
+    """A single value is a list of one."""
+    return (value,) if isinstance(value, str | int | float) else value
+
+
+_T = TypeVar("_T")
+Several = Annotated[tuple[_T, ...], BeforeValidator(_listed)]
 
 
 class Study(BaseModel):
@@ -39,20 +46,20 @@ class Study(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     benchmark: str = Field(default="mini", description="Name of an installed benchmark, or a folder.")
-    worlds: tuple[World, ...] | None = Field(
+    worlds: Several[World] | None = Field(
         default=None,
         min_length=1,
         description="Worlds of an installed benchmark: people, data and models anew in each. Absent: the one that "
         "`benchmark` names.",
     )
-    methods: tuple[str, ...] | None = Field(
+    methods: Several[str] | None = Field(
         default=None, min_length=1, description="Methods; absent: all that are installed."
     )
-    budgets: tuple[Budget, ...] = Field(
+    budgets: Several[Budget] = Field(
         default=(5.0,), min_length=1, description="Budgets; absent: what the benchmark recommends, or 5."
     )
-    seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1, description="Seeds.")
-    retain: tuple[str, ...] = Field(
+    seeds: Several[Seed] = Field(default=(0,), min_length=1, description="Seeds.")
+    retain: Several[str] = Field(
         default=(), description="Tar files of your own retain pairs, as in `shards/{00000..00099}.tar`."
     )
     retain_share: Share = Field(default=0.5, description="Share of every retain batch that comes from them.")
@@ -62,17 +69,32 @@ class Study(BaseModel):
     requests: int = Field(
         default=1,
         ge=1,
+        strict=True,
         description="Parts by person in which the forget set comes, each deleted from the result of the last.",
     )
     mixed_precision: Literal["no", "bf16", "fp16"] | None = Field(
         default=None, description="Precision of all runs, as `--mixed-precision`; absent: as accelerate is configured."
     )
-    attacks: tuple[str, ...] = Field(
+    attacks: Several[str] = Field(
         default=(), description="Attacks that are made on every result, and on Compromised and Clean."
     )
     config: dict[str, Settings | list[Settings]] = Field(
         default_factory=dict, description="Settings of each method or attack; a list of tables is one run each."
     )
+
+    _spare: frozenset[str] = PrivateAttr(frozenset())
+    """Methods whose settings a file has, though options leave them out."""
+
+    def over(self, changed: Mapping[str, Any]) -> Study:
+        """This study with options over it.
+
+        Raises:
+            ValidationError: A value is not allowed.
+        """
+        asked = Study.model_validate({**self.model_dump(exclude_unset=True), **changed})
+        if changed.get("methods"):
+            asked._spare = frozenset(self.config) & frozenset(self.methods or self.config)
+        return asked
 
     @property
     def benchmarks(self) -> list[str]:
@@ -157,63 +179,6 @@ def read_study(path: Path) -> Study:
         raise UsageError(f"{path}: {explain(error, Study.model_fields)}") from error
 
 
-def parse_numbers(texts: Iterable[str], option: str, what: str) -> list[int]:
-    """``["0-2", "5,7"]`` as ``[0, 1, 2, 5, 7]``; each once, in the order given.
-
-    Args:
-        texts: What was given.
-        option: With which option, as in ``--seed``.
-        what: What the numbers are, as in ``seeds``.
-
-    Raises:
-        UsageError: A text is no whole number, range or list of them.
-    """
-    numbers: list[int] = []
-    for text in texts:
-        for part in text.split(","):
-            first, dash, last = part.strip().partition("-")
-            ends = (first, last if dash else first)
-            plain = all(n.isascii() and n.isdigit() and len(n) < 10 for n in ends)
-            if not plain or not 0 <= int(ends[1]) - int(ends[0]) < MAX_RANGE:
-                raise UsageError(f"{option} {text}: {what} are whole numbers from 0, as in 3, or 0-4, or 0,2,5.")
-            numbers += range(int(ends[0]), int(ends[1]) + 1)
-    return list(dict.fromkeys(numbers))
-
-
-def parse_budgets(texts: Iterable[str]) -> list[float]:
-    """``["1,5", "20"]`` as ``[1.0, 5.0, 20.0]``; each once, in the order given.
-
-    Raises:
-        UsageError: A text is no number or list of them.
-    """
-    try:
-        return list(dict.fromkeys(float(part) for text in texts for part in text.split(",")))
-    except ValueError as error:
-        raise UsageError(f"--budget: {error}. Budgets are numbers above 0, as in 5, or 1,5.") from None
-
-
-def parse_settings(texts: Iterable[str]) -> dict[str, Settings]:
-    """``["cliperase.lr=1e-4"]`` as ``{"cliperase": {"lr": 1e-4}}``; values are JSON, or else text.
-
-    Raises:
-        UsageError: A text is not of the form METHOD.FIELD=VALUE.
-    """
-    settings: dict[str, Settings] = {}
-    for text in texts:
-        path, equals, value = text.partition("=")
-        method, dot, field = path.strip().partition(".")
-        if not (equals and dot and method and field):
-            raise UsageError(f"--set {text!r} is not of the form METHOD.FIELD=VALUE, as in cliperase.lr=1e-4.")
-        try:
-            parsed = parse_json(value)
-        except ValueError:
-            parsed = value
-        if field in settings.setdefault(method, {}):
-            raise UsageError(f"--set gives {method}.{field} twice. One run for each of several values: a study file.")
-        settings[method][field] = parsed
-    return settings
-
-
 def make_plan(
     study: Study,
     benchmark: str,
@@ -250,7 +215,8 @@ def make_plan(
             raise UnknownNameError("method or attack", name, [*zoo.methods, *zoo.attacks])
         if name in overrides:  # a study file may have those of attacks that an option leaves out
             raise UsageError(f"Settings are given for {name}, which is an attack: add --attack {name}.")
-    if unused := sorted(set(overrides) - {*names, *study.attacks}):
+    given_to = {*overrides, *(study.config.keys() & set(zoo.methods) - study._spare)}
+    if unused := sorted(given_to - {*names, *study.attacks}):
         raise UsageError(f"Settings are given for {', '.join(unused)}, which this run does not include.")
     plan: dict[RunKey, Planned] = {}
     for name in names:

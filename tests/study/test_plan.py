@@ -3,15 +3,8 @@ import pytest
 from salmu_core.contract.settings import make_config
 from salmu_core.errors import UnknownNameError, UsageError
 from salmu_core.plugins.zoo import discover
-from salmu_core.study.plan import (
-    Study,
-    config_hash,
-    make_plan,
-    parse_budgets,
-    parse_numbers,
-    parse_settings,
-    read_study,
-)
+from salmu_core.study.parsing import parse_budgets, parse_numbers, parse_settings
+from salmu_core.study.plan import Study, config_hash, make_plan, read_study
 
 ZOO = discover()
 
@@ -127,3 +120,48 @@ def test_budgets_are_numbers_and_lists():
     assert parse_budgets(["1,5", "0.5", "5"]) == [1, 5, 0.5]
     with pytest.raises(UsageError, match="above 0"):
         parse_budgets(["1;5"])
+
+
+def study_of(tmp_path, text):
+    path = tmp_path / "study.toml"
+    path.write_text(text)
+    return read_study(path)
+
+
+def test_a_single_value_in_a_file_is_a_list_of_one(tmp_path):
+    text = 'methods = "delete"\nbudgets = 5\nseeds = 3\nworlds = 1\nretain = "a.tar"\nattacks = "bare-value"\n'
+    study = study_of(tmp_path, text)
+    assert (study.methods, study.budgets, study.seeds, study.worlds) == (("delete",), (5.0,), (3,), (1,))
+    assert (study.retain, study.attacks) == (("a.tar",), ("bare-value",))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("seeds = [true]", "true: input should be a valid integer"),
+        ("seeds = 1.0", "valid integer"),
+        ('budgets = ["5"]', "'5': input should be a valid number"),
+        ("budgets = true", "true: input should be a valid number"),
+        ("seeds = {a = 1}", r"it should be a list, as in \[1, 2\]"),
+        ("requests = true", "valid integer"),
+        ('retain_share = "0.5"', "valid number"),
+        ("methods = 3", "valid string"),
+        ("methods = []", "at least 1 item"),
+    ],
+)
+def test_other_kinds_of_values_are_refused_in_words_of_a_file(tmp_path, text, words):
+    with pytest.raises(UsageError, match=words) as refused:
+        study_of(tmp_path, text)
+    assert "JSON" not in str(refused.value) and "tuple" not in str(refused.value)
+
+
+def test_settings_of_a_method_that_is_not_run_are_refused_unless_an_option_leaves_it_out(tmp_path):
+    study = study_of(tmp_path, 'methods = ["delete", "finetuning"]\n[config.finetuning]\nlr = 1e-6\n')
+    assert len(make_plan(study, "mini", ZOO, {})) == 2
+    assert len(make_plan(study.over({"methods": ["delete"]}), "mini", ZOO, {})) == 1
+    stray = study_of(tmp_path, 'methods = ["delete"]\n[config.finetuning]\nlr = 1e-6\n')
+    for study in (stray, stray.over({"seeds": [1]}), stray.over({"methods": ["cliperase"]})):
+        with pytest.raises(UsageError, match="given for finetuning, which this run does not include"):
+            make_plan(study, "mini", ZOO, {})
+    everything = study_of(tmp_path, "[config.finetuning]\nlr = 1e-6\n")
+    assert len(make_plan(everything.over({"methods": ["delete"]}), "mini", ZOO, {})) == 1

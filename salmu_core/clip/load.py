@@ -23,11 +23,12 @@ from torch import nn
 
 from salmu_core.clip.canary import Canary, check_canary, read_canary
 from salmu_core.clip.config import offline, read_config
+from salmu_core.clip.forms import find_index, put, read_state, tell_unchecked
 from salmu_core.clip.model import Clip, assemble, quiet
 from salmu_core.clip.name import CANARY, CONFIG, ModelName, find_model
 from salmu_core.contract.layout import WEIGHTS
 from salmu_core.disk.hashing import hash_file
-from salmu_core.errors import CheckpointError, UsageError
+from salmu_core.errors import CheckpointError, FileError, UsageError
 
 #: What a model on a hub may consist of, beside its config. The first weights there are, are taken.
 _HUB_WEIGHTS = (WEIGHTS, "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
@@ -80,6 +81,8 @@ def load_clip(name: str | Path, *, check: bool = True) -> Clip:
         model.eval().requires_grad_(True)
     canary = canary_of(parts) if check else None
     if canary is None:
+        if check:
+            tell_unchecked(str(model_name), parts.config)
         return clip
     try:
         check_canary(canary, clip, parts.weights)
@@ -116,6 +119,8 @@ def locate(name: ModelName) -> Parts:
         return Parts(name, {"model_cfg": model_cfg, "preprocess_cfg": _usual(name.architecture)}, name.weights, None)
     folder = name.folder if name.folder is not None else _download(name)
     weights = _find_checkpoint_in_dir(folder)  # open_clip's own choice among several
+    if (index := find_index(folder)) is not None and not (folder / WEIGHTS).is_file():
+        weights = str(index)
     if weights is None:
         raise CheckpointError(f"{folder} can't be loaded: it has no weights, such as {WEIGHTS}.")
     return Parts(name, read_config(folder), Path(weights), folder)
@@ -218,7 +223,11 @@ def _load_weights(model: nn.Module, parts: Parts) -> None:
     file = parts.weights
     try:
         with _tensors_only():
-            open_clip.load_checkpoint(model, str(file), strict=True, weights_only=True)
+            put(model, read_state(file), file)
+    except CheckpointError:
+        raise
+    except FileError as error:
+        raise CheckpointError(f"{file} can't be loaded: {error}") from error
     except SafetensorError as error:
         raise CheckpointError(f"{file} can't be loaded: it is no whole safetensors file ({error}).") from error
     except UnpicklingError as error:
@@ -263,10 +272,7 @@ def _first_line(error: Exception) -> str:
 
 @contextmanager
 def _tensors_only() -> Iterator[None]:
-    """Whoever reads a pickle in this block reads tensors alone, whatever the environment says.
-
-    open_clip asks for that, but tries again without asking after a TypeError, which a file could provoke.
-    """
+    """Whoever reads a pickle in this block reads tensors alone, whatever the environment says."""
     names = ("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD")
     before = {name: os.environ.pop(name, None) for name in names}
     os.environ[names[0]] = "1"

@@ -22,6 +22,7 @@ from salmu_core.clip.model import Clip
 from salmu_core.contract.features import Pairs
 from salmu_core.contract.layout import FORGET, RETAIN_SYNTH
 from salmu_core.contract.progress import Progress
+from salmu_core.errors import CheckpointError
 from salmu_core.run.inputs import Inputs
 from salmu_core.run.pool import Pool, Pools
 
@@ -122,7 +123,13 @@ class TrainingSession:
             rows: What methods may see.
             device: Where to compute.
             part: Numbers of the forget rows that are to be forgotten; by default all.
+
+        Raises:
+            CheckpointError: A weight of the model is NaN or infinite.
         """
+        for name, value in clip.model.state_dict().items():
+            if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+                raise CheckpointError(f"{clip.name}: {name} has NaN or infinite values, and nothing can begin with it.")
         clip.model.to(device)
         pools = Pools(
             forget=Pool("forget", rows.forget, clip, device, rows.asked, part),

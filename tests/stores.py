@@ -1,18 +1,29 @@
 """Results folders made by hand: runs and reference models with the records and tables that a study leaves behind."""
 
+import json
+
 import numpy as np
 import pyarrow as pa
 from entries import declaration, entry
 
 from salmu_core.contract.layout import WEIGHTS
 from salmu_core.disk.hashing import hash_file, hash_json
+from salmu_core.disk.record import FileSeal, seal_of
 from salmu_core.score.tables import Tables, write_metrics
-from salmu_core.store.folders import RunKey, Store, write_record
+from salmu_core.store.folders import Store, key_of, write_unit
 from salmu_core.store.records import BenchmarkRef, Ledger, MetricsRecord, PluginRef, RunRecord
 
 #: Twenty people with four rows each.
 PEOPLE = [f"{row // 4:08d}" for row in range(80)]
 ENVIRONMENT = {"python": "3.11", "salmu-core": "0.1.0", "torch": "2.15.0"}
+
+
+def rewrite(path, **fields):
+    """Change a record, as if it had been written so beside the files that lie there now."""
+    content = json.loads(path.read_text())
+    content["files"] = {name: FileSeal.of(path.parent / name).model_dump() for name in content["files"]}
+    content |= fields
+    path.write_text(json.dumps({**content, "seal": seal_of(content)}))
 
 
 def around(mean, seed=0, spread=0.05):
@@ -74,26 +85,24 @@ def write_reference(root, role, rows, benchmark="mini", **more):
 
 def write_run(root, method, rows, benchmark="mini", budget=5.0, seed=0, config=None, data="data", **more):
     """A run with a checkpoint of a few bytes; ``more``: fields of its record, and what `write_scored` takes."""
-    config_hash = hash_json(config or {})
-    request = more["request"].digest if "request" in more else ""
-    folder = Store(root).folder(RunKey(benchmark, method, config_hash, budget, seed, request=request))
-    folder.mkdir(parents=True)
-    (folder / WEIGHTS).write_bytes(f"{method} {config} {budget} {seed} {request}".encode())
-    weights = hash_file(folder / WEIGHTS)
     scoring = {name: more.pop(name) for name in ("zeroshot", "alone", "errors", "people", "search") if name in more}
     facts = {
         "status": "valid",
         "benchmark": BenchmarkRef(name=benchmark, data_hash=data, start_model_hash="compromised"),
         "plugin": PluginRef(distribution=f"salmu-{method}", version="1.0", code_hash="0" * 64),
         "ledger": Ledger(forget_samples=40, seconds=12.5),
-        "checkpoint_hash": weights,
         "environment": ENVIRONMENT,
         "command": "salmu run",
         "started": "2026-01-01T00:00:00+00:00",
         **more,
     }
-    made = RunRecord(method=method, config=config or {}, config_hash=config_hash, budget=budget, seed=seed, **facts)
-    write_record(folder / "run.json", made)
+    facts |= {"config": config or {}, "config_hash": hash_json(config or {}), "budget": budget, "seed": seed}
+    made = RunRecord(method=method, **facts)
+    folder = Store(root).folder(key_of(made))
+    folder.mkdir(parents=True)
+    if made.status == "valid":
+        (folder / WEIGHTS).write_bytes(f"{method} {config} {budget} {seed} {made.request.digest}".encode())
+    write_unit(folder, "run.json", made)
     if rows:
-        write_scored(folder, rows, weights, data, **scoring)
+        write_scored(folder, rows, hash_file(folder / WEIGHTS), data, **scoring)
     return folder

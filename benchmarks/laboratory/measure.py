@@ -27,8 +27,9 @@ from salmu_core.plugins.zoo import discover
 from salmu_core.show import overview
 from salmu_core.show import terminal as tables
 from salmu_core.show.table import table
-from salmu_core.store.folders import METRICS, ROWS, Store, read_record
+from salmu_core.store.folders import METRICS, Store, read_record
 from salmu_core.store.records import MetricsRecord, RunRecord
+from salmu_core.store.schema import ROWS
 
 DATA = Path(__file__).parent / "mini.json"
 #: The metric whose per-row values are the cosines of a split.

@@ -10,7 +10,6 @@ part of SALMU, so that several releases can be measured on one folder.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Mapping
@@ -21,6 +20,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+
+from salmu_core.disk.record import FileSeal, seal_of
 
 #: Share of a figure's rows that get the values of other rows.
 SHARE = 0.1
@@ -85,7 +86,7 @@ def copy_run(
     table = rows.set_column(rows.schema.get_field_index("value"), "value", pa.array(values))
     pq.write_table(table, to / "per_row.parquet")
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    metrics["rows_hash"] = hashlib.sha256((to / "per_row.parquet").read_bytes()).hexdigest()
+    metrics["files"]["per_row.parquet"] = FileSeal.of(to / "per_row.parquet").model_dump()
     for (metric, column), mine in figures.items():
         if column in metrics["metrics"][metric]["values"]:
             metrics["metrics"][metric]["values"][column] = float(values[mine].mean())
@@ -93,7 +94,7 @@ def copy_run(
 
 
 def _write(path: Path, record: dict[str, Any]) -> None:
-    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    path.write_text(json.dumps({**record, "seal": seal_of(record)}, indent=2) + "\n", encoding="utf-8")
 
 
 def main() -> None:

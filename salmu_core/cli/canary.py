@@ -11,6 +11,7 @@ from salmu_core.cli.output import print_json, say
 from salmu_core.clip.name import find_model
 from salmu_core.contract.layout import MANIFEST
 from salmu_core.errors import CheckpointError, UsageError
+from salmu_core.store.folders import RUN
 
 
 def canary(
@@ -28,8 +29,10 @@ def canary(
     name = find_model(model)
     if write and name.folder is None:
         raise UsageError(f"A canary lies in a model folder, and {name} is none: download or save the model first.")
-    if write and name.folder is not None and (name.folder.parent / MANIFEST).is_file():
-        raise UsageError(f"{name.folder} belongs to a benchmark whose files are checked: nothing is written there.")
+    if write and name.folder is not None:
+        owner = "a benchmark" if (name.folder.parent / MANIFEST).is_file() else "a run"
+        if owner == "a benchmark" or (name.folder / RUN).is_file():
+            raise UsageError(f"{name.folder} belongs to {owner} whose files are sealed: nothing is written there.")
     from salmu_core.clip.canary import TOLERANCE, check_canary, make_canary, write_canary
     from salmu_core.clip.load import canary_of, load_clip, locate
 

@@ -9,12 +9,12 @@ from types import TracebackType
 from typing import Self
 
 from salmu_core.disk.cache import recall, remember
-from salmu_core.disk.hashing import hash_file
+from salmu_core.disk.hashing import Hashes, hash_file
 from salmu_core.disk.space import STAMPS
 from salmu_core.disk.stamps import Stamp
 
 
-class Stamps:
+class Stamps(Hashes):
     """The hashes of a folder's files, and of files elsewhere that belong to it; a context, which remembers them.
 
     They lie in the cache: beside the files they would be one more thing to trust in results that come from others, and
@@ -41,6 +41,19 @@ class Stamps:
         entries = {name: entry for name, entry in self._entries.items() if (self._folder / name).exists()}
         remember(STAMPS, self._key(), json.dumps(entries, indent=0).encode(), quietly=True)
 
+    def __call__(self, path: Path) -> str:
+        """SHA-256 of a file's content, as hex."""
+        return self.hash_file(path)
+
+    def known(self, path: Path) -> bool:
+        """Whether a file was noted, and can't have changed since."""
+        *known, _ = self._entries.get(self._name(path), [""])
+        return known == [*Stamp.of(path)]
+
+    def note(self, path: Path) -> None:
+        """Note that a file that has just been read was found to be sound."""
+        self.hash_file(path)
+
     def hash_file(self, path: Path, just_read: str | None = None) -> str:
         """SHA-256 of a file's content, as hex.
 
@@ -48,8 +61,7 @@ class Stamps:
             path: The file.
             just_read: Its hash, where somebody has just read all of it.
         """
-        now, stamp = time.time_ns(), Stamp.of(path)
-        name = str(path.relative_to(self._folder) if path.is_relative_to(self._folder) else path.absolute())
+        now, stamp, name = time.time_ns(), Stamp.of(path), self._name(path)
         *known, content = self._entries.get(name, [""])
         if just_read is None and known == [*stamp]:
             return str(content)
@@ -58,6 +70,9 @@ class Stamps:
         if stamp.settled(now) and Stamp.of(path) == stamp:  # neither just before it was read nor meanwhile
             self._entries[name] = [*stamp, sha256]
         return sha256
+
+    def _name(self, path: Path) -> str:
+        return str(path.relative_to(self._folder) if path.is_relative_to(self._folder) else path.absolute())
 
     def _key(self) -> int:
         return self._folder.stat().st_ino

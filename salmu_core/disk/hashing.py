@@ -14,6 +14,25 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+class Hashes:
+    """Hashes of files, each of which is read whole, whenever it is asked for; `Stamps` remembers them."""
+
+    def __call__(self, path: Path) -> str:
+        """SHA-256 of a file's content, as hex."""
+        return hash_file(path)
+
+    def known(self, path: Path) -> bool:
+        """Whether a file was noted, and can't have changed since."""
+        return False
+
+    def note(self, path: Path) -> None:
+        """Note that a file that has just been read was found to be sound."""
+
+
+#: Where nothing is remembered.
+EVERY_BYTE = Hashes()
+
+
 def hash_text(text: str) -> str:
     """SHA-256 of a text in UTF-8, as hex."""
     return hashlib.sha256(text.encode()).hexdigest()

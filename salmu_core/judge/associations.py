@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from salmu_core.disk.hashing import hash_file
+from salmu_core.disk.hashing import EVERY_BYTE, Hashes
 from salmu_core.judge.statistics import Floats
 from salmu_core.judge.targets import columns, having
-from salmu_core.store.folders import RANK, RANK_LIKE, RETRIEVED, ROWS, check_tables
+from salmu_core.store.folders import RANK, RANK_LIKE, check_files
 from salmu_core.store.records import MetricsRecord
+from salmu_core.store.schema import RETRIEVED, ROWS
 
 
 class RetrievedCaption(NamedTuple):
@@ -100,7 +101,7 @@ class Associations:
         return retrieved
 
 
-def read_associations(folder: Path, record: MetricsRecord, hashed: Callable[[Path], str] = hash_file) -> Associations:
+def read_associations(folder: Path, record: MetricsRecord, hashed: Hashes = EVERY_BYTE) -> Associations:
     """The rows beside a model's metrics; splits that no metric has rows of are left out.
 
     Args:
@@ -111,7 +112,7 @@ def read_associations(folder: Path, record: MetricsRecord, hashed: Callable[[Pat
     Raises:
         StoreError: The tables are not those the metrics were written with.
     """
-    check_tables(folder, record, hashed)
+    check_files(folder, record, hashed)
     measured = [column for column in columns([record.metrics]) if column.name in record.values]
     cosines = {c.split: (c.metric, c.name) for c in reversed(having(measured, "association"))}
     searching = [c for c in measured if c.role in ("leak", "holdout")]

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from salmu_core.disk.hashing import Hashes
 from salmu_core.errors import SalmuError
+from salmu_core.judge.figures import ROUNDING
 from salmu_core.judge.statistics import Clusters, Floats
-from salmu_core.store.attacks import QUERY, AttackKey, AttackRecord, attack_folders, read_attack
-from salmu_core.store.folders import RANK, ROWS
+from salmu_core.store.attacks import ATTACK, QUERY, AttackKey, AttackRecord, attack_folders, read_attack
+from salmu_core.store.folders import RANK
 from salmu_core.store.records import INVALID, MetricsRecord
+from salmu_core.store.schema import ROWS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -70,7 +74,7 @@ def attacks_json(attacks: Mapping[AttackKey, Attacked]) -> list[dict[str, Any]]:
     return [{"attack": name, "config_hash": digest, **it.as_json()} for (name, digest), it in attacks.items()]
 
 
-def read_attacks(owner: Path, scored: MetricsRecord, hashed: Callable[[Path], str]) -> dict[AttackKey, Attacked]:
+def read_attacks(owner: Path, scored: MetricsRecord, hashed: Hashes) -> dict[AttackKey, Attacked]:
     """All attacks on a checkpoint; damaged ones, and those that do not go with its figures, say so.
 
     Args:
@@ -89,7 +93,7 @@ def _leaks_by(record: AttackRecord) -> dict[str, str]:
     return {name: entry.code_hash for name, entry in record.metrics.items() if {*entry.values} & {*record.leaks}}
 
 
-def _attacked(owner: Path, folder: Path, scored: MetricsRecord, hashed: Callable[[Path], str]) -> Attacked:
+def _attacked(owner: Path, folder: Path, scored: MetricsRecord, hashed: Hashes) -> Attacked:
     try:
         record = read_attack(folder, hashed)
     except SalmuError as error:
@@ -107,11 +111,21 @@ def _attacked(owner: Path, folder: Path, scored: MetricsRecord, hashed: Callable
 
     own = _read(owner, record)
     if record.kind != "query":
-        return _found(record, _read(folder, record), own)
+        return _agreeing(folder, record, _found(record, _read(folder, record), own))
     table = _read(folder, record, QUERY)
     labels = dict.fromkeys(table[QUERY].to_pylist())
     found = {label: _found(record, table.filter(pc.field(QUERY) == label), own) for label in labels}
-    return replace(next(iter(found.values())), queries=found)
+    return _agreeing(folder, record, replace(next(iter(found.values())), queries=found))
+
+
+def _agreeing(folder: Path, record: AttackRecord, found: Attacked) -> Attacked:
+    """What was found, unless a figure of the record is not the mean of its rows."""
+    values = {column: value for entry in record.metrics.values() for column, value in entry.values.items()}
+    for column, rows in found.after.items():
+        if not math.isclose(rows.mean, values[column], rel_tol=ROUNDING, abs_tol=ROUNDING):
+            why = f"{folder / ATTACK} says that {column} is {values[column]:g}, and its rows that it is {rows.mean:g}"
+            return Attacked(None, "damaged", f"{why}: delete {folder} and run again")
+    return found
 
 
 def _found(record: AttackRecord, table: pa.Table, own: pa.Table) -> Attacked:

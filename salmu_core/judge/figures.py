@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -13,17 +14,21 @@ from numpy.typing import NDArray
 from salmu_core.disk.cache import recall, remember
 from salmu_core.disk.hashing import hash_text
 from salmu_core.disk.space import FIGURES
+from salmu_core.errors import StoreError
 from salmu_core.judge.packed import pack, unpack
 from salmu_core.judge.statistics import Clusters, Floats
 from salmu_core.judge.tails import tails
 from salmu_core.judge.targets import columns, having, leading
 from salmu_core.plugins.code import code_hash
-from salmu_core.store.folders import RANK, ROWS
+from salmu_core.store.folders import METRICS, RANK
 from salmu_core.store.records import MetricsRecord
+from salmu_core.store.schema import ROWS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+#: How far a mean may lie from another that was taken in another order.
+ROUNDING = 1e-9
 #: Figure -> its rows, gathered by person.
 Figures = Mapping[str, Clusters]
 
@@ -34,14 +39,33 @@ def read_figures(folder: Path, record: MetricsRecord) -> tuple[dict[str, Cluster
     Args:
         folder: Where the rows lie.
         record: Whose hash of the rows has been checked.
+
+    Raises:
+        StoreError: A figure is not the mean of its rows.
     """
     if not record.rows_hash:
         return figures_of(record, None)
     key = [hash_text(record.model_dump_json()), code_hash("salmu_core"), np.__version__]
     if (packed := recall(FIGURES, key)) is None:
-        packed = pack(*figures_of(record, _table(folder)))
+        packed = pack(*gather(folder, record))
         remember(FIGURES, key, packed, quietly=True)
     return unpack(packed)
+
+
+def gather(folder: Path, record: MetricsRecord) -> tuple[dict[str, Clusters], dict[str, float]]:
+    """As `read_figures`, from the rows, whatever is kept.
+
+    Raises:
+        StoreError: A figure is not the mean of its rows.
+    """
+    figures, tail_values = figures_of(record, _table(folder) if record.rows_hash else None)
+    for column, value in record.values.items():
+        if not math.isclose(figures[column].mean, value, rel_tol=ROUNDING, abs_tol=ROUNDING):
+            raise StoreError(
+                f"{folder / METRICS} says that {column} is {value:g}, and its rows in {ROWS} that it is "
+                f"{figures[column].mean:g}: delete {folder / METRICS} and run again"
+            )
+    return figures, tail_values
 
 
 def _table(folder: Path) -> pa.Table:

@@ -12,8 +12,9 @@ from salmu_core.contract.layout import FORGET, FORGET_SPLITS
 from salmu_core.disk.hashing import hash_json
 from salmu_core.errors import StoreError
 from salmu_core.judge.statistics import Clusters
-from salmu_core.store.folders import METRICS, ROWS
+from salmu_core.store.folders import METRICS
 from salmu_core.store.records import MetricsRecord, RunRecord
+from salmu_core.store.schema import ROWS
 from salmu_core.store.starts import RequestRef
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -11,7 +11,7 @@ from typing import Any
 
 from salmu_core.contract.layout import ROLES
 from salmu_core.disk.file_hashes import Stamps
-from salmu_core.disk.hashing import hash_file
+from salmu_core.disk.hashing import EVERY_BYTE, Hashes
 from salmu_core.errors import SchemaError, StoreError
 from salmu_core.judge.attacked import Attacked, attacks_json, read_attacks
 from salmu_core.judge.figures import Figures, figures_of, read_figures
@@ -19,7 +19,7 @@ from salmu_core.judge.parts import Part, Task, read_part
 from salmu_core.judge.refusals import refusal
 from salmu_core.judge.targets import Column, columns
 from salmu_core.store.attacks import AttackKey
-from salmu_core.store.folders import METRICS, Store, check_tables, read_metrics, read_record, read_run
+from salmu_core.store.folders import METRICS, Store, check_files, read_metrics, read_record, read_run
 from salmu_core.store.records import MetricEntry, MetricsRecord, RunRecord, ScoredOn
 
 
@@ -190,7 +190,7 @@ def by_number(world: str) -> tuple[str, int]:
     return base, int(number) if number.isdecimal() else 0
 
 
-def read_results(store: Store, worlds: Collection[str], only: Path | None = None) -> Results:
+def read_results(store: Store, worlds: Collection[str], only: Path | None = None, every_byte: bool = False) -> Results:
     """Read all runs of some worlds of one benchmark; damaged ones become rows that say so.
 
     Args:
@@ -198,17 +198,19 @@ def read_results(store: Store, worlds: Collection[str], only: Path | None = None
         worlds: Names in paths, e.g. ``mini`` and ``mini@1``.
         only: The one run to read, all of its files and its reference models'; by default every run, of which files
             that have not changed since they were last read are not read again.
+        every_byte: Whether they are.
 
     Raises:
         SchemaError: All of them are of another release; where others are there, they are left out.
     """
-    if only is not None:
-        return _read_runs(store, {world: [only] for world in worlds}, hash_file)
+    runs = {world: store.runs(world) if only is None else [only] for world in worlds}
+    if every_byte or only is not None:
+        return _read_runs(store, runs, EVERY_BYTE)
     with Stamps(store.root) as stamps:
-        return _read_runs(store, {world: store.runs(world) for world in worlds}, stamps.hash_file)
+        return _read_runs(store, runs, stamps)
 
 
-def _read_runs(store: Store, folders: Mapping[str, Iterable[Path]], hashed: Callable[[Path], str]) -> Results:
+def _read_runs(store: Store, folders: Mapping[str, Iterable[Path]], hashed: Hashes) -> Results:
     ordered = sorted(folders, key=by_number)
     foreign, rows = list[SchemaError](), list[Row]()
     references: dict[str, dict[str, Reference]] = {world: dict.fromkeys(ROLES, Reference()) for world in ordered}
@@ -249,13 +251,13 @@ def of_plan(results: Results, planned: Mapping[Path, tuple[str, str]]) -> Result
     return Results(results.benchmark, results.references, rows, results.problems)
 
 
-def _reference(store: Store, world: str, role: str, hashed: Callable[[Path], str]) -> Reference:
+def _reference(store: Store, world: str, role: str, hashed: Hashes) -> Reference:
     folder = store.reference(world, role)
     try:
-        record = read_record(folder / METRICS, MetricsRecord)
+        record = read_record(folder / METRICS, MetricsRecord, hashed)
         if record is None:
             return Reference()
-        check_tables(folder, record, hashed)
+        check_files(folder, record, hashed)
         figures, tail_values = read_figures(folder, record)
         attacks = read_attacks(folder, record, hashed)
     except StoreError as error:
@@ -264,9 +266,7 @@ def _reference(store: Store, world: str, role: str, hashed: Callable[[Path], str
     return Reference(*measured, *record.scored_on, record.checkpoint_hash, attacks=attacks)
 
 
-def _rows(
-    world: str, folder: Path, references: Mapping[str, Reference], hashed: Callable[[Path], str]
-) -> Iterator[Row]:
+def _rows(world: str, folder: Path, references: Mapping[str, Reference], hashed: Hashes) -> Iterator[Row]:
     """A run's row; of a request in a sequence, one for the people it was about, and after the last, for everybody."""
     method = folder.parts[-3]
     try:

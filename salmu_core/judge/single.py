@@ -17,8 +17,9 @@ from salmu_core.judge.figures import Figures, read_figures
 from salmu_core.judge.lines import Comparison, Line
 from salmu_core.judge.results import Results, read_results
 from salmu_core.judge.targets import Column
-from salmu_core.store.folders import METRICS, REFERENCES, ROWS, RUN, Store, check_tables, read_record, read_run
+from salmu_core.store.folders import METRICS, REFERENCES, RUN, Store, check_files, read_record, read_run
 from salmu_core.store.records import INVALID, MetricsRecord, RunRecord
+from salmu_core.store.schema import ROWS
 
 #: Where a run lies, for sentences.
 _PLACE = "runs/BENCHMARK/METHOD/CONFIG/b5-s0"
@@ -166,7 +167,7 @@ def read_scored(folder: Path) -> ScoredModel:
             f"{folder} is neither a run folder, {_PLACE}, nor a reference model's, "
             f"runs/BENCHMARK/{REFERENCES}/clean: it has no {RUN}."
         )
-    record = read_run(folder)
+    record = read_run(folder, copied=True)
     if record and record.status != "valid":
         raise UsageError(f"{folder} has no figures: it is {record.status}: {record.reason or INVALID[record.status]}.")
     metrics = read_record(folder / METRICS, MetricsRecord)
@@ -177,7 +178,7 @@ def read_scored(folder: Path) -> ScoredModel:
             f"{folder} has no {ROWS}, without which nothing can be compared row by row. What was published holds none: "
             "give the run's own folder, below `runs`."
         )
-    check_tables(folder, metrics)
+    check_files(folder, metrics)
     return ScoredModel(folder, record, metrics, *read_figures(folder, metrics))
 
 

@@ -15,11 +15,12 @@ from salmu_core.benchmark.splits import EvaluationData
 from salmu_core.contract.results import MetricResult, Ranks
 from salmu_core.contract.specs import MetricSpec
 from salmu_core.disk.files import replacing
-from salmu_core.disk.hashing import hash_file
+from salmu_core.disk.record import FileSeal
 from salmu_core.errors import MetricError
 from salmu_core.score.figures import Rows, rows
-from salmu_core.store.folders import METRICS, RANK, RANK_LIKE, RETRIEVED, ROWS, write_record
+from salmu_core.store.folders import METRICS, RANK, RANK_LIKE
 from salmu_core.store.records import MetricsRecord
+from salmu_core.store.schema import RETRIEVED, ROWS
 
 _ROWS_SCHEMA = pa.schema(
     [
@@ -62,13 +63,16 @@ class Tables(NamedTuple):
 
 
 def write_metrics(folder: Path, record: MetricsRecord, tables: Tables) -> None:
-    """Write the tables, then ``metrics.json`` with their hashes: the record never speaks of absent rows."""
-    hashes = {}
-    for field, name in (("rows_hash", ROWS), ("retrieved_hash", RETRIEVED)):
-        with replacing(folder / name) as path:
-            pq.write_table(getattr(tables, field.removesuffix("_hash")).unify_dictionaries(), path)
-        hashes[field] = hash_file(folder / name)
-    write_record(folder / METRICS, record.model_copy(update=hashes))
+    """Write the tables and ``metrics.json``, which seals them and takes its place last."""
+    with (
+        replacing(folder / METRICS) as whole,
+        replacing(folder / ROWS) as rows,
+        replacing(folder / RETRIEVED) as retrieved,
+    ):
+        for path, table in ((rows, tables.rows), (retrieved, tables.retrieved)):
+            pq.write_table(table.unify_dictionaries(), path)
+        files = {ROWS: FileSeal.of(rows), RETRIEVED: FileSeal.of(retrieved)}
+        whole.write_text(record.model_copy(update={"files": files}).as_text(), encoding="utf-8")
 
 
 def rows_table(spec: MetricSpec, result: MetricResult, data: EvaluationData) -> pa.Table:

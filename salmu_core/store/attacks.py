@@ -5,16 +5,16 @@ Each holds ``attack.json`` and ``per_row.parquet``, both or neither.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from salmu_core.disk.hashing import hash_file
-from salmu_core.disk.record import Record
+from salmu_core.disk.hashing import EVERY_BYTE, Hashes, hash_json
+from salmu_core.disk.record import Record, Sealed
 from salmu_core.errors import StoreError
-from salmu_core.store.folders import ROWS, read_record
+from salmu_core.store.folders import check_files, read_record
 from salmu_core.store.records import BenchmarkRef, FitRecord, Ledger, MetricEntry, PluginRef, Status
 from salmu_core.store.schema import SCHEMA
 
@@ -37,7 +37,7 @@ class LeakedRef(Record):
     """Hash of the rows' file names; empty where nothing leaked."""
 
 
-class AttackRecord(Record):
+class AttackRecord(Sealed):
     """``attack.json``: everything needed to say what was tried on a checkpoint, what came of it, and to do it again."""
 
     schema_version: int = SCHEMA
@@ -71,8 +71,6 @@ class AttackRecord(Record):
     scalars: dict[str, list[tuple[int, float]]] = Field(default_factory=dict)
     ledger: Ledger
     """What it cost the attacker; leaked pairs are counted as forget pairs."""
-    rows_hash: str | None = None
-    """SHA-256 of ``per_row.parquet``; none unless valid."""
     environment: dict[str, str]
     seconds: float
     """Wall time, scoring included."""
@@ -96,15 +94,16 @@ def attack_folders(owner: Path) -> Iterator[Path]:
             yield path.parent
 
 
-def read_attack(folder: Path, hashed: Callable[[Path], str] = hash_file) -> AttackRecord | None:
-    """The record of an attack, or None if there is none; its rows are checked against it.
+def read_attack(folder: Path, hashed: Hashes = EVERY_BYTE) -> AttackRecord | None:
+    """The record of an attack, or None if there is none; the files beside it are checked against it.
 
     Raises:
-        StoreError: A file can't be read or isn't the one that was written.
+        StoreError: A file can't be read or isn't the one that was written, or they belong elsewhere.
     """
-    record = read_record(folder / ATTACK, AttackRecord)
-    if record is not None and record.rows_hash is not None:
-        rows = folder / ROWS
-        if not rows.is_file() or hashed(rows) != record.rows_hash:
-            raise StoreError(f"{rows} is missing or damaged: delete {folder} and run again")
+    record = read_record(folder / ATTACK, AttackRecord, hashed)
+    if record is not None:
+        check_files(folder, record, hashed)
+        placed = folder.parts[-2:] == (record.attack, record.config_hash[:12])
+        if not placed or hash_json(record.config) != record.config_hash:
+            raise StoreError(f"{folder / ATTACK} is not of the attack whose folder it lies in: delete {folder}")
     return record

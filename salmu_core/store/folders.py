@@ -10,7 +10,7 @@ start is not Compromised, ``-q<number>of<count>-<digest>`` where a part of the f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,19 +18,15 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from salmu_core.contract.layout import WEIGHTS
 from salmu_core.disk.files import put_back, write_text
-from salmu_core.disk.hashing import hash_file
-from salmu_core.disk.reading import RECORD, read_json
-from salmu_core.disk.record import Record
+from salmu_core.disk.hashing import EVERY_BYTE, Hashes, hash_json
+from salmu_core.disk.reading import RECORD, parse_json, read_text
+from salmu_core.disk.record import Record, Sealed, damage_of, file_seals, seal_of
 from salmu_core.errors import FileError, MissingFileError, SchemaError, StoreError
 from salmu_core.store.records import MetricsRecord, RunRecord, ScoredOn
 
 RUN = "run.json"
 METRICS = "metrics.json"
-ROWS = "per_row.parquet"
-RETRIEVED = "retrieved.parquet"
-STATE = "state.safetensors"
 #: Columns of `ROWS` beside a metric's figures: its ranks, in the whole gallery and among captions of the same kind.
 RANK, RANK_LIKE = "rank", "rank_private"
 TRACEBACK = "traceback.txt"
@@ -123,33 +119,47 @@ class Store:
             lock.release()
 
 
-def read_run(folder: Path, hashed: Callable[[Path], str] = hash_file) -> RunRecord | None:
-    """The record of a run, or None if there is none; its checkpoint and its method's state are checked against it.
+def key_of(record: RunRecord) -> RunKey:
+    """What distinguishes a run from others, as its record has it."""
+    own = record.request.number - 1 if record.status != "not-begun" else 0
+    before = record.start.runs[: len(record.start.runs) - own]
+    return RunKey(
+        record.benchmark.name,
+        record.method,
+        record.config_hash,
+        record.budget,
+        record.seed,
+        record.retain.digest,
+        before[-1].checkpoint_hash[:8] if before else "",
+        record.request.digest,
+    )
+
+
+def read_run(folder: Path, hashed: Hashes = EVERY_BYTE, copied: bool = False) -> RunRecord | None:
+    """The record of a run, or None if there is none; what it was written with is checked against it.
 
     Args:
         folder: The run's.
-        hashed: What hashes them: by default all of it is read, see `salmu_core.disk.file_hashes`.
+        hashed: What hashes files: by default all of them are read, see `salmu_core.disk.file_hashes`.
+        copied: Whether it may lie elsewhere than in its own place in a results folder.
 
     Raises:
-        StoreError: The record can't be read, or they are not those it describes.
+        StoreError: The record can't be read or is another run's, or the files are not those it describes.
     """
-    record = read_record(folder / RUN, RunRecord)
-    written = {WEIGHTS: record.checkpoint_hash, STATE: record.state_hash} if record else {}
-    for name, content in written.items():
-        if content is None:
-            continue
-        if not (folder / name).is_file():
-            raise StoreError(f"{folder / name} is missing though {RUN} describes it: {_remedy(folder)}")
-        if hashed(folder / name) != content:
-            raise StoreError(f"{folder / name} is damaged (its hash is not the recorded one): {_remedy(folder)}")
+    record = read_record(folder / RUN, RunRecord, hashed)
+    if record is None:
+        return None
+    check_files(folder, record, hashed)
+    if hash_json(record.config) != record.config_hash:
+        raise StoreError(f"{folder / RUN} has another config than its config_hash says: {_remedy(folder)}")
+    place = key_of(record).path
+    if not copied and folder.absolute().parts[-len(place.parts) :] != place.parts:
+        raise StoreError(f"{folder / RUN} is the record of another run, {place}: {_remedy(folder)}")
     return record
 
 
 def read_metrics(
-    folder: Path,
-    checkpoint_hash: str,
-    scored_on: ScoredOn | None = None,
-    hashed: Callable[[Path], str] = hash_file,
+    folder: Path, checkpoint_hash: str, scored_on: ScoredOn | None = None, hashed: Hashes = EVERY_BYTE
 ) -> MetricsRecord | None:
     """The metrics that lie in a folder, or None if there are none for this checkpoint and these data.
 
@@ -162,64 +172,89 @@ def read_metrics(
     Raises:
         StoreError: A file can't be read or isn't the one that was written.
     """
-    record = read_record(folder / METRICS, MetricsRecord)
+    record = read_record(folder / METRICS, MetricsRecord, hashed)
     if record is None or record.checkpoint_hash != checkpoint_hash:
         return None
     if scored_on is not None and record.scored_on != scored_on:
         return None
-    check_tables(folder, record, hashed)
+    check_files(folder, record, hashed)
     return record
 
 
-def check_tables(folder: Path, record: MetricsRecord, hashed: Callable[[Path], str] = hash_file) -> None:
-    """Check that the tables beside a record are those it was written with.
+def check_files(folder: Path, record: Sealed, hashed: Hashes = EVERY_BYTE) -> None:
+    """Check that the files beside a record are those it was written with.
 
     Raises:
         StoreError: They are not.
     """
-    for table, written in ((folder / ROWS, record.rows_hash), (folder / RETRIEVED, record.retrieved_hash)):
-        if written is not None and (not table.is_file() or hashed(table) != written):
-            raise StoreError(f"{table} is missing or damaged: {_remedy(folder, METRICS)}")
+    if damage := damage_of(folder, record, hashed):
+        raise StoreError(f"{damage}: {_remedy(folder, METRICS if isinstance(record, MetricsRecord) else '')}")
 
 
 def _remedy(folder: Path, part: str = "") -> str:
     return f"delete {folder / part} and run again"
 
 
-def read_record(path: Path, kind: type[R]) -> R | None:
+def read_record(path: Path, kind: type[R], hashed: Hashes = EVERY_BYTE) -> R | None:
     """A JSON record, or None if there is no such file.
+
+    Args:
+        path: The file.
+        kind: What it should be.
+        hashed: What knows whether it was found to be whole before and has not changed.
 
     Raises:
         StoreError: The file is damaged.
         SchemaError: It is of another schema version.
     """
     try:
-        content = read_json(path, limit=RECORD)
-    except MissingFileError:
+        known = hashed.known(path)
+        text = read_text(path, RECORD)
+        if not known:
+            _check_content(path, kind, parse_json(text))
+            hashed.note(path)
+        return kind.model_validate_json(text)
+    except (MissingFileError, FileNotFoundError):
         return None
     except FileError as error:
-        fault = "can't be read" if isinstance(error.__cause__, OSError) else "is damaged"
-        raise StoreError(f"{path} {fault} ({error.reason}): delete it and run again") from error
-    try:
-        record = kind.model_validate(content)
+        if not isinstance(error.__cause__, OSError):
+            raise _damaged(path, error.reason) from error
+        raise StoreError(f"{path} can't be read ({error.reason}): delete it and run again") from error
     except ValidationError as error:
-        _check_schema(path, content.get("schema_version"), kind)  # a record of another version has other fields
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
-        raise StoreError(f"{path} is damaged ({where}: {first['msg']}): delete it and run again") from error
-    _check_schema(path, getattr(record, "schema_version", None), kind)
-    return record
+        raise _damaged(path, f"{where}: {first['msg']}") from error
+    except ValueError as error:
+        raise _damaged(path, str(error)) from error
 
 
-def _check_schema(path: Path, version: object, kind: type[Record]) -> None:
-    field = kind.model_fields.get("schema_version")
-    if field is not None and isinstance(version, int) and version != field.default:
+def _damaged(path: Path, why: str) -> StoreError:
+    return StoreError(f"{path} is damaged ({why}): delete it and run again")
+
+
+def _check_content(path: Path, kind: type[Record], content: object) -> None:
+    """Check a record's version and seal."""
+    sealed, field = issubclass(kind, Sealed), kind.model_fields.get("schema_version")
+    if not isinstance(content, dict):
+        raise ValueError("it is no object")
+    whole = content.get("seal") == seal_of(content)
+    version = content.get("schema_version")
+    foreign = field is not None and isinstance(version, int) and version != field.default
+    if foreign and (whole or "seal" not in content):
         raise SchemaError(
-            f"{path} has schema version {version}, this release reads {field.default} and overwrites no other: "
-            "move that results folder elsewhere, or give another --output, and `salmu run` makes everything again"
+            f"{path} has schema version {version}, this release reads {field and field.default} and overwrites no "
+            "other: move that results folder elsewhere, or give another --output, and `salmu run` makes everything "
+            "again"
         )
+    if sealed and not whole:
+        raise _damaged(path, "its seal is not that of its content")
 
 
 def write_record(path: Path, record: Record) -> None:
     """Write a record as indented JSON, whole or not at all."""
-    write_text(path, record.model_dump_json(indent=2) + "\n")
+    write_text(path, record.as_text() if isinstance(record, Sealed) else record.model_dump_json(indent=2) + "\n")
+
+
+def write_unit(folder: Path, name: str, record: Sealed) -> None:
+    """Write a record into a new folder, sealing all that lies there already."""
+    write_record(folder / name, record.model_copy(update={"files": file_seals(folder)}))

@@ -6,12 +6,12 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from salmu_core.contract.layout import FORGET, RETAIN_SYNTH, Pillar, Role, Split
+from salmu_core.contract.layout import FORGET, RETAIN_SYNTH, WEIGHTS, Pillar, Role, Split
 from salmu_core.contract.recommended import Recommended
 from salmu_core.contract.specs import MetricRole, MetricSpec
 from salmu_core.disk.hashing import hash_json
-from salmu_core.disk.record import Record
-from salmu_core.store.schema import SCHEMA
+from salmu_core.disk.record import Record, Sealed
+from salmu_core.store.schema import RETRIEVED, ROWS, SCHEMA, STATE
 from salmu_core.store.starts import WHOLE, RequestRef, StartRef
 
 Status = Literal["valid", "unchanged", "non-finite", "altered", "over-budget", "crashed", "not-begun"]
@@ -118,7 +118,7 @@ class RetainRef(Record):
         return f"{self.share:.3g} from {sum(s.pairs for s in self.shards):,} pairs ({self.digest})"
 
 
-class RunRecord(Record):
+class RunRecord(Sealed):
     """``run.json``: everything needed to say what a checkpoint is and to make it again."""
 
     schema_version: int = SCHEMA
@@ -145,10 +145,6 @@ class RunRecord(Record):
     """The calls of the training loop, in order."""
     scalars: dict[str, list[tuple[int, float]]] = Field(default_factory=dict)
     """What the loop and the method logged: name -> (step, value)."""
-    checkpoint_hash: str | None = None
-    """SHA-256 of ``open_clip_model.safetensors``; none if no checkpoint was written."""
-    state_hash: str | None = None
-    """SHA-256 of ``state.safetensors``, what the method left for a run that goes on from here; none if nothing."""
     environment: dict[str, str]
     """Versions of Python, the core and the libraries that compute; device, precision, CPU threads;
     ``micro-batch``, the pairs that were embedded at a time in the end, where that were not whole batches; and
@@ -157,6 +153,16 @@ class RunRecord(Record):
     """The command that makes this run again."""
     started: str
     """UTC, ISO 8601."""
+
+    @property
+    def checkpoint_hash(self) -> str | None:
+        """SHA-256 of ``open_clip_model.safetensors``; None if no checkpoint was written."""
+        return self.sha256_of(WEIGHTS)
+
+    @property
+    def state_hash(self) -> str | None:
+        """SHA-256 of ``state.safetensors``, what the method left for a run that goes on from here; None if nothing."""
+        return self.sha256_of(STATE)
 
     @property
     def variant(self) -> str:
@@ -247,7 +253,7 @@ class ScoredOn(NamedTuple):
     zeroshot_hash: str = ""
 
 
-class MetricsRecord(Record):
+class MetricsRecord(Sealed):
     """``metrics.json``: every metric of one checkpoint."""
 
     schema_version: int = SCHEMA
@@ -258,13 +264,19 @@ class MetricsRecord(Record):
     """SHA-256 over the zero-shot set; empty where there was none."""
     checkpoint_hash: str
     metrics: dict[str, MetricEntry]
-    rows_hash: str | None = None
-    """SHA-256 of ``per_row.parquet``; none where no metric has rows."""
-    retrieved_hash: str | None = None
-    """SHA-256 of ``retrieved.parquet``; none where no metric retrieves."""
     images_encoded: int
     captions_encoded: int
     seconds: float
+
+    @property
+    def rows_hash(self) -> str | None:
+        """SHA-256 of ``per_row.parquet``; None where no metric has rows."""
+        return self.sha256_of(ROWS)
+
+    @property
+    def retrieved_hash(self) -> str | None:
+        """SHA-256 of ``retrieved.parquet``; None where no metric retrieves."""
+        return self.sha256_of(RETRIEVED)
 
     @property
     def scored_on(self) -> ScoredOn:

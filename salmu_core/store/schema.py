@@ -1,4 +1,7 @@
-"""The version of what is written beside a checkpoint."""
+"""What is written beside a checkpoint: the names of its files, and its version."""
 
+ROWS = "per_row.parquet"
+RETRIEVED = "retrieved.parquet"
+STATE = "state.safetensors"
 #: Raised whenever a field of a record changes its meaning.
-SCHEMA = 2
+SCHEMA = 3

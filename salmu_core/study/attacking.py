@@ -16,14 +16,15 @@ from salmu_core.attack.session import AttackSession
 from salmu_core.benchmark.folder import Benchmark
 from salmu_core.clip.model import Clip
 from salmu_core.disk.files import new_folder
-from salmu_core.disk.hashing import hash_file, hash_json
+from salmu_core.disk.hashing import EVERY_BYTE, hash_json
 from salmu_core.errors import CheckpointError, StoreError, described
 from salmu_core.machine import environment
 from salmu_core.plugins.code import code_hash
 from salmu_core.run.reporter import Reporter
 from salmu_core.store.attacks import ATTACK, AttackRecord, LeakedRef
-from salmu_core.store.folders import ROWS, TRACEBACK, Store, read_run, write_record
+from salmu_core.store.folders import TRACEBACK, Store, read_run, write_unit
 from salmu_core.store.records import BenchmarkRef, PluginRef
+from salmu_core.store.schema import ROWS
 from salmu_core.study.attacks import SEED, Assault, lacks_attack
 from salmu_core.train.observer import Observer
 
@@ -74,7 +75,7 @@ def _attack_one(
     for assault in assaults:
         try:
             source, checkpoint_hash = _checkpoint(assault, owner, benchmark)
-            wanted = redo or lacks_attack(assault, checkpoint_hash, benchmark, store, hash_file)
+            wanted = redo or lacks_attack(assault, checkpoint_hash, benchmark, store, EVERY_BYTE)
             if not checkpoint_hash or not wanted:
                 reporter.end(f"{assault.label}: nothing to attack here")
                 continue
@@ -166,5 +167,4 @@ def _write(folder: Path, record: AttackRecord, outcome: AttackOutcome) -> None:
             (new / TRACEBACK).write_text(outcome.traceback, encoding="utf-8")
         if record.status == "valid":
             pq.write_table(outcome.rows.unify_dictionaries(), new / ROWS)
-            record = record.model_copy(update={"rows_hash": hash_file(new / ROWS)})
-        write_record(new / ATTACK, record)
+        write_unit(new, ATTACK, record)

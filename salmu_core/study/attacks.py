@@ -5,7 +5,7 @@ Of several requests in sequence, what the last one left is attacked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from salmu_core.contract.attack import AttackSpec
 from salmu_core.contract.config import MethodConfig
 from salmu_core.contract.layout import ROLES
 from salmu_core.contract.settings import Settings, make_config
+from salmu_core.disk.hashing import Hashes
 from salmu_core.errors import StoreError
 from salmu_core.plugins.code import code_hash
 from salmu_core.plugins.zoo import Declared, Zoo
@@ -104,7 +105,7 @@ def outstanding_attacks(
     unmade: Collection[RunKey],
     benchmark: Benchmark,
     store: Store,
-    hashed: Callable[[Path], str],
+    hashed: Hashes,
     redo: bool = False,
 ) -> Iterator[Assault]:
     """Attacks that have no result yet, or one of something else than what is there now.
@@ -131,9 +132,7 @@ def outstanding_attacks(
                 yield assault
 
 
-def lacks_attack(
-    assault: Assault, checkpoint_hash: str, benchmark: Benchmark, store: Store, hashed: Callable[[Path], str]
-) -> bool:
+def lacks_attack(assault: Assault, checkpoint_hash: str, benchmark: Benchmark, store: Store, hashed: Hashes) -> bool:
     """Whether an attack on a checkpoint has no result, or one of another checkpoint, other data or other code.
 
     Unlike a method's, a finished attack of older code is made again: beside one of newer code it says nothing.

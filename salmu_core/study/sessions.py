@@ -18,7 +18,7 @@ from salmu_core.contract.progress import Progress
 from salmu_core.disk.hashing import hash_file
 from salmu_core.errors import StoreError
 from salmu_core.run.session import TrainingRows, TrainingSession
-from salmu_core.store.folders import STATE
+from salmu_core.store.schema import STATE
 from salmu_core.store.starts import RequestRef
 from salmu_core.study.starts import Start
 

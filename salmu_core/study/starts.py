@@ -89,7 +89,7 @@ def read_start(folder: Path, benchmark: Benchmark, results: Path) -> Start:
     """
     folder = find_run(folder)
     try:
-        record = read_run(folder)
+        record = read_run(folder, copied=True)
     except StoreError as error:
         raise StoreError(f"--from {folder}: {error}") from error
     assert record is not None  # the file was there

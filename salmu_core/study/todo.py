@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from salmu_core.benchmark.folder import Benchmark
 from salmu_core.contract.layout import ROLES
 from salmu_core.contract.specs import MethodSpec, MetricSpec
 from salmu_core.disk.file_hashes import Stamps
-from salmu_core.disk.hashing import hash_file
+from salmu_core.disk.hashing import EVERY_BYTE, Hashes
 from salmu_core.errors import StoreError
 from salmu_core.plugins.code import code_hash
 from salmu_core.plugins.zoo import Declared
@@ -72,7 +72,7 @@ def outstanding(
     with Stamps(store.root) as stamps:
         todo = _outstanding(plan, benchmark, store, metrics, redo, stamps)
         unmade = {planned.key for planned in todo.runs}
-        todo.attacks += outstanding_attacks(attacks, plan, unmade, benchmark, store, stamps.hash_file, redo)
+        todo.attacks += outstanding_attacks(attacks, plan, unmade, benchmark, store, stamps, redo)
         return todo
 
 
@@ -90,7 +90,7 @@ def _outstanding(
     for planned in plan:
         folder = store.folder(planned.key)
         try:
-            record = read_record(folder / RUN, RunRecord) if redo else read_run(folder, stamps.hash_file)
+            record = read_record(folder / RUN, RunRecord) if redo else read_run(folder, stamps)
         except StoreError as error:
             todo.notes.append(f"Made again: {error}")
             record = None
@@ -103,7 +103,7 @@ def _outstanding(
             todo.runs.append(planned)
             continue
         there[planned.key] = record
-        if needs_metrics(folder, record, metrics, benchmark.scored_on, todo.notes, stamps.hash_file):
+        if needs_metrics(folder, record, metrics, benchmark.scored_on, todo.notes, stamps):
             todo.checkpoints.append(planned)
         else:
             todo.finished += 1
@@ -111,9 +111,7 @@ def _outstanding(
             older += changed
     for role in ROLES:
         folder = store.reference(benchmark.name, role)
-        if redo or lacks_metrics(
-            folder, benchmark.model_hash(role), metrics, benchmark.scored_on, todo.notes, stamps.hash_file
-        ):
+        if redo or lacks_metrics(folder, benchmark.model_hash(role), metrics, benchmark.scored_on, todo.notes, stamps):
             todo.references.append(role)
     if older:
         todo.notes.append(older_note(older))
@@ -147,7 +145,7 @@ def needs_metrics(
     metrics: Sequence[Declared[MetricSpec]],
     scored_on: ScoredOn,
     notes: list[str],
-    hashed: Callable[[Path], str] = hash_file,
+    hashed: Hashes = EVERY_BYTE,
 ) -> bool:
     """Whether a run has a valid checkpoint that some metric has not been computed for."""
     if record.status != "valid" or record.checkpoint_hash is None:
@@ -161,7 +159,7 @@ def lacks_metrics(
     metrics: Sequence[Declared[MetricSpec]],
     scored_on: ScoredOn,
     notes: list[str],
-    hashed: Callable[[Path], str] = hash_file,
+    hashed: Hashes = EVERY_BYTE,
 ) -> bool:
     """Whether some metric, as it is now, has not been computed for the checkpoint whose results lie in a folder."""
     try:

@@ -7,11 +7,11 @@ from pathlib import Path
 from salmu_core.clip.model import Clip
 from salmu_core.clip.save import save_checkpoint
 from salmu_core.disk.files import new_folder
-from salmu_core.disk.hashing import hash_file
 from salmu_core.disk.tensors import write_tensors
 from salmu_core.run.runner import Outcome
-from salmu_core.store.folders import RUN, STATE, TRACEBACK, write_record
+from salmu_core.store.folders import RUN, TRACEBACK, write_unit
 from salmu_core.store.records import RunRecord
+from salmu_core.store.schema import STATE
 
 
 def write_valid(folder: Path, record: RunRecord, outcome: Outcome, clip: Clip) -> None:
@@ -19,16 +19,15 @@ def write_valid(folder: Path, record: RunRecord, outcome: Outcome, clip: Clip) -
 
     Args:
         folder: The run's.
-        record: What is known of it; hashes are added.
+        record: What is known of it; what lies beside it is sealed in it.
         outcome: Its model and state.
         clip: What the model began as.
     """
     with new_folder(folder) as new:
-        written = {"checkpoint_hash": save_checkpoint(new, outcome.model, clip.config, clip.tokenizer)}
+        save_checkpoint(new, outcome.model, clip.config, clip.tokenizer)
         if outcome.state:
             write_tensors(new / STATE, outcome.state)
-            written["state_hash"] = hash_file(new / STATE)
-        write_record(new / RUN, record.model_copy(update=written))
+        write_unit(new, RUN, record)
 
 
 def write_failed(folder: Path, record: RunRecord, traceback: str | None = None) -> None:
@@ -36,4 +35,4 @@ def write_failed(folder: Path, record: RunRecord, traceback: str | None = None) 
     with new_folder(folder) as new:
         if traceback:
             (new / TRACEBACK).write_text(traceback, encoding="utf-8")
-        write_record(new / RUN, record)
+        write_unit(new, RUN, record)

@@ -16,7 +16,8 @@ from salmu_core.contract.layout import WEIGHTS
 from salmu_core.errors import SalmuError, StoreError, UsageError
 from salmu_core.judge.diff import compare_two, read_two
 from salmu_core.show.diff import render
-from salmu_core.store.folders import METRICS, ROWS, RUN
+from salmu_core.store.folders import METRICS, RUN
+from salmu_core.store.schema import ROWS
 
 RNG = np.random.default_rng(7)
 RANKS = RNG.integers(1, 30, size=80)
@@ -225,7 +226,7 @@ def refused(root, case):
     other = {
         "other data": lambda: write_run(root, "two", B, data="other"),
         "zero-shot": lambda: write_run(root, "two", B, zeroshot="other"),
-        "crashed": lambda: write_run(root, "two", None, status="crashed", reason="it fell", checkpoint_hash=None),
+        "crashed": lambda: write_run(root, "two", None, status="crashed", reason="it fell"),
         "no metrics": lambda: write_run(root, "two", None),
         "in common": lambda: write_run(root, "two", {"Strange": B["AssocStr"]}),
         "same folder": lambda: a.parent / "." / a.name,

@@ -6,16 +6,16 @@ import shutil
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from stores import around, leak, write_reference, write_run
+from stores import around, leak, rewrite, write_reference, write_run
 
 from salmu_core.disk.cache import recall
-from salmu_core.disk.hashing import hash_file
 from salmu_core.judge.compare import compare
 from salmu_core.judge.packed import pack, unpack
 from salmu_core.judge.results import read_results
 from salmu_core.judge.single import read_scored
 from salmu_core.judge.statistics import Clusters
-from salmu_core.store.folders import METRICS, ROWS, Store
+from salmu_core.store.folders import METRICS, Store
+from salmu_core.store.schema import ROWS
 
 COSINES = around(0.2)
 
@@ -67,9 +67,11 @@ def test_another_content_is_another_entry_wherever_it_lies(run, opened):
     values = table["value"].to_numpy().copy()
     values[(table["column"].to_numpy() == "AssocStr").nonzero()[0][:4]] += 0.25  # the first person's
     pq.write_table(table.set_column(table.schema.get_field_index("value"), "value", [values]), run / ROWS)
-    assert "is missing or damaged" in listed(run)
-    record = json.loads((run / METRICS).read_text()) | {"rows_hash": hash_file(run / ROWS)}
-    (run / METRICS).write_text(json.dumps(record))
+    assert "is damaged" in listed(run)
+    record = json.loads((run / METRICS).read_text())
+    record["metrics"]["AssocStr"]["values"]["AssocStr"] += 0.25 * 4 / len(COSINES)
+    del record["files"]
+    rewrite(run / METRICS, **record)
     del opened[:]
     assert listed(run) != made and opened == [run / ROWS]
     assert read_scored(run).figures["AssocStr"].sums[0] == pytest.approx(COSINES[:4].sum() + 1)
@@ -82,7 +84,7 @@ def test_other_declarations_are_another_entry(run, opened):
     listed(run)
     record = json.loads((run / METRICS).read_text())
     record["metrics"]["RetFail"]["declared"]["role"] = "other"
-    (run / METRICS).write_text(json.dumps(record))
+    rewrite(run / METRICS, **record)
     assert "worst_1%" not in read_scored(run).tails and len(entries(run)) == 4
 
 

@@ -9,10 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from entries import entry
-from stores import PEOPLE, around, leak, write_reference, write_run
+from stores import PEOPLE, around, leak, rewrite, write_reference, write_run
 
 from salmu_core.benchmark.parts import people_in_parts
-from salmu_core.disk.hashing import hash_file, hash_json
+from salmu_core.contract.layout import WEIGHTS
+from salmu_core.disk.hashing import hash_json
 from salmu_core.errors import SchemaError, UsageError
 from salmu_core.judge.compare import compare
 from salmu_core.judge.diff import compare_two
@@ -23,7 +24,7 @@ from salmu_core.judge.statistics import Clusters
 from salmu_core.show.markdown import markdown
 from salmu_core.show.spreadsheet import spreadsheet
 from salmu_core.show.table import table
-from salmu_core.store.folders import RUN, Store
+from salmu_core.store.folders import RUN, Store, read_run
 from salmu_core.store.starts import Ancestor, RequestRef, StartRef
 
 FILES = [f"{person}_{i:03d}.jpg" for i, person in enumerate(PEOPLE)]
@@ -56,8 +57,8 @@ def root(tmp_path, monkeypatch):
         write_reference(root, role, MODELS[role])
     write_run(root, "ordinary", model(4, 6))
     first = write_run(root, "sequential", MODELS["first"], request=request(1))
-    before = json.loads((first / RUN).read_text())
-    facts = {name: before[name] for name in ("method", "config_hash", "budget", "seed", "checkpoint_hash")}
+    before = read_run(first)
+    facts = {name: getattr(before, name) for name in ("method", "config_hash", "budget", "seed", "checkpoint_hash")}
     start = Ancestor(**facts, folder=str(first.relative_to(root)), request=request(1))
     chain = StartRef(checkpoint_hash=start.checkpoint_hash, role="run", runs=(start,))
     write_run(root, "sequential", MODELS["second"], request=request(2), start=chain)
@@ -129,7 +130,7 @@ def test_a_figure_of_forget_rows_without_rows_is_not_told_of_a_part(root):
     metrics = json.loads(path.read_text())
     for name in ("ACS", "GenKnow"):
         metrics["metrics"][name] = entry(name, values={name: 0.5}).model_dump(mode="json")
-    path.write_text(json.dumps(metrics))
+    rewrite(path, **metrics)
     results = read_results(Store(root), ["mini"])
     lines = compare(results, results.columns).lines
     (line,) = (line for line in lines if line.task.number == 1)
@@ -141,7 +142,7 @@ def test_what_went_on_from_something_that_is_there_no_longer_is_no_result(root):
     (path,) = root.glob(f"mini/sequential/*/*-q1of2-*/{RUN}")
     weights = path.with_name("open_clip_model.safetensors")
     weights.write_bytes(b"made again, and otherwise")
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"checkpoint_hash": hash_file(weights)}))
+    rewrite(path)
     (second,) = (r for r in read_results(Store(root), ["mini"]).rows if "q2of2" in r.folder.name)
     assert second.status == "other data" and "it goes back to another checkpoint than mini/sequential/" in second.reason
 
@@ -150,12 +151,13 @@ def test_what_went_on_from_something_that_is_there_no_longer_is_no_result(root):
 def test_what_goes_back_to_something_that_is_there_no_longer_is_no_result(root, tmp_path, elsewhere):
     """However many runs lie between, and in whatever results folders: each says where the one before it lies."""
     last = next(root.glob(f"mini/sequential/*/*-q2of2-*/{RUN}"))
-    between = json.loads(last.read_text())
+    between = read_run(last.parent)
     output = tmp_path / "more" if elsewhere else root
-    facts = {name: between[name] for name in ("method", "config_hash", "budget", "seed", "checkpoint_hash", "request")}
+    names = ("method", "config_hash", "budget", "seed", "checkpoint_hash", "request")
+    facts = {name: getattr(between, name) for name in names}
     where = os.path.relpath(last.parent, output)
-    runs = (*between["start"]["runs"], Ancestor(**facts, folder=where))
-    chain = StartRef(checkpoint_hash=between["checkpoint_hash"], role="run", runs=runs)
+    runs = (*between.start.runs, Ancestor(**facts, folder=where))
+    chain = StartRef(checkpoint_hash=between.checkpoint_hash, role="run", runs=runs)
     for role in ("clean", "compromised"):
         if elsewhere:
             write_reference(output, role, MODELS[role])
@@ -166,14 +168,15 @@ def test_what_goes_back_to_something_that_is_there_no_longer_is_no_result(root, 
 
     assert status() == "valid"
     first = next(root.glob(f"mini/sequential/*/*-q1of2-*/{RUN}"))
-    first.write_text(json.dumps(json.loads(first.read_text()) | {"checkpoint_hash": "0" * 64}))
+    first.with_name(WEIGHTS).write_bytes(b"made again, and otherwise")
+    rewrite(first)
     assert status() == "other data"
 
 
 def test_records_of_another_release_are_one_sentence_beside_others_or_alone(root):
     def aged(*patterns):
         for path in (path for pattern in patterns for path in root.glob(pattern)):
-            path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 1}))
+            rewrite(path, schema_version=1)
 
     aged("mini/sequential/*/*/run.json")
     results = read_results(Store(root), ["mini"])
@@ -189,8 +192,9 @@ def test_rows_that_a_request_was_not_about_are_damage(root):
     (path,) = root.glob(f"mini/sequential/*/*-q1of2-*/{RUN}")
     record = json.loads(path.read_text())
     record["request"]["rows_hash"] = "0" * 64
-    path.write_text(json.dumps(record))
-    (first,) = (r for r in read_results(Store(root), ["mini"]).rows if "q1of2" in r.folder.name)
+    rewrite(path, **record)
+    moved = path.parent.rename(path.parent.with_name("b5-s0-q1of2-00000000"))
+    (first,) = (r for r in read_results(Store(root), ["mini"]).rows if r.folder == moved)
     assert first.status == "damaged" and "has not the rows that request 1 of 2 was about" in first.reason
 
 

@@ -9,7 +9,7 @@ from entries import declaration, entry
 from scipy import stats
 from studies import record
 
-from salmu_core.disk.hashing import hash_file
+from salmu_core.disk.hashing import EVERY_BYTE, hash_json
 from salmu_core.judge.attacked import Attacked, read_attacks
 from salmu_core.judge.recovery import recoveries
 from salmu_core.judge.results import Reference, Results, Row
@@ -20,7 +20,7 @@ from salmu_core.store.folders import write_record
 from salmu_core.store.records import BenchmarkRef, Ledger, MetricsRecord, PluginRef
 
 PEOPLE = [f"p{i % 24}" for i in range(96)]
-KEY = ("relearn", "abc")
+KEY = ("relearn", hash_json({})[:12])
 X = "Leak_x"
 
 
@@ -33,7 +33,7 @@ def attack_record(digest="d", code="", **config):
         kind="model",
         given=("leaked",),
         config=config,
-        config_hash="abc",
+        config_hash=hash_json(config),
         seed=0,
         checkpoint_hash="",
         leaked=LeakedRef(rows=4, people=1, digest=digest),
@@ -221,7 +221,7 @@ def test_an_attack_on_something_else_than_is_scored_now_is_not_believed(tmp_path
     now = leak.model_copy(update={"code_hash": change.pop("code", leak.code_hash)})
     facts = {"benchmark": "mini", "data_hash": "", "checkpoint_hash": "", "metrics": {"Leak": now}}
     facts |= dict.fromkeys(("images_encoded", "captions_encoded", "seconds"), 0)
-    (found,) = read_attacks(tmp_path, MetricsRecord(**facts | change), hash_file).values()
+    (found,) = read_attacks(tmp_path, MetricsRecord(**facts | change), EVERY_BYTE).values()
     assert found.status == "outdated" and "run it again" in found.reason and not found.after
 
 

@@ -63,7 +63,7 @@ def test_a_flipped_byte_of_a_checkpoint_is_found_by_all(run):
 def test_of_other_runs_nothing_is_read(run, monkeypatch):
     opened = []
     (run.parents[2] / "other").rename(run.parents[2] / "another")
-    monkeypatch.setattr("salmu_core.judge.results.hash_file", lambda path: opened.append(path) or hash_file(path))
+    monkeypatch.setattr("salmu_core.disk.hashing.hash_file", lambda path: opened.append(path) or hash_file(path))
     one = read_one_run(run, "published")
     assert opened.count(run / WEIGHTS) == 1 and not [path for path in opened if "another" in path.parts]
     assert [row.method for row in one.results.rows] == ["one"] and one.line.method == "one"

@@ -16,8 +16,9 @@ from salmu_core.judge.associations import read_associations
 from salmu_core.plugins.zoo import Declared
 from salmu_core.score.evaluate import compute_one
 from salmu_core.score.tables import Tables, write_metrics
-from salmu_core.store.folders import RETRIEVED, read_metrics, read_record
+from salmu_core.store.folders import read_metrics, read_record
 from salmu_core.store.records import MetricsRecord
+from salmu_core.store.schema import RETRIEVED
 
 CAPTIONS = ("one", "two", "never found")
 
@@ -86,7 +87,7 @@ def test_a_table_that_was_touched_is_refused(data, tmp_path):
     write_metrics(tmp_path, record, Tables.joined([tables]))
     assert read_metrics(tmp_path, "h") is not None
     (tmp_path / RETRIEVED).write_bytes((tmp_path / RETRIEVED).read_bytes()[:-9])
-    with pytest.raises(StoreError, match=r"retrieved\.parquet is missing or damaged"):
+    with pytest.raises(StoreError, match=r"retrieved\.parquet is damaged"):
         read_metrics(tmp_path, "h")
 
 

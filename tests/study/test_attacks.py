@@ -7,7 +7,8 @@ from typing import get_args
 import pytest
 from attack_ground import opened
 
-from salmu_core.disk.hashing import hash_file
+from salmu_core.disk.hashing import EVERY_BYTE
+from salmu_core.disk.record import FileSeal
 from salmu_core.errors import StoreError, UnknownNameError, UsageError
 from salmu_core.plugins.code import code_hash
 from salmu_core.plugins.zoo import discover
@@ -58,7 +59,7 @@ def put(store, opened_benchmark, assault, checkpoint, **change):
         plugin=PluginRef(distribution="d", version="1", code_hash=code_hash(planned.attack.module)),
         kind="query",
         given=(),
-        config=planned.config.model_dump(),
+        config=planned.config.model_dump(mode="json"),
         config_hash=planned.config_hash,
         seed=0,
         checkpoint_hash=checkpoint,
@@ -99,7 +100,7 @@ def test_only_what_is_missing_or_of_something_else_is_made(zoo, store, tiny):
     (attack,), plan = make_attacks(STUDY, zoo, {}), make_plan(STUDY, benchmark.name, zoo, {})
 
     def left(unmade=(), redo=False):
-        return list(outstanding_attacks([attack], plan, unmade, benchmark, store, hash_file, redo))
+        return list(outstanding_attacks([attack], plan, unmade, benchmark, store, EVERY_BYTE, redo))
 
     every = [Assault(attack, target) for target in (*plan, "clean", "compromised")]
     assert [a.label for a in left({p.key for p in plan})] == [a.label for a in every]
@@ -146,7 +147,8 @@ def test_an_attack_belongs_to_whoever_makes_the_run(zoo, tiny):
 def test_rows_that_are_not_those_written_are_found_out(zoo, store, tiny):
     benchmark = opened(tiny)
     (attack,) = make_attacks(STUDY, zoo, {})
-    folder = put(store, benchmark, Assault(attack, "clean"), benchmark.model_hash("clean"), rows_hash="0" * 64)
+    files = {"per_row.parquet": FileSeal(size=1, sha256="0" * 64)}
+    folder = put(store, benchmark, Assault(attack, "clean"), benchmark.model_hash("clean"), files=files)
     assert list(attack_folders(store.reference(benchmark.name, "clean"))) == [folder]
-    with pytest.raises(StoreError, match="is missing or damaged"):
+    with pytest.raises(StoreError, match="is missing"):
         read_attack(folder)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from stores import rewrite
 
 from salmu_core.benchmark.folder import open_benchmark
 from salmu_core.benchmark.splits import read_training
@@ -173,7 +174,7 @@ def test_what_came_before_another_start_is_made_again_and_what_came_before_the_s
     assert [note.split(": ")[1].partition(",")[0] for note in notes[:3]] == ["valid", "there already", "there already"]
     record = json.loads((made[1][0] / RUN).read_text())
     record["start"]["checkpoint_hash"] = "0" * 64
-    (made[1][0] / RUN).write_text(json.dumps(record))
+    rewrite(made[1][0] / RUN, **record)
     notes, _ = study(requests=3)
     assert [note.split(": ")[1].partition(",")[0] for note in notes[:2]] == ["valid", "there already"]
 
@@ -214,8 +215,7 @@ def test_a_start_that_is_replaced_before_it_is_read_is_noticed(study, monkeypatc
 
 def test_results_of_another_release_are_not_overwritten_even_by_redo(study):
     _, ((folder, _),) = study()
-    record = json.loads((folder / RUN).read_text())
-    (folder / RUN).write_text(json.dumps(record | {"schema_version": 1}))
+    rewrite(folder / RUN, schema_version=1)
     for redo in (False, True):
         with pytest.raises(SchemaError, match="schema version 1"):
             study(redo=redo)
@@ -260,14 +260,14 @@ def test_what_can_not_be_begun_with_is_a_sentence(study, tiny, tmp_path):
 
     def changed(**fields):
         copy = shutil.copytree(folder, tmp_path / "copy", dirs_exist_ok=True)
-        (copy / RUN).write_text(json.dumps(json.loads((folder / RUN).read_text()) | fields))
+        rewrite(copy / RUN, **fields)
         return copy
 
     refused(changed(status="crashed", reason="so it is"), UsageError, r"it is crashed \(so it is\)")
     refused(changed(schema_version=1), SchemaError, "move that results folder elsewhere, or give another --output")
-    refused(changed(state_hash="0" * 64), StoreError, "state.safetensors is damaged")
-    (changed() / "open_clip_model.safetensors").write_bytes(b"")
-    refused(tmp_path / "copy", StoreError, "is damaged")
+    for name in ("state.safetensors", "open_clip_model.safetensors", "open_clip_config.json", "salmu_canary.json"):
+        (changed() / name).write_bytes(b"")
+        refused(tmp_path / "copy", StoreError, f"{name} is damaged")
     with pytest.raises(UsageError, match="the forget set shows 6"):
         study(requests=7)
 

@@ -141,12 +141,10 @@ def halves(place: Path) -> list[str]:
         except ValueError:
             wrong.append(f"{path} is no JSON")
             continue
-        files = {"checkpoint_hash": "open_clip_model.safetensors"} if path.name == "run.json" else {}
-        if path.name in ("metrics.json", "attack.json"):
-            files = {"rows_hash": "per_row.parquet", "retrieved_hash": "retrieved.parquet"}
-        for field, name in files.items():
+        records = ("run.json", "metrics.json", "attack.json")
+        for name, sealed in record["files"].items() if path.name in records else ():
             file = path.parent / name
-            if record.get(field) and not (file.is_file() and _sha256(file) == record[field]):
+            if not (file.is_file() and _sha256(file) == sealed["sha256"]):
                 wrong.append(f"{file} is not what {path.name} describes")
     return wrong
 

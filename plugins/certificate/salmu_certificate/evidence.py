@@ -14,8 +14,9 @@ from salmu_core.errors import BenchmarkError, StoreError, UsageError
 from salmu_core.judge.associations import Associations, RetrievedCaption, read_associations
 from salmu_core.judge.figures import Figures
 from salmu_core.judge.single import OneRun, read_one_run
-from salmu_core.store.folders import METRICS, ROWS, read_record
+from salmu_core.store.folders import METRICS, read_record
 from salmu_core.store.records import MetricsRecord
+from salmu_core.store.schema import ROWS
 
 _AGAIN = "`salmu run` again: it scores what is missing"
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from salmu_core.clip.name import CANARY, CONFIG
 from salmu_core.contract.layout import WEIGHTS
 from salmu_core.disk.files import new_folder
-from salmu_core.disk.hashing import hash_file
 from salmu_core.disk.reading import SMALL, read_bytes
+from salmu_core.disk.record import FileSeal
 from salmu_core.errors import StoreError, UsageError
 from salmu_core.judge.single import read_one_run
 from salmu_core.plugins.zoo import Zoo
@@ -74,14 +74,13 @@ def read_run(folder: Path, zoo: Zoo, notice: str = "") -> Sound:
 
 
 def make_folder(sound: Sound, wanted: Wanted) -> Published:
-    """Write the folder: checkpoint, canary, records and card. One that is there and to be uploaded is only checked.
+    """Write the folder: checkpoint, records and card. One that is there and to be uploaded is only checked.
 
     Raises:
         UsageError: The licence or the folder won't do.
         CheckpointError: The checkpoint can't be loaded, or does not give what its canary says.
         StoreError: A file changed while it was copied.
     """
-    from salmu_core.clip.canary import make_canary, write_canary
     from salmu_core.clip.load import load_clip
 
     record = sound.record
@@ -95,17 +94,13 @@ def make_folder(sound: Sound, wanted: Wanted) -> Published:
         _same(out, sound, wanted.licence)
         load_clip(out)
         return Published(out, tuple(sorted(path.name for path in out.iterdir())), title, new=False)
-    clip = load_clip(sound.folder)  # that it loads, as what it was, is what is published
+    load_clip(sound.folder)  # that it loads, as what it was, is what is published
     try:
         with new_folder(out) as new:
-            for file in [WEIGHTS, CONFIG, RUN, METRICS, *_others(sound.folder)]:
+            for file in [*_sealed(sound), RUN, METRICS]:
                 shutil.copyfile(sound.folder / file, new / file)
-            if hash_file(new / WEIGHTS) != record.checkpoint_hash:
-                raise StoreError(f"{sound.folder / WEIGHTS} changed while it was copied: nothing is published.")
-            if (sound.folder / CANARY).is_file():
-                shutil.copyfile(sound.folder / CANARY, new / CANARY)
-            else:
-                write_canary(new, make_canary(clip, new / WEIGHTS))
+            if changed := _changed(new, sound):
+                raise StoreError(f"{sound.folder / changed} changed while it was copied: nothing is published.")
             (new / CARD).write_text(render(sound, title, wanted.licence, wanted.repository), encoding="utf-8")
             files = tuple(sorted(path.name for path in new.iterdir()))
     except OSError as error:
@@ -117,8 +112,16 @@ def _name(sound: Sound) -> str:
     return f"{sound.world}-{sound.record.method}-{sound.record.config_hash[:12]}-{sound.folder.name}".replace("@", "-")
 
 
-def _others(folder: Path) -> list[str]:
-    return sorted({path.name for pattern in _TOKENIZER for path in folder.glob(pattern) if path.is_file()})
+def _sealed(sound: Sound) -> list[str]:
+    """What of a run's files is published: what a checkpoint needs."""
+    patterns = (*_PARTS, *_TOKENIZER)
+    return [name for name in sound.record.files if any(fnmatchcase(name, pattern) for pattern in patterns)]
+
+
+def _changed(folder: Path, sound: Sound) -> str:
+    """The first of them that is not in a folder what it was in the run; empty if none."""
+    seals = sound.record.files
+    return next((name for name in _sealed(sound) if FileSeal.of(folder / name) != seals[name]), "")
 
 
 def _refuse(out: Path, sound: Sound, replace: bool) -> None:
@@ -139,9 +142,9 @@ def _refuse(out: Path, sound: Sound, replace: bool) -> None:
 
 def _same(out: Path, sound: Sound, licence: str | None) -> None:
     """What was published before may have been edited since, but it must be whole, and of this run."""
-    missing = [name for name in _PARTS if not (out / name).is_file()]
-    if missing or hash_file(out / WEIGHTS) != sound.record.checkpoint_hash:
-        why = f"has no {missing[0]}" if missing else "holds the weights of another run"
+    missing = [name for name in (*_PARTS, *_sealed(sound)) if not (out / name).is_file()]
+    if missing or (changed := _changed(out, sound)):
+        why = f"has no {missing[0]}" if missing else f"holds another {changed} than the run's"
         raise UsageError(f"{out} {why}. Make it anew by --force, or give another folder by --out.")
     card = read_bytes(out / CARD, SMALL).decode("utf-8", "replace")
     if licence is not None and not re.search(rf"^license: *['\"]?{re.escape(licence)}['\"]?\s*$", card, re.MULTILINE):

@@ -19,7 +19,9 @@ from salmu_publish.make import Wanted, make_folder, read_run
 from typer.testing import CliRunner
 
 from salmu_core.cli import app
-from salmu_core.errors import CheckpointError, SalmuError, StoreError, UsageError
+from salmu_core.disk.hashing import hash_json
+from salmu_core.disk.record import FileSeal, seal_of
+from salmu_core.errors import SalmuError, StoreError, UsageError
 from salmu_core.plugins.zoo import discover
 from salmu_core.show.escape import fenced, plain
 
@@ -61,7 +63,8 @@ def zoo():
 
 
 def edit(path, **changes):
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    content = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({**content, "seal": seal_of(content)} if "seal" in content else content))
 
 
 def card(folder):
@@ -119,7 +122,7 @@ def test_the_card_says_where_it_comes_from_what_it_shows_and_what_it_does_not(ru
     for fact in (
         record["benchmark"]["data_hash"],
         record["benchmark"]["start_model_hash"],
-        record["checkpoint_hash"],
+        record["files"]["open_clip_model.safetensors"]["sha256"],
         record["plugin"]["code_hash"],
         record["plugin"]["version"],
         record["config_hash"],
@@ -142,9 +145,10 @@ def test_the_card_says_where_it_comes_from_what_it_shows_and_what_it_does_not(ru
 
 def test_the_card_of_a_later_run_says_which_ones_came_before(run, zoo, tmp_path):
     record = json.loads((run / "run.json").read_text())
-    facts = {name: record[name] for name in ("config_hash", "budget", "seed", "checkpoint_hash", "request")}
+    facts = {name: record[name] for name in ("config_hash", "budget", "seed", "request")}
     before = {"method": "delete", "folder": "elsewhere", **facts, "checkpoint_hash": "1" * 64}
     edit(run / "run.json", start={"checkpoint_hash": "1" * 64, "role": "run", "runs": [before]})
+    run = run.rename(run.with_name(f"{run.name}-f{'1' * 8}"))
     text = card(make_folder(read_run(run, zoo, notice=""), Wanted(run, tmp_path / "out", None, None)).folder)
     assert f"Compromised, then delete b5 s0 ({record['config_hash'][:6]})" in text.replace("\\", "")
     assert "1" * 64 in text and 'Other runs came before, see\n"begun with" below.\n\n## Verdict' in text
@@ -170,7 +174,9 @@ def test_texts_from_data_are_shown_and_never_rendered(run, zoo, tmp_path):
     record["plugin"]["distribution"] = record["command"] = record["started"] = record["environment"]["torch"] = HOSTILE
     record["config"]["note"] = HOSTILE
     record["command"] += "\n```\n# Out\n```````\n"
-    path.write_text(json.dumps(record))
+    record["config_hash"] = hash_json(record["config"])
+    edit(path, **record)
+    run = run.parent.rename(run.parent.with_name(hash_json(record["config"])[:12])) / run.name
     text = card(make_folder(read_run(run, zoo, notice=HOSTILE), Wanted(run, tmp_path / "out")).folder)
     body = text.split("---\n\n", 1)[1]
     tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(body)
@@ -225,14 +231,14 @@ def test_any_text_comes_out_of_markdown_as_it_went_in(text):
         (lambda f: edit(f / "run.json", status="crashed", reason="it fell"), UsageError, "crashed: it fell"),
         (lambda f: (f / "metrics.json").unlink(), UsageError, "not scored"),
         (lambda f: edit(f / "metrics.json", checkpoint_hash="0"), UsageError, "not scored"),
-        (lambda f: edit(f / "run.json", method="other"), UsageError, "is not where"),
+        (lambda f: edit(f / "run.json", method="other"), StoreError, "record of another run"),
         (lambda f: (f / "run.json").write_text("{"), StoreError, "damaged"),
         (lambda f: (f / "open_clip_model.safetensors").write_bytes(b"x"), StoreError, "damaged"),
-        (lambda f: (f / "per_row.parquet").unlink(), StoreError, "missing or damaged"),
+        (lambda f: (f / "per_row.parquet").unlink(), StoreError, "is missing"),
         (
             lambda f: edit(f / "open_clip_config.json", preprocess_cfg={"mean": [0, 0, 0], "std": [1, 1, 1]}),
-            CheckpointError,
-            "does not give the embeddings",
+            StoreError,
+            "open_clip_config.json is damaged",
         ),
     ],
 )
@@ -288,13 +294,14 @@ def test_a_checkpoint_that_changes_while_it_is_copied_is_not_published(run, zoo,
     assert not (tmp_path / "out").exists()
 
 
-def test_a_run_without_a_canary_gets_one(run, zoo, tmp_path):
-    theirs = json.loads((run / "salmu_canary.json").read_text())
-    (run / "salmu_canary.json").unlink()
-    (run / "tokenizer.json").write_text("{}")  # what a tokenizer of Hugging Face needs goes along
+def test_what_the_checkpoint_was_written_with_goes_along_and_nothing_else(run, zoo, tmp_path):
+    for name in ("tokenizer.json", "state.safetensors"):
+        (run / name).write_text("{}")
+    names = {*FILES, "tokenizer.json", "state.safetensors"} - {"README.md", "metrics.json", "run.json"}
+    edit(run / "run.json", files={name: FileSeal.of(run / name).model_dump() for name in names})
+    (run / "vocab.txt").write_text("somebody's")
     found = make_folder(read_run(run, zoo), Wanted(run, tmp_path / "out"))
-    assert json.loads((found.folder / "salmu_canary.json").read_text()) == theirs
-    assert set(found.files) == {*FILES, "tokenizer.json"} and not (run / "salmu_canary.json").exists()
+    assert set(found.files) == {*FILES, "tokenizer.json"}
 
 
 class Hub:
@@ -394,7 +401,7 @@ def test_push_uploads_what_was_made_and_edited_before(run, tmp_path, monkeypatch
     (out / "metrics.json").write_bytes(before["metrics.json"])
     weights = before["open_clip_model.safetensors"]
     (out / "open_clip_model.safetensors").write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
-    with pytest.raises(UsageError, match="weights of another run"):
+    with pytest.raises(UsageError, match="holds another open_clip_model"):
         push()
     assert not [call for call in hub.calls[uploads:] if call[0] == "upload"]
 

@@ -94,8 +94,8 @@ def summarise(
 
 def _associations(folder: Path, stamps: Stamps) -> Associations | None:
     try:
-        record = read_record(folder / METRICS, MetricsRecord)
-        return None if record is None else read_associations(folder, record, stamps.hash_file)
+        record = read_record(folder / METRICS, MetricsRecord, stamps)
+        return None if record is None else read_associations(folder, record, stamps)
     except SalmuError:  # a damaged reference: the table says so
         return None
 

@@ -34,7 +34,7 @@ from salmu_core.plugins.code import code_hash
 from salmu_core.plugins.zoo import Zoo, discover
 from salmu_core.score.evaluate import compute_one
 from salmu_core.score.tables import Tables, write_metrics
-from salmu_core.store.folders import RUN, TRACEBACK, RunKey, Store, write_record
+from salmu_core.store.folders import RUN, TRACEBACK, RunKey, Store, write_unit
 from salmu_core.store.records import BenchmarkRef, Ledger, MetricsRecord, PluginRef, RunRecord, ScoredOn, Status
 from salmu_core.testing import write_tiny_benchmark
 
@@ -209,10 +209,8 @@ class World:
         folder, salt = self.store.folder(key), crc32(str(key.path).encode())
         ledger = self._ledger(kind, budget)
         with new_folder(folder) as new:
-            (new / WEIGHTS).write_text(str(key.path))
-            checkpoint = hash_file(new / WEIGHTS)
-            if status != "valid":
-                (new / WEIGHTS).unlink()
+            if status == "valid":
+                (new / WEIGHTS).write_text(str(key.path))
             if status == "crashed":
                 (new / TRACEBACK).write_text(f"Traceback (most recent call last):\n{reason}\n", encoding="utf-8")
             record = RunRecord(
@@ -227,15 +225,14 @@ class World:
                 seed=seed,
                 ledger=ledger,
                 scalars=curves(ledger.steps, kind.knows, salt) if status == "valid" else {},
-                checkpoint_hash=checkpoint if status == "valid" else None,
                 environment={"python": "3.11.7", "salmu-core": "0.1.0", "device": "cpu x86_64", "threads": "1"},
                 command=f"salmu run {kind.method} --benchmark {self.name} --budget {budget:g} --seed {seed}",
                 started="2026-11-23T05:47:07+00:00",
             )
-            write_record(new / RUN, record)
+            write_unit(new, RUN, record)
         if status == "valid" and scored:
             strength = min(1.0, budget / 5) ** 0.5 * 0.8**config
-            self._write_metrics(folder, kind.knows.after(strength), checkpoint, 1 + salt)
+            self._write_metrics(folder, kind.knows.after(strength), hash_file(folder / WEIGHTS), 1 + salt)
 
     def _declared(self, kind: Kind, config: int) -> tuple[dict[str, Any], PluginRef]:
         """A method's settings, and where it came from."""

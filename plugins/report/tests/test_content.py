@@ -33,6 +33,7 @@ from salmu_core.benchmark.people import Group, read_people, thumbnail
 from salmu_core.cli.reading import reading
 from salmu_core.contract import layout
 from salmu_core.contract.layout import ROLES
+from salmu_core.disk.record import seal_of
 from salmu_core.errors import BenchmarkError, UnknownNameError
 from salmu_core.judge.associations import read_associations
 from salmu_core.judge.compare import compare
@@ -304,7 +305,8 @@ def test_data_of_another_hash_are_refused(store, tmp_path):
     runs = tmp_path / "runs"
     shutil.copytree(store.runs, runs)
     for path in runs.glob("ground/*/*/*/*.json"):
-        path.write_text(path.read_text().replace(store.read().data("ground").data_hash, "f" * 64))
+        content = json.loads(path.read_text().replace(store.read().data("ground").data_hash, "f" * 64))
+        path.write_text(json.dumps({**content, "seal": seal_of(content)}))
     shutil.rmtree(runs / "ground/_references")
     with pytest.raises(BenchmarkError, match="of other data"):
         reading(runs, str(store.benchmark)).data("ground")

@@ -15,6 +15,7 @@ from grounds import HOSTILE, HOSTILE_PERSON, KINDS, write_store
 from salmu_report.cli import report
 
 from salmu_core.contract.layout import CAPTIONS_METADATA, IDENTITIES
+from salmu_core.disk.record import seal_of
 from salmu_core.judge.results import Row
 
 pytestmark = BROWSER
@@ -367,11 +368,11 @@ def test_odd_budgets_names_and_errors(ground, open_page, tmp_path):
     (run, *_) = sorted(made.runs.glob("ground/vlunlearn/*/b5-s0/run.json"))
     record = json.loads(run.read_text())
     record["scalars"] |= {"constructor": [[0, 1.0], [9, 2.0]], "__proto__": [[0, 1.0], [9, 2.0]]}
-    run.write_text(json.dumps(record))
+    run.write_text(json.dumps({**record, "seal": seal_of(record)}))
     metrics = run.with_name("metrics.json")
     record = json.loads(metrics.read_text())
     record["metrics"]["GenKnow"] |= {"error": "the device <b>exploded</b>", "values": {}}
-    metrics.write_text(json.dumps(record))
+    metrics.write_text(json.dumps({**record, "seal": seal_of(record)}))
     out = tmp_path / "odd.html"
     report(made.runs, out, str(ground), [], 6, [])
     page = open_page(out, 1200, 900, "light")

@@ -36,8 +36,8 @@ from figures import ROOT, commit
 DATA = ROOT / "docs" / "data" / "reliability.json"
 #: Loops, and how many trials each has by night and on every commit.
 LOOPS = {
-    "kills": (200, 5),
-    "failures": (200, 5),
+    "kills": (200, 4),
+    "failures": (200, 4),
     "power": (80, 5),
     "locks": (12, 1),
     "flips": (4000, 50),

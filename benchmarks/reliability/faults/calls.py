@@ -211,22 +211,21 @@ class Nth:
 
 
 class Log:
-    """Writes down every call that succeeds, whichever process makes it."""
+    """Writes down every call, whichever process makes it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         path.touch()
 
     def __call__(self, call: Call) -> None:
-        if call.done:
-            log = os.open(self._path, os.O_WRONLY | os.O_APPEND)
-            os.write(log, f"{call.name}\t{call.path}\n".encode())
-            os.close(log)
+        log = os.open(self._path, os.O_WRONLY | os.O_APPEND)
+        os.write(log, f"{call.name}\t{call.done:d}\t{call.path}\n".encode())
+        os.close(log)
 
     def calls(self) -> list[Call]:
         """All of them, in their order."""
-        lines = (line.split("\t", 1) for line in self._path.read_text(encoding="utf-8").splitlines())
-        return [Call(name, path, True) for name, path in lines]
+        lines = (line.split("\t", 2) for line in self._path.read_text(encoding="utf-8").splitlines())
+        return [Call(name, path, done == "1") for name, done, path in lines]
 
 
 def failing(code: int) -> Heard:

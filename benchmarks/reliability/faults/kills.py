@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from random import Random
@@ -34,9 +35,9 @@ WHOM: dict[str, Callable[[Path, int], None]] = {
 
 def loop(subject: Subject, rng: Random, count: int) -> Iterator[Trial]:
     """Half of the kills at a rename, just before or just after it, all renames in turn; half at any moment."""
-    calls, seconds = subject.calls()
-    renames = sum(call.name == "rename" for call in calls)
-    moments = [(number + 1, after) for number in range(renames) for after in (False, True)]
+    calls, seconds = subject.calls
+    renames = Counter(call.done for call in calls if call.name == "rename")
+    moments = [(number + 1, after) for after in renames for number in range(renames[after])]
     chosen = rng.sample(moments, min(len(moments), (count + 1) // 2))
     for number, after in chosen:
         with subject.place() as place:

@@ -31,7 +31,7 @@ from faults.trials import forked, orphans, salmu
 Figures = dict[str, dict[str, Any]]
 SEEDS = "0-1"
 #: Steps of a story.
-STEPS = 6
+STEPS = 5
 
 
 class Story(RuleBasedStateMachine):

@@ -27,8 +27,8 @@ from faults.trials import orphans
 
 STRICT, NAMES = "strict", "names only"
 SYNCING = ("rename", "fsync")
-#: What a control leaves unsynced.
-CONTROLS = {"files": "with fsync of files left out", "folders": "with fsync of folders left out"}
+#: What is left of a finished study, and what a control leaves unsynced.
+WAYS = ((STRICT, ""), (NAMES, ""), (NAMES, "files"), (STRICT, "folders"))
 
 
 class Disk:
@@ -36,11 +36,12 @@ class Disk:
 
     Args:
         vault: Where it keeps what was synced.
-        left_out: A key of `CONTROLS`: what is not synced though it was asked for.
+        left_out: ``files`` or ``folders``, which are not synced though that was asked for.
     """
 
     def __init__(self, vault: Path, left_out: str = "") -> None:
         vault.mkdir()
+        self.name = vault.name
         self._vault = vault
         self._left_out = left_out
 
@@ -105,29 +106,35 @@ class Disk:
 
 def loop(subject: Subject, rng: Random, count: int) -> Iterator[Trial]:
     """A cut of a finished study each way; the controls, which must lose something; then at any rename or sync."""
-    for way in (STRICT, NAMES):
-        yield _finished(subject, way, rng)
-    for what, words in CONTROLS.items():
-        trial = _finished(subject, {"files": NAMES, "folders": STRICT}[what], rng, what)
-        wrong = "" if trial.wrong else "nothing was lost: the loop can't tell"
-        yield Trial(f"control: {words}", "loss found" if trial.wrong else "no loss found", wrong)
-    moments = [call for call in subject.calls()[0] if call.name in SYNCING]
-    for number in range(count - 4):
+    yield from _finished(subject, rng)
+    moments = [call for call in subject.calls[0] if call.name in SYNCING and call.done]
+    for number in range(count - len(WAYS)):
         yield _cut(subject, (STRICT, NAMES)[number % 2], rng.randint(1, len(moments)), rng)
 
 
-def _finished(subject: Subject, way: str, rng: Random, left_out: str = "") -> Trial:
-    """The power goes when a study has said that it is finished."""
+def _finished(subject: Subject, rng: Random) -> Iterator[Trial]:
+    """The power goes when a study has said that it is finished: one study, and a disk for each of `WAYS`."""
     with subject.place() as place:
-        disk = Disk(place.with_name("disk"), left_out)
-        disk.sync(place)
-        ended = subject.run(place, disk)
+        disks = [Disk(place.with_name(f"disk-{number}"), left_out) for number, (_, left_out) in enumerate(WAYS)]
+        for disk in disks:
+            disk.sync(place)
+
+        def heard(call: Call) -> None:
+            for disk in disks:
+                disk(call)
+
+        ended = subject.run(place, heard)
         assert ended.code == 0, ended.text
-        after = _restored(place, disk, way, rng)
-        written, kept = _files(place), _files(after)
-    lost = [name for name, content in written.items() if kept.get(name) != content]
-    wrong = [f"{name} is lost though the study was finished" for name in lost]
-    return Trial(f"power cut, finished ({way})", f"{len(lost)} files lost" if lost else "whole", "; ".join(wrong[:5]))
+        written = _files(place)
+        for (way, left_out), disk in zip(WAYS, disks, strict=True):
+            kept = _files(_restored(place, disk, way, rng))
+            lost = [name for name, content in written.items() if kept.get(name) != content]
+            if left_out:
+                wrong = "" if lost else "nothing was lost: the loop can't tell"
+                yield Trial(f"control: {left_out} never synced", "loss found" if lost else "no loss found", wrong)
+            else:
+                wrong = "; ".join(f"{name} is lost though the study was finished" for name in lost[:5])
+                yield Trial(f"power cut, finished ({way})", "files lost" if lost else "whole", wrong)
 
 
 def _cut(subject: Subject, way: str, number: int, rng: Random) -> Trial:
@@ -146,7 +153,7 @@ def _cut(subject: Subject, way: str, number: int, rng: Random) -> Trial:
 
 
 def _restored(place: Path, disk: Disk, way: str, rng: Random) -> Path:
-    after = place.with_name("after")
+    after = place.with_name(f"after-{disk.name}")
     disk.restore(place, after, way, zeros=rng.random() < 0.5)
     return after
 

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,9 @@ class Subject:
         """The words of the command that makes it in the current folder."""
         return [*self._words, "--output", output, *more]
 
+    @cached_property
     def calls(self) -> tuple[list[Call], float]:
-        """All calls that it makes about files, in their order, and the seconds that it takes."""
+        """All calls that it makes about files, in order, before each and after it; and the seconds that it takes."""
         log = Log(self.work / "calls.txt")
         with self.place() as place:
             ended = self._expect(self.run(place, log))

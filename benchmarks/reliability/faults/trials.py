@@ -105,6 +105,8 @@ def _become(folder: Path, do: Callable[[], int], heard: Heard | None) -> None:
     code = 1
     try:
         os.setsid()
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # as of a command in the foreground
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.chdir(folder)
         written = os.open(OUTPUT, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         for number, opened in enumerate([os.open(os.devnull, os.O_RDONLY), written, written]):
@@ -136,7 +138,7 @@ def _wait(pid: int, seconds: float) -> int | None:
 
 def salmu(words: Sequence[str]) -> int:
     """A command of SALMU in this process; returns its exit code."""
-    from salmu_core.cli.entry import main
+    from salmu_core.cli import main
 
     sys.argv = ["salmu", *words]
     try:

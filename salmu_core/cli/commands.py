@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -20,6 +20,7 @@ from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from salmu_core.cli import begun
 from salmu_core.errors import STOPPED, UsageError
 from salmu_core.plugins.allowed import VARIABLE, allowed
 
@@ -103,15 +104,19 @@ class Commands(TyperGroup):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings | {"commands": Installed()})
 
-    def make_context(self, *args: Any, **settings: Any) -> Any:
-        """What was typed, taken apart."""
-        with _stoppable():
-            return super().make_context(*args, **settings)
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that was named, which is imported now, and begins."""
+        found = super().resolve_command(ctx, args)
+        begun()
+        return found
 
     def invoke(self, ctx: Any) -> Any:
-        """Carry it out."""
-        with _stoppable():
+        """Carry it out; whoever stops it is told that it was heard."""
+        try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            print("Stopped.", file=sys.stderr)
+            raise typer.Exit(STOPPED) from None
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Names of all commands."""
@@ -122,16 +127,6 @@ class Commands(TyperGroup):
         known = {name: TyperCommand(name, help=line) for name, (_, line) in COMMANDS.items()}
         commands = {name: known[name] if name in known else self.commands[name] for name in self.commands}
         TyperGroup(name=self.name, help=self.help, params=self.params, commands=commands).format_help(ctx, formatter)
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """Whoever stops it is told that it was heard."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        print("Stopped.", file=sys.stderr)
-        raise typer.Exit(STOPPED) from None
 
 
 def _load(points: list[EntryPoint]) -> Any:

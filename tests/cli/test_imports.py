@@ -98,3 +98,20 @@ def test_the_public_names_cost_no_torch():
 def test_every_listing_speaks_json(salmu, what):
     items = json.loads(salmu(what, "--json").stdout)
     assert items and all("name" in item and "version" in item for item in items)
+
+
+KILL = "import os, signal, time\nos.kill(os.getpid(), signal.{})\ntime.sleep(60)\n"
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("when", ["a library", "a plugin"])
+def test_whoever_stops_it_while_it_imports_is_heard(number, when, salmu, install, site):
+    """A library swallows the exception that Ctrl-C is, or is imported by code that makes another one of it."""
+    if when == "a library":
+        (site / "typer.py").write_text(
+            f"try:\n    {KILL.format(number).replace(chr(10), chr(10) + '    ')}\nexcept BaseException:\n    pass\n"
+        )
+    else:
+        install("stopped", KILL.format(number))
+    done = salmu("methods", fresh=True)
+    assert (done.returncode, done.stderr, done.stdout) == (130, "Stopped.\n", "")

@@ -196,13 +196,14 @@ def test_without_references_nothing_is_nearer(tmp_path):
     assert changes(difference)["AssocStr"].differs
 
 
-def test_a_reference_of_other_data_or_a_damaged_one_is_no_target(tmp_path):
+def test_a_reference_of_other_data_is_no_target_and_a_damaged_one_is_refused(tmp_path):
     a, b = write_run(tmp_path, "one", A), write_run(tmp_path, "two", B)
     write_reference(tmp_path, "clean", CLEAN, data="other")
-    (write_reference(tmp_path, "compromised", COMPROMISED) / ROWS).write_bytes(b"")
     difference = compare_two(*read_two(a, b))
     assert {change.reference for change in difference.changes} == {None}
-    assert any("Compromised is left out" in note for note in difference.notes)
+    (write_reference(tmp_path, "compromised", COMPROMISED) / ROWS).write_bytes(b"")
+    with pytest.raises(StoreError, match="_references/compromised"):
+        compare_two(*read_two(a, b))
 
 
 def test_figures_without_rows_have_a_difference_and_no_interval(tmp_path):

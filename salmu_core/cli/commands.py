@@ -31,6 +31,10 @@ COMMANDS = {
     "run": ("run", "Unlearn with methods on a benchmark, score the checkpoints, and show the table."),
     "evaluate": ("evaluate", "Score any open_clip model under the protocol, beside the two reference models."),
     "results": ("results", "Show the results of earlier runs, with their references and verdicts."),
+    "reproduce": (
+        "reproduce",
+        "Make a run again from its record alone, and compare: weights, figures, rows, settings and what it cost.",
+    ),
     "doctor": ("doctor", "Check the installation, the plugins and a benchmark, and say what is off and what to do."),
     "leaderboard": ("leaderboard", "Print the table for a paper or a README: Markdown, or CSV with every interval."),
     "diff": (

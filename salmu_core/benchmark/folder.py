@@ -33,6 +33,7 @@ from salmu_core.contract.recommended import Recommended
 from salmu_core.contract.specs import BenchmarkSpec
 from salmu_core.disk.files import new_folder
 from salmu_core.disk.hashing import hash_json, hash_text
+from salmu_core.disk.locks import held
 from salmu_core.disk.space import used
 from salmu_core.errors import BenchmarkError, SalmuError, UsageError
 from salmu_core.plugins.shelves import Declared, Zoo
@@ -122,15 +123,13 @@ def open_benchmark(name: str, zoo: Zoo, progress: Progress) -> Benchmark:
     located = locate(name, zoo)
     if located is None:
         return _open_folder(Path(name).expanduser().resolve())
-    from filelock import FileLock
-
     declared, world, folder = located
     if declared.card.release is not None:
         used(folder)
         return _open_release(declared.card, folder)
     if find_damage(folder):  # a whole one may lie on a disk that can only be read
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_name(f".{folder.name}.lock")):
+        with held(folder.with_name(f".{folder.name}.lock")):
             if damage := find_damage(folder):  # and nobody has mended it meanwhile
                 if folder.exists():
                     progress(f"{damage}: building it again", 0.0)

@@ -21,7 +21,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock
 from PIL import Image
 from torch import Tensor
 
@@ -32,9 +31,10 @@ from salmu_core.contract.progress import Progress
 from salmu_core.disk.cache import grown, recall, remember
 from salmu_core.disk.files import replacing, sweep
 from salmu_core.disk.hashing import hash_json
+from salmu_core.disk.locks import held
 from salmu_core.disk.notes import note
 from salmu_core.disk.space import COUNTS, PIXELS, unusable, used
-from salmu_core.errors import BenchmarkError, PictureError, UsageError
+from salmu_core.errors import BenchmarkError, FileError, PictureError, UsageError
 from salmu_core.machine import cache_folder, usable_cores
 
 #: Libraries that decode and resize.
@@ -114,10 +114,10 @@ class Pixels:
         decoded = partial(_decode_all, rows=self._rows, transform=self._transform, progress=self._progress)
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(self._path.with_name(f".{self._rows.name}.lock")):
+            with held(self._path.with_name(f".{self._rows.name}.lock")):
                 opened = None if damaged else _opened(self._path, self._identity, len(self._rows))
                 opened = opened or decoded(self._path, self._identity)
-        except (OSError, NotImplementedError, UsageError) as error:
+        except (OSError, NotImplementedError, UsageError, FileError) as error:
             unusable(error)
         else:
             grown(opened[0].nbytes)

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from salmu_core.disk.files import put_back, write_text
 from salmu_core.disk.hashing import EVERY_BYTE, Hashes, hash_json
+from salmu_core.disk.locks import held
 from salmu_core.disk.reading import RECORD, parse_json, read_text
 from salmu_core.disk.record import Record, Sealed, damage_of, file_seals, seal_of
 from salmu_core.errors import FileError, MissingFileError, SchemaError, StoreError
@@ -104,19 +105,9 @@ class Store:
     @contextmanager
     def claim(self, folder: Path) -> Iterator[bool]:
         """Hold a folder against other processes; yields False if another one holds it."""
-        from filelock import FileLock, Timeout
-
         folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.with_name(f".{folder.name}.lock"))
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            lock.release()
+        with held(folder.with_name(f".{folder.name}.lock"), wait=False) as claimed:
+            yield claimed
 
 
 def key_of(record: RunRecord) -> RunKey:
@@ -132,6 +123,7 @@ def key_of(record: RunRecord) -> RunKey:
         record.retain.digest,
         before[-1].checkpoint_hash[:8] if before else "",
         record.request.digest,
+        record.precision,
     )
 
 

@@ -30,9 +30,9 @@ def test_a_lock_that_is_somebody_elses_says_whose(tmp_path, monkeypatch):
     monkeypatch.setattr(FileLock, "acquire", refused)
     store = Store(tmp_path)
     folder = store.folder(RunKey("a", "b", "c", 5, 0))
-    with pytest.raises(FileError, match=f"{folder.parent} belongs to {tmp_path.owner()} and .*umask 002"):
-        with store.claim(folder):
-            pass
+    whose = f"{folder.parent} belongs to {tmp_path.owner()} and .*umask 002"
+    with pytest.raises(FileError, match=whose), store.claim(folder):
+        pass
     folder.with_name(".b5-s0.lock").touch()
     with pytest.raises(FileError, match=r"b5-s0\.lock belongs to"), store.claim(folder):
         pass

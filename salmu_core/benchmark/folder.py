@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +14,9 @@ from salmu_core.benchmark.consistency import check_consistency
 from salmu_core.benchmark.counts import check_counts
 from salmu_core.benchmark.locate import locate
 from salmu_core.benchmark.manifest import (
-    Manifest,
     file_hashes,
     find_damage,
-    hash_files,
+    manifest_of,
     part_files,
     read_manifest,
     write_manifest,
@@ -31,6 +29,7 @@ from salmu_core.contract.layout import MANIFEST
 from salmu_core.contract.progress import Progress
 from salmu_core.contract.recommended import Recommended
 from salmu_core.contract.specs import BenchmarkSpec
+from salmu_core.disk.file_hashes import InUse
 from salmu_core.disk.files import new_folder
 from salmu_core.disk.hashing import hash_json, hash_text
 from salmu_core.disk.locks import held
@@ -51,6 +50,7 @@ class Benchmark:
         hashes: Part and path within it -> SHA-256 of each of its files, wherever the part lies.
         notice: A sentence that stands above every table of it.
         settings: Method -> settings that it recommends.
+        in_use: Its files, as they were when they were hashed.
     """
 
     name: str
@@ -59,6 +59,20 @@ class Benchmark:
     hashes: dict[str, str]
     notice: str = ""
     settings: Mapping[str, Recommended] = field(default_factory=dict)
+    in_use: InUse = field(default_factory=InUse, compare=False, repr=False)
+
+    def check_unchanged(self) -> None:
+        """See that what was used so far is what `hashes` says; to be called before a record says so.
+
+        Raises:
+            BenchmarkError: A file was changed meanwhile.
+        """
+        hashes = {path: self.hashes.get(name, "") for name, path in part_files(self.folder, self.sources)}
+        if (path := self.in_use.changed(hashes)) is not None:
+            raise BenchmarkError(
+                f"{path} was changed while {self.name} was in use: nobody can say what it was when it was read, so "
+                "what was just made is not kept. Run the same command again."
+            )
 
     @property
     def data(self) -> Path:
@@ -133,17 +147,21 @@ def open_benchmark(name: str, zoo: Zoo, progress: Progress) -> Benchmark:
             if damage := find_damage(folder):  # and nobody has mended it meanwhile
                 if folder.exists():
                     progress(f"{damage}: building it again", 0.0)
-                    shutil.rmtree(folder)
                 with new_folder(folder) as empty:
                     _build(declared, empty, world, progress)
-                    write_manifest(empty, Manifest(files=hash_files(empty)))
+                    write_manifest(empty, manifest_of(empty))
     used(folder)
     sources = read_sources(folder)
     check_parts(folder, sources)
     card = declared.card
     label = card.name if world == 0 else f"{card.name}@{world}"
     notice = sources.notice or card.notice
-    return Benchmark(label, folder, sources, file_hashes(folder, sources), notice, card.settings)
+    in_use = _in_use(folder, sources)
+    return Benchmark(label, folder, sources, file_hashes(folder, sources), notice, card.settings, in_use)
+
+
+def _in_use(folder: Path, sources: Sources) -> InUse:
+    return InUse(path for _, path in part_files(folder, sources))
 
 
 def _build(declared: Declared[BenchmarkSpec], folder: Path, world: int, progress: Progress) -> None:
@@ -169,17 +187,18 @@ def _open_release(spec: BenchmarkSpec, folder: Path) -> Benchmark:
         check_parts(folder, sources)
     except (BenchmarkError, KeyError) as error:
         raise BenchmarkError(f"{spec.name} is no longer whole ({error}). {how_to_get(spec)}") from error
+    in_use = _in_use(folder, sources)
     expected, hashes = manifest.files, file_hashes(folder, sources)
     paths = dict(part_files(folder, sources))
     for name in sorted(expected.keys() | hashes.keys()):
-        if expected.get(name) != hashes.get(name):
+        if manifest.sha256_of(name) != hashes.get(name):
             change = "is missing" if name not in hashes else "has changed" if name in expected else "has come"
             raise BenchmarkError(
                 f"{paths.get(name, folder / name)} {change} since {spec.name} was downloaded: "
                 f"`salmu download {spec.name}` checks every file and says what to do"
             )
     check_counts(part_path(folder, sources.data), hashes, sources.rows, sources.identities)
-    return Benchmark(spec.name, folder, sources, hashes, sources.notice, spec.settings)
+    return Benchmark(spec.name, folder, sources, hashes, sources.notice, spec.settings, in_use)
 
 
 def _open_folder(folder: Path) -> Benchmark:
@@ -194,11 +213,11 @@ def _open_folder(folder: Path) -> Benchmark:
         )
     if (zeroshot := part_path(folder, sources.zeroshot)).is_dir():
         zeroshot_parts(zeroshot)
-    hashes = file_hashes(folder, sources)
+    in_use, hashes = _in_use(folder, sources), file_hashes(folder, sources)
     check_counts(part_path(folder, sources.data), hashes, sources.rows, sources.identities)
     check_consistency(part_path(folder, sources.data), hashes)
     label = sources.name or f"{_slug(folder.name)}-{hash_text(str(folder))[:6]}"
-    return Benchmark(label, folder, sources, hashes, sources.notice, sources.recommended)
+    return Benchmark(label, folder, sources, hashes, sources.notice, sources.recommended, in_use)
 
 
 def _slug(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,8 +14,8 @@ from salmu_core.clip.name import CANARY, find_model
 from salmu_core.contract.layout import JSON_FILES, MANIFEST, ROLES
 from salmu_core.disk.file_hashes import Stamps
 from salmu_core.disk.files import write_text
-from salmu_core.disk.hashing import hash_file
 from salmu_core.disk.reading import read_json
+from salmu_core.disk.record import FileSeal, Sealed, damage_of, seal_of
 from salmu_core.errors import BenchmarkError, FileError
 
 
@@ -60,19 +60,16 @@ class Snapshot(BaseModel):
         return sum(file.digest is None for file in self.files.values())
 
 
-class Manifest(BaseModel):
+class Manifest(Sealed):
     """``manifest.json``: what a benchmark was when it was built or downloaded.
 
     Attributes:
-        files: Part and path within it -> SHA-256.
+        files: Of a built one, every file by its path; of a release, wherever a part lies, by part and path within it.
         pinned: Of a release: role -> what lies in the cache.
         zeroshot: Of a release: folder of the zero-shot set that was brought.
     """
 
-    model_config = ConfigDict(frozen=True)
-
-    files: dict[str, str]
-    pinned: dict[str, Snapshot] = {}
+    pinned: dict[str, Snapshot] = Field(default_factory=dict)
     zeroshot: str | None = None
 
 
@@ -83,14 +80,17 @@ def read_manifest(folder: Path) -> Manifest:
         BenchmarkError: It says nothing that can be read.
     """
     try:
-        return Manifest.model_validate(read_json(folder / MANIFEST))
+        content = read_json(folder / MANIFEST)
+        if content.get("seal") != seal_of(content):
+            raise BenchmarkError(f"{folder / MANIFEST} is damaged: its seal is not that of its content")
+        return Manifest.model_validate(content)
     except (FileError, ValidationError) as error:
         raise BenchmarkError(f"{folder} has no readable {MANIFEST}") from error
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write ``manifest.json``, whole or not at all, and only where it says something else than before."""
-    path, text = folder / MANIFEST, manifest.model_dump_json(indent=1, exclude_defaults=True) + "\n"
+    path, text = folder / MANIFEST, manifest.as_text()
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         write_text(path, text)
 
@@ -122,21 +122,25 @@ def part_files(folder: Path, sources: Sources) -> Iterator[tuple[str, Path]]:
         yield from ((f"{part}/{path.relative_to(root)}", path) for path in _files(root))
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _files(folder: Path, leave_out: Collection[str] = (MANIFEST, CANARY)) -> Iterator[Path]:
     seen: set[str] = set()
     for root, folders, names in os.walk(folder, followlinks=True):  # a set on another disk is a link
         real = os.path.realpath(root)
         folders[:] = sorted(name for name in folders if not name.startswith(".")) if real not in seen else []
         for name in sorted(names) if real not in seen else ():
             path = Path(root, name)
-            if path.is_file() and name not in (MANIFEST, CANARY) and not name.startswith("."):
+            if path.is_file() and name not in leave_out and not name.startswith("."):
                 yield path
         seen.add(real)
 
 
-def hash_files(folder: Path) -> dict[str, str]:
-    """Path -> SHA-256 of every file in a folder that was built."""
-    return {str(path.relative_to(folder)): hash_file(path) for path in _files(folder)}
+def manifest_of(folder: Path) -> Manifest:
+    """What a folder is that was just built: all of its files, the models' canaries too."""
+    return Manifest(files={name: FileSeal.of(path) for name, path in _built(folder).items()})
+
+
+def _built(folder: Path) -> dict[str, Path]:
+    return {str(path.relative_to(folder)): path for path in _files(folder, (MANIFEST,))}
 
 
 def find_damage(folder: Path) -> str | None:
@@ -144,18 +148,12 @@ def find_damage(folder: Path) -> str | None:
     if not folder.exists():
         return "building"
     try:
-        expected = read_manifest(folder).files
+        manifest = read_manifest(folder)
     except BenchmarkError as error:
         return str(error)
-    present = {str(p.relative_to(folder)): p for p in _files(folder)}
-    if missing := sorted(expected.keys() - present.keys()):
-        return f"{folder / missing[0]} is missing"
-    if extra := sorted(present.keys() - expected.keys()):
+    if extra := sorted(_built(folder).keys() - manifest.files.keys()):
         return f"{folder / extra[0]} does not belong there"
-    for path, sha256 in expected.items():
-        if hash_file(present[path]) != sha256:
-            return f"{folder / path} is damaged"
-    return None
+    return damage_of(folder, manifest) or None
 
 
 def file_hashes(folder: Path, sources: Sources, fresh: Mapping[Path, str] | None = None) -> dict[str, str]:

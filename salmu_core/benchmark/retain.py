@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from salmu_core.benchmark.tars import Shard, TarImages, expand, read_shards
 from salmu_core.clip.pictures import opened
 from salmu_core.contract.progress import Progress
 from salmu_core.disk.cache import recall, remember
+from salmu_core.disk.file_hashes import InUse
 from salmu_core.disk.hashing import hash_json
 from salmu_core.disk.notes import note
 from salmu_core.disk.space import COUNTS
@@ -31,10 +32,14 @@ class Stream:
     Attributes:
         rows: The pairs.
         record: What of them stands in a run's record.
+        in_use: The tar files, as they were when they were hashed.
+        hashes: Tar file -> SHA-256.
     """
 
     rows: Rows
     record: RetainRef
+    in_use: InUse = field(default_factory=InUse, compare=False, repr=False)
+    hashes: Mapping[Path, str] = field(default_factory=dict)
 
     @classmethod
     def open(cls, patterns: Sequence[str], share: float, progress: Progress) -> Stream:
@@ -51,6 +56,7 @@ class Stream:
         paths: list[Path] = [path for pattern in patterns for path in expand(pattern)]
         if len(set(paths)) != len(paths):
             raise BenchmarkError(f"{' '.join(patterns)} names a file twice")
+        in_use = InUse(path for path in paths if path.is_file())
         shards = read_shards(paths, progress)
         _tell_left_out(shards)
         captions = tuple(str(shard.captions[i]) for shard in shards for i in shard.whole)
@@ -65,7 +71,19 @@ class Stream:
             RetainShard(name=s.path.name, sha256=s.sha256, pairs=len(s.whole), left_out=len(s) - len(s.whole))
             for s in shards
         )
-        return cls(rows, RetainRef(share=share, shards=used))
+        return cls(rows, RetainRef(share=share, shards=used), in_use, {s.path: s.sha256 for s in shards})
+
+    def check_unchanged(self) -> None:
+        """See that what was drawn so far is what `record` says; to be called before a run's record says so.
+
+        Raises:
+            BenchmarkError: A file was changed meanwhile.
+        """
+        if (path := self.in_use.changed(self.hashes)) is not None:
+            raise BenchmarkError(
+                f"{path} was changed while retain pairs were drawn from it: what was just made is not kept. Run the "
+                "same command again."
+            )
 
     def of(self, batch: int) -> int:
         """How many pairs of a batch come from here."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,6 +13,33 @@ from salmu_core.disk.cache import recall, remember
 from salmu_core.disk.hashing import Hashes, hash_file
 from salmu_core.disk.space import STAMPS
 from salmu_core.disk.stamps import Stamp
+
+
+class InUse:
+    """Files whose hashes are to stand in a record, from when they are hashed until they were used.
+
+    Args:
+        paths: The files, none of which has been hashed yet.
+    """
+
+    def __init__(self, paths: Iterable[Path] = ()) -> None:
+        now = time.time_ns()
+        self._begun = {path: (stamp := Stamp.of(path), stamp.settled(now)) for path in paths}
+
+    def changed(self, hashes: Mapping[Path, str]) -> Path | None:
+        """The first of them that was changed, so that nobody can say what was used; None if none was.
+
+        Args:
+            hashes: What they were found to be; they are read again only where stamps don't tell.
+        """
+        for path, (begun, settled) in self._begun.items():
+            try:
+                now = Stamp.of(path)
+                if now.touched(begun) or ((now != begun or not settled) and hash_file(path) != hashes[path]):
+                    return path
+            except OSError:
+                return path
+        return None
 
 
 class Stamps(Hashes):

@@ -24,6 +24,10 @@ class Stamp(NamedTuple):
         stat = path.stat()
         return cls(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
 
+    def touched(self, other: Stamp) -> bool:
+        """Whether the file was written or replaced since; its rights and links may have changed."""
+        return (self.size, self.mtime_ns, self.inode) != (other.size, other.mtime_ns, other.inode)
+
     def settled(self, now_ns: int) -> bool:
         """Whether any later change would show."""
         return max(self.mtime_ns, self.ctime_ns) + GRANULARITY_NS < now_ns

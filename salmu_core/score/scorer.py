@@ -12,9 +12,11 @@ from salmu_core.benchmark.splits import EvaluationData, read_evaluation
 from salmu_core.benchmark.tokens import tell_cut
 from salmu_core.clip.load import load_clip
 from salmu_core.clip.model import Clip
+from salmu_core.contract.layout import WEIGHTS
 from salmu_core.contract.progress import OnStep, Progress
 from salmu_core.contract.specs import MetricSpec
-from salmu_core.errors import StoreError
+from salmu_core.disk.hashing import hash_file
+from salmu_core.errors import CheckpointError, StoreError
 from salmu_core.plugins.zoo import Declared
 from salmu_core.score.embeddings import Catalogue, Embedder, Images
 from salmu_core.score.evaluate import Scoring, evaluate
@@ -55,6 +57,9 @@ class Scorer:
     ) -> Scoring:
         """Compute all metrics of a model and write them into a folder, unless more of them lie there already."""
         scoring = self.compute(source, checkpoint_hash, on_step)
+        self._benchmark.check_unchanged()
+        if source == str(folder) and hash_file(folder / WEIGHTS) != checkpoint_hash:
+            raise CheckpointError(f"{folder / WEIGHTS} was replaced while it was scored: run again")
         if not (scoring.failures and self._there(folder, checkpoint_hash) >= scoring.record.metrics.keys()):
             write_metrics(folder, scoring.record, scoring.tables)
         return scoring

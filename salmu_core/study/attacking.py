@@ -91,6 +91,7 @@ def _attack_one(
             outcome = run_attack(planned.attack.spec, planned.config, SEED, target, session, observer)
             seconds = time.perf_counter() - start
             record = _record(assault, outcome, session, benchmark, checkpoint_hash, started, seconds)
+            benchmark.check_unchanged()
             _write(assault.folder(store, benchmark.name), record, outcome)
         except Exception as error:  # the machine's: of the attack's own mistakes there is an outcome
             (reporter.end if failure else reporter.say)(f"{assault.label}: not attacked: {described(error)}")

@@ -119,6 +119,9 @@ class Execution:
             facts = {"ledger": outcome.ledger, "fits": outcome.fits, "scalars": outcome.scalars}
             facts |= {"started": started, "request": request, "environment": self._environment(outcome)}
             record = self._record(planned, start.ref, outcome.status, outcome.reason, **facts)
+            self.benchmark.check_unchanged()
+            if self.stream:
+                self.stream.check_unchanged()
             if outcome.status == "valid":
                 write_valid(folder, record, outcome, session.clip)
             else:

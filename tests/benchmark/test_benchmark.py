@@ -1,5 +1,6 @@
 """Benchmark folders: found, built once, checked each time."""
 
+import os
 import shutil
 
 import pytest
@@ -57,12 +58,23 @@ def test_worlds_are_benchmarks_of_their_own(toy):
     assert one.data_hash != zero.data_hash and one.model_hash("clean") != zero.model_hash("clean")
 
 
+def flip(path):
+    """Change a digit somewhere in the middle of a file."""
+    text = path.read_text()
+    place = next(i for i in range(len(text) // 2, len(text)) if text[i].isdigit())
+    path.write_text(f"{text[:place]}{(int(text[place]) + 1) % 10}{text[place + 1 :]}")
+
+
 @pytest.mark.parametrize(
     "damage",
     [
         lambda f: next((f / "data").glob("*")).write_bytes(b"cut"),
         lambda f: (f / "clean" / "open_clip_model.safetensors").unlink(),
         lambda f: (f / "data" / "extra.parquet").write_bytes(b"more"),
+        lambda f: (f / "compromised" / "salmu_canary.json").write_text("{}"),
+        lambda f: (f / "compromised" / "salmu_canary.json").unlink(),
+        lambda f: flip(f / "clean" / "open_clip_config.json"),
+        lambda f: flip(f / "manifest.json"),
         lambda f: (f / "manifest.json").write_text("{"),
         lambda f: (f / "manifest.json").unlink(),
     ],
@@ -107,6 +119,39 @@ def test_a_folder_is_a_benchmark_too(tiny, tmp_path, monkeypatch):
     with (copy / "fragile_set_ids.json").open("a") as file:
         file.write("\n")
     assert open_benchmark(str(copy), discover(()), lambda *_: None).data_hash != one.data_hash
+
+
+def test_what_is_changed_while_it_is_in_use_is_not_recorded(tiny, tmp_path, monkeypatch):
+    """Whatever the change leaves as it was; what only looks like one is none."""
+    monkeypatch.setenv("SALMU_CACHE", str(tmp_path / "cache"))
+    copy = shutil.copytree(tiny, tmp_path / "copy")
+    path = next((copy / "data").glob("forget-*"))
+    whole, before = path.read_bytes(), path.stat()
+
+    def opened(settled=True):
+        monkeypatch.setattr("salmu_core.disk.stamps.GRANULARITY_NS", 0 if settled else 2_000_000_000)
+        return open_benchmark(str(copy), discover(()), lambda *_: None)
+
+    def keeping_times():
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    def replacing():
+        shutil.copy2(path, tmp_path / "other")
+        (tmp_path / "other").replace(path)  # its like, but nobody knows what was there between
+
+    for change in (keeping_times, replacing, path.unlink, lambda: path.write_bytes(b"")):
+        path.write_bytes(whole)
+        benchmark = opened()
+        benchmark.check_unchanged()
+        change()
+        with pytest.raises(BenchmarkError, match=r"forget-.* was changed while copy-.* was in use"):
+            benchmark.check_unchanged()
+    path.write_bytes(whole)
+    for settled in (True, False):
+        benchmark = opened(settled)
+        path.chmod(0o600 if settled else 0o644)
+        benchmark.check_unchanged()
 
 
 def test_results_beside_the_data_are_no_part_of_them(tiny, tmp_path, monkeypatch):

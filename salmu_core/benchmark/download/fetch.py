@@ -14,13 +14,14 @@ from salmu_core.benchmark.counts import check_counts
 from salmu_core.benchmark.download.hub import offline, take_snapshot
 from salmu_core.benchmark.download.verify import check_contents, verify
 from salmu_core.benchmark.locate import locate
-from salmu_core.benchmark.manifest import Manifest, Snapshot, file_hashes, read_manifest, write_manifest
+from salmu_core.benchmark.manifest import Manifest, Snapshot, file_hashes, part_files, read_manifest, write_manifest
 from salmu_core.benchmark.release import how_to_get, release_sources
 from salmu_core.benchmark.zeroshot import zeroshot_parts
 from salmu_core.contract.layout import MANIFEST, ROLES
 from salmu_core.contract.progress import Progress
 from salmu_core.contract.specs import BenchmarkSpec
 from salmu_core.disk.files import new_folder
+from salmu_core.disk.record import FileSeal
 from salmu_core.errors import BenchmarkError, UsageError
 from salmu_core.plugins.zoo import Zoo
 
@@ -139,7 +140,9 @@ def download(
     if not check:
         _lay_out(folder, snapshots)
         manifest = Manifest(files={}, pinned=snapshots, zeroshot=str(zeroshot) if zeroshot else None)
-        files = file_hashes(folder, release_sources(spec, manifest), hashes)
+        sources = release_sources(spec, manifest)
+        paths, found = dict(part_files(folder, sources)), file_hashes(folder, sources, hashes)
+        files = {name: FileSeal(size=paths[name].stat().st_size, sha256=found[name]) for name in found}
         write_manifest(folder, manifest.model_copy(update={"files": files}))  # last: it says that the folder is whole
     return Downloaded(spec, folder, snapshots, zeroshot, (folder / MANIFEST).is_file())
 

@@ -27,7 +27,11 @@ INVALID: dict[str, str] = {
 
 
 class Ledger(Record):
-    """What a run cost, counted by the runner at the source."""
+    """What a run cost, counted by the runner at the source.
+
+    All but `seconds` and `peak_memory_bytes` is the same whichever process makes the run, beside or after whatever
+    others, and whatever the cache holds.
+    """
 
     forget_samples: int = 0
     """Forget pairs drawn."""

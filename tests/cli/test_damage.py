@@ -45,6 +45,13 @@ def test_whole_results_are_no_damage(runs):
         assert code == 0 and "Damaged" not in said, words
 
 
+def test_a_metric_of_a_reference_that_has_no_value_is_shown(runs):
+    rows = leak([900 + row for row in range(80)])
+    write_reference(Path("runs"), "clean", rows, errors={"GenKnow": "ValueError: boom"})
+    for words in COMMANDS[1::2]:
+        assert "Clean, mini: no GenKnow: ValueError: boom" in " ".join(show(*words)[0].split()), words
+
+
 @pytest.mark.parametrize("what", ["checkpoint", "rows", "record", "reference's rows", "reference's record"])
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_damage_is_said_and_counts_and_the_rest_is_shown(runs, what, command):

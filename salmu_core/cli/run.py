@@ -118,6 +118,15 @@ MicroBatch = Annotated[
     ),
 ]
 
+CheckpointEvery = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME|STEPS",
+        help="How often a run is kept while it trains, so that an interrupted one goes on there: 10m, 2h, or 500 for "
+        "steps; off, or 0, for never.  [default: 5m]",
+        show_default=False,
+    ),
+]
 Compiling = Annotated[
     str,
     typer.Option(
@@ -150,6 +159,7 @@ def run(
     threads: Threads = 1,
     processes: Processes = None,
     micro_batch: MicroBatch = None,
+    checkpoint_every: CheckpointEvery = None,
     compile: Compiling = "auto",
     as_json: Json = False,
 ) -> None:
@@ -168,12 +178,14 @@ def run(
     from salmu_core.study.processes import launched
     from salmu_core.study.trackers import parse_trackers
     from salmu_core.study.work import all_there, carry_out
+    from salmu_core.train.settings import Every
 
     if methods and everything:
         raise UsageError("Name methods, or give --all; not both.")
     if not (methods or everything or config):
         raise UsageError("Name the methods to run, or give --all. `salmu methods` lists them.")
     given = {
+        "checkpoint_every": checkpoint_every,
         "benchmark": benchmark,
         "budgets": parse_budgets(budget or []),
         "seeds": parse_numbers(seed or [], "--seed", "seeds"),
@@ -196,7 +208,8 @@ def run(
         check(study, overrides, zoo)
         check_precision(study.mixed_precision)
         trackers, compiling = parse_trackers(tracker or []), _compiling(compile)
-        options = Options(redo, study.mixed_precision, threads, processes, trackers, micro_batch or 0, compiling)
+        every = Every.parse(study.checkpoint_every)
+        options = Options(redo, study.mixed_precision, threads, processes, trackers, micro_batch or 0, compiling, every)
     with aside, reporting(to_stderr=as_json, first=first) as reporter:
         for row in zoo.problems:
             reporter.say(f"Plugin {row.name} of {row.distribution} is left out: {row.problem}")

@@ -104,7 +104,8 @@ class MethodContext(ABC, Generic[C]):
     def state(self) -> dict[str, Tensor]:
         """What the method wants to find again where it goes on from its own result: saved beside the checkpoint.
 
-        Empty, or what the same method left in the run that this one starts from.
+        Empty, or what the same method left in the run that this one starts from. What a loss carries from step to step
+        belongs here too, or into a module of ``fit(also=...)``: an interrupted run goes on with both.
         """
 
     @overload

@@ -25,6 +25,8 @@ from salmu_core.disk.tensors import write_tensors
 from salmu_core.errors import FileError, UsageError
 from salmu_core.train.settings import Every
 
+#: The folder of them in a run's scratch folder.
+SAVES = "saves"
 _TENSORS, _FACTS = "tensors.safetensors", "save.json"
 
 

@@ -88,6 +88,11 @@ class Store:
         """Where a run lies, or will."""
         return self.root / key.path
 
+    @staticmethod
+    def scratch(folder: Path) -> Path:
+        """Where the process that makes a run may write; kept between attempts, gone once it has a record."""
+        return folder.with_name(f".{folder.name}.work")
+
     def reference(self, benchmark: str, role: str) -> Path:
         """Where the metrics of ``clean`` or ``compromised`` lie, or will."""
         return self.root / benchmark / REFERENCES / role

@@ -10,6 +10,7 @@ folder is locked while it is worked on, against a second `salmu run`.
 from __future__ import annotations
 
 import datetime
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -27,6 +28,7 @@ from salmu_core.plugins.code import code_hash
 from salmu_core.plugins.zoo import Declared
 from salmu_core.run.reporter import Reporter
 from salmu_core.run.runner import Outcome, run_one
+from salmu_core.run.saves import SAVES, Saves
 from salmu_core.score.scorer import Scorer
 from salmu_core.store.folders import METRICS, RUN, Store, read_record, read_run
 from salmu_core.store.records import BenchmarkRef, Ledger, MetricsRecord, PluginRef, RetainRef, RunRecord, Status
@@ -39,6 +41,7 @@ from salmu_core.study.tracking import Trackers
 from salmu_core.study.writing import write_failed, write_valid
 from salmu_core.train.compiled import Compiler
 from salmu_core.train.observer import Observer
+from salmu_core.train.settings import Every
 
 
 @dataclass
@@ -56,6 +59,7 @@ class Execution:
         trackers: Experiment trackers that every run is told to.
         micro_batch: Pairs that methods embed at a time; 0 for whole batches.
         compiler: Compiles towers while they are trained.
+        checkpoint_every: How often a run is kept while it trains.
     """
 
     benchmark: Benchmark
@@ -68,6 +72,7 @@ class Execution:
     trackers: Trackers = field(default_factory=Trackers)
     micro_batch: int = 0
     compiler: Compiler = field(default_factory=Compiler)
+    checkpoint_every: Every = field(default_factory=Every)
 
     @cached_property
     def scorer(self) -> Scorer:
@@ -115,6 +120,7 @@ class Execution:
                 self.micro_batch,
                 self._sessions.state(start, planned.key.method),
                 self.compiler,
+                self._saves(planned, start),
             )
             facts = {"ledger": outcome.ledger, "fits": outcome.fits, "scalars": outcome.scalars}
             facts |= {"started": started, "request": request, "environment": self._environment(outcome)}
@@ -126,11 +132,26 @@ class Execution:
                 write_valid(folder, record, outcome, session.clip)
             else:
                 write_failed(folder, record, outcome.traceback)
+            shutil.rmtree(self.store.scratch(folder), ignore_errors=True)
             tracked.outcome(outcome.status, outcome.reason, outcome.ledger)
         if outcome.status == "altered":  # what the runs share may be what was altered
             self._sessions.close()
         note = f"{outcome.ledger.seconds:.1f} s" if outcome.status == "valid" else outcome.reason
         return f"{outcome.status}, {note}"
+
+    def _saves(self, planned: Planned, start: Start) -> Saves | None:
+        """Where a run is kept while it trains."""
+        if self.checkpoint_every.never:
+            return None
+        of = {
+            "benchmark": [self.benchmark.name, self.benchmark.data_hash],
+            "plugin": [planned.method.distribution, planned.method.version, code_hash(planned.method.module)],
+            "retain": self._retain.digest,
+            "start": start.ref.checkpoint_hash,
+            "request": planned.request.model_dump(mode="json"),
+        }
+        folder = self.store.scratch(self.store.folder(planned.key)).absolute() / SAVES
+        return Saves(folder, self.checkpoint_every, of, self.reporter.say)
 
     @property
     def _retain(self) -> RetainRef:

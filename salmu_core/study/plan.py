@@ -78,6 +78,9 @@ class Study(BaseModel):
     attacks: Several[str] = Field(
         default=(), description="Attacks that are made on every result, and on Compromised and Clean."
     )
+    checkpoint_every: Annotated[str, BeforeValidator(str)] = Field(
+        default="5m", description="How often a run is kept while it trains, as `--checkpoint-every`."
+    )
     config: dict[str, Settings | list[Settings]] = Field(
         default_factory=dict, description="Settings of each method or attack; a list of tables is one run each."
     )

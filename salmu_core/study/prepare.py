@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from salmu_core.benchmark.folder import Benchmark, open_benchmark, recommended
@@ -20,7 +20,7 @@ from salmu_core.store.starts import WHOLE, RequestRef
 from salmu_core.study.attacks import PlannedAttack, make_attacks
 from salmu_core.study.plan import Planned, Study, make_plan
 from salmu_core.study.starts import find_run, read_start
-from salmu_core.train.settings import Compile
+from salmu_core.train.settings import Compile, Every
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Options:
         trackers: Names of experiment trackers that follow every run.
         micro_batch: Pairs that methods embed at a time; 0 for whole batches.
         compile: Whether towers are compiled while they are trained; ``auto`` for where that pays.
+        checkpoint_every: How often a run is kept while it trains, so that it goes on there if it is interrupted.
     """
 
     redo: bool = False
@@ -44,6 +45,7 @@ class Options:
     trackers: Sequence[str] = ()
     micro_batch: int = 0
     compile: Compile = "auto"
+    checkpoint_every: Every = field(default_factory=Every)
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,7 @@ class Worker:
                 self._stream,
                 self._options.redo,
                 micro_batch=self._options.micro_batch,
+                checkpoint_every=self._options.checkpoint_every,
             )
         self._execution.reporter, self._execution.trackers = self._reporter, self._trackers
         self._execution.compiler = self._compiler

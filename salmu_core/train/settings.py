@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import Field
 
 from salmu_core.contract.config import Optimisation
+from salmu_core.errors import UsageError
 
 #: Whether towers are compiled while they are trained; ``auto`` for where that pays.
 Compile = Literal["auto", "on", "off"]
@@ -24,6 +26,26 @@ class Every:
 
     seconds: float = 300.0
     steps: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> Every:
+        """From a time (``90s``, ``10m``, ``2h``), a number of steps (``500``), or ``off`` or ``0`` for never.
+
+        Raises:
+            UsageError: It is none of these.
+        """
+        parts = re.fullmatch(r"([0-9]{1,9})([smh]?)|off", text.strip())
+        if parts is None:
+            raise UsageError(f"--checkpoint-every {text!r}: write a time as 90s, 10m or 2h, steps as 500, or off.")
+        number, unit = int(parts[1] or 0), parts[2]
+        if not unit:
+            return cls(seconds=0, steps=number)
+        return cls(seconds=number * {"s": 1, "m": 60, "h": 3600}[unit])
+
+    @property
+    def never(self) -> bool:
+        """Whether nothing is kept."""
+        return not (self.seconds or self.steps)
 
     def passed(self, seconds: float, steps: int, share: float = 1.0) -> bool:
         """Whether it is time again after so many seconds and steps, or after a share of what there should be."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -35,8 +36,7 @@ def carried(functions: Sequence[Callable[..., Any] | None], known: Mapping[int, 
     Raises:
         UnseenError: Something can't be looked at.
     """
-    modules = [getattr(function, "__module__", None) or type(function).__module__ for function in functions]
-    return _Walk(known, exact, {module.partition(".")[0] for module in modules}).of(tuple(functions)).hex()
+    return _Walk(known, exact, set(map(_package, functions))).of(tuple(functions)).hex()
 
 
 class _Walk:
@@ -114,6 +114,14 @@ class _Walk:
         made = value.__reduce_ex__(4)
         for number, part in enumerate(made if isinstance(made, tuple) else (made,)):
             yield self.of(list(part) if number in (3, 4) and part is not None else part)
+
+
+def _package(function: object) -> str:
+    """The top-level package that a function was written in."""
+    while isinstance(function, partial):
+        function = function.func
+    module = getattr(function, "__module__", None) or type(function).__module__
+    return str(module).partition(".")[0]
 
 
 def _names(code: CodeType) -> set[str]:

@@ -273,7 +273,7 @@ class RunSaving(Saving):
             "weights": {name: fingerprint(module) for name, module in self._modules.items()},
             "state": {name: hash_json(value.tolist()) for name, value in savable(self._given, parts.model).items()},
             "random": hash_json([facts, {name: value.tolist() for name, value in states.items()}]),
-            "counts": [meter["counts"], meter["drawn"]],
+            "counts": [meter["drawn"], *(meter["counts"][name] for name in ("steps", "passes", "probes"))],
             "functions": self._carried if exact else carried(self._functions, self._known, exact),
             "asked": [self._steps, meter["fits"]],
         }

@@ -1,11 +1,13 @@
 """A run that is interrupted, however often, ends with the bytes and the record of one that never was."""
 
+import copy
 import json
 import os
 import random
 import shutil
 import signal
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -117,7 +119,7 @@ def record(outcome):
 
 def in_phases(ctx):
     """Everything a method may do between and in its trainings."""
-    anchors = {"one": 1.0}
+    anchors, teacher = {"one": 1.0}, copy.deepcopy(ctx.model).eval()
     gradients = ctx.gradients(forget_loss, on="forget", power=2, steps=1)
     masks = {name: (g > g.median()).float() for name, g in gradients.items() if g.ndim == 2}
     head = torch.nn.Linear(8, 1)
@@ -139,7 +141,9 @@ def in_phases(ctx):
         }
 
     def together(ctx, step):
-        inner = head(ctx.features(step.retain).image[:, :8])
+        with torch.no_grad():
+            taught = teacher.encode_image(step.retain.image, normalize=True)
+        inner = head((ctx.features(step.retain).image - taught)[:, :8])
         return contrastive_loss(ctx, step.retain) + inner.pow(2).mean() + ctx.state["noise"].sum() * inner.mean()
 
     ctx.fit(loss, steps=4, transform=masked(masks), config=TrainingConfig(batch_size=4, lr=1e-3))
@@ -274,6 +278,11 @@ def in_a_global(ctx):
     ctx.fit(loss, steps=10)
 
 
+def by_hand(seen, ctx, step):
+    seen.append(step.index)
+    return ctx.features(step.forget).pair_similarity.mean() * (1 if len(seen) < 9 else -1)
+
+
 def of_another_generator(ctx):
     own = torch.Generator().manual_seed(0)
     ctx.fit(
@@ -281,9 +290,16 @@ def of_another_generator(ctx):
     )
 
 
+def an_object(ctx):
+    ctx.fit(Averaging(), steps=10)
+
+
+def a_partial(ctx):
+    ctx.fit(partial(by_hand, []), steps=10)
+
+
 @pytest.mark.parametrize(
-    "unlearn",
-    [counting, banking, generating, lambda ctx: ctx.fit(Averaging(), steps=10), in_a_global, of_another_generator],
+    "unlearn", [counting, banking, generating, an_object, a_partial, in_a_global, of_another_generator]
 )
 def test_what_a_loss_carries_from_step_to_step_is_seen_and_its_training_made_again(unlearn, session, tmp_path):
     attempts = Attempts(MethodSpec(**FACTS, unlearn=unlearn, config=TrainingConfig), session, tmp_path / "saves")

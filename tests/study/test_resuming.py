@@ -93,7 +93,7 @@ def test_it_goes_on_where_it_was(study, tmp_path):
     ours, theirs = read_run(folder), read_run(whole)
     assert fingerprint(load_clip(folder).model) == fingerprint(load_clip(whole).model)
     assert told.steps < undisturbed.steps and not any("interrupted" in text for text in told.said)
-    facts = {"ledger", "started", "environment", "command"}
+    facts = {"ledger", "started", "environment", "command", "seal"}
     assert ours.model_dump(exclude=facts) == theirs.model_dump(exclude=facts)
     assert ours.ledger.seconds >= 0.1 * ours.ledger.steps
     assert [p.name for p in folder.parent.iterdir() if ".work" in p.name] == []

@@ -13,10 +13,34 @@ from typing import Any, NamedTuple
 
 #: What parsers, counters and terminals stumble over.
 TOKENS = (
-    b"NaN", b"-Infinity", b"1e999", b"1" * 5_000, b"-1", b"null", b"true", b'"', b"[" * 5_000, b'{"a":' * 2_000, b"\x00",
-    b"\xff", b"\xed\xa0\x80", b"\\ud800", b"\\u0000", b"\xef\xbb\xbf", b"\xff\xff\xff\xff\xff\xff\xff\x7f", b"{0..999999999}",
-    b"\x1b]0;x\x07", b"\n\n[[a]]\n", b"9999999999", b"../../..", b",", b"{}", b"[]", b"=", b" ",
-)  # fmt: skip
+    b"NaN",
+    b"-Infinity",
+    b"1e999",
+    b"1" * 5_000,
+    b"-1",
+    b"null",
+    b"true",
+    b'"',
+    b"[" * 5_000,
+    b'{"a":' * 2_000,
+    b"\x00",
+    b"\xff",
+    b"\xed\xa0\x80",
+    b"\\ud800",
+    b"\\u0000",
+    b"\xef\xbb\xbf",
+    b"\xff\xff\xff\xff\xff\xff\xff\x7f",
+    b"{0..999999999}",
+    b"\x1b]0;x\x07",
+    b"\n\n[[a]]\n",
+    b"9999999999",
+    b"../../..",
+    b",",
+    b"{}",
+    b"[]",
+    b"=",
+    b" ",
+)
 #: What stands where a file of JSON has something else.
 VALUES = (
     None,

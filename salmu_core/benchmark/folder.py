@@ -33,6 +33,7 @@ from salmu_core.disk.file_hashes import InUse
 from salmu_core.disk.files import new_folder
 from salmu_core.disk.hashing import hash_json, hash_text
 from salmu_core.disk.locks import held
+from salmu_core.disk.reading import check_name
 from salmu_core.disk.space import used
 from salmu_core.errors import BenchmarkError, SalmuError, UsageError
 from salmu_core.plugins.shelves import Declared, Zoo
@@ -204,6 +205,7 @@ def _open_release(spec: BenchmarkSpec, folder: Path) -> Benchmark:
 def _open_folder(folder: Path) -> Benchmark:
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder}.")
+    check_name(folder)
     sources = read_sources(folder)
     check_parts(folder, sources)
     if "zeroshot" in sources.model_fields_set and not part_path(folder, sources.zeroshot).is_dir():

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from salmu_core.cli.options import Json
-from salmu_core.cli.output import console, print_json
+from salmu_core.cli.output import console, print_json, print_text
 from salmu_core.errors import UnknownNameError, UsageError
 from salmu_core.plugins.zoo import Zoo, discover
 from salmu_core.testing.conformance import RULES, Report, examine
@@ -43,7 +43,7 @@ def check(
     if as_json:
         print_json([report.as_json() for report in reports])
     else:
-        print("\n\n".join(report.markdown(RULES[report.kind]) for report in reports))
+        print_text("\n\n".join(report.markdown(RULES[report.kind]) for report in reports) + "\n")
     if not all(report.sound for report in reports):
         raise typer.Exit(1)
 

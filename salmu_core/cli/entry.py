@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from salmu_core.cli.commands import Commands
+from salmu_core.cli.output import guarded, say
 from salmu_core.errors import SalmuError, UsageError, described, is_machines
 from salmu_core.plugins.allowed import VARIABLE
+from salmu_core.show.escape import visible
 
 app = typer.Typer(
     name="salmu",
@@ -29,7 +32,7 @@ def _version(asked: bool) -> None:
 
         from salmu_core.contract.version import API_VERSION, CORE
 
-        print(f"{CORE} {version(CORE)} (API {API_VERSION})")
+        say(f"{CORE} {version(CORE)} (API {API_VERSION})")
         raise typer.Exit
 
 
@@ -68,22 +71,35 @@ def run() -> None:
     # Threads that wait by spinning starve each other when processes share the cores; read when torch is imported, which
     # a plugin may do.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    with guarded() as streams:
+        code = _run()
+        sys.stdout.flush()
+        lost = next((stream.lost for stream in streams if stream.lost), None)
+        # `salmu results | head`: whoever read has read enough
+        if lost is not None and not isinstance(lost, BrokenPipeError):
+            _complain(f"standard output takes no more ({lost.strerror}): a part of what was to be shown is lost.")
+            code = code or 1
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Do what is asked; returns the exit code."""
     try:
         refuse_empty(sys.argv[1:])
         app()
-    except BrokenPipeError:  # `salmu results | head`: whoever read has read enough
-        sys.stdout = None
-        sys.exit(0)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except Exception as error:
-        known = isinstance(error, SalmuError) or is_machines(error)
-        if not known or os.environ.get("SALMU_DEBUG"):
-            raise
-        text = str(error) if isinstance(error, OSError) else described(error)
-        if isinstance(error, OSError) and error.filename is None:
-            text += ", perhaps of standard output"
-            _flush()
-        print(f"Error: {text}", file=sys.stderr)
-        sys.exit(getattr(error, "exit_code", 1))
+        if os.environ.get("SALMU_DEBUG") or not (isinstance(error, SalmuError) or is_machines(error)):
+            traceback.print_exc()
+        else:
+            _complain(str(error) if isinstance(error, OSError) else described(error))
+        return getattr(error, "exit_code", 1)
+    return 0
+
+
+def _complain(sentence: str) -> None:
+    say(f"Error: {visible(sentence)}", stderr=True)
 
 
 def refuse_empty(words: Sequence[str]) -> None:
@@ -101,11 +117,3 @@ def refuse_empty(words: Sequence[str]) -> None:
         else:
             continue
         raise UsageError(f"{what} is empty. Is a variable not set? Give it, or leave it out.")
-
-
-def _flush() -> None:
-    """Let go of a standard output that takes nothing, which would be said again when everything ends."""
-    try:
-        print(end="", flush=True)
-    except OSError:
-        sys.stdout = None

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from salmu_core.cli.options import Runs, Which, Worlds
-from salmu_core.cli.output import say
+from salmu_core.cli.output import print_text, say
 from salmu_core.disk.files import replacing
 from salmu_core.errors import UnknownNameError, UsageError
+from salmu_core.show.escape import shell, visible_lines
 from salmu_core.study.todo import older_note
 
 if TYPE_CHECKING:
@@ -63,14 +62,14 @@ def leaderboard(
     for note in aside:
         say(note, stderr=True, style="yellow")
     if out is None:
-        sys.stdout.write(text)
+        print_text(text)
     else:
         with replacing(out) as temporary:
-            temporary.write_bytes(text.encode())  # line ends as they are
+            temporary.write_bytes(visible_lines(text).encode())  # line ends as they are
         say(f"Wrote {out}")
     end_if_damaged(contents.results)
 
 
 def _command(contents: Reading, runs: Path, benchmark: str | None, worlds: list[str]) -> str:
     words = ["salmu", "leaderboard", str(runs), "--benchmark", benchmark or contents.results.benchmark]
-    return shlex.join([*words, *(word for world in worlds for word in ("--world", world))])
+    return shell([*words, *(word for world in worlds for word in ("--world", world))])

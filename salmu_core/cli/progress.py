@@ -7,15 +7,16 @@ import itertools
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
-from typing import Any, TextIO, cast
+from typing import TextIO
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column
+from rich.text import Text
 
+from salmu_core.cli.output import console
 from salmu_core.disk.space import size_limit
 from salmu_core.run.reporter import Reporter, Silent, listening
 from salmu_core.show.escape import visible
@@ -42,12 +43,9 @@ def reporting(to_stderr: bool, what: str = "benchmark", first: bool = True) -> I
 
 @contextmanager
 def _reporter(to_stderr: bool, what: str, first: bool) -> Iterator[Reporter]:
-    stream = sys.stderr if to_stderr else sys.stdout
-    stream = cast("TextIO", _Unhindered(stream)) if stream else stream
-    console = Console(file=stream, stderr=to_stderr, highlight=False)
     if not first:
         yield Silent()
-    elif console.is_terminal:
+    elif (screen := console(to_stderr)).is_terminal:
         fixed = partial(Column, no_wrap=True)
         progress = Progress(
             TextColumn("{task.description}", table_column=fixed(min_width=36, max_width=44)),
@@ -56,7 +54,7 @@ def _reporter(to_stderr: bool, what: str, first: bool) -> Iterator[Reporter]:
             TimeRemainingColumn(compact=True, table_column=fixed(min_width=5)),
             # The only one that may give way: on a narrow terminal the later loss terms are cut off.
             TextColumn("{task.fields[note]}", markup=False, table_column=fixed(ratio=1, overflow="ellipsis")),
-            console=console,
+            console=screen,
             expand=True,
             transient=True,
             auto_refresh=False,  # by a thread, that is, beside which no process could be forked
@@ -64,26 +62,7 @@ def _reporter(to_stderr: bool, what: str, first: bool) -> Iterator[Reporter]:
         with progress:
             yield Bars(progress, what)
     else:
-        yield Lines(stream, what)
-
-
-class _Unhindered:
-    """A stream that ends nobody's work where it is full or nobody reads it any more."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def write(self, text: str) -> int:
-        with suppress(OSError):
-            self._stream.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        with suppress(OSError):
-            self._stream.flush()
+        yield Lines(sys.stderr if to_stderr else sys.stdout, what)
 
 
 class Bars:
@@ -135,14 +114,14 @@ class Bars:
 
     def end(self, note: str) -> None:
         self._drop_inner()
-        self._progress.console.print(_shown(note), soft_wrap=True)
+        self._progress.console.print(Text(visible(note)), soft_wrap=True)
         if self._overall is not None:
             self._progress.advance(self._overall)
             task = next(t for t in self._progress.tasks if t.id == self._overall)
             self._progress.update(self._overall, count=f"{int(task.completed)}/{int(task.total or 0)}")
 
     def say(self, text: str) -> None:
-        self._progress.console.print(f"[yellow]{_shown(text)}[/]", soft_wrap=True)
+        self._progress.console.print(Text(visible(text), "yellow"), soft_wrap=True)
 
     def _draw(self) -> None:
         if time.monotonic() - self._drawn[0] > self.EVERY:
@@ -197,9 +176,10 @@ class Lines:
 
     def _print(self, text: str) -> None:
         self._last = time.monotonic()
-        print(visible(text), file=self._stream, flush=True)
+        self._stream.write(f"{visible(text)}\n")
+        self._stream.flush()
 
 
 def _shown(text: str) -> str:
-    """What rich prints as it is: text that may be anybody's, without markup and without what a terminal obeys."""
+    """A part of a line in rich's markup: text that may be anybody's."""
     return escape(visible(text))

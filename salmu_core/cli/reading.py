@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +19,7 @@ from salmu_core.judge.lines import Comparison
 from salmu_core.judge.results import Results, Row, by_number, read_results
 from salmu_core.judge.targets import Column
 from salmu_core.plugins.zoo import Zoo, discover
+from salmu_core.show.escape import shell
 from salmu_core.store.folders import Store
 from salmu_core.study.parsing import parse_numbers
 from salmu_core.study.todo import made_by_other_code
@@ -114,7 +114,7 @@ def commands(store: Store, benchmark: str, worlds: Sequence[str] = ()) -> tuple[
     only = {name.partition("@")[0] for name in store.benchmarks()} == {benchmark}
     which = [*([] if only else ["--benchmark", benchmark]), *(word for world in worlds for word in ("--world", world))]
     whole = ["salmu", "results", "--full", *(["--output", str(store.root)] if elsewhere else []), *which]
-    return shlex.join(whole), shlex.join(["salmu", "report", *([str(store.root)] if elsewhere else []), *which])
+    return shell(whole), shell(["salmu", "report", *([str(store.root)] if elsewhere else []), *which])
 
 
 def end_if_damaged(results: Results) -> None:

@@ -34,8 +34,8 @@ EVERY_BYTE = Hashes()
 
 
 def hash_text(text: str) -> str:
-    """SHA-256 of a text in UTF-8, as hex."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    """SHA-256 of a text in UTF-8, as hex; a path may be no text, and has one too."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def hash_json(value: Any) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from salmu_core.errors import FileError, MissingFileError
+from salmu_core.errors import FileError, MissingFileError, UsageError
 
 #: Bytes a file may have: by far more than any was seen to have, and less than hurts.
 LIMIT, RECORD, SMALL, TOML = 128 << 20, 64 << 20, 1 << 20, 64 << 10
@@ -42,6 +42,17 @@ def open_file(path: Path) -> BinaryIO:
         return os.fdopen(descriptor, "rb")
     os.close(descriptor)
     raise FileError(path, "it is a folder" if stat.S_ISDIR(mode) else "it is no file, but a pipe, a socket or a device")
+
+
+def check_name(folder: Path) -> None:
+    """Refuse a folder that the libraries which read weights and tables can't open anything in.
+
+    Raises:
+        UsageError: Its path is no UTF-8.
+    """
+    path = str(folder.absolute())
+    if re.search("[\ud800-\udfff]", path):
+        raise UsageError(f"{path} is no UTF-8, and weights and tables can't be read there: give it another name.")
 
 
 def read_bytes(path: Path, limit: int = LIMIT) -> bytes:

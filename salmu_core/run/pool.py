@@ -87,6 +87,7 @@ class Pool:
                 f"your shards hold {held} pairs, and a batch of {batch} takes {wanted} of them: give more shards, or a "
                 "smaller batch_size or --retain-share"
             )
+        batch = min(batch, max(1, len(self)))
         while batch > 1 and not self._fits(batch):
             batch -= 1
         return batch

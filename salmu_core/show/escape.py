@@ -1,9 +1,23 @@
-"""Texts that nobody vouches for, in a terminal and in Markdown: a method's name, a reason, a path."""
+"""The one door for texts that nobody vouches for, wherever they are shown: a method's name, a reason, a path.
+
+What a terminal or a log would obey, and what a reader would not see, comes as an escape: controls, changes of
+direction, marks without width, letters without a shape, halves of surrogate pairs.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shlex
+import unicodedata
+from collections.abc import Iterable
 from typing import Any
+
+#: Characters of one line, at most.
+LINE = 4_000
+#: Letters by Unicode's word that nobody sees: fillers and joiners.
+_SHAPELESS = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
 
 
 class Markdown(str):
@@ -13,10 +27,59 @@ class Markdown(str):
 
 
 def visible(value: Any) -> str:
-    """Any value on one line of a terminal that obeys nothing in it: what is no printable character is its escape."""
-    return "".join(
-        " " if c.isspace() else c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value)
-    )
+    """Any value on one line, of bounded length, of a terminal that obeys nothing in it."""
+    text = _escaped(re.sub(r"[\t\n\r]", " ", str(value)[: LINE + 1]))
+    return text if len(text) <= LINE else f"{text[:LINE]}..."
+
+
+def visible_lines(text: str) -> str:
+    """The same of a text that has lines, and of any length."""
+    return "\r\n".join(_escaped(lines, keep="\t\n") for lines in text.split("\r\n"))
+
+
+def visible_json(value: Any, ascii: bool = False) -> str:
+    """Any value as indented JSON that loses nothing and hides nothing: as it was when read again.
+
+    Args:
+        value: The value.
+        ascii: Whether everything that is not ASCII is escaped.
+
+    Raises:
+        ValueError: It holds NaN or an infinity, which are none in JSON.
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=ascii, allow_nan=False)
+    for character in _unseen(text, keep="\n"):
+        text = text.replace(character, json.dumps(character)[1:-1] if character > "\x7f" else "\\u007f")
+    return text
+
+
+def shell(words: Iterable[str]) -> str:
+    """A command for a shell, on one line and without anything that a terminal obeys, or that is no text."""
+    return " ".join(map(_word, words))
+
+
+def _word(word: str) -> str:
+    if all(map(_seen, word)):
+        return shlex.quote(word)
+    parts = (c if _seen(c) and c not in "\\'" else "".join(f"\\x{byte:02x}" for byte in os.fsencode(c)) for c in word)
+    return f"$'{''.join(parts)}'"
+
+
+def _escaped(text: str, keep: str = "") -> str:
+    for character in _unseen(text, keep):
+        text = text.replace(character, character.encode("unicode_escape").decode())
+    return text
+
+
+def _unseen(text: str, keep: str) -> list[str]:
+    """The characters of a text that do not show."""
+    return [character for character in set(text) if not _seen(character) and character not in keep]
+
+
+def _seen(character: str) -> bool:
+    """Whether it shows: no control, format or surrogate character, no line separator, no letter without a shape."""
+    printable = character.isprintable() and character not in _SHAPELESS
+    return printable or unicodedata.category(character) == "Zs"
 
 
 def plain(value: Any) -> str:

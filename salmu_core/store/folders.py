@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from salmu_core.disk.files import put_back, write_text
 from salmu_core.disk.hashing import EVERY_BYTE, Hashes, hash_json
 from salmu_core.disk.locks import held
-from salmu_core.disk.reading import RECORD, parse_json, read_text
+from salmu_core.disk.reading import RECORD, check_name, parse_json, read_text
 from salmu_core.disk.record import Record, Sealed, damage_of, file_seals, seal_of
 from salmu_core.errors import FileError, MissingFileError, SchemaError, StoreError
 from salmu_core.store.records import MetricsRecord, RunRecord, ScoredOn
@@ -79,9 +79,14 @@ class RunKey:
 
 
 class Store:
-    """A results folder."""
+    """A results folder.
+
+    Raises:
+        UsageError: Its path is no UTF-8.
+    """
 
     def __init__(self, root: Path) -> None:
+        check_name(root)
         self.root = root
 
     def folder(self, key: RunKey) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,14 +19,18 @@ from salmu_core.disk.reading import read_toml
 from salmu_core.errors import FileError, UnknownNameError, UsageError, explain
 from salmu_core.plugins.zoo import Declared, Zoo
 from salmu_core.run.accelerator import precision_of
+from salmu_core.show.escape import shell
 from salmu_core.store.folders import RunKey
 from salmu_core.store.starts import WHOLE, RequestRef
 from salmu_core.study.origin import Origin
 from salmu_core.study.starts import Start
 
-Budget = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
-Seed = Annotated[int, Field(ge=0, strict=True)]
-World = Annotated[int, Field(ge=0, strict=True)]
+#: Numbers of one range; more is a slip of the finger.
+MAX_RANGE = 1000
+#: What a file may say; by far more than anybody waits for, or can tell apart.
+Budget = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False, strict=True)]
+Seed = Annotated[int, Field(ge=0, lt=1_000_000_000, strict=True)]
+World = Annotated[int, Field(ge=0, lt=1_000_000_000, strict=True)]
 Share = Annotated[float, Field(gt=0, le=1, strict=True)]
 
 
@@ -165,7 +168,7 @@ class Planned:
             if value != default[name] or (advice and name in advice.config):
                 text = value if isinstance(value, str) else json.dumps(value)
                 words += ["--set", f"{self.key.method}.{name}={text}"]
-        return shlex.join(words)
+        return shell(words)
 
 
 def read_study(path: Path) -> Study:

@@ -64,6 +64,7 @@ def build(
     from pydantic import ValidationError
 
     from salmu_core import UsageError
+    from salmu_core.cli.output import say
     from salmu_core.cli.progress import reporting
     from salmu_core.errors import explain
     from salmu_dataset.build import build as make
@@ -89,21 +90,22 @@ def build(
     with reporting(to_stderr=True) as reporter:
         finished = make(out, arguments, processes or os.cpu_count() or 1, reporter.building, stage, keep_stages)
     if finished is None:
-        print(f"{out}: done up to stage {stage}")
+        say(f"{out}: done up to stage {stage}")
         return
     kept = f"{finished.kept:,} portraits kept of {finished.made:,}"
-    print(f"{out}: {kept} ({', '.join(f'{n:,} {why}' for why, n in finished.reasons.items() if n) or 'none rejected'})")
+    say(f"{out}: {kept} ({', '.join(f'{n:,} {why}' for why, n in finished.reasons.items() if n) or 'none rejected'})")
     for folder, splits in finished.rows.items():
-        print(f"{out / folder}: {', '.join(f'{split} {rows:,}' for split, rows in splits.items())}")
+        say(f"{out / folder}: {', '.join(f'{split} {rows:,}' for split, rows in splits.items())}")
 
 
 @app.command()
 def status(out: Annotated[Path, typer.Argument(help="The folder of a build.", show_default=False)]) -> None:
     """Show how far a build is."""
+    from salmu_core.cli.output import say
     from salmu_dataset.build import state
 
     for name, there, count in state(out):
-        print(f"{name:<10} {'done' if there == count else f'{there} of {count}'}")
+        say(f"{name:<10} {'done' if there == count else f'{there} of {count}'}")
 
 
 def _options(flag: str, given: list[str] | None) -> dict[str, str]:

@@ -48,6 +48,7 @@ def certify(
     from salmu_certificate.wording import PARTS
     from salmu_core.cli.output import say
     from salmu_core.plugins.zoo import discover
+    from salmu_core.show.escape import visible
 
     zoo = discover()
     opened = open_run(run)
@@ -59,7 +60,7 @@ def certify(
     issued = datetime.now(UTC).isoformat(timespec="seconds")
     certificate = build(evidence, reading.notice, issued)
     made = write(page, certificate, portraits(evidence.people, evidence.person))
-    name = " ".join(evidence.person.name.split())  # on one line, whatever the data say
+    name = visible(evidence.person.name)  # on one line, whatever the data say
     lines = [
         f"Made {made[0]} and {made[1]}: {name}, {certificate.method} on {certificate.benchmark}.",
         *(f"{PARTS[judgement.part].capitalize()}: {judgement.word}." for judgement in certificate.verdicts),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
@@ -16,6 +15,7 @@ from salmu_core.disk.files import replacing, sync
 from salmu_core.disk.hashing import hash_text
 from salmu_core.disk.reading import read_json
 from salmu_core.errors import FileError, UsageError
+from salmu_core.show.escape import visible_json, visible_lines
 
 #: Longer side of a portrait, in pixels: beside each caption, and at the top.
 SMALL, LARGE = 72, 200
@@ -44,7 +44,7 @@ def portraits(people: People, person: Person) -> dict[str, str | None]:
 
 def as_json(certificate: Certificate) -> str:
     """The certificate as it is written."""
-    return json.dumps(certificate.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return visible_json(certificate.model_dump(mode="json")) + "\n"
 
 
 def render(certificate: Certificate, pictures: Mapping[str, str | None]) -> str:
@@ -87,7 +87,7 @@ def write(out: Path, certificate: Certificate, pictures: Mapping[str, str | None
         UsageError: The page can't be written there; nothing was.
     """
     page, data = targets(out)
-    html, text = render(certificate, pictures), as_json(certificate)
+    html, text = visible_lines(render(certificate, pictures)), as_json(certificate)
     with replacing(page) as new_page, replacing(data) as new_data:
         new_page.write_text(html, encoding="utf-8")
         new_data.write_text(text, encoding="utf-8")

@@ -14,7 +14,7 @@ from salmu_core.judge.protocol import MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
 from salmu_core.judge.single import OneRun
 from salmu_core.judge.statistics import Interval
 from salmu_core.judge.targets import called
-from salmu_core.show.escape import Markdown, fenced, plain
+from salmu_core.show.escape import Markdown, fenced, plain, visible_lines
 from salmu_core.show.words import verdict
 
 PAPER = "https://arxiv.org/abs/2603.26316"
@@ -77,7 +77,7 @@ def render(sound: Sound, title: str, licence: str | None, repository: str) -> st
         notes=sound.comparison.notes,
         paper=Markdown(PAPER),
     )
-    return f"---\n{_front_matter(sound, title, licence)}\n---\n\n{text.strip()}\n"
+    return visible_lines(f"---\n{_front_matter(sound, title, licence)}\n---\n\n{text.strip()}\n")
 
 
 def _modes(diagnosis: Diagnosis, knowledge: str) -> list[tuple[str, str, str, str]]:

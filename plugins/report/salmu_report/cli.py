@@ -37,11 +37,12 @@ def report(
     """
     from itertools import groupby
 
-    from salmu_core.cli.output import readable, say
+    from salmu_core.cli.output import say
     from salmu_core.cli.progress import reporting
     from salmu_core.cli.reading import end_if_damaged
     from salmu_core.disk.files import write_text
     from salmu_core.errors import UsageError
+    from salmu_core.show.escape import visible_lines
     from salmu_report.render import render
 
     if out.is_dir():
@@ -49,7 +50,7 @@ def report(
     with reporting(to_stderr=True, what="report") as reporter:
         page = compose(runs, benchmark, world or [], people, identity or [], reporter)
         reporter.building("writing the page", 1.0)
-        text = readable(render(page))
+        text = visible_lines(render(page))
         write_text(out, text)
     for reason, worlds in groupby(page.summaries.missing.items(), key=lambda item: item[1]):
         say(f"No portraits of {', '.join(world for world, _ in worlds)}: {reason}", stderr=True, style="yellow")
@@ -105,10 +106,10 @@ def compose(
         UsageError: The folder holds no results, or it is not clear of which benchmark they are meant.
         UnknownNameError: Somebody who must be shown is not there.
     """
-    import shlex
     import sys
 
     from salmu_core.cli.reading import reading
+    from salmu_core.show.escape import shell
     from salmu_report.report import Report, views
     from salmu_report.summaries import summarise
 
@@ -118,7 +119,7 @@ def compose(
     summaries = summarise(study.store, study.results, known, missing, people, identities, reporter.building)
     reporter.building("comparing the runs", 1.0)
     tables = tuple(views(study.comparison, study.figures))
-    return Report(study.store, tables, study.figures, summaries, study.notice, shlex.join(["salmu", *sys.argv[1:]]))
+    return Report(study.store, tables, study.figures, summaries, study.notice, shell(["salmu", *sys.argv[1:]]))
 
 
 def _people(study: Reading) -> tuple[dict[str, People], dict[str, str]]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from salmu_core.show.escape import visible_lines
 from salmu_report import charts
 from salmu_report.drawings import attributes, drawings, histograms
 from salmu_report.report import Report
@@ -16,9 +17,6 @@ WIDE, NARROW = 460, 210
 ACROSS = 3
 FORMATS = ("svg", "png")
 _DENSITY = 300
-
-#: What is no character of XML 1.0.
-_UNPRINTABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 Spec = dict[str, Any]
 
@@ -87,7 +85,7 @@ def file_name(name: str) -> str:
 def _printable(value: Any) -> Any:
     """The same without characters that no SVG may hold: they would end the drawing library, and us with it."""
     if isinstance(value, str):
-        return _UNPRINTABLE.sub("\ufffd", value)
+        return visible_lines(value)
     if isinstance(value, dict):
         return {_printable(name): _printable(item) for name, item in value.items()}
     return [_printable(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,4 +1,4 @@
-"""Spoils every kind of file that is read, many times, and writes what came of it to ``docs/data/reliability-fuzz.json``.
+"""Spoils every kind of file that is read, often, and writes what came of it to ``docs/data/reliability-fuzz.json``.
 
     python benchmarks/reliability/fuzz.py                       a hundred thousand files, as every night
     python benchmarks/reliability/fuzz.py --count 500 --seed 3 --out X

@@ -1,4 +1,4 @@
-"""What reads files that somebody else may have written, each with a real one of its own, and how such a file is spoiled."""
+"""What reads files that somebody else may have written, each with a real one, and how such a file is spoiled."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from salmu_core.cli import begun
+from salmu_core.cli.early import begun
 from salmu_core.errors import STOPPED, UsageError
 from salmu_core.plugins.allowed import VARIABLE, allowed
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -52,7 +53,7 @@ class Stamps(Hashes):
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._folder, self._prefix = folder, f"{folder}{os.sep}"
         self._entries: dict[str, list[int | str]] = {}
         self._kept: dict[str, list[int | str]] = {}
 
@@ -100,7 +101,8 @@ class Stamps(Hashes):
         return sha256
 
     def _name(self, path: Path) -> str:
-        return str(path.relative_to(self._folder) if path.is_relative_to(self._folder) else path.absolute())
+        whole = str(path)
+        return whole.removeprefix(self._prefix) if whole.startswith(self._prefix) else str(path.absolute())
 
     def _key(self) -> int:
         return self._folder.stat().st_ino

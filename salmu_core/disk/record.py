@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -75,8 +76,12 @@ def damage_of(folder: Path, record: Sealed, hashed: Hashes = EVERY_BYTE) -> str:
     """
     for name, sealed in record.files.items():
         path = folder / name
-        if not path.is_file():
+        try:
+            is_file = stat.S_ISREG((found := path.stat()).st_mode)
+        except OSError:
+            is_file = False
+        if not is_file:
             return f"{path} is missing"
-        if path.stat().st_size != sealed.size or hashed(path) != sealed.sha256:
+        if found.st_size != sealed.size or hashed(path) != sealed.sha256:
             return f"{path} is damaged (its size or hash is not the recorded one)"
     return ""

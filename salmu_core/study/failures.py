@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from typing import NamedTuple
 
-from salmu_core.errors import MachineError, UsageError, described
+from salmu_core.errors import MachineError, SalmuError, UsageError, described, is_machines
 from salmu_core.run.reporter import Reporter
 from salmu_core.study.pieces import Piece
 
@@ -37,7 +37,11 @@ def attempt(do: Callable[[Piece], None], piece: Piece) -> Failure | None:
     except UsageError:
         raise
     except Exception as error:
-        reason = traceback.format_exc() if os.environ.get("SALMU_DEBUG") else described(error)
+        reason = described(error)
+        if os.environ.get("SALMU_DEBUG"):
+            reason = traceback.format_exc()
+        elif not (isinstance(error, SalmuError) or is_machines(error)):  # a mistake of our own code
+            reason += " (SALMU_DEBUG=1 shows where)"
         # What a plugin's code met is a MachineError, and says nothing of where results lie.
         return Failure(reason, not isinstance(error, MachineError) and bool(_FULL.search(described(error))))
     return None

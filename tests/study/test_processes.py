@@ -1,5 +1,6 @@
 """Who is handed which piece, by processes that do nothing but write down what they were given."""
 
+import errno
 import json
 import os
 import time
@@ -7,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from salmu_core.errors import SalmuError, UsageError
+from salmu_core.errors import MachineError, SalmuError, UsageError
 from salmu_core.run.reporter import Silent
 from salmu_core.store.folders import RunKey
 from salmu_core.study.pieces import Piece
@@ -28,6 +29,9 @@ class Told(Silent):
 
     def say(self, text):
         self.said.append(text)
+
+    def end(self, note):
+        self.said.append(note)
 
 
 @pytest.fixture
@@ -101,7 +105,7 @@ def test_an_error_of_one_stops_all_at_once_as_what_it_is(done):
     assert time.monotonic() - begun < 5
 
 
-def test_what_is_printed_is_said_and_a_bug_is_shown(done):
+def test_what_is_printed_is_said_and_a_bug_ends_its_piece_only(done):
     def act(piece, reporter):
         print(f"at {piece}")
         reporter.say("told")
@@ -109,9 +113,26 @@ def test_what_is_printed_is_said_and_a_bug_is_shown(done):
             raise ZeroDivisionError("a bug")
 
     told = Told()
-    with pytest.raises(SalmuError, match=r"exit code 1 while unlearning x b1 s1.* for the second time"):
-        done(pieces("unlearning", A, B), 1, act, told)
-    assert told.said[:2] == [f"at unlearning {A}", "told"] and any("ZeroDivisionError: a bug" in s for s in told.said)
+    log = done(pieces("unlearning", B, A), 1, act, told)
+    assert [name for _, name, *_ in log] == [f"unlearning {A}"]
+    assert told.said[:2] == [f"at unlearning {B}", "told"] and f"at unlearning {A}" in told.said
+    assert any(f"unlearning {B}: not done: ZeroDivisionError: a bug" in text for text in told.said)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), MachineError("No space left")])
+def test_a_disk_that_takes_nothing_ends_a_study_after_a_while_and_nothing_else_does(done, error):
+    def act(piece, reporter):
+        raise error
+
+    queue, told = pieces("unlearning", A, B, C, FIRST), Told()
+    if isinstance(error, MachineError):  # what plugins' code met: the others are tried
+        with pytest.raises(FileNotFoundError):  # there is no log
+            done(queue, 1, act, told)
+        assert len(told.said) == 4
+    else:
+        with pytest.raises(MachineError, match=r"3 results in a row can't be written: .*No space left"):
+            done(queue, 1, act, told)
+        assert len(told.said) == 3
 
 
 def test_an_accelerator_is_one_processs_and_nobody_waits_for_pieces():

@@ -178,24 +178,21 @@ def run(
     from salmu_core.study.processes import launched
     from salmu_core.study.trackers import parse_trackers
     from salmu_core.study.work import all_there, carry_out
-    from salmu_core.train.settings import Every
 
     if methods and everything:
         raise UsageError("Name methods, or give --all; not both.")
     if not (methods or everything or config):
         raise UsageError("Name the methods to run, or give --all. `salmu methods` lists them.")
     given = {
-        "checkpoint_every": checkpoint_every,
         "benchmark": benchmark,
         "budgets": parse_budgets(budget or []),
         "seeds": parse_numbers(seed or [], "--seed", "seeds"),
         "worlds": parse_numbers(world or [], "--world", "worlds"),
         "methods": methods,
-        "retain": retain,
-        "retain_share": retain_share,
+        **{"retain": retain, "retain_share": retain_share},
         "start": start,
         "requests": requests,
-        "mixed_precision": mixed_precision,
+        **{"mixed_precision": mixed_precision, "checkpoint_every": checkpoint_every},
         "attacks": tuple(dict.fromkeys(name.strip() for text in attack or [] for name in text.split(","))),
     }
     study, overrides = _study(config, given, everything), parse_settings(settings or [])
@@ -207,9 +204,8 @@ def run(
         zoo = discover(fresh=study.methods is None, kinds=["method"])
         check(study, overrides, zoo)
         check_precision(study.mixed_precision)
-        trackers, compiling = parse_trackers(tracker or []), _compiling(compile)
-        every = Every.parse(study.checkpoint_every)
-        options = Options(redo, study.mixed_precision, threads, processes, trackers, micro_batch or 0, compiling, every)
+        more = parse_trackers(tracker or []), micro_batch or 0, _compiling(compile), study.every
+        options = Options(redo, study.mixed_precision, threads, processes, *more)
     with aside, reporting(to_stderr=as_json, first=first) as reporter:
         for row in zoo.problems:
             reporter.say(f"Plugin {row.name} of {row.distribution} is left out: {row.problem}")

@@ -24,6 +24,7 @@ from salmu_core.store.folders import RunKey
 from salmu_core.store.starts import WHOLE, RequestRef
 from salmu_core.study.origin import Origin
 from salmu_core.study.starts import Start
+from salmu_core.train.settings import Every
 
 #: Numbers of one range; more is a slip of the finger.
 MAX_RANGE = 1000
@@ -119,6 +120,15 @@ class Study(BaseModel):
     def precision(self) -> str:
         """What tells its runs from those in float32: ``bf16``, ``fp16``, or nothing."""
         return precision_of(self.mixed_precision)
+
+    @property
+    def every(self) -> Every:
+        """How often a run is kept while it trains.
+
+        Raises:
+            UsageError: It is neither a time nor a number of steps.
+        """
+        return Every.parse(self.checkpoint_every)
 
     def budgets_for(self, recommended: Recommended | None) -> tuple[Budget, ...]:
         """Its budgets for a method: a recommended one where nobody names any."""

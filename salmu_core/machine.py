@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import random
+import re
 import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +46,38 @@ def end_with_parent(patience: float = 0.0) -> None:
             os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+#: Tokens by the shapes that services give them, and who logs in at an address.
+_SECRETS = re.compile(
+    r"\b(?:hf_|gh[opsur]_|github_pat_|glpat-|xox[abeoprs]-|AIza|AKIA|sk-(?:ant-|proj-)?)[A-Za-z0-9_]{16,}[\w-]*"
+    r"|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}|(?<=://)[^/\s@]+:[^/\s@]+(?=@)"
+)
+#: Names of variables that hold some.
+_OF_SECRETS = re.compile(r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|(?:API|ACCESS|PRIVATE)_?KEY)S?(?:_|$)")
+
+
+def holds_secret(text: str) -> bool:
+    """Whether a text has a token or a password in it: by its shape, or as the environment has it."""
+    return _SECRETS.search(text) is not None or any(value in text for value in _secrets())
+
+
+def without_secrets(text: str) -> str:
+    """A text as records may keep it, which are handed on: no token, no password, and not the name of whoever made it.
+
+    Their home is ``~``, in commands so that a shell still finds it.
+    """
+    for value in _secrets():
+        text = text.replace(value, "***")
+    with suppress(RuntimeError):  # a user without a home
+        if folder := str(Path.home()).rstrip("/"):  # which is / in some containers
+            text = re.sub(rf"(?<![\w.-])('?){re.escape(folder)}/", r"~/\1", text)
+    return _SECRETS.sub("***", text)
+
+
+def _secrets() -> list[str]:
+    """Values of variables that are called secret; short ones are words, which may stand anywhere."""
+    return [value for name, value in os.environ.items() if len(value) >= 8 and _OF_SECRETS.search(name.upper())]
 
 
 def cache_folder() -> Path:

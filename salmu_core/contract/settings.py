@@ -11,6 +11,7 @@ from salmu_core.contract.config import MethodConfig
 from salmu_core.contract.recommended import Recommended
 from salmu_core.contract.specs import MethodSpec
 from salmu_core.errors import UnknownNameError, UsageError, explain
+from salmu_core.machine import holds_secret
 
 Settings = dict[str, Any]
 
@@ -20,9 +21,14 @@ def make_config(spec: MethodSpec | AttackSpec, settings: Settings) -> MethodConf
 
     Raises:
         UnknownNameError: A field does not exist.
-        UsageError: A value is not allowed.
+        UsageError: A value is not allowed, or is a secret, which no record may keep.
     """
-    for field in settings:
+    for field, value in settings.items():
+        if holds_secret(str(value)):
+            raise UsageError(
+                f"{spec.name}.{field} is set to a token or a password. Settings stand in every record, and records are "
+                "handed on: let the plugin read it from a variable of the environment instead."
+            )
         if field not in spec.config.model_fields:
             raise UnknownNameError(f"setting of {spec.name}", field, spec.config.model_fields)
     try:

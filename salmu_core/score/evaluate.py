@@ -14,6 +14,7 @@ from salmu_core.clip.model import Clip
 from salmu_core.contract.results import MetricResult
 from salmu_core.contract.specs import MetricSpec
 from salmu_core.errors import MachineError, MetricError, NotMeasuredError, verdict
+from salmu_core.machine import without_secrets
 from salmu_core.plugins.code import code_hash
 from salmu_core.plugins.zoo import Declared
 from salmu_core.score.context import ScoreContext
@@ -108,7 +109,7 @@ def compute_one(declared: Declared[MetricSpec], embedder: Embeddings) -> tuple[M
     except NotMeasuredError as error:
         measured, tables = {"not_measured": str(error)}, Tables.joined([])
     except BaseException as error:  # SystemExit too: a plugin must not end the evaluation of the others
-        measured, tables = {"error": verdict(error, declared.module)}, Tables.joined([])
+        measured, tables = {"error": without_secrets(verdict(error, declared.module))}, Tables.joined([])
     return entry.model_copy(update=measured), tables
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from math import isfinite
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from salmu_core.judge.diagnosis import Diagnosis, Verdict
 from salmu_core.judge.statistics import Interval
+from salmu_core.machine import without_secrets
 from salmu_core.store.records import Ledger
 
 #: Verdict -> what follows the name of a failure mode in tables.
@@ -87,15 +87,6 @@ def ends(interval: Interval) -> str:
     return f"{number(interval.low)} to {number(interval.high)}" if isfinite(interval.high - interval.low) else ""
 
 
-def home(text: str) -> str:
-    """Without the name of whoever made it: their home as ``~``, in commands so that a shell still finds it."""
-    try:
-        folder = str(Path.home()).rstrip("/")  # which is / in some containers
-    except RuntimeError:  # nobody has one here
-        return text
-    return re.sub(rf"('?){re.escape(folder)}/", r"~/\1", text) if folder else text
-
-
 def seconds(value: float) -> str:
     """Wall time: seconds, two digits of what is less than one."""
     return f"{value:,.1f}" if value >= 1 else f"{value:.2g}"
@@ -149,7 +140,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "exact": exact,
     "percent": percent,
     "ends": ends,
-    "home": home,
+    "home": without_secrets,
     "seconds": seconds,
     "place": place,
     "size": size,

@@ -18,7 +18,7 @@ from salmu_core.clip.model import Clip
 from salmu_core.disk.files import new_folder
 from salmu_core.disk.hashing import EVERY_BYTE, hash_json
 from salmu_core.errors import CheckpointError, StoreError, described
-from salmu_core.machine import environment
+from salmu_core.machine import environment, without_secrets
 from salmu_core.plugins.code import code_hash
 from salmu_core.run.reporter import Reporter
 from salmu_core.store.attacks import ATTACK, AttackRecord, LeakedRef
@@ -130,7 +130,7 @@ def _record(
     leaked = LeakedRef(rows=len(names), people=len(people), digest=hash_json(names) if names else "")
     return AttackRecord(
         status=outcome.status,
-        reason=outcome.reason,
+        reason=without_secrets(outcome.reason),
         benchmark=BenchmarkRef(
             name=benchmark.name,
             data_hash=benchmark.data_hash,
@@ -165,7 +165,7 @@ def _record(
 def _write(folder: Path, record: AttackRecord, outcome: AttackOutcome) -> None:
     with new_folder(folder) as new:
         if outcome.traceback:
-            (new / TRACEBACK).write_text(outcome.traceback, encoding="utf-8")
+            (new / TRACEBACK).write_text(without_secrets(outcome.traceback), encoding="utf-8")
         if record.status == "valid":
             pq.write_table(outcome.rows.unify_dictionaries(), new / ROWS)
         write_unit(new, ATTACK, record)

@@ -17,6 +17,7 @@ from salmu_core.contract.specs import MethodSpec
 from salmu_core.disk.hashing import hash_json
 from salmu_core.disk.reading import read_toml
 from salmu_core.errors import FileError, UnknownNameError, UsageError, explain
+from salmu_core.machine import without_secrets
 from salmu_core.plugins.zoo import Declared, Zoo
 from salmu_core.run.accelerator import precision_of
 from salmu_core.show.escape import shell
@@ -163,7 +164,7 @@ class Planned:
 
     @property
     def command(self) -> str:
-        """The command that makes it."""
+        """The command that makes it, as its record may keep it."""
         words = ["salmu", "run", self.key.method, "--benchmark", self.source]
         words += ["--budget", f"{self.key.budget:.15g}", "--seed", str(self.key.seed)]
         for pattern in self.retain:
@@ -178,7 +179,7 @@ class Planned:
             if value != default[name] or (advice and name in advice.config):
                 text = value if isinstance(value, str) else json.dumps(value)
                 words += ["--set", f"{self.key.method}.{name}={text}"]
-        return shell(words)
+        return without_secrets(shell(words))
 
 
 def read_study(path: Path) -> Study:

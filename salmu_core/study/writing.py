@@ -8,6 +8,7 @@ from salmu_core.clip.model import Clip
 from salmu_core.clip.save import save_checkpoint
 from salmu_core.disk.files import new_folder
 from salmu_core.disk.tensors import write_tensors
+from salmu_core.machine import without_secrets
 from salmu_core.run.runner import Outcome
 from salmu_core.store.folders import RUN, TRACEBACK, write_unit
 from salmu_core.store.records import RunRecord
@@ -31,8 +32,8 @@ def write_valid(folder: Path, record: RunRecord, outcome: Outcome, clip: Clip) -
 
 
 def write_failed(folder: Path, record: RunRecord, traceback: str | None = None) -> None:
-    """Write a run without a result, and the traceback of its exception."""
+    """Write a run without a result, and the traceback of its exception; without secrets that an exception told."""
     with new_folder(folder) as new:
         if traceback:
-            (new / TRACEBACK).write_text(traceback, encoding="utf-8")
-        write_unit(new, RUN, record)
+            (new / TRACEBACK).write_text(without_secrets(traceback), encoding="utf-8")
+        write_unit(new, RUN, record.model_copy(update={"reason": without_secrets(record.reason)}))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from salmu_core.cli.progress import reporting
 from salmu_core.contract.layout import Role
 from salmu_core.errors import STOPPED, BenchmarkError, SalmuError, UsageError
-from salmu_core.machine import usable_cores
+from salmu_core.machine import usable_cores, without_secrets
 from salmu_core.run.accelerator import accelerate
 from salmu_core.run.launch import place as launched
 from salmu_core.run.reporter import Reporter
@@ -184,7 +184,7 @@ def _train(
                 _workers(request.workers, place),
                 request.piece,
                 saving,
-                tuple(sys.argv),
+                tuple(map(without_secrets, ["salmu", *sys.argv[1:]])),
             )
             if role in record.models and (out / role).is_dir():
                 if place.rank == 0:  # it may have been stopped before it could

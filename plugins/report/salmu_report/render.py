@@ -18,6 +18,7 @@ from salmu_core.judge.lines import HOLDOUT_PLACE, KNOWLEDGE, LEAK, Line
 from salmu_core.judge.protocol import MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION, MIN_LEAKAGE_REDUCTION
 from salmu_core.judge.tails import TAILS
 from salmu_core.judge.targets import called, leading
+from salmu_core.machine import without_secrets
 from salmu_core.show import words as text
 from salmu_core.show.columns import kept_groups
 from salmu_core.show.table import table
@@ -105,7 +106,7 @@ def _grouped(missing: Mapping[str, str]) -> dict[str, list[str]]:
     """Reason -> the worlds it holds of."""
     worlds_by_reason: dict[str, list[str]] = {}
     for world, reason in missing.items():
-        worlds_by_reason.setdefault(text.home(reason), []).append(world)
+        worlds_by_reason.setdefault(without_secrets(reason), []).append(world)
     return worlds_by_reason
 
 

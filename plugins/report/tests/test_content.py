@@ -418,4 +418,4 @@ def test_a_path_that_is_no_text_is_a_path(store, tmp_path, monkeypatch, capsys):
 )
 def test_whose_home_it_was_is_not_told(monkeypatch, home, told, shown):
     monkeypatch.setenv("HOME", home)
-    assert text.home(told) == shown
+    assert text.FILTERS["home"](told) == shown

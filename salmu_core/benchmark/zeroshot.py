@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from salmu_core.benchmark.tars import MOST_FILES, TarImages, read_shards
 from salmu_core.contract.zeroshot import ZeroShot
 from salmu_core.disk.hashing import hash_json
+from salmu_core.disk.notes import note
 from salmu_core.disk.reading import SMALL, read_text
 from salmu_core.errors import BenchmarkError, FileError
 
@@ -48,12 +50,17 @@ def read_zeroshot(folder: Path) -> ZeroShot:
     shards = read_shards(paths)
     labels = []
     for shard in shards:
-        for key, note, (_, size) in zip(shard.keys, shard.labels, shard.places, strict=True):
-            if not size or note is None or not note.isdecimal() or len(note) > 9 or int(note) >= len(class_names):
+        for key, text, (_, size) in zip(shard.keys, shard.labels, shard.places, strict=True):
+            if not size or text is None or not text.isdecimal() or len(text) > 9 or int(text) >= len(class_names):
                 raise BenchmarkError(f"sample {key!r} in {shard.path} lacks its image or a valid class")
-            labels.append(int(note))
+            labels.append(int(text))
     if not labels:
         raise BenchmarkError(f"{folder} holds no samples")
+    shown = set(labels)
+    if empty := [name for number, name in enumerate(class_names) if number not in shown]:
+        note(f"{len(empty):,} of {len(class_names):,} classes of {folder} have no sample, {empty[0]!r} among them.")
+    if twice := [name for name, times in Counter(class_names).items() if times > 1]:
+        note(f"{len(twice):,} class names stand twice in {folder}, {twice[0]!r} among them: no model tells them apart.")
     keys = tuple(key for shard in shards for key in shard.keys)
     content = hash_json([shard.sha256 for shard in shards])
     return ZeroShot(class_names, templates, np.array(labels), keys, TarImages(shards), content)

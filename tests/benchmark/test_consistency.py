@@ -10,6 +10,7 @@ import pytest
 from salmu_core.benchmark import consistency
 from salmu_core.benchmark.folder import open_benchmark
 from salmu_core.benchmark.splits import read_evaluation, read_training
+from salmu_core.benchmark.zeroshot import read_zeroshot
 from salmu_core.contract import layout
 from salmu_core.disk import notes
 from salmu_core.errors import BenchmarkError
@@ -166,3 +167,12 @@ def test_what_a_data_frame_has_no_value_for_is_no_value(folder, said, absent):
     data, asked = read_evaluation(folder, folder / "zeroshot"), read_training(folder).asked
     assert {facts["iban"] for facts in data.identities.values()} == {None}
     assert {value for field, value in zip(asked.fields, asked.values, strict=True) if field == "iban"} == {None}
+
+
+def test_classes_without_samples_and_names_that_stand_twice_are_counted(folder, monkeypatch, caplog):
+    monkeypatch.setattr(notes.LOG, "propagate", True)
+    monkeypatch.setattr(notes, "_said", set())
+    (folder / "zeroshot/classnames.txt").write_text("circle\nsquare\nstar\nstar\nmoon\n")
+    assert len(read_zeroshot(folder / "zeroshot").keys) == 12
+    assert "2 of 5 classes" in caplog.text and "'star' among them" in caplog.text
+    assert "1 class names stand twice" in caplog.text

@@ -5,7 +5,6 @@ Order, crops and schedule are functions of the step, so nothing else has to be k
 
 from __future__ import annotations
 
-import json
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,14 +13,25 @@ from typing import Any
 
 from safetensors.torch import load_file
 
-from salmu_core.disk.files import new_folder
-from salmu_core.disk.hashing import hash_file
+from salmu_core.disk.files import new_folder, sweep
+from salmu_core.disk.reading import read_json
+from salmu_core.disk.record import Sealed, damage_of, file_seals, seal_of
 from salmu_core.disk.tensors import write_tensors
-from salmu_core.errors import CheckpointError, UsageError
+from salmu_core.errors import CheckpointError, FileError, UsageError
 from salmu_core.train.pretraining import Trainer
 
 MODEL, MOMENTS, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
-_FORMAT = 1
+_FORMAT = 2
+
+
+class _State(Sealed):
+    """``state.json``."""
+
+    format: int = _FORMAT
+    step: int
+    identity: dict[str, Any]
+    notes: dict[str, Any]
+    place: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -32,11 +42,13 @@ class Saved:
         folder: Where it lies.
         step: Steps done.
         notes: What the training noted for itself.
+        place: Random states and such of the place it ran in.
     """
 
     folder: Path
     step: int
     notes: dict[str, Any]
+    place: dict[str, Any]
 
 
 class Keeper:
@@ -58,19 +70,25 @@ class Keeper:
             UsageError: It is of another recipe or of other data.
             CheckpointError: It is damaged.
         """
+        if self._folder.is_dir():
+            sweep(self._folder)
         for folder in self._folders()[:1]:
             try:
-                state = json.loads((folder / STATE).read_text(encoding="utf-8"))
-                if state["format"] != _FORMAT:
+                content = read_json(folder / STATE)
+                whole = content.get("seal") == seal_of(content)
+                if content["format"] != _FORMAT and (whole or "seal" not in content):
                     raise CheckpointError(f"{folder} was written by another release of salmu: go on with that one.")
-                if changed := differences(state["identity"], self._identity):
+                if not whole:
+                    raise ValueError(f"the seal of {STATE} is not that of its content")
+                state = _State.model_validate(content)
+                if changed := differences(state.identity, self._identity):
                     raise UsageError(
                         f"{folder} is of another training ({changed}). Give another --out, or delete {self._folder}."
                     )
-                if any(hash_file(folder / name) != state["files"][name] for name in (MODEL, MOMENTS)):
-                    raise ValueError("a hash is not the recorded one")
-                return Saved(folder, int(state["step"]), dict(state["notes"]))
-            except (OSError, ValueError, KeyError, TypeError) as error:
+                if damage := damage_of(folder, state):
+                    raise ValueError(damage)
+                return Saved(folder, state.step, state.notes, state.place)
+            except (FileError, ValueError, KeyError) as error:
                 raise CheckpointError(
                     f"{folder} is damaged ({error}): delete it; the same command goes on from the one before."
                 ) from error
@@ -83,10 +101,9 @@ class Keeper:
             write_tensors(folder / MODEL, weights)
             moments = {name: value.detach().cpu().clone() for name, value in trainer.descent.state().items()}
             write_tensors(folder / MOMENTS, moments)
-            files = {name: hash_file(folder / name) for name in (MODEL, MOMENTS)}
-            state = {"format": _FORMAT, "step": step, "identity": self._identity, "files": files, "notes": notes}
-            state["place"] = trainer.place.state()
-            (folder / STATE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
+            facts = {"step": step, "identity": self._identity, "notes": notes, "place": trainer.place.state()}
+            state = _State(files=file_seals(folder), **facts)
+            (folder / STATE).write_text(state.as_text(), encoding="utf-8")
         for old in self._folders()[self._keep :]:
             shutil.rmtree(old, ignore_errors=True)
 
@@ -94,7 +111,7 @@ class Keeper:
         """Put a trainer where it was."""
         trainer.model.load_state_dict(load_file(saved.folder / MODEL))
         trainer.descent.restore(load_file(saved.folder / MOMENTS))
-        trainer.place.restore(json.loads((saved.folder / STATE).read_text(encoding="utf-8"))["place"])
+        trainer.place.restore(saved.place)
 
     def clear(self) -> None:
         """Delete all of them: the model is done."""

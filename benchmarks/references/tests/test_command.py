@@ -128,11 +128,13 @@ def test_ctrl_c_keeps_a_checkpoint(words: Words, tmp_path: Path, monkeypatch: py
     assert signal.getsignal(signal.SIGINT) is before
     code, said = salmu([*words(stopped, "lr=2e-3"), "--only", "clean"])
     assert code == 2 and "lr is 0.001 there and 0.002 here" in said
-    moments = (saved / "optimizer.safetensors").read_bytes()
-    (saved / "optimizer.safetensors").write_bytes(moments[:-1] + b"?")
-    code, said = salmu([*words(stopped), "--only", "clean"])
-    assert code == 1 and "is damaged" in said
-    (saved / "optimizer.safetensors").write_bytes(moments)
+    for name, found in (("optimizer.safetensors", b""), ("state.json", b'"step": ')):
+        whole_file = (saved / name).read_bytes()
+        place = whole_file.index(found) + len(found) or len(whole_file) - 1
+        (saved / name).write_bytes(whole_file[:place] + b"7" + whole_file[place + 1 :])
+        code, said = salmu([*words(stopped), "--only", "clean"])
+        assert code == 1 and "is damaged" in said
+        (saved / name).write_bytes(whole_file)
     assert salmu([*words(stopped), "--only", "clean"])[0] == 0
     assert weights(whole, "clean") == weights(stopped, "clean")
 

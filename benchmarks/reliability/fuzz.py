@@ -1,4 +1,4 @@
-"""Spoils every kind of file that is read, often, and writes what came of it to ``docs/data/reliability-fuzz.json``.
+"""Spoils every kind of file that is read, many times; what came of it goes to ``docs/data/reliability-fuzz.json``.
 
     python benchmarks/reliability/fuzz.py                       a hundred thousand files, as every night
     python benchmarks/reliability/fuzz.py --count 500 --seed 3 --out X
@@ -23,7 +23,7 @@ import tempfile
 import time
 import traceback
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -66,10 +66,15 @@ def trial(name: str, reader: Reader, whole: bytes, seed: str) -> Trial:
     except SalmuError as error:
         said = []
         outcome = "refused in a sentence"
-        if "<_io" in str(error) or "no reason given" in str(error) or "\n" in str(error):
+        if "<_io" in str(error) or "no reason given" in str(error):
             return Trial(fault, "a sentence that says nothing", f"{seed}: {error!r}")
     except Hung:
         return Trial(fault, "hangs", f"{seed}: over {PATIENCE} s")
+    except OSError as error:
+        said = []
+        outcome = "told as an error of the disk"
+        if not error.filename and str(reader.file) not in str(error):
+            return Trial(fault, "an error without the file", f"{seed}: {error!r}")
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         text = f"{seed}: {type(error).__name__}: {error!s:.120} ({Path(where.filename).name}:{where.lineno})"
@@ -86,7 +91,7 @@ def trial(name: str, reader: Reader, whole: bytes, seed: str) -> Trial:
 def _batch(
     connection: Connection, subjects: Mapping[str, Reader], wholes: Mapping[str, bytes], seeds: Sequence[str]
 ) -> None:
-    """A process's work: says each seed before it, and each trial after it."""
+    """A process's work: says each trial when it is done."""
     signal.signal(signal.SIGALRM, _hung)
     used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
@@ -135,17 +140,15 @@ def seeds(subjects: Mapping[str, Reader], seed: int, count: int) -> list[str]:
 def lines(found: Iterator[Trial]) -> tuple[Line, ...]:
     """Counts of trials, of which those that are as they should be are many."""
     times: Counter[tuple[str, str]] = Counter()
-    wrong: dict[tuple[str, str], list[str]] = {}
+    wrong: dict[tuple[str, str], list[str]] = defaultdict(list)
     for one in found:
         times[one.fault, one.outcome] += 1
         if one.wrong:
-            wrong.setdefault((one.fault, one.outcome), []).append(one.wrong)
+            wrong[one.fault, one.outcome].append(one.wrong)
             print(f"  {one.fault}: {one.outcome}\n    WRONG: {one.wrong}", flush=True)
     return tuple(
-        Line(
-            fault=f, outcome=o, times=n, wrong=tuple(wrong.get((f, o), [])[:3]), times_wrong=len(wrong.get((f, o), []))
-        )
-        for (f, o), n in sorted(times.items())
+        Line(fault=kind[0], outcome=kind[1], times=n, wrong=tuple(wrong[kind][:3]), times_wrong=len(wrong[kind]))
+        for kind, n in sorted(times.items())
     )
 
 

@@ -1,4 +1,4 @@
-"""What reads files that somebody else may have written, each with a real one, and how such a file is spoiled."""
+"""What reads files that somebody else may have written, each with one of its own, and how such a file is spoiled."""
 
 from __future__ import annotations
 
@@ -13,34 +13,10 @@ from typing import Any, NamedTuple
 
 #: What parsers, counters and terminals stumble over.
 TOKENS = (
-    b"NaN",
-    b"-Infinity",
-    b"1e999",
-    b"1" * 5_000,
-    b"-1",
-    b"null",
-    b"true",
-    b'"',
-    b"[" * 5_000,
-    b'{"a":' * 2_000,
-    b"\x00",
-    b"\xff",
-    b"\xed\xa0\x80",
-    b"\\ud800",
-    b"\\u0000",
-    b"\xef\xbb\xbf",
-    b"\xff\xff\xff\xff\xff\xff\xff\x7f",
-    b"{0..999999999}",
-    b"\x1b]0;x\x07",
-    b"\n\n[[a]]\n",
-    b"9999999999",
-    b"../../..",
-    b",",
-    b"{}",
-    b"[]",
-    b"=",
-    b" ",
-)
+    b"NaN", b"-Infinity", b"1e999", b"1" * 5_000, b"-1", b"null", b"true", b'"', b"[" * 5_000, b'{"a":' * 2_000,
+    b"\x00", b"\xff", b"\xed\xa0\x80", b"\\ud800", b"\\u0000", b"\xef\xbb\xbf", b"\xff" * 7 + b"\x7f",
+    b"{0..999999999}", b"\x1b]0;x\x07", b"\n\n[[a]]\n", b"9999999999", b"../../..", b",", b"{}", b"[]", b"=", b" ",
+)  # fmt: skip
 #: What stands where a file of JSON has something else.
 VALUES = (
     None,
@@ -85,10 +61,8 @@ def spoiled(content: bytes, random: Random) -> bytes:
             return _replanted(json.loads(content), random)
     for _ in range(random.choice((1, 1, 1, 2, 4, 16))):
         size = len(content)
-        at, more = (
-            random.randrange(size + 1),
-            random.randrange(1, 1 + max(1, min(size, random.choice((1, 8, 64, 4096))))),
-        )
+        at, most = random.randrange(size + 1), random.choice((1, 8, 64, 4096))
+        more = random.randint(1, max(1, min(size, most)))
         match random.randrange(8):
             case 0 if size:  # one bit
                 at %= size
@@ -173,7 +147,8 @@ def _records(runs: Path) -> dict[str, Reader]:
 def _settings(work: Path) -> dict[str, Reader]:
     from salmu_core.benchmark.manifest import Manifest, read_manifest, write_manifest
     from salmu_core.benchmark.sources import read_sources
-    from salmu_core.study.plan import parse_budgets, parse_numbers, parse_settings, read_study
+    from salmu_core.study.parsing import parse_budgets, parse_numbers, parse_settings
+    from salmu_core.study.plan import read_study
 
     folder = work / "settings"
     folder.mkdir()
@@ -233,14 +208,14 @@ def _data(ground: Path) -> dict[str, Reader]:
 
     def rows() -> object:
         table = read_rows(ground, "forget")
-        return [table.images[i] for i in range(len(table))]
+        return [table.encoded[i] for i in range(len(table))]
 
     def classes() -> object:
         known = read_zeroshot(zeroshot)
-        return [known.images[i] for i in range(len(known.labels))] if hasattr(known, "images") else known
+        return [known.encoded[i] for i in range(len(known.keys))]
 
     picture = ground / "picture.bin"
-    picture.write_bytes(read_rows(ground, "forget").images[0])
+    picture.write_bytes(read_rows(ground, "forget").encoded[0])
 
     def everything() -> object:
         return read_evaluation(ground, zeroshot)

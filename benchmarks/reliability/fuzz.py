@@ -45,7 +45,7 @@ COUNT = 100_000
 #: Seconds that reading one file may take, and bytes.
 PATIENCE, MEMORY = 30, 4 << 30
 #: Files that one process spoils before the next is forked.
-BATCH = 500
+BATCH = 2_000
 SPOILED = "a spoiled file: "
 
 
@@ -138,14 +138,15 @@ def seeds(subjects: Mapping[str, Reader], seed: int, count: int) -> list[str]:
 
 
 def lines(found: Iterator[Trial]) -> tuple[Line, ...]:
-    """Counts of trials, of which those that are as they should be are many."""
+    """Counts of trials, until there are no more or somebody stops it by Ctrl-C."""
     times: Counter[tuple[str, str]] = Counter()
     wrong: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for one in found:
-        times[one.fault, one.outcome] += 1
-        if one.wrong:
-            wrong[one.fault, one.outcome].append(one.wrong)
-            print(f"  {one.fault}: {one.outcome}\n    WRONG: {one.wrong}", flush=True)
+    with suppress(KeyboardInterrupt):
+        for one in found:
+            times[one.fault, one.outcome] += 1
+            if one.wrong:
+                wrong[one.fault, one.outcome].append(one.wrong)
+                print(f"  {one.fault}: {one.outcome}\n    WRONG: {one.wrong}", flush=True)
     return tuple(
         Line(fault=kind[0], outcome=kind[1], times=n, wrong=tuple(wrong[kind][:3]), times_wrong=len(wrong[kind]))
         for kind, n in sorted(times.items())
@@ -165,6 +166,7 @@ def main() -> int:
         parser.error("fewer files are no measurement: give an --out of its own")
     seed = secrets.randbelow(2**32) if given.seed is None else given.seed
     print(f"seed {seed}", flush=True)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a shell, too
     warm()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as work:
         subject = Subject(Path(work, "study"))

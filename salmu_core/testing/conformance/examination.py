@@ -25,6 +25,7 @@ from salmu_core.contract.version import API_VERSION, CORE, core_requirements
 from salmu_core.errors import UnknownNameError, UsageError
 from salmu_core.plugins.code import code_hash
 from salmu_core.plugins.zoo import Declared, PluginRow, Zoo, discover
+from salmu_core.show.escape import visible_lines
 from salmu_core.testing.conformance.findings import Finding, Report, Verdict
 from salmu_core.testing.conformance.journal import Told
 from salmu_core.testing.conformance.request import Request
@@ -164,7 +165,7 @@ def _finding(rule: Rule, problems: Mapping[str, tuple[str | None, bool]], reason
             f"{who} lists {rule.name!r} in known_failures ({reason}), but it holds. Take it out, so that it is noticed "
             "when it breaks."
         )
-    return Finding(rule.name, verdict, sentence)
+    return Finding(rule.name, verdict, visible_lines(sentence))  # it may quote what a plugin raised
 
 
 def _stopped(sentence: str) -> str:

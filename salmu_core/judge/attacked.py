@@ -115,13 +115,14 @@ def _attacked(owner: Path, folder: Path, scored: MetricsRecord, hashed: Hashes) 
     table = _read(folder, record, QUERY)
     labels = dict.fromkeys(table[QUERY].to_pylist())
     found = {label: _found(record, table.filter(pc.field(QUERY) == label), own) for label in labels}
-    return _agreeing(folder, record, replace(next(iter(found.values())), queries=found))
+    first = replace(next(iter(found.values())), queries=found)
+    return _agreeing(folder, record, first, found.get(record.details.get("worst", "")))
 
 
-def _agreeing(folder: Path, record: AttackRecord, found: Attacked) -> Attacked:
-    """What was found, unless a figure of the record is not the mean of its rows."""
+def _agreeing(folder: Path, record: AttackRecord, found: Attacked, leading: Attacked | None = None) -> Attacked:
+    """What was found, unless a figure of the record is not the mean of its rows, of queries the worst one's."""
     values = {column: value for entry in record.metrics.values() for column, value in entry.values.items()}
-    for column, rows in found.after.items():
+    for column, rows in (leading or found).after.items():
         if not math.isclose(rows.mean, values[column], rel_tol=ROUNDING, abs_tol=ROUNDING):
             why = f"{folder / ATTACK} says that {column} is {values[column]:g}, and its rows that it is {rows.mean:g}"
             return Attacked(None, "damaged", f"{why}: delete {folder} and run again")

@@ -6,6 +6,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +22,14 @@ from salmu_core.clip.load import load_clip
 from salmu_core.contract.config import TrainingConfig
 from salmu_core.plugins.zoo import discover
 from salmu_core.run.runner import Outcome, run_one
+from salmu_core.run.saves import Saves
 from salmu_core.run.session import TrainingSession
 from salmu_core.score.embeddings import Embedder, Images
 from salmu_core.testing import tiny_model
 from salmu_core.train.compiled import Compiler
 from salmu_core.train.loop import fit
 from salmu_core.train.observer import Observer
+from salmu_core.train.settings import Every
 
 SPLITS = ("forget", "holdout_association", "holdout_identity", "retain_joint", "retain_disjoint", "zeroshot")
 
@@ -60,6 +65,24 @@ def unlearned(device: str, benchmark: Path, compiler: Compiler | None = None, pr
     session = TrainingSession.open(open_benchmark(str(benchmark), zoo, lambda *_: None), place)
     spec = zoo.methods["cliperase"].spec
     return run_one(spec, spec.config(batch_size=4, lr=1e-3), 4, 0, session, place, compiler=compiler)
+
+
+def resumed(device: str, benchmark: Path, folder: Path, precision: str = "no") -> tuple[Outcome, list[str]]:
+    """The same run, killed after its tenth step and gone on with; and what was said about that."""
+    place, zoo = accelerator(device, precision), discover()
+    session = TrainingSession.open(open_benchmark(str(benchmark), zoo, lambda *_: None), place)
+    told: list[str] = []
+    spec, saves = zoo.methods["cliperase"].spec, Saves(folder, Every(steps=1), say=told.append)
+
+    def kill(done: int, of: int, values: Mapping[str, float]) -> None:
+        if done == 10:  # on a card, nobody is told of those before
+            raise KeyboardInterrupt
+
+    run = partial(run_one, spec, spec.config(batch_size=4, lr=1e-3), 4, 0, session, place, saves=saves)
+    with suppress(KeyboardInterrupt):
+        run(Observer(on_step=kill))
+    assert (folder / "training-0001").is_dir()
+    return run(), told
 
 
 def embedded(device: str, benchmark: Path) -> dict[str, torch.Tensor]:

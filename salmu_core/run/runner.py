@@ -109,7 +109,7 @@ def run_one(
             "config": config.model_dump(mode="json"),
             "budget": budget,
             "seed": seed,
-            "sets": {name: [len(pool), pool.identity] for name, pool in session.pools.items()},
+            "sets": {name: len(pool) for name, pool in session.pools.items()},
             "start": fingerprint(session.clip.model),
             "state": {name: hash_json(value.tolist()) for name, value in (state or {}).items()},
             "micro_batch": micro_batch,

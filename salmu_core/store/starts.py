@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from itertools import pairwise
 from typing import Literal
 
 from salmu_core.disk.record import Record
@@ -64,3 +66,12 @@ class StartRef(Record):
     """Compromised itself, or the checkpoint of the last of `runs`."""
     runs: tuple[Ancestor, ...] = ()
     """What was done to Compromised before, oldest first; of a run that never began, before its sequence."""
+
+
+def given(command: str, option: str) -> list[str]:
+    """What the command that made a run gave with an option."""
+    try:
+        words = shlex.split(command)
+    except ValueError:  # no command of ours
+        return []
+    return [value for word, value in pairwise(words) if word == option]

@@ -27,11 +27,7 @@ INVALID: dict[str, str] = {
 
 
 class Ledger(Record):
-    """What a run cost, counted by the runner at the source.
-
-    All but `seconds` and `peak_memory_bytes` is the same whichever process makes the run, beside or after whatever
-    others, and whatever the cache holds.
-    """
+    """What a run cost, counted at the source: but for its seconds and memory the same whichever process makes it."""
 
     forget_samples: int = 0
     """Forget pairs drawn."""

@@ -71,8 +71,8 @@ def main() -> int:
         "--out", type=Path, default=DATA, help=f"the file to write, by default {DATA.relative_to(ROOT)}"
     )
     given = parser.parse_args()
-    if (given.quick or given.count) and given.out == DATA:
-        parser.error("--quick and --count are no measurements: give an --out of its own")
+    if given.quick and given.out == DATA:
+        parser.error("--quick is no measurement: give it an --out of its own")
     seed = secrets.randbelow(2**32) if given.seed is None else given.seed
     warm()
     made = Reliability.model_validate_json(given.out.read_bytes()) if given.out.is_file() else Reliability()

@@ -3,17 +3,23 @@
 An entry is written whole or not at all, and carries a checksum of its key and content, which is looked at whenever it
 is read: one that is damaged, cut off or another thing's is as good as none. So it need not outlast a loss of power, and
 no lock is needed: who comes second replaces an entry by its like.
+
+What a plugin's process computes is believed by runs of the same plugin and by nobody else: it lies in a folder of its
+owner, and is put there by the process that started it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from salmu_core.disk.files import replacing
 from salmu_core.disk.hashing import hash_json
-from salmu_core.disk.space import keep_within, size_limit, unusable, used
+from salmu_core.disk.space import EMBEDDINGS, GRADIENTS, keep_within, size_limit, unusable, used
 from salmu_core.errors import UsageError
 from salmu_core.machine import cache_folder
 
@@ -23,10 +29,51 @@ _HEAD = len(_MAGIC) + hashlib.sha256().digest_size
 _PARTS = 50
 
 
+#: Kinds that are computed while a plugin's code runs.
+OWNED = (EMBEDDINGS, GRADIENTS)
+
+
 class _Written:
     """Bytes that this process has written since the limit was looked after; at first it is looked after at once."""
 
     bytes: float = float("inf")
+
+
+class _Own:
+    """Whose process this is, and where it leaves what it computes; the core's own puts it where it belongs."""
+
+    owner: str = "core"
+    aside: Path | None = None
+
+
+def work_for(owner: str, aside: Path) -> None:
+    """From now on, use an owner's entries only, and leave new ones aside: this process must not write to the cache.
+
+    Args:
+        owner: A hash of the plugin's code.
+        aside: A folder.
+    """
+    _Own.owner, _Own.aside = owner, aside
+
+
+def folders_of(owner: str) -> list[Path]:
+    """Where an owner's entries lie; made, if the disk takes them."""
+    folders = [cache_folder() / kind / owner[:16] for kind in OWNED]
+    for folder in folders:
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+    return folders
+
+
+def take_over(owner: str, aside: Path) -> None:
+    """Put what an owner's process has left aside among its entries, whatever else lies there.
+
+    Whether one is what it should be shows whenever it is read.
+    """
+    for kind in OWNED:
+        for path in sorted(aside.glob(f"{kind}/{owner[:16]}/*")):
+            if re.fullmatch("[0-9a-f]{32}", path.name) and not path.is_symlink() and path.is_file():
+                _keep(cache_folder() / kind / owner[:16] / path.name, [path.read_bytes()])
 
 
 def recall(kind: str, key: Any) -> bytes | None:
@@ -51,21 +98,27 @@ def recall(kind: str, key: Any) -> bytes | None:
 def remember(kind: str, key: Any, content: bytes, quietly: bool = False) -> None:
     """Keep something under a key, if the disk takes it; that it does not is said once, unless it is of no moment."""
     path = _path(kind, key)
+    if _Own.aside is not None:
+        path = _Own.aside / path.relative_to(cache_folder())
+    _keep(path, [_head(kind, key, memoryview(content)), content], quietly)
+
+
+def _keep(path: Path, parts: Iterable[bytes], quietly: bool = False) -> None:
     try:
         with replacing(path, durable=False) as new, new.open("wb") as file:
-            file.write(_head(kind, key, memoryview(content)))
-            file.write(content)
+            file.writelines(parts)
+            size = file.tell()
     except (OSError, UsageError) as error:
         if not quietly:
             unusable(error)
         return
     used(path)
-    grown(len(content))
+    grown(size)
 
 
 def grown(size: int) -> None:
     """Note that the cache holds so many bytes more, and look after its limit now and then."""
-    limit = size_limit()
+    limit = size_limit() if _Own.aside is None else None
     _Written.bytes += size
     if limit is not None and _Written.bytes > limit / _PARTS:
         _Written.bytes = 0
@@ -73,7 +126,7 @@ def grown(size: int) -> None:
 
 
 def _path(kind: str, key: Any) -> Path:
-    return cache_folder() / kind / hash_json(key)[:32]
+    return cache_folder() / kind / (_Own.owner[:16] if kind in OWNED else "") / hash_json(key)[:32]
 
 
 def _head(kind: str, key: Any, content: memoryview) -> bytes:

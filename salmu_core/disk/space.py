@@ -40,9 +40,9 @@ class Kind(NamedTuple):
 KINDS = {
     BENCHMARKS: Kind("worlds that were built, and where releases lie", "*/*/*world-*", evicted=False),
     PIXELS: Kind("images as a model takes them", "*/*"),
-    EMBEDDINGS: Kind("the original's embeddings of forget and retain pairs"),
+    EMBEDDINGS: Kind("the original's embeddings of forget and retain pairs", "*/*"),
     TOKENS: Kind("captions as a tokenizer has them"),
-    GRADIENTS: Kind("gradients of losses over forget and retain pairs"),
+    GRADIENTS: Kind("gradients of losses over forget and retain pairs", "*/*"),
     SHARDS: Kind("indexes of tar files"),
     COUNTS: Kind("rows and people of shards"),
     STAMPS: Kind("hashes of files that did not change since"),

@@ -89,6 +89,16 @@ class Benchmark:
         """The open_clip name of ``clean`` or ``compromised``."""
         return str(find_model(getattr(self.sources, role), self.folder))
 
+    def model_folder(self, role: str) -> Path | None:
+        """Where the files of ``clean`` or ``compromised`` lie; None for one on a hub."""
+        return find_model(getattr(self.sources, role), self.folder).folder
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Everywhere its files lie."""
+        models = (self.model_folder("clean"), self.model_folder("compromised"))
+        return (self.folder, self.data, self.zeroshot, *filter(None, models))
+
     @property
     def data_hash(self) -> str:
         """SHA-256 over what runs are made of and judged by: all files but the models' and the zero-shot set's."""
@@ -143,6 +153,7 @@ def open_benchmark(name: str, zoo: Zoo, progress: Progress) -> Benchmark:
         used(folder)
         return _open_release(declared.card, folder)
     if find_damage(folder):  # a whole one may lie on a disk that can only be read
+        folder.parent.mkdir(parents=True, exist_ok=True)
         with held(folder.with_name(f".{folder.name}.lock")):
             if damage := find_damage(folder):  # and nobody has mended it meanwhile
                 if folder.exists():

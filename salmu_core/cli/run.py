@@ -127,6 +127,24 @@ CheckpointEvery = Annotated[
         show_default=False,
     ),
 ]
+RunTimeout = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="Time that one run may take, as 600, 10m or 2h; one that takes longer, and then again, has no result.  "
+        "[default: any]",
+        show_default=False,
+    ),
+]
+RunMemory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="Memory that the processes of one run may hold, as 16GB; one that takes more, and then again, has no "
+        "result.  [default: any]",
+        show_default=False,
+    ),
+]
 Compiling = Annotated[
     str,
     typer.Option(
@@ -160,6 +178,8 @@ def run(
     processes: Processes = None,
     micro_batch: MicroBatch = None,
     checkpoint_every: CheckpointEvery = None,
+    run_timeout: RunTimeout = None,
+    run_memory: RunMemory = None,
     compile: Compiling = "auto",
     as_json: Json = False,
 ) -> None:
@@ -173,9 +193,9 @@ def run(
     from salmu_core.plugins.zoo import discover
     from salmu_core.run.accelerator import check_precision
     from salmu_core.store.folders import Store
+    from salmu_core.study.launched import launched
     from salmu_core.study.parsing import parse_budgets, parse_numbers, parse_settings
     from salmu_core.study.prepare import Options, check
-    from salmu_core.study.processes import launched
     from salmu_core.study.trackers import parse_trackers
     from salmu_core.study.work import all_there, carry_out
 
@@ -188,11 +208,9 @@ def run(
         "budgets": parse_budgets(budget or []),
         "seeds": parse_numbers(seed or [], "--seed", "seeds"),
         "worlds": parse_numbers(world or [], "--world", "worlds"),
-        "methods": methods,
-        **{"retain": retain, "retain_share": retain_share},
-        "start": start,
-        "requests": requests,
-        **{"mixed_precision": mixed_precision, "checkpoint_every": checkpoint_every},
+        **{"methods": methods, "retain": retain, "retain_share": retain_share},
+        **{"start": start, "requests": requests, "checkpoint_every": checkpoint_every},
+        **{"mixed_precision": mixed_precision, "run_timeout": run_timeout, "run_memory": run_memory},
         "attacks": tuple(dict.fromkeys(name.strip() for text in attack or [] for name in text.split(","))),
     }
     study, overrides = _study(config, given, everything), parse_settings(settings or [])
@@ -204,7 +222,7 @@ def run(
         zoo = discover(fresh=study.methods is None, kinds=["method"])
         check(study, overrides, zoo)
         check_precision(study.mixed_precision)
-        more = parse_trackers(tracker or []), micro_batch or 0, _compiling(compile), study.every
+        more = parse_trackers(tracker or []), micro_batch or 0, _compiling(compile), study.every, study.limits
         options = Options(redo, study.mixed_precision, threads, processes, *more)
     with aside, reporting(to_stderr=as_json, first=first) as reporter:
         for row in zoo.problems:

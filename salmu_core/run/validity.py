@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import nn
 from torch.nn.utils import parametrize
@@ -23,14 +25,13 @@ def _same(a: object, b: object) -> bool:
     return a is b
 
 
-def judge(model: nn.Module, original: nn.Module) -> tuple[Status, str]:
-    """Whether a model is a valid result of unlearning from ``original``, and if not, why not."""
-    if adapted := [name for name, part in model.named_modules() if parametrize.is_parametrized(part)]:
-        return "altered", (
-            f"{adapted[0] or 'the model'} still has adapters, which no checkpoint can hold: "
-            "`with ctx.adapters(...):` merges them at its end"
-        )
-    before, after = original.state_dict(), model.state_dict()
+def judge_state(after: Mapping[str, torch.Tensor], before: Mapping[str, torch.Tensor]) -> tuple[Status, str]:
+    """Whether tensors can be those of a model, by their names, types and shapes, and if not, why not.
+
+    Args:
+        after: What is looked at.
+        before: The model's.
+    """
     if before.keys() != after.keys():
         odd = sorted(before.keys() ^ after.keys())
         return "altered", f"the model's tensors are not those it came with: {', '.join(odd[:3])}"
@@ -39,6 +40,20 @@ def judge(model: nn.Module, original: nn.Module) -> tuple[Status, str]:
             return "altered", (
                 f"{name} is {value.dtype} {tuple(value.shape)}, it was {before[name].dtype} {tuple(before[name].shape)}"
             )
+    return "valid", ""
+
+
+def judge(model: nn.Module, original: nn.Module) -> tuple[Status, str]:
+    """Whether a model is a valid result of unlearning from ``original``, and if not, why not."""
+    if adapted := [name for name, part in model.named_modules() if parametrize.is_parametrized(part)]:
+        return "altered", (
+            f"{adapted[0] or 'the model'} still has adapters, which no checkpoint can hold: "
+            "`with ctx.adapters(...):` merges them at its end"
+        )
+    after = model.state_dict()
+    status, reason = judge_state(after, original.state_dict())
+    if status != "valid":
+        return status, reason
     unsaved = _unsaved(model)
     if odd := sorted(name for name, part in _unsaved(original).items() if not _same(part, unsaved.get(name))):
         return "altered", f"{odd[0]} is another one, which no checkpoint can hold"

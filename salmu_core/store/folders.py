@@ -98,6 +98,11 @@ class Store:
         """Where the process that makes a run may write; kept between attempts, gone once it has a record."""
         return folder.with_name(f".{folder.name}.work")
 
+    @staticmethod
+    def attempts(folder: Path) -> Path:
+        """Where attempts to make a run are noted; gone once it has a record."""
+        return folder.with_name(f".{folder.name}.attempts")
+
     def reference(self, benchmark: str, role: str) -> Path:
         """Where the metrics of ``clean`` or ``compromised`` lie, or will."""
         return self.root / benchmark / REFERENCES / role
@@ -115,6 +120,7 @@ class Store:
     @contextmanager
     def claim(self, folder: Path) -> Iterator[bool]:
         """Hold a folder against other processes; yields False if another one holds it."""
+        folder.parent.mkdir(parents=True, exist_ok=True)
         with held(folder.with_name(f".{folder.name}.lock"), wait=False) as claimed:
             yield claimed
 

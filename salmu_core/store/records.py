@@ -14,7 +14,7 @@ from salmu_core.disk.record import Record, Sealed
 from salmu_core.store.schema import RETRIEVED, ROWS, SCHEMA, STATE
 from salmu_core.store.starts import WHOLE, RequestRef, StartRef
 
-Status = Literal["valid", "unchanged", "non-finite", "altered", "over-budget", "crashed", "not-begun"]
+Status = Literal["valid", "unchanged", "non-finite", "altered", "over-budget", "crashed", "died", "not-begun"]
 #: Why a run of each status other than ``valid`` is not ranked.
 INVALID: dict[str, str] = {
     "unchanged": "the weights are those it began with",
@@ -22,6 +22,7 @@ INVALID: dict[str, str] = {
     "altered": "something a method must leave alone was changed",
     "over-budget": "more samples were drawn than the budget allows",
     "crashed": "the method raised an exception",
+    "died": "its process ended without a result, twice",
     "not-begun": "the request before it has no result",
 }
 
@@ -146,9 +147,9 @@ class RunRecord(Sealed):
     scalars: dict[str, list[tuple[int, float]]] = Field(default_factory=dict)
     """What the loop and the method logged: name -> (step, value)."""
     environment: dict[str, str]
-    """Versions of Python, the core and the libraries that compute; device, precision, CPU threads;
-    ``micro-batch``, the pairs that were embedded at a time in the end, where that were not whole batches; and
-    ``compiled``, how the towers were, where they were."""
+    """Versions of Python, the core and the libraries that compute; device, precision, CPU threads; ``isolation``, which
+    Landlock kept the method to its process; where they were, ``micro-batch``, the pairs that were embedded at a time in
+    the end, and ``compiled``, how the towers were."""
     command: str
     """The command that makes this run again."""
     started: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from itertools import pairwise
 from typing import Literal
@@ -70,9 +69,9 @@ class StartRef(Record):
 
 
 def given(command: str, option: str) -> list[str]:
-    """What the command that made a run gave with an option; ``~`` in it is the user's home, as a shell has it."""
+    """What the command that made a run gave with an option."""
     try:
         words = shlex.split(command)
     except ValueError:  # no command of ours
         return []
-    return [os.path.expanduser(value) for word, value in pairwise(words) if word == option]  # noqa: PTH111 - some are no paths
+    return [value for word, value in pairwise(words) if word == option]

@@ -10,37 +10,41 @@ folder is locked while it is worked on, against a second `salmu run`.
 from __future__ import annotations
 
 import datetime
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 
 from salmu_core.benchmark.folder import Benchmark
 from salmu_core.benchmark.retain import Stream
 from salmu_core.contract.specs import MetricSpec
+from salmu_core.disk.hashing import hash_json
 from salmu_core.errors import CheckpointError, MachineError, StoreError
-from salmu_core.machine import environment
 from salmu_core.plugins.code import code_hash
 from salmu_core.plugins.zoo import Declared
 from salmu_core.run.reporter import Reporter
-from salmu_core.run.runner import Outcome, run_one
+from salmu_core.run.runner import run_one
 from salmu_core.run.saves import SAVES, Saves
 from salmu_core.score.scorer import Scorer
-from salmu_core.store.folders import METRICS, RUN, Store, read_record, read_run
-from salmu_core.store.records import BenchmarkRef, Ledger, MetricsRecord, PluginRef, RetainRef, RunRecord, Status
+from salmu_core.store.attempts import Attempts
+from salmu_core.store.folders import METRICS, RUN, RunKey, Store, read_record, read_run
+from salmu_core.store.records import MetricsRecord, RetainRef, RunRecord, Status
 from salmu_core.store.starts import StartRef
+from salmu_core.study.apart import Cell, Make
+from salmu_core.study.limits import UNLIMITED, Limits
+from salmu_core.study.making import Making
 from salmu_core.study.plan import Planned
+from salmu_core.study.recording import make_record, surroundings
 from salmu_core.study.sessions import Sessions
 from salmu_core.study.starts import Start, after, compromised
 from salmu_core.study.todo import lacks_metrics, needs_metrics
 from salmu_core.study.tracking import Trackers
 from salmu_core.study.writing import write_failed, write_valid
 from salmu_core.train.compiled import Compiler
-from salmu_core.train.observer import Observer
 from salmu_core.train.settings import Every
 
 
@@ -60,6 +64,9 @@ class Execution:
         micro_batch: Pairs that methods embed at a time; 0 for whole batches.
         compiler: Compiles towers while they are trained.
         checkpoint_every: How often a run is kept while it trains.
+        threads: CPU threads that a run computes with.
+        limits: What a run may take.
+        elsewhere: Where processes can't be forked, gives what opens a run in a fresh interpreter.
     """
 
     benchmark: Benchmark
@@ -73,6 +80,9 @@ class Execution:
     micro_batch: int = 0
     compiler: Compiler = field(default_factory=Compiler)
     checkpoint_every: Every = field(default_factory=Every)
+    threads: int = 1
+    limits: Limits = UNLIMITED
+    elsewhere: Callable[[RunKey], Callable[[], Make]] | None = None
 
     @cached_property
     def scorer(self) -> Scorer:
@@ -93,7 +103,7 @@ class Execution:
                     first = (
                         planned.start.ref.model_copy(update={"checkpoint_hash": ""}) if planned.start else StartRef()
                     )
-                    write_failed(folder, self._record(planned, first, status="not-begun", reason=start))
+                    write_failed(folder, self._record(planned, first, "not-begun", start))
                     note = f"not begun: {start}"
             self.reporter.end(f"{planned.key}: {note}")
 
@@ -108,22 +118,12 @@ class Execution:
         self.reporter.begin(str(planned.key), "unlearning")
         started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         session, request = self._sessions.of(start, planned.request, self.reporter.building)
+        making = self._making(folder, planned)  # before trackers, which may start threads: none is to be forked
         with self.trackers.run(planned, started, self._retain) as tracked:
-            outcome = run_one(
-                planned.method.spec,
-                planned.config,
-                planned.key.budget,
-                planned.key.seed,
-                session,
-                self.accelerator,
-                Observer(on_step=self.reporter.step, on_scalar=tracked.scalar),
-                self.micro_batch,
-                self._sessions.state(start, planned.key.method),
-                self.compiler,
-                self._saves(planned, start),
-            )
+            outcome = making.outcome(session.clip.model, str(planned.key), self.reporter, tracked.scalar)
             facts = {"ledger": outcome.ledger, "fits": outcome.fits, "scalars": outcome.scalars}
-            facts |= {"started": started, "request": request, "environment": self._environment(outcome)}
+            facts |= {"started": started, "request": request}
+            facts["environment"] = surroundings(self.accelerator, self.threads, outcome)
             record = self._record(planned, start.ref, outcome.status, outcome.reason, **facts)
             self.benchmark.check_unchanged()
             if self.stream:
@@ -132,10 +132,8 @@ class Execution:
                 write_valid(folder, record, outcome, session.clip)
             else:
                 write_failed(folder, record, outcome.traceback)
-            shutil.rmtree(self.store.scratch(folder), ignore_errors=True)
+            making.settle()
             tracked.outcome(outcome.status, outcome.reason, outcome.ledger)
-        if outcome.status == "altered":  # what the runs share may be what was altered
-            self._sessions.close()
         note = f"{outcome.ledger.seconds:.1f} s" if outcome.status == "valid" else outcome.reason
         return f"{outcome.status}, {note}"
 
@@ -151,15 +149,55 @@ class Execution:
             "request": planned.request.model_dump(mode="json"),
         }
         folder = self.store.scratch(self.store.folder(planned.key)).absolute() / SAVES
-        return Saves(folder, self.checkpoint_every, of, self.reporter.say)
+        return Saves(folder, self.checkpoint_every, of, print)
+
+    def _making(self, folder: Path, planned: Planned) -> Making:
+        """Begin to make a run."""
+        code, scalars = code_hash(planned.method.module), bool([*self.trackers])
+        owner = hash_json([planned.method.distribution, code])
+        cell = Cell.of(self.store, folder, self.benchmark, owner, self.threads, scalars)
+        attempts = Attempts(self.store.attempts(folder), code)
+        if self.elsewhere is not None:
+            return Making(self.elsewhere(planned.key), cell, self.limits, "spawn", attempts)
+        make = self.make(planned)
+        return Making(lambda: make, cell, self.limits, "fork", attempts, adopts=not scalars)
+
+    def make(self, planned: Planned) -> Make:
+        """Open all that a run needs; returns what makes it, in this process or one that is forked from it.
+
+        Raises:
+            StoreError: There is nothing to begin with any more.
+        """
+        start = self._start(planned)
+        if not isinstance(start, Start):
+            raise StoreError(f"{planned.key}: {start or 'what it begins with is being made by another process'}")
+        session, _ = self._sessions.of(start, planned.request, self.reporter.building)
+        return partial(
+            run_one,
+            planned.method.spec,
+            planned.config,
+            planned.key.budget,
+            planned.key.seed,
+            session,
+            self.accelerator,
+            micro_batch=self.micro_batch,
+            state=self._sessions.state(start, planned.key.method),
+            compiler=self.compiler,
+            saves=self._saves(planned, start),
+        )
 
     @property
     def _retain(self) -> RetainRef:
         return self.stream.record if self.stream else RetainRef()
 
+    def _record(self, planned: Planned, start: StartRef, status: Status, reason: str, **facts: Any) -> RunRecord:
+        facts = {"environment": surroundings(self.accelerator, self.threads), **facts}
+        return make_record(planned, self.benchmark, self._retain, start, status, reason, **facts)
+
     @cached_property
     def _sessions(self) -> Sessions:
-        return Sessions(self.benchmark, self.accelerator, self.stream)
+        device = self.accelerator.device if self.elsewhere is None else torch.device("cpu")
+        return Sessions(self.benchmark, device, self.stream)
 
     def _start(self, planned: Planned) -> Start | str | None:
         """What a run begins with; why there is nothing; None while another process makes it."""
@@ -191,46 +229,6 @@ class Execution:
             and record.status == "valid"
             and record.start.checkpoint_hash == start.ref.checkpoint_hash
         )
-
-    def _record(self, planned: Planned, start: StartRef, status: Status, reason: str, **facts: Any) -> RunRecord:
-        return RunRecord(
-            status=status,
-            reason=reason,
-            benchmark=BenchmarkRef(
-                name=self.benchmark.name,
-                data_hash=self.benchmark.data_hash,
-                start_model_hash=self.benchmark.model_hash("compromised"),
-            ),
-            method=planned.key.method,
-            plugin=PluginRef(
-                distribution=planned.method.distribution,
-                version=planned.method.version,
-                code_hash=code_hash(planned.method.module),
-            ),
-            config=planned.config.model_dump(mode="json"),
-            config_hash=planned.key.config_hash,
-            budget=planned.key.budget,
-            seed=planned.key.seed,
-            recommended=planned.origin.taken,
-            retain=self._retain,
-            start=start,
-            command=planned.command,
-            **{
-                "request": planned.request,
-                "ledger": Ledger(),
-                "environment": self._environment(),
-                "started": "",
-                **facts,
-            },
-        )
-
-    def _environment(self, outcome: Outcome | None = None) -> dict[str, str]:
-        facts = environment(self.accelerator.device, self.accelerator.mixed_precision)
-        if outcome is not None and outcome.micro_batch:
-            facts["micro-batch"] = str(outcome.micro_batch)
-        if outcome is not None and outcome.compiled:
-            facts["compiled"] = outcome.compiled
-        return facts
 
     def score(self, runs: Sequence[Planned], references: Sequence[str]) -> None:
         """Score the checkpoints of runs, and reference models."""

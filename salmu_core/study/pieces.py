@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from salmu_core.contract.layout import ROLES
 from salmu_core.store.attacks import AttackKey
@@ -14,6 +14,7 @@ from salmu_core.study.todo import Outstanding
 
 #: In this order: holdouts are opened for the later two, and no method runs in a process that has opened them.
 Phase = Literal["unlearning", "scoring", "attacking"]
+PHASES: tuple[str, ...] = get_args(Phase)
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def pieces_of(benchmark: str, plan: Iterable[Planned], todo: Outstanding) -> Ite
 
 def in_phases(pieces: Iterable[Piece]) -> list[Piece]:
     """Those of all benchmarks: first every run, then everything that is scored, then attacks."""
-    return sorted(pieces, key=lambda piece: ("unlearning", "scoring", "attacking").index(piece.phase))
+    return sorted(pieces, key=lambda piece: PHASES.index(piece.phase))
 
 
 def share(pieces: Iterable[Piece], plans: Sequence[Iterable[Planned]], index: int, count: int) -> list[Piece]:

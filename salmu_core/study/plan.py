@@ -23,6 +23,7 @@ from salmu_core.run.accelerator import precision_of
 from salmu_core.show.escape import shell
 from salmu_core.store.folders import RunKey
 from salmu_core.store.starts import WHOLE, RequestRef
+from salmu_core.study.limits import Limits
 from salmu_core.study.origin import Origin
 from salmu_core.study.starts import Start
 from salmu_core.train.settings import Every
@@ -86,6 +87,8 @@ class Study(BaseModel):
     checkpoint_every: Annotated[str, BeforeValidator(str)] = Field(
         default="5m", description="How often a run is kept while it trains, as `--checkpoint-every`."
     )
+    run_timeout: str | None = Field(default=None, description="Time that one run may take, as `--run-timeout`.")
+    run_memory: str | None = Field(default=None, description="Memory that one run may hold, as `--run-memory`.")
     config: dict[str, Settings | list[Settings]] = Field(
         default_factory=dict, description="Settings of each method or attack; a list of tables is one run each."
     )
@@ -130,6 +133,15 @@ class Study(BaseModel):
             UsageError: It is neither a time nor a number of steps.
         """
         return Every.parse(self.checkpoint_every)
+
+    @property
+    def limits(self) -> Limits:
+        """What one run may take.
+
+        Raises:
+            UsageError: One is no time, or no size.
+        """
+        return Limits.parse(self.run_timeout, self.run_memory)
 
     def budgets_for(self, recommended: Recommended | None) -> tuple[Budget, ...]:
         """Its budgets for a method: a recommended one where nobody names any."""

@@ -18,6 +18,7 @@ from salmu_core.run.reporter import Reporter
 from salmu_core.store.folders import Store
 from salmu_core.store.starts import WHOLE, RequestRef
 from salmu_core.study.attacks import PlannedAttack, make_attacks
+from salmu_core.study.limits import UNLIMITED, Limits
 from salmu_core.study.plan import Planned, Study, make_plan
 from salmu_core.study.starts import find_run, read_start
 from salmu_core.train.settings import Compile, Every
@@ -36,6 +37,7 @@ class Options:
         micro_batch: Pairs that methods embed at a time; 0 for whole batches.
         compile: Whether towers are compiled while they are trained; ``auto`` for where that pays.
         checkpoint_every: How often a run is kept while it trains, so that it goes on there if it is interrupted.
+        limits: What one run may take of time and memory.
     """
 
     redo: bool = False
@@ -46,6 +48,7 @@ class Options:
     micro_batch: int = 0
     compile: Compile = "auto"
     checkpoint_every: Every = field(default_factory=Every)
+    limits: Limits = UNLIMITED
 
 
 @dataclass(frozen=True)

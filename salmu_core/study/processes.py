@@ -1,36 +1,45 @@
 """The processes of one study: how many there are, and which piece of it is whose.
 
-Where several work on one machine, the one that was started does no piece itself: it hands them out, and tells what it
-hears of them. On a CPU under Linux the others are forked from it, once it has imported torch and opened what methods
-may see; elsewhere, and on an accelerator, which can't be used after a fork, each is a fresh interpreter. Runs are small
+The one that was started does no piece itself: it hands them out, and tells what it hears of them. On a CPU under Linux
+the others are forked from it, once it has imported torch and opened what methods may see; elsewhere, and on an
+accelerator, which can't be used after a fork, each is a fresh interpreter. For each run they start one more, in which
+the method runs, and nothing else ever does; what scores and attacks is forked from where no method ran. Runs are small
 next to a core's caches, so two processes of one thread each finish sooner than one process of two threads, and a
 machine that is busy otherwise does them far less harm.
 """
 
 from __future__ import annotations
 
+import json
 import multiprocessing
-import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Literal
 
-from salmu_core.errors import SalmuError
+from salmu_core.errors import MachineError, SalmuError
 from salmu_core.machine import usable_cores
-from salmu_core.run.launch import check_flags, place
 from salmu_core.run.reporter import Reporter
-from salmu_core.study.failures import Failures
-from salmu_core.study.pieces import Piece
+from salmu_core.study.failures import Failure, Failures
+from salmu_core.study.pieces import PHASES, Piece
 from salmu_core.study.relay import Do, attend
+from salmu_core.study.warden import PATIENCE as RUN_PATIENCE
+from salmu_core.study.warden import Foundlings, ending
 
-#: Seconds a process gets to stop tidily.
-PATIENCE = 20
+#: Seconds a process gets to stop tidily, when it has ended the run that it has started.
+PATIENCE = RUN_PATIENCE + 5
+#: What a process may tell of its work.
+_TOLD = ("building", "plan", "begin", "step", "end", "say")
+#: Bytes of it at a time.
+_MOST = 1 << 20
+#: Processes that may die of a piece before it is left.
+DEATHS = 2
 #: Processes a study on a CPU is spread over unless more are asked for.
 MAX_PROCESSES = 4
 #: Seconds between two looks at processes that say nothing.
@@ -49,16 +58,6 @@ def spread(asked: int | None, device: str, pieces: int) -> int:
     return max(1, min(asked or default, pieces))
 
 
-def launched() -> tuple[int, int]:
-    """Under a launcher such as ``accelerate launch``: which process this is, and of how many; else ``(0, 1)``.
-
-    Raises:
-        UsageError: The environment says something that makes no sense.
-    """
-    check_flags()
-    return place()
-
-
 def forks(device: str) -> bool:
     """Whether processes that compute on a kind of device can be forked from one that has imported everything."""
     return device == "cpu" and sys.platform == "linux"
@@ -72,7 +71,9 @@ class _Child:
         reporter: Who is told what it says.
         piece: What it is at.
         waits: Whether it wants another.
-        judges: Whether it has opened holdouts.
+        phase: Of its pieces, the last, by number: one that has opened holdouts makes no run any more, and one where an
+            attack ran neither makes nor judges one.
+        made: Whether it has made a run.
         dismissed: Whether it was told that there is nothing more to do.
     """
 
@@ -81,7 +82,8 @@ class _Child:
     reporter: Reporter
     piece: Piece | None = None
     waits: bool = False
-    judges: bool = False
+    phase: int = 0
+    made: bool = False
     dismissed: bool = False
 
 
@@ -93,6 +95,7 @@ class Crew:
         begin: Called in each process; returns what does a piece there, and tells the reporter that it is given.
         reporter: Who is told.
         method: How processes are started; unless they are forked, ``begin`` must be picklable.
+        once: Whether a process makes one run only: whatever else it does, no other is forked from it then.
     """
 
     def __init__(
@@ -101,6 +104,7 @@ class Crew:
         begin: Callable[[Reporter], Do],
         reporter: Reporter,
         method: Literal["fork", "spawn"],
+        once: bool = False,
     ) -> None:
         self._queue = list(pieces)
         self._begin = begin
@@ -108,15 +112,19 @@ class Crew:
         self._reporter = reporter
         self._failures = Failures(reporter)
         self._children: list[_Child] = []
+        self._once = once
         self._deaths: Counter[Piece | None] = Counter()
 
     def work(self, count: int) -> None:
         """Have everything done by so many processes.
 
         Raises:
-            SalmuError: One of them met an error that stops the study, or two died of the same piece.
+            SalmuError: One of them met an error that stops the study, or two died before they had begun.
             MachineError: Nothing can be written any more.
         """
+        if self._context.get_start_method() == "spawn":
+            resource_tracker.ensure_running()  # it is none of those that are ended in the end
+        foundlings = Foundlings()
         try:
             for _ in range(count):
                 self._start(self._reporter.beside())
@@ -129,6 +137,7 @@ class Crew:
                         self._hand(child)
         finally:
             self._stop()
+            foundlings.end()
 
     def _start(self, reporter: Reporter) -> None:
         ours, theirs = self._context.Pipe()
@@ -142,35 +151,45 @@ class Crew:
         ended = child.process.exitcode is not None
         try:
             while child.connection.poll():
-                name, words = child.connection.recv()
+                name, *words = json.loads(child.connection.recv_bytes(_MOST))
                 if name == "failed":
                     raise _failure(*words)
-                if name == "done":
-                    self._failures.heed(*words)
+                if name == "done" and child.piece is not None:
+                    self._failures.heed(child.piece, Failure(*words) if words else None)
                 elif name == "next":
                     child.piece, child.waits = None, True
-                else:
+                elif name in _TOLD:
                     getattr(child.reporter, name)(*words)
-        except (EOFError, OSError):
+        except (EOFError, ConnectionError):
             child.process.join(PATIENCE)
+            ended = True
+        except (OSError, ValueError, TypeError):  # it tells what makes no sense
+            child.process.kill()
+            child.process.join()
             ended = True
         if ended:
             self._bury(child)
 
     def _hand(self, child: _Child) -> None:
         """Give a process the next piece that is ready; none once there is nothing left to wait for."""
+        if self._once and child.made and any(piece.phase == "unlearning" for piece in self._queue):
+            child.waits, child.dismissed = False, True
+            with suppress(OSError):
+                child.connection.send(None)
+            self._start(child.reporter)
+            return
         piece = next((piece for piece in self._queue if self._ready(piece, child)), None)
         if piece is None and self._queue:
             return
         child.piece, child.waits, child.dismissed = piece, False, piece is None
         if piece is not None:
             self._queue.remove(piece)
-            child.judges |= piece.phase != "unlearning"
+            child.phase, child.made = PHASES.index(piece.phase), child.made or piece.phase == "unlearning"
         with suppress(OSError):  # where it has just ended, which is noticed in a moment
             child.connection.send(piece)
 
     def _ready(self, piece: Piece, child: _Child) -> bool:
-        if child.judges and piece.phase == "unlearning":
+        if PHASES.index(piece.phase) < child.phase:
             return False
         before = [other.piece for other in self._children if other.piece] + self._queue[: self._queue.index(piece)]
         return not any(map(piece.follows, before))
@@ -181,17 +200,16 @@ class Crew:
         child.connection.close()
         if child.dismissed:
             return
-        how, piece = _ending(child.process.exitcode), child.piece
+        how, piece = ending(child.process.exitcode), child.piece
         what = f" while {piece}" if piece else ""
         self._deaths[piece] += 1
-        if self._deaths[piece] > 1:
-            raise SalmuError(
-                f"A process {how}{what} for the second time. Finished runs are kept, and the same command goes on from "
-                "here: first see what it says with --processes 1, or leave this out."
-            )
-        self._reporter.say(f"A process {how}{what}; another one begins that again.")
-        if piece is not None:
-            self._queue.insert(0, piece)
+        if self._deaths[piece] < DEATHS:
+            self._reporter.say(f"A process {how}{what}; another one begins that again.")
+            self._queue[:0] = [piece] if piece else []
+        elif piece is None:
+            raise MachineError(f"A process {how} before it had begun with anything, {DEATHS} times.")
+        else:
+            self._failures.heed(piece, Failure(f"a process {how}, {DEATHS} times", unwritable=False))
         self._start(child.reporter)
 
     def _stop(self) -> None:
@@ -203,12 +221,6 @@ class Crew:
             child.process.kill()
             child.process.join()
             child.connection.close()
-
-
-def _ending(code: int | None) -> str:
-    if code is not None and code < 0:
-        return f"was ended by {signal.Signals(-code).name}"
-    return f"ended with exit code {code}"
 
 
 def _failure(text: str, exit_code: int, trace: str) -> SalmuError:

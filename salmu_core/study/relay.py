@@ -1,8 +1,12 @@
-"""The other end of `study.processes`: a process that asks for pieces, does them, and tells how far it is."""
+"""The other end of `study.processes`: a process that asks for pieces, does them, and tells how far it is.
+
+It tells in JSON: attacks run in such a process, and whoever listens judges.
+"""
 
 from __future__ import annotations
 
 import io
+import json
 import signal
 import sys
 import threading
@@ -50,7 +54,7 @@ def attend(begin: Callable[[Reporter], Do], connection: Connection, patience: fl
         with listening(relay):
             do = begin(relay)
             while (piece := relay.next()) is not None:
-                relay.tell("done", piece, attempt(do, piece))
+                relay.tell("done", *(attempt(do, piece) or ()))
     except KeyboardInterrupt:
         sys.exit(STOPPED)
     except (SalmuError, OSError) as error:
@@ -77,7 +81,7 @@ class Relay:
         """
         try:
             with self._lock:
-                self.connection.send((name, words))
+                self.connection.send_bytes(json.dumps([name, *words]).encode())
         except OSError:
             raise KeyboardInterrupt from None
 

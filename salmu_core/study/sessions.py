@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 from pathlib import Path
 
-from accelerate import Accelerator
+import numpy as np
+import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -28,13 +28,13 @@ class Sessions:
 
     Args:
         benchmark: The benchmark.
-        accelerator: Device and precision.
+        device: Where models go.
         stream: The user's own retain pairs.
     """
 
-    def __init__(self, benchmark: Benchmark, accelerator: Accelerator, stream: Stream | None) -> None:
+    def __init__(self, benchmark: Benchmark, device: torch.device, stream: Stream | None) -> None:
         self._benchmark = benchmark
-        self._device = accelerator.device
+        self._device = device
         self._stream = stream
         self._rows: TrainingRows | None = None
         self._open: tuple[tuple[str, str], TrainingSession, RequestRef] | None = None
@@ -60,7 +60,10 @@ class Sessions:
                 _unreplaced(start.folder / WEIGHTS, start.ref.checkpoint_hash)
             self._rows = self._rows or TrainingRows.open(self._benchmark, clip, self._stream, progress)
             facts, part = part_of(self._rows.forget.rows, request.number, request.count)
-            self._open = what, TrainingSession.beginning(clip, self._rows, self._device, part), facts
+            session = TrainingSession.beginning(clip, self._rows, self._device, part)
+            for pool in session.pools.values():
+                pool.tokens(np.arange(1))  # of all rows, once for all runs
+            self._open = what, session, facts
         return self._open[1:]
 
     def state(self, start: Start, method: str) -> dict[str, Tensor]:
@@ -75,12 +78,6 @@ class Sessions:
         state = load_file(start.folder / STATE)
         _unreplaced(start.folder / STATE, record.state_hash)
         return state
-
-    def close(self) -> None:
-        """Let everything go; what is asked for next is opened anew."""
-        self._rows = None
-        self._open = None
-        gc.collect()
 
 
 def _unreplaced(path: Path, content: str) -> None:

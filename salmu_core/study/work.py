@@ -10,7 +10,8 @@ from __future__ import annotations
 import atexit
 import gc
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,21 +22,22 @@ from salmu_core.disk.files import sweep
 from salmu_core.machine import cache_folder
 from salmu_core.plugins.zoo import Zoo, discover
 from salmu_core.run.accelerator import accelerate, device_type, set_threads
-from salmu_core.run.reporter import Reporter
-from salmu_core.store.folders import Store
-from salmu_core.study.failures import Failures, attempt
+from salmu_core.run.reporter import Aside, Reporter, Silent
+from salmu_core.store.folders import RunKey, Store
+from salmu_core.study.launched import by_itself, launched, wait_for_all
 from salmu_core.study.on_card import OnCard, on_card
 from salmu_core.study.origin import notes
 from salmu_core.study.otherwise import otherwise
 from salmu_core.study.pieces import in_phases, parallel, pieces_of, share
 from salmu_core.study.plan import Study
 from salmu_core.study.prepare import Options, Work, prepare
-from salmu_core.study.processes import Crew, forks, launched, spread
+from salmu_core.study.processes import Crew, forks, spread
 from salmu_core.study.relay import Do, interrupted
 from salmu_core.study.todo import Outstanding, outstanding
 from salmu_core.study.tracking import Trackers
 
 if TYPE_CHECKING:
+    from salmu_core.study.apart import Make
     from salmu_core.study.worker import Worker
 
 
@@ -86,21 +88,20 @@ def carry_out(
     processes = spread(asked, device, parallel(pieces)) if count == 1 else 1
     if together.why and processes > 1:
         reporter.say(together.why)
-    if processes > 1 and not forks(device):
-        begin = partial(_begin_anew, study, overrides, store.root, options)
-        Crew(pieces, begin, reporter, "spawn").work(processes)
-        return works
-    worker = _worker(works, stream, zoo, store, options, reporter)
-    if processes > 1:
-        if pieces[0].phase == "unlearning":
-            worker.open(pieces[0])
-        Crew(pieces, partial(_begin, worker, options.threads), reporter, "fork").work(processes)
-    else:
-        set_threads(options.threads)
-        failures = Failures(reporter)
-        for piece in share(pieces, [work.plan for work in works], index, count):
-            failures.heed(piece, attempt(worker.do, piece))
-        worker.accelerator.wait_for_everyone()
+    mine = share(pieces, [work.plan for work in works], index, count)
+    reporter = Aside() if index else reporter
+    with by_itself():
+        if forks(device):
+            worker = _worker(works, stream, zoo, store, options, reporter)
+            if mine and mine[0].phase == "unlearning":
+                with suppress(Exception):  # it comes again where the run is made, and is told there
+                    worker.open(mine[0])
+            # Trackers may start threads, and what has threads is not to be forked.
+            Crew(mine, partial(_begin, worker), reporter, "fork", once=bool(options.trackers)).work(processes)
+        else:
+            begin = partial(_begin_anew, study, overrides, store.root, options)
+            Crew(mine, begin, reporter, "spawn").work(processes)
+    wait_for_all()
     return works
 
 
@@ -121,7 +122,13 @@ def _nothing(todos: Sequence[Outstanding], store: Store, reporter: Reporter) -> 
 
 
 def _worker(
-    works: Sequence[Work], stream: Stream | None, zoo: Zoo, store: Store, options: Options, reporter: Reporter
+    works: Sequence[Work],
+    stream: Stream | None,
+    zoo: Zoo,
+    store: Store,
+    options: Options,
+    reporter: Reporter,
+    elsewhere: Callable[[RunKey], Callable[[], Make]] | None = None,
 ) -> Worker:
     """What does pieces in this process, and in those forked from it: one thread, so that none is lost by a fork."""
     set_threads(1)  # before anything is computed
@@ -130,12 +137,11 @@ def _worker(
 
     gc.freeze()  # accelerate collects garbage around every run: it need not look at what the libraries hold
     atexit.register(gc.unfreeze)  # some of them look at the end whether everything of theirs was let go
-    return Worker(works, stream, store, list(zoo.metrics.values()), accelerator, options, reporter)
+    return Worker(works, stream, store, list(zoo.metrics.values()), accelerator, options, reporter, elsewhere)
 
 
-def _begin(worker: Worker, threads: int, reporter: Reporter) -> Do:
+def _begin(worker: Worker, reporter: Reporter) -> Do:
     """Go on as a process of its own, with what was open before."""
-    set_threads(threads)
     worker.report_to(reporter)
     return worker.do
 
@@ -143,7 +149,24 @@ def _begin(worker: Worker, threads: int, reporter: Reporter) -> Do:
 def _begin_anew(
     study: Study, overrides: Mapping[str, Settings], results: Path, options: Options, reporter: Reporter
 ) -> Do:
-    """Open everything again, in a fresh interpreter."""
+    """Open everything again, in a fresh interpreter; runs are made in others."""
+    elsewhere = partial(partial, _make_anew, study, overrides, results, options)
+    return _anew(study, overrides, results, options, reporter, elsewhere).do
+
+
+def _make_anew(study: Study, overrides: Mapping[str, Settings], results: Path, options: Options, run: RunKey) -> Make:
+    """Open everything that a run needs, in a fresh interpreter that makes no other."""
+    return _anew(study, overrides, results, options, Silent()).make(run)
+
+
+def _anew(
+    study: Study,
+    overrides: Mapping[str, Settings],
+    results: Path,
+    options: Options,
+    reporter: Reporter,
+    elsewhere: Callable[[RunKey], Callable[[], Make]] | None = None,
+) -> Worker:
     zoo, store = discover(fresh=study.methods is None, kinds=["method"]), Store(results)
     stream, works = prepare(study, overrides, zoo, store, reporter)
-    return _begin(_worker(works, stream, zoo, store, options, reporter), options.threads, reporter)
+    return _worker(works, stream, zoo, store, options, reporter, elsewhere)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 
 from accelerate import Accelerator
 
@@ -12,14 +10,16 @@ from salmu_core.attack.session import AttackSession
 from salmu_core.benchmark.retain import Stream
 from salmu_core.contract.specs import MetricSpec
 from salmu_core.plugins.zoo import Declared
+from salmu_core.run.accelerator import set_threads
 from salmu_core.run.reporter import Reporter
-from salmu_core.store.folders import Store
+from salmu_core.store.folders import RunKey, Store
+from salmu_core.study.apart import Make
 from salmu_core.study.attacking import attack
 from salmu_core.study.attacks import Assault
 from salmu_core.study.execution import Execution
 from salmu_core.study.pieces import Piece
+from salmu_core.study.plan import Planned
 from salmu_core.study.prepare import Options, Work
-from salmu_core.study.processes import launched
 from salmu_core.study.tracking import Trackers
 from salmu_core.train.compiled import Compiler
 
@@ -35,6 +35,7 @@ class Worker:
         accelerator: Device and precision.
         options: How it is carried out.
         reporter: Who is told.
+        elsewhere: Where processes can't be forked, gives what opens a run in a fresh interpreter.
 
     Attributes:
         accelerator: As it was given.
@@ -49,6 +50,7 @@ class Worker:
         accelerator: Accelerator,
         options: Options,
         reporter: Reporter,
+        elsewhere: Callable[[RunKey], Callable[[], Make]] | None = None,
     ) -> None:
         self._works = {work.benchmark.name: work for work in works}
         self._stream = stream
@@ -56,6 +58,7 @@ class Worker:
         self._metrics = metrics
         self.accelerator = accelerator
         self._options = options
+        self._elsewhere = elsewhere
         self._at = ("", "")
         self._execution: Execution | None = None
         self._attacks: AttackSession | None = None
@@ -64,18 +67,27 @@ class Worker:
     def report_to(self, reporter: Reporter) -> None:
         """Tell somebody else from now on."""
         self._reporter = reporter
-        # Of several that a launcher started, only the first one's reporter says things.
-        say = partial(print, file=sys.stderr) if launched()[0] else reporter.say
-        self._trackers = Trackers(self._options.trackers, self._store.root, say)
-        self._compiler = Compiler(self._options.compile, reporter.say)
+        self._trackers = Trackers(self._options.trackers, self._store.root, reporter.say)
 
     def open(self, piece: Piece) -> None:
         """Open what a run begins with, and what methods may see of its benchmark."""
         work = self._works[piece.benchmark]
-        self._execution_of(work, piece).open(next(p for p in work.plan if p.key == piece.target))
+        self._execution_of(work, piece).open(_planned(work, piece))
+
+    def make(self, run: RunKey) -> Make:
+        """Open all that a run needs; returns what makes it.
+
+        Raises:
+            StoreError: What it begins with is gone.
+        """
+        piece = Piece("unlearning", run.benchmark, run)
+        work = self._works[piece.benchmark]
+        return self._execution_of(work, piece).make(_planned(work, piece))
 
     def do(self, piece: Piece) -> None:
         """Make a run, score a checkpoint, or attack it."""
+        # Runs are made in other processes; and from one that has computed with several threads none can be forked.
+        set_threads(1 if piece.phase == "unlearning" else self._options.threads)
         work = self._works[piece.benchmark]
         if piece.phase == "attacking":
             self._attack(work, piece)
@@ -100,9 +112,12 @@ class Worker:
                 self._options.redo,
                 micro_batch=self._options.micro_batch,
                 checkpoint_every=self._options.checkpoint_every,
+                compiler=Compiler(self._options.compile, print),
+                threads=self._options.threads,
+                limits=self._options.limits,
+                elsewhere=self._elsewhere,
             )
         self._execution.reporter, self._execution.trackers = self._reporter, self._trackers
-        self._execution.compiler = self._compiler
         return self._execution
 
     def _attack(self, work: Work, piece: Piece) -> None:
@@ -119,3 +134,7 @@ class Worker:
         """Of what was open, before something else is."""
         self._execution = self._attacks = None
         self._at = piece.benchmark, piece.phase
+
+
+def _planned(work: Work, piece: Piece) -> Planned:
+    return next(planned for planned in work.plan if planned.key == piece.target)

@@ -25,7 +25,7 @@ def pieces(phase, *targets):
 
 class Told(Silent):
     def __init__(self):
-        self.said = []
+        self.said, self.ended = [], []
 
     def say(self, text):
         self.said.append(text)
@@ -105,18 +105,32 @@ def test_an_error_of_one_stops_all_at_once_as_what_it_is(done):
     assert time.monotonic() - begun < 5
 
 
-def test_what_is_printed_is_said_and_a_bug_ends_its_piece_only(done):
+def test_what_is_printed_is_said_and_what_nobody_caught_is_shown(done):
     def act(piece, reporter):
         print(f"at {piece}")
         reporter.say("told")
         if piece.target == B:
-            raise ZeroDivisionError("a bug")
+            raise GeneratorExit("nobody catches this")
 
     told = Told()
-    log = done(pieces("unlearning", B, A), 1, act, told)
-    assert [name for _, name, *_ in log] == [f"unlearning {A}"]
-    assert told.said[:2] == [f"at unlearning {B}", "told"] and f"at unlearning {A}" in told.said
-    assert any(f"unlearning {B}: not done: ZeroDivisionError: a bug" in text for text in told.said)
+    log = done(pieces("unlearning", A, B, C), 1, act, told)
+    assert told.said[:2] == [f"at unlearning {A}", "told"] and any("nobody catches this" in s for s in told.said)
+    why = f"unlearning {B}: not done: a process ended with exit code 1, 2 times. Nothing is kept of it"
+    assert len([text for text in told.said if text.startswith(why)]) == 1
+    assert [name for _, name, *_ in log] == [f"unlearning {A}", f"unlearning {C}"]
+
+
+def test_after_an_attack_nothing_is_made_or_judged_in_the_same_process(done, tmp_path):
+    def act(piece, reporter):
+        if piece.phase == "scoring" and piece.target == B:
+            time.sleep(0.3)
+            if not (tmp_path / "once").exists():
+                (tmp_path / "once").touch()
+                os.kill(os.getpid(), 9)
+
+    log = done([*pieces("scoring", A, B), *pieces("attacking", A, B)], 2, act)
+    process = {name: pid for pid, name, *_ in log}
+    assert len(log) == 4 and process[f"scoring {B}"] != process[f"attacking {A}"]
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), MachineError("No space left")])

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -70,14 +71,10 @@ def interrupted(study, saves, number):
     """Exit code of a study that gets a signal once it has something new to go on from."""
     before, child = written(saves), os.fork()
     if not child:
-        code = 1
-        try:
+        with suppress(KeyboardInterrupt):
             study("runs")
-            code = 0
-        except KeyboardInterrupt:
-            code = STOPPED
-        finally:
-            os._exit(code)
+            os._exit(0)
+        os._exit(STOPPED)
     while written(saves) in (0, before):
         time.sleep(0.01)
     os.kill(child, number)

@@ -108,7 +108,7 @@ def carry_out(tiny, tmp_path):
     """Carry out a study in this process; returns its store and plan."""
     accelerator, zoo = Accelerator(cpu=True), None
 
-    def run(*methods, trackers=(), out="runs", unlearn=True, score=True, say=print, config=None):
+    def run(*methods, trackers=(), out="runs", unlearn=True, score=True, say=print, config=None, reporter=None):
         nonlocal zoo
         zoo = zoo or discover()
         benchmark = open_benchmark(str(tiny), zoo, lambda stage, fraction: None)
@@ -119,7 +119,7 @@ def carry_out(tiny, tmp_path):
             store,
             list(zoo.metrics.values()),
             accelerator,
-            Silent(),
+            reporter or Silent(),
             redo=True,
             trackers=Trackers(trackers, store.root, say),
         )
@@ -228,9 +228,13 @@ def test_a_run_that_is_no_result_says_why(carry_out, install, heard, body, statu
 
 
 def test_an_interrupt_closes_the_run_everywhere(carry_out, install, heard):
-    install("stopped", method("stopped", "ctx.log('x', 1.0)\nraise KeyboardInterrupt"))
+    class Told(Silent):
+        def say(self, text):
+            raise KeyboardInterrupt
+
+    install("stopped", method("stopped", "ctx.log('x', 1.0)\nprint('here')\nimport time; time.sleep(600)"))
     with pytest.raises(KeyboardInterrupt):
-        carry_out("stopped", trackers=["listener"])
+        carry_out("stopped", trackers=["listener"], reporter=Told())
     assert heard[-3:] == [
         ("log", {"train/x": 1.0}, 0),
         ("explain", {"status": "stopped", "reason": "interrupted"}, None),

@@ -1,0 +1,87 @@
+"""Attempts to make a run: noted before each begins, so that one which ends its process is known of afterwards."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import takewhile
+from pathlib import Path
+
+from salmu_core.disk.record import Record
+from salmu_core.errors import SalmuError
+from salmu_core.store.folders import read_record, write_record
+
+#: So often the process of a run may die, and so often in a row the whole study with it, before that is its result.
+DEATHS, UNKNOWN = 2, 4
+
+
+class Attempt(Record):
+    """One."""
+
+    began: str
+    """UTC, ISO 8601."""
+    death: str | None = None
+    """How its process ended without a result; None while nobody knows."""
+
+
+class AttemptsRecord(Record):
+    """All of one run."""
+
+    code_hash: str
+    """Of the method's code: what another one did says nothing of it."""
+    attempts: tuple[Attempt, ...] = ()
+
+
+class Attempts:
+    """Those of one run, as they stand on disk.
+
+    Args:
+        path: The file.
+        code_hash: Of the method's code.
+
+    Attributes:
+        fresh: Whether none of this code is known, so that nothing there is of use to the next.
+    """
+
+    def __init__(self, path: Path, code_hash: str) -> None:
+        self._path = path
+        known: AttemptsRecord | None = None
+        with suppress(SalmuError):  # what can't be read counts as none
+            known = read_record(path, AttemptsRecord)
+        self.fresh = known is None or known.code_hash != code_hash
+        self._record = known if known is not None and not self.fresh else AttemptsRecord(code_hash=code_hash)
+
+    def verdict(self) -> str:
+        """Why there is no use in another one; empty if there is."""
+        attempts = self._record.attempts
+        deaths = [attempt.death for attempt in attempts if attempt.death is not None]
+        if len(deaths) >= DEATHS:
+            return f"the process that made it {deaths[0]}; when it was tried again, it {deaths[1]}"
+        unknown = len([*takewhile(lambda attempt: attempt.death is None, reversed(attempts))])
+        if unknown >= UNKNOWN:
+            return f"the whole study ended {unknown} times in a row while it was made, and left no word why"
+        return ""
+
+    def begin(self) -> None:
+        """Note that one begins."""
+        self.fresh = False
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        self._write((*self._record.attempts, Attempt(began=now)))
+
+    def died(self, how: str) -> None:
+        """Note how the last one's process ended."""
+        *others, last = self._record.attempts
+        self._write((*others, last.model_copy(update={"death": how})))
+
+    def withdraw(self) -> None:
+        """The last one says nothing: somebody stopped it, or the machine failed."""
+        self._write(self._record.attempts[:-1])
+
+    def forget(self) -> None:
+        """None is of use any more: the run has its record."""
+        self._path.unlink(missing_ok=True)
+
+    def _write(self, attempts: Sequence[Attempt]) -> None:
+        self._record = AttemptsRecord(code_hash=self._record.code_hash, attempts=tuple(attempts))
+        write_record(self._path, self._record)

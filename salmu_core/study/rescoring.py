@@ -27,7 +27,7 @@ from salmu_core.clip.model import Clip
 from salmu_core.clip.texts import encode_text
 from salmu_core.contract.progress import OnStep, Progress
 from salmu_core.contract.specs import MetricSpec
-from salmu_core.errors import SalmuError
+from salmu_core.errors import MachineError, SalmuError
 from salmu_core.judge.inspection import Checkpoint, Finding
 from salmu_core.plugins.code import code_hash
 from salmu_core.plugins.zoo import Declared
@@ -70,7 +70,11 @@ class Rescorer:
         self.looked_at = 0
 
     def differences(self, checkpoint: Checkpoint, on_step: OnStep) -> Iterator[Finding]:
-        """What a checkpoint's figures and rows are, and what it gives instead."""
+        """What a checkpoint's figures and rows are, and what it gives instead.
+
+        Raises:
+            MachineError: It was not scored, which says nothing of it.
+        """
         folder, role, metrics = checkpoint
         remedy = f"delete {folder / METRICS}, and `salmu run` scores it again"
         source = self._benchmark.model(role) if role else str(folder)
@@ -78,6 +82,8 @@ class Rescorer:
             wrong = [*self._sampled(folder, load_clip(source), metrics)]
             if sum(map(len, self._scorer.data.base.values())) <= SMALL:
                 wrong += self._whole(source, folder, metrics, on_step)
+        except MachineError:
+            raise
         except SalmuError as error:
             wrong = [f"it can't be scored again: {error}"]
         yield from (Finding(folder / METRICS, what, remedy) for what in wrong)
@@ -124,6 +130,8 @@ class Rescorer:
     def _whole(self, source: str, folder: Path, metrics: MetricsRecord, on_step: OnStep) -> Iterator[str]:
         """Every metric whose code is still the same, computed again."""
         scoring = self._scorer.compute(source, metrics.checkpoint_hash, on_step)
+        if scoring.failures:
+            raise MachineError(f"{folder}: {scoring.failed}")
         same = {
             name: entry
             for name, entry in metrics.metrics.items()

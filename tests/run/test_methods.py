@@ -12,7 +12,6 @@ from accelerate import Accelerator
 
 from salmu_core import MethodSpec, TrainingConfig
 from salmu_core.clip.weights import fingerprint
-from salmu_core.errors import MethodError
 from salmu_core.losses import contrastive_loss
 from salmu_core.run.context import RunContext
 from salmu_core.run.meter import Meter
@@ -187,7 +186,7 @@ def test_a_run_that_crashes_inside_a_block_leaves_a_plain_model(tiny):
 
 def test_a_rank_that_is_none_is_the_runs_reason(tiny):
     outcome, _ = run(tiny, lambda ctx: ctx.adapters(0).__enter__())
-    assert outcome.status == "crashed" and MethodError.__name__ in outcome.reason and "rank=0" in outcome.reason
+    assert outcome.status == "crashed" and "rank=0" in outcome.reason
 
 
 def test_an_inner_network_may_be_trained_by_fits_of_its_own(tiny):

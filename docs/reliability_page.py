@@ -13,7 +13,7 @@ Data = Mapping[str, Any]
 
 TEXT = Path(__file__).parent / "reliability.md.template"
 NOT_YET = "**Not measured yet.**\n"
-LOOPS = ("kills", "failures", "power", "locks", "flips", "machine")
+LOOPS = ("kills", "failures", "traced", "power", "locks", "flips", "machine")
 
 
 def reliability(found: Data, fuzz: Data) -> str:

@@ -30,8 +30,13 @@ def loop(subject: Subject, rng: Random, count: int) -> Iterator[Trial]:
             yield judged(subject, place, ended, f"{name} fails with {errno.errorcode[code]}", f"{name} {nth.number}")
 
 
-def judged(subject: Subject, place: Path, ended: Ended, fault: str, where: str) -> Trial:
-    """What comes of a study in the end whose disk failed once; ``where``: to have it again."""
+def judged(subject: Subject, place: Path, ended: Ended, fault: str, where: str, named: bool = True) -> Trial:
+    """What comes of a study in the end whose disk failed once.
+
+    Args:
+        where: To have it again.
+        named: Whether what it says must name a file.
+    """
     wrong = [f"{where}: {half}" for half in [*halves(place), *map(str, orphans(place))]]
     if ended.code is None:
         outcome = "hangs"
@@ -43,7 +48,7 @@ def judged(subject: Subject, place: Path, ended: Ended, fault: str, where: str) 
     else:
         told = any(root in ended.text for root in (str(subject.work), f"{RUNS}/"))
         outcome = "a sentence with the file" if told else "a sentence without the file"
-    if outcome in ("hangs", "traceback", "a sentence without the file"):
+    if outcome in ("hangs", "traceback", *["a sentence without the file"] * named):
         wrong.append(f"{where}: {outcome}: {ended.sentence}")
     again = subject.run(place)
     if again.code != 0:

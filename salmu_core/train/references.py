@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -16,11 +15,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from salmu_core.clip.model import Clip, assemble, plain_tokenizer
-from salmu_core.clip.name import CONFIG
+from salmu_core.clip.save import save_checkpoint
 from salmu_core.clip.texts import encode_text
-from salmu_core.contract.layout import WEIGHTS
 from salmu_core.contract.pair import Pair
-from salmu_core.disk.tensors import write_tensors
 from salmu_core.train.order import CHUNK, rows_at
 from salmu_core.train.pretraining import Batch, Trainer
 from salmu_core.train.settings import PairConfig
@@ -180,5 +177,4 @@ def _batches(feeds: Sequence[Feed], steps: int) -> Iterator[Batch]:
 
 def _write(folder: Path, model: nn.Module, config: PairConfig) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / CONFIG).write_text(json.dumps(config.open_clip_config, indent=2) + "\n", encoding="utf-8")
-    write_tensors(folder / WEIGHTS, {name: value.detach().contiguous() for name, value in model.state_dict().items()})
+    save_checkpoint(folder, model, config.open_clip_config)

@@ -59,15 +59,22 @@ def abandoned(path: Path) -> bool:
 def _lives(pid: int, began: str) -> bool:
     import psutil
 
-    return psutil.pid_exists(pid) and ("0" in (began, now := _began(pid)) or began == now)
+    if not psutil.pid_exists(pid) or _facts(pid)[:1] == ["Z"]:  # gone, or dead and not yet buried
+        return False
+    return "0" in (began, now := _began(pid)) or began == now
 
 
 def _began(pid: int) -> str:
     """When a process began, as the kernel counts; 0 where it does not say."""
+    return next(iter(_facts(pid)[19:]), "0")
+
+
+def _facts(pid: int) -> list[str]:
+    """What the kernel says of a process, from its state on."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return "0"
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []
 
 
 @cache

@@ -260,3 +260,19 @@ def test_only_what_dead_processes_left_is_swept(tmp_path):
     os.utime(left, (0, 0))
     sweep(tmp_path, below=True)
     assert not left.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel says so in /proc")
+def test_what_a_dead_process_leaves_is_swept_even_where_nobody_has_buried_it(tmp_path):
+    ours, theirs = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.write(theirs, str(temporary_name(tmp_path / "results")).encode())
+        os._exit(0)
+    path = Path(os.read(ours, 1000).decode())
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # it has ended, and stays a zombie
+    path.write_text("half")
+    assert abandoned(path)
+    os.waitpid(pid, 0)
+    os.close(ours)
+    os.close(theirs)

@@ -13,7 +13,7 @@ import functools
 import io
 import os
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -215,12 +215,11 @@ class Log:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        path.touch()
+        self._log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def __call__(self, call: Call) -> None:
-        log = os.open(self._path, os.O_WRONLY | os.O_APPEND)
-        os.write(log, f"{call.name}\t{call.done:d}\t{call.path}\n".encode())
-        os.close(log)
+        with suppress(OSError):  # of a process that lets go of what it inherited
+            os.write(self._log, f"{call.name}\t{call.done:d}\t{call.path}\n".encode())
 
     def calls(self) -> list[Call]:
         """All of them, in their order."""

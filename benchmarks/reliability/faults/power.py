@@ -49,14 +49,16 @@ class Disk:
         if not call.done:
             return
         path = Path(call.path)
-        if call.name == "mkdir":  # one that had this number before is gone
-            self._entry(path).unlink(missing_ok=True)
+        if call.name == "mkdir":
+            with suppress(PermissionError):
+                self._entry(path).unlink(missing_ok=True)  # of one that had this number before
         elif call.name == "fsync":
             self.sync(path)
 
     def sync(self, path: Path) -> None:
         """Keep what a file or folder has now."""
-        with suppress(FileNotFoundError):  # synced by descriptor, and gone from its name
+        # Gone from its name; or synced by the process of a run, which may not write here: it commits nothing itself.
+        with suppress(FileNotFoundError, PermissionError):
             entry, folder = self._entry(path), path.is_dir()
             if self._left_out == ("folders" if folder else "files"):
                 return

@@ -26,6 +26,7 @@ from torch import Tensor
 from salmu_core.clip.float32 import float32
 from salmu_core.clip.model import Clip
 from salmu_core.clip.name import CANARY
+from salmu_core.disk.files import write_text
 from salmu_core.disk.hashing import hash_file
 from salmu_core.disk.reading import SMALL, read_json
 from salmu_core.disk.record import Record
@@ -115,7 +116,7 @@ def make_canary(clip: Clip, weights: Path | None = None) -> Canary:
 
 def write_canary(folder: Path, canary: Canary) -> None:
     """Write a canary into a model folder."""
-    (folder / CANARY).write_text(json.dumps(canary.model_dump(), allow_nan=False) + "\n", encoding="utf-8")
+    write_text(folder / CANARY, json.dumps(canary.model_dump(), allow_nan=False) + "\n")
 
 
 def read_canary(folder: Path) -> Canary | None:

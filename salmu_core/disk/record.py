@@ -78,7 +78,7 @@ def damage_of(folder: Path, record: Sealed, hashed: Hashes = EVERY_BYTE) -> str:
         path = folder / name
         try:
             is_file = stat.S_ISREG((found := path.stat()).st_mode)
-        except OSError:
+        except (OSError, ValueError):  # ValueError: no file can have such a name
             is_file = False
         if not is_file:
             return f"{path} is missing"

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from salmu_core.contract.declared import MetricName, Name
 from salmu_core.contract.version import REQUIREMENT
-from salmu_core.disk.files import new_folder
+from salmu_core.disk.files import new_folder, write_text
 from salmu_core.errors import UsageError
 from salmu_core.plugins.zoo import Declared, Zoo
 
@@ -183,9 +183,7 @@ def _render(facts: dict[str, Any], *, bare: bool) -> dict[str, str]:
 
 def _write(folder: Path, files: Mapping[str, str]) -> None:
     for path, text in files.items():
-        file = folder / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+        write_text(folder / path, text)
 
 
 def _in_a_repository(folder: Path) -> bool:

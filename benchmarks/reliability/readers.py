@@ -147,6 +147,7 @@ def _records(runs: Path) -> dict[str, Reader]:
 def _settings(work: Path) -> dict[str, Reader]:
     from salmu_core.benchmark.manifest import Manifest, read_manifest, write_manifest
     from salmu_core.benchmark.sources import read_sources
+    from salmu_core.disk.record import FileSeal
     from salmu_core.study.parsing import parse_budgets, parse_numbers, parse_settings
     from salmu_core.study.plan import read_study
 
@@ -163,7 +164,8 @@ def _settings(work: Path) -> dict[str, Reader]:
         'notice = "A notice."\n[rows]\nforget = 10\n[identities]\nforget = 3\n[settings.finetuning]\nlr = 1e-4\n'
     )
     words.write_text("0-4,7,9-12")
-    write_manifest(folder, Manifest(files={f"data/{n}.parquet": "0" * 64 for n in range(4)}, zeroshot="elsewhere"))
+    files = {f"data/{n}.parquet": FileSeal(size=n, sha256="0" * 64) for n in range(4)}
+    write_manifest(folder, Manifest(files=files, zeroshot="elsewhere"))
 
     def options() -> object:
         text = words.read_bytes().decode("utf-8", "surrogateescape")

@@ -21,7 +21,7 @@ from salmu_core.errors import FileError, MissingFileError, UsageError
 #: Bytes a file may have: by far more than any was seen to have, and less than hurts.
 LIMIT, RECORD, SMALL, TOML = 128 << 20, 64 << 20, 1 << 20, 64 << 10
 #: How deeply values may lie in one another, how many a document may have, and how many digits a whole number.
-DEPTH, VALUES, DIGITS = 100, 10_000_000, 30
+DEPTH, VALUES, DIGITS = 100, 10_000_000, 100
 
 
 def open_file(path: Path) -> BinaryIO:

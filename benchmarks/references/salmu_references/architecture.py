@@ -17,7 +17,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from salmu_core.clip.model import assemble
 from salmu_core.clip.name import CONFIG
-from salmu_core.errors import CheckpointError, UnknownNameError, UsageError
+from salmu_core.disk.reading import SMALL, read_json
+from salmu_core.errors import CheckpointError, FileError, UnknownNameError, UsageError
 from salmu_core.train.seeding import seed_of
 from salmu_references.recipe import Recipe
 
@@ -43,14 +44,14 @@ def read_architecture(arch: str) -> dict[str, Any]:
     if arch.endswith(".json"):
         path = Path(arch).expanduser()
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_json(path, limit=SMALL)
             model_cfg = content.get("model_cfg", content)
             parts = (model_cfg["vision_cfg"], model_cfg["text_cfg"], content.get("preprocess_cfg") or {})
             if not all(isinstance(part, dict) for part in parts):
                 raise TypeError
-        except OSError as error:
-            raise UsageError(f"--arch {arch} can't be read: {error.strerror}.") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except FileError as error:
+            raise UsageError(f"--arch {arch} describes no model: {error.reason}.") from error
+        except (KeyError, TypeError) as error:
             raise UsageError(
                 f"--arch {arch} describes no model: it must be JSON with embed_dim, vision_cfg and text_cfg."
             ) from error

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from salmu_core.errors import UsageError, explain
+from salmu_core.disk.reading import parse_json, read_toml
+from salmu_core.errors import FileError, UsageError, explain
 from salmu_core.train.settings import Pretraining
 
 
@@ -85,11 +84,9 @@ def read_recipe(config: Path | None, settings: Iterable[str], arch: str | None) 
     if config is not None:
         where = f"{config}: "
         try:
-            values = tomllib.loads(config.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise UsageError(f"{config} can't be read: {error.strerror}") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UsageError(f"{config} is not valid TOML: {error}") from error
+            values = read_toml(config)
+        except FileError as error:
+            raise UsageError(str(error)) from error
         arch_there = values.get("arch")
         if isinstance(arch_there, str) and arch_there.endswith(".json"):
             values["arch"] = str(config.parent / arch_there)
@@ -99,7 +96,7 @@ def read_recipe(config: Path | None, settings: Iterable[str], arch: str | None) 
         if not (equals and field.strip()):
             raise UsageError(f"--set {text!r} is not of the form FIELD=VALUE, as in lr=5e-4.")
         try:
-            values[field.strip()] = json.loads(value)
+            values[field.strip()] = parse_json(value)
         except ValueError:
             values[field.strip()] = value
     if arch is not None:

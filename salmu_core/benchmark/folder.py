@@ -153,7 +153,6 @@ def open_benchmark(name: str, zoo: Zoo, progress: Progress) -> Benchmark:
         used(folder)
         return _open_release(declared.card, folder)
     if find_damage(folder):  # a whole one may lie on a disk that can only be read
-        folder.parent.mkdir(parents=True, exist_ok=True)
         with held(folder.with_name(f".{folder.name}.lock")):
             if damage := find_damage(folder):  # and nobody has mended it meanwhile
                 if folder.exists():

@@ -113,7 +113,6 @@ class Pixels:
         """Decode all images into the file, unless another process does so meanwhile."""
         decoded = partial(_decode_all, rows=self._rows, transform=self._transform, progress=self._progress)
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
             with held(self._path.with_name(f".{self._rows.name}.lock")):
                 opened = None if damaged else _opened(self._path, self._identity, len(self._rows))
                 opened = opened or decoded(self._path, self._identity)

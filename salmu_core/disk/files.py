@@ -43,7 +43,7 @@ def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
     """
     if path.exists() and not path.is_file():
         raise UsageError(f"{path} is there already and is no file: choose another name.")
-    _make_home(path.parent)
+    make_home(path.parent)
     if (here := (os.getpid(), path.parent)) not in _swept:  # once: a cache has many files in a folder
         _swept.add(here)
         sweep(path.parent)
@@ -77,7 +77,7 @@ def new_folder(final: Path) -> Iterator[Path]:
     """
     if os.path.lexists(final) and not final.is_dir():
         raise UsageError(f"{final} is there already and is no folder: choose another name.")
-    _make_home(final.parent)
+    make_home(final.parent)
     sweep(final.parent)
     with _temporary(final) as temporary:
         temporary.mkdir()
@@ -135,6 +135,14 @@ def sync(path: Path) -> None:
             raise
 
 
+def make_home(folder: Path) -> None:
+    """Make a folder and those around it, so that they outlast a loss of power."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        sync(path.parent)
+
+
 @contextmanager
 def _temporary(path: Path) -> Iterator[Path]:
     """A name that leads to nothing when the block ends, however it ends; errors name what was to be written."""
@@ -150,14 +158,6 @@ def _temporary(path: Path) -> Iterator[Path]:
         raise
     finally:
         _remove(temporary)
-
-
-def _make_home(folder: Path) -> None:
-    """Make a folder and those around it."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in missing:
-        sync(path.parent)
 
 
 def _settle(folder: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from salmu_core.disk.files import make_home
 from salmu_core.errors import FileError
 
 
@@ -14,7 +15,7 @@ def held(path: Path, wait: bool = True) -> Iterator[bool]:
     """Hold a lock for a block; yields whether it is held.
 
     Args:
-        path: Its file, which others may write as far as the umask allows it.
+        path: Its file, which others may write as far as the umask allows it; its folder is made where it is absent.
         wait: Whether to wait for whoever holds it.
 
     Raises:
@@ -25,6 +26,7 @@ def held(path: Path, wait: bool = True) -> Iterator[bool]:
 
     lock = FileLock(path)
     try:
+        make_home(path.parent)
         lock.acquire(blocking=wait)
     except Timeout:
         yield False

@@ -120,7 +120,6 @@ class Store:
     @contextmanager
     def claim(self, folder: Path) -> Iterator[bool]:
         """Hold a folder against other processes; yields False if another one holds it."""
-        folder.parent.mkdir(parents=True, exist_ok=True)
         with held(folder.with_name(f".{folder.name}.lock"), wait=False) as claimed:
             yield claimed
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from salmu_core.cli.progress import reporting
 from salmu_core.contract.layout import Role
+from salmu_core.disk.files import make_home
 from salmu_core.errors import STOPPED, BenchmarkError, SalmuError, UsageError
 from salmu_core.machine import usable_cores, without_secrets
 from salmu_core.run.accelerator import accelerate
@@ -169,7 +170,7 @@ def _train(
     saving = Saving(request.save_steps, request.save_minutes, request.keep)
     with ExitStack() as locks:
         if place.rank == 0:
-            out.mkdir(parents=True, exist_ok=True)
+            make_home(out)
             for role in request.roles:
                 _claim(locks, out, role)
             write(out, record)

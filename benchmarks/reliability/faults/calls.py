@@ -123,7 +123,7 @@ class Watch:
         except (OSError, TypeError):
             return None
         path = path.absolute()
-        return str(path) if path.is_relative_to(self._root) and path != self._root else None
+        return str(path) if path.is_relative_to(self._root) else None
 
 
 def _opened(descriptor: int) -> Path:

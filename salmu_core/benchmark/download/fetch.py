@@ -20,7 +20,7 @@ from salmu_core.benchmark.zeroshot import zeroshot_parts
 from salmu_core.contract.layout import MANIFEST, ROLES
 from salmu_core.contract.progress import Progress
 from salmu_core.contract.specs import BenchmarkSpec
-from salmu_core.disk.files import new_folder
+from salmu_core.disk.files import make_home, new_folder
 from salmu_core.disk.record import FileSeal
 from salmu_core.errors import BenchmarkError, UsageError
 from salmu_core.plugins.zoo import Zoo
@@ -176,7 +176,7 @@ def _lay_out(folder: Path, snapshots: Mapping[str, Snapshot]) -> None:
     from filelock import FileLock
 
     links = {Path(role, path): snapshots[role].folder / path for role in ROLES for path in snapshots[role].files}
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_home(folder.parent)
     with FileLock(folder.with_name(f".{folder.name}.lock")):
         standing = [path for path in folder.rglob("*") if path.is_symlink() or path.is_file()]
         targets = {path.relative_to(folder): path.is_symlink() and path.readlink() for path in standing}

@@ -35,6 +35,11 @@ SEED = random.randrange(10**6)
 print(f"interrupted at steps drawn by random.Random({SEED})")
 
 
+def slow(*values):
+    """Parameters of a test that is made now and then."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 class Killed(KeyboardInterrupt):
     """Ends a run at once, wherever it is: what it has not written by then is lost."""
 
@@ -170,7 +175,10 @@ PHASES = MethodSpec(**FACTS, unlearn=in_phases, config=TrainingConfig)
 METHODS = {name: declared.spec for name, declared in discover().methods.items()} | {"in phases": PHASES}
 
 
-@pytest.mark.parametrize("name", sorted(METHODS))
+@pytest.mark.parametrize(
+    "name",
+    [name if name in ("cliperase", "shuffled-captions", "in phases") else slow(name) for name in sorted(METHODS)],
+)
 def test_killed_at_any_steps_it_ends_the_same(name, session, tmp_path):
     attempts = Attempts(METHODS[name], session, tmp_path / "saves")
     undisturbed, drawn = attempts.whole(), random.Random(SEED)
@@ -301,7 +309,8 @@ def a_partial(ctx):
 
 
 @pytest.mark.parametrize(
-    "unlearn", [counting, banking, generating, an_object, a_partial, in_a_global, of_another_generator]
+    "unlearn",
+    [counting, generating, in_a_global, *map(slow, (banking, an_object, a_partial, of_another_generator))],
 )
 def test_what_a_loss_carries_from_step_to_step_is_seen_and_its_training_made_again(unlearn, session, tmp_path):
     attempts = Attempts(MethodSpec(**FACTS, unlearn=unlearn, config=TrainingConfig), session, tmp_path / "saves")
@@ -344,11 +353,11 @@ def test_a_method_that_begins_otherwise_the_next_time_begins_again(session, tmp_
     "hurt",
     [
         lambda folder: (folder / "save.json").unlink(),
-        lambda folder: (folder / "tensors.safetensors").unlink(),
+        slow(lambda folder: (folder / "tensors.safetensors").unlink()),
         lambda folder: flip(folder / "save.json"),
         lambda folder: flip(folder / "tensors.safetensors"),
-        lambda folder: os.truncate(folder / "tensors.safetensors", 100),
-        lambda folder: edited(folder / "save.json", made=1),
+        slow(lambda folder: os.truncate(folder / "tensors.safetensors", 100)),
+        slow(lambda folder: edited(folder / "save.json", made=1)),
     ],
 )
 def test_a_damaged_save_is_as_good_as_none(hurt, killed, undisturbed):
@@ -372,11 +381,11 @@ def edited(path, **changes):
     "changes",
     [
         {"seed": 1},
-        {"budget": 2},
+        slow({"budget": 2}),
         {"config": TrainingConfig(**CONFIG | {"lr": 2e-3})},
-        {"spec": LOSS.model_copy(update={"name": "another"})},
-        {"micro_batch": 2},
-        {"state": {"x": torch.ones(1)}},
+        slow({"spec": LOSS.model_copy(update={"name": "another"})}),
+        slow({"micro_batch": 2}),
+        slow({"state": {"x": torch.ones(1)}}),
         {"saves": {"of": {"data": "other"}}},
     ],
 )
@@ -439,8 +448,10 @@ def test_killed_by_the_system(session, tmp_path):
     for _ in range(3):
         child = os.fork()
         if not child:
-            attempts.run()
-            os._exit(0)
+            try:
+                attempts.run()
+            finally:
+                os._exit(0)
         time.sleep(drawn.uniform(0, took))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
@@ -455,11 +466,11 @@ def test_where_nothing_can_be_written_the_run_goes_on(session, undisturbed, tmp_
 
 
 def test_seconds_and_memory_are_those_of_the_whole_run(session, tmp_path):
-    def slow(ctx, step):
+    def sleepy(ctx, step):
         time.sleep(0.05)
         return LOSS.loss(ctx, step)
 
-    attempts = Attempts(MethodSpec(**FACTS, loss=slow), session, tmp_path / "saves")
+    attempts = Attempts(MethodSpec(**FACTS, loss=sleepy), session, tmp_path / "saves")
     attempts.killed(6)
     outcome = attempts.run()
     assert attempts.steps == outcome.ledger.steps - 5 and outcome.ledger.seconds >= 0.05 * outcome.ledger.steps

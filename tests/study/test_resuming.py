@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from contextlib import suppress
 
 import pytest
 
@@ -71,10 +70,14 @@ def interrupted(study, saves, number):
     """Exit code of a study that gets a signal once it has something new to go on from."""
     before, child = written(saves), os.fork()
     if not child:
-        with suppress(KeyboardInterrupt):
+        code = 1
+        try:
             study("runs")
-            os._exit(0)
-        os._exit(STOPPED)
+            code = 0
+        except KeyboardInterrupt:
+            code = STOPPED
+        finally:
+            os._exit(code)
     while written(saves) in (0, before):
         time.sleep(0.01)
     os.kill(child, number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from itertools import pairwise
 from typing import Literal
@@ -69,9 +70,9 @@ class StartRef(Record):
 
 
 def given(command: str, option: str) -> list[str]:
-    """What the command that made a run gave with an option."""
+    """What the command that made a run gave with an option; ``~`` in it is the user's home, as a shell has it."""
     try:
         words = shlex.split(command)
     except ValueError:  # no command of ours
         return []
-    return [value for word, value in pairwise(words) if word == option]
+    return [os.path.expanduser(value) for word, value in pairwise(words) if word == option]  # noqa: PTH111 - some are no paths

@@ -92,7 +92,8 @@ def caches(subject: Subject, rng: Random, count: int) -> Iterator[Trial]:
                     flip(path, rng)
             ended = subject.run(place)
             faults = [f"exit {ended.code}: {ended.sentence}"] if ended.code else subject.faults(place)
-        yield Trial("a bit of every file of the cache", SILENT if faults else "healed", "; ".join(faults[:5]))
+        outcome = "not healed" if ended.code else SILENT if faults else "healed"
+        yield Trial("a bit of every file of the cache", outcome, "; ".join(faults[:5]))
 
 
 def benchmarks(subject: Subject, rng: Random, count: int) -> Iterator[Trial]:

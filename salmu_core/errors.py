@@ -97,6 +97,10 @@ class MissingFileError(FileError):
     Put it where the message says it should be.
     """
 
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "it is missing")
+        self.args = (f"{path} is missing.",)
+
 
 class BenchmarkError(SalmuError):
     """A benchmark folder is missing, damaged or not in the released layout.

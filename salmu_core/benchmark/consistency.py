@@ -109,7 +109,7 @@ def _fragile(data: Path, retain: list[_Row]) -> Iterator[str]:
     if strangers:
         yield (
             f"{layout.FRAGILE_IDS}: {_of(strangers, names)} names are of no row of retain_synth{_some(strangers)}: "
-            f"FragSim is over the other {len(names & plain)}."
+            f"what is measured of them is over the other {len(names & plain)}."
         )
     if people := sorted(names & all_rows - plain):
         yield f"{layout.FRAGILE_IDS}: {_of(people, names)} names are of rows that show a person{_some(people)}."

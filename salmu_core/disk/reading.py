@@ -34,7 +34,7 @@ def open_file(path: Path) -> BinaryIO:
     try:
         descriptor = os.open(path, flags)
     except FileNotFoundError as error:
-        raise MissingFileError(path, "it is not there") from error
+        raise MissingFileError(path) from error
     except (OSError, ValueError) as error:  # ValueError: no file can have such a name
         raise FileError(path, _reason(error)) from error
     mode = os.fstat(descriptor).st_mode

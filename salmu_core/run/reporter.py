@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
@@ -47,20 +46,6 @@ class Silent:
     def say(self, text: str) -> None: ...
     def beside(self) -> Reporter:
         return self
-
-
-class Aside(Silent):
-    """One that says what people should know on standard error, and nothing else."""
-
-    def say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
-
-
-class Aloud(Silent):
-    """One that says what people should know on standard output, wherever that leads."""
-
-    def say(self, text: str) -> None:
-        print(text, flush=True)
 
 
 class _Listener(logging.Handler):

@@ -32,11 +32,12 @@ from salmu_core.errors import SalmuError
 from salmu_core.machine import cache_folder
 from salmu_core.run import saves
 from salmu_core.run.accelerator import set_threads
-from salmu_core.run.reporter import Aloud, listening
+from salmu_core.run.reporter import listening
 from salmu_core.run.runner import Outcome
 from salmu_core.run.saves import SAVES
 from salmu_core.store.folders import Store
 from salmu_core.study.parcel import leave, leave_failure, leave_interrupt
+from salmu_core.study.relay import Aloud
 from salmu_core.study.tracking import FOLDER
 from salmu_core.train.observer import Observer
 

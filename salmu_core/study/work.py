@@ -22,7 +22,7 @@ from salmu_core.disk.files import sweep
 from salmu_core.machine import cache_folder
 from salmu_core.plugins.zoo import Zoo, discover
 from salmu_core.run.accelerator import accelerate, device_type, set_threads
-from salmu_core.run.reporter import Aside, Reporter, Silent
+from salmu_core.run.reporter import Reporter, Silent
 from salmu_core.store.folders import RunKey, Store
 from salmu_core.study.launched import by_itself, launched, wait_for_all
 from salmu_core.study.on_card import OnCard, on_card
@@ -32,7 +32,7 @@ from salmu_core.study.pieces import in_phases, parallel, pieces_of, share
 from salmu_core.study.plan import Study
 from salmu_core.study.prepare import Options, Work, prepare
 from salmu_core.study.processes import Crew, forks, spread
-from salmu_core.study.relay import Do, interrupted
+from salmu_core.study.relay import Aside, Do, interrupted
 from salmu_core.study.todo import Outstanding, outstanding
 from salmu_core.study.tracking import Trackers
 

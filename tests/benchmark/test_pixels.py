@@ -252,7 +252,7 @@ def unwritable(monkeypatch, cache, how):
         cache.parent.mkdir(exist_ok=True)
         cache.write_text("a file")
     else:
-        monkeypatch.setattr(module, "FileLock", FileLockThatFails)
+        monkeypatch.setattr("filelock.FileLock", FileLockThatFails)
 
 
 class FileLockThatFails:

@@ -36,13 +36,13 @@ from figures import ROOT, commit
 DATA = ROOT / "docs" / "data" / "reliability.json"
 #: Loops, and how many trials each has by night and on every commit.
 LOOPS = {
-    "kills": (200, 4),
-    "failures": (200, 4),
+    "kills": (200, 2),
+    "failures": (200, 2),
     "traced": (100, 0),
     "power": (80, 5),
     "locks": (12, 1),
-    "flips": (4000, 50),
-    "machine": (40, 2),
+    "flips": (4000, 30),
+    "machine": (40, 0),
 }
 
 

@@ -22,8 +22,11 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, launcher):
     """What every loop found, by its name; and all that was printed."""
-    folder = tmp_path_factory.mktemp("loops")
-    words = ["--quick", "--out", str(folder / "made.json"), "--seed", SEED or str(secrets.randbelow(2**32))]
+    return loops(launcher, tmp_path_factory.mktemp("loops"), "--quick")
+
+
+def loops(launcher, folder, *words):
+    words = [*words, "--out", str(folder / "made.json"), "--seed", SEED or str(secrets.randbelow(2**32))]
     environment = {**os.environ, "PYTHONPATH": str(SCRIPTS), "SALMU_CACHE": str(folder / "cache")}
     ended = launcher.run(words, folder, environment, timeout=280, module="loops")
     said = ended.stdout + ended.stderr
@@ -31,9 +34,18 @@ def made(tmp_path_factory, launcher):
     return json.loads((folder / "made.json").read_text())["parts"], said
 
 
-@pytest.mark.parametrize("loop", ["kills", "failures", "power", "locks", "flips", "machine"])
+@pytest.mark.parametrize("loop", ["kills", "failures", "power", "locks", "flips"])
 def test_nothing_is_lost_and_nothing_believed(made, loop):
-    parts, said = made
+    check(*made, loop)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loop", ["kills", "failures", "machine"])
+def test_nothing_is_lost_in_more_trials(launcher, tmp_path, loop):
+    check(*loops(launcher, tmp_path, "--only", loop, "--count", "8"), loop)
+
+
+def check(parts, said, loop):
     print(said)  # the seed, too
     wrong = [f"{line['fault']}: {text}" for line in parts[loop]["lines"] for text in line.get("wrong", [])]
     assert not wrong

@@ -11,9 +11,12 @@ owner, and is put there by the process that started it.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
+import stat
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,8 @@ from salmu_core.machine import cache_folder
 
 _MAGIC = b"salmu 1\n"
 _HEAD = len(_MAGIC) + hashlib.sha256().digest_size
+#: Bytes that are copied at a time.
+_PIECE = 1 << 20
 #: A limit on the cache's size is looked after whenever this process has written a part of it that is one in so many.
 _PARTS = 50
 
@@ -68,12 +73,19 @@ def folders_of(owner: str) -> list[Path]:
 def take_over(owner: str, aside: Path) -> None:
     """Put what an owner's process has left aside among its entries, whatever else lies there.
 
-    Whether one is what it should be shows whenever it is read.
+    Whether one is what it should be shows whenever it is read. Links are left: they may lead to what the process that
+    made them can't read. So are files with holes: they would grow.
     """
     for kind in OWNED:
-        for path in sorted(aside.glob(f"{kind}/{owner[:16]}/*")):
-            if re.fullmatch("[0-9a-f]{32}", path.name) and not path.is_symlink() and path.is_file():
-                _keep(cache_folder() / kind / owner[:16] / path.name, [path.read_bytes()])
+        folder = aside / kind / owner[:16]
+        if any(path.is_symlink() for path in (aside, folder.parent, folder)):
+            continue
+        for path in sorted(folder.glob("*")):
+            found = path.lstat()
+            whole = stat.S_ISREG(found.st_mode) and getattr(found, "st_blocks", math.inf) * 512 >= found.st_size
+            if re.fullmatch("[0-9a-f]{32}", path.name) and whole:
+                with suppress(OSError), path.open("rb") as file:
+                    _keep(cache_folder() / kind / owner[:16] / path.name, iter(partial(file.read, _PIECE), b""))
 
 
 def recall(kind: str, key: Any) -> bytes | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from salmu_core.disk import cache, space
-from salmu_core.disk.cache import recall, remember
+from salmu_core.disk.cache import recall, remember, take_over
 from salmu_core.disk.files import replacing
 from salmu_core.disk.owners import abandoned
 from salmu_core.disk.space import keep_within, remove, size_of, things
@@ -52,6 +52,28 @@ def test_every_flipped_bit_and_every_cut_makes_it_absent(folder):
     assert recall("tokens", KEY) is None
     remember("tokens", KEY, bytes(range(20)))
     assert recall("tokens", KEY) == bytes(range(20)) and path.read_bytes() == content
+
+
+def test_of_what_a_plugins_process_leaves_its_own_whole_files_are_taken_and_nothing_that_links_lead_to(
+    folder, tmp_path
+):
+    aside, hidden, name = tmp_path / "aside" / "embeddings" / "x", tmp_path / "hidden", "0" * 32
+    for place in (aside, hidden / "x"):
+        place.mkdir(parents=True)
+        (place / name).write_bytes(b"content" * 1_000_000)
+    (aside / ("1" * 32)).symlink_to(hidden / "x" / name)
+    os.mkfifo(aside / ("2" * 32))
+    with (aside / ("3" * 32)).open("wb") as file:
+        file.truncate(1 << 40)
+    (tmp_path / "aside" / "gradients").symlink_to(hidden)
+    take_over("x", tmp_path / "aside")
+    taken = [path for path in folder.rglob("*") if path.is_file()]
+    assert [path.relative_to(folder).as_posix() for path in taken] == [f"embeddings/x/{name}"]
+    assert taken[0].read_bytes() == b"content" * 1_000_000
+    (tmp_path / "linked" / "embeddings").mkdir(parents=True)
+    (tmp_path / "linked" / "embeddings" / "y").symlink_to(hidden / "x")
+    take_over("y", tmp_path / "linked")
+    assert not (folder / "embeddings" / "y").exists()
 
 
 def test_another_entry_in_its_place_is_not_taken(folder):

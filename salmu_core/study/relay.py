@@ -25,6 +25,8 @@ from salmu_core.study.failures import attempt
 from salmu_core.study.pieces import Piece
 
 Do = Callable[[Piece], None]
+#: Characters of a line, at most: whoever listens takes no more at a time.
+_LINE = 1 << 16
 #: Seconds between two steps that are told, at least.
 _STEP = 0.1
 
@@ -131,7 +133,7 @@ class Relay:
         self.tell("end", note)
 
     def say(self, text: str) -> None:
-        self.tell("say", text)
+        self.tell("say", text[:_LINE])
 
     def beside(self) -> Reporter:
         return self

@@ -120,6 +120,12 @@ def test_what_is_printed_is_said_and_what_nobody_caught_is_shown(done):
     assert [name for _, name, *_ in log] == [f"unlearning {A}", f"unlearning {C}"]
 
 
+def test_a_line_without_end_ends_nobody(done):
+    told = Told()
+    log = done(pieces("scoring", A), 1, lambda piece, reporter: print("\U0001f600" * 1_000_000), told)
+    assert [name for _, name, *_ in log] == [f"scoring {A}"] and all(len(text) < 100_000 for text in told.said)
+
+
 def test_after_an_attack_nothing_is_made_or_judged_in_the_same_process(done, tmp_path):
     def act(piece, reporter):
         if piece.phase == "scoring" and piece.target == B:

@@ -49,6 +49,7 @@ class Attempts:
         known: AttemptsRecord | None = None
         with suppress(SalmuError):  # what can't be read counts as none
             known = read_record(path, AttemptsRecord)
+        self._open = False
         self.fresh = known is None or known.code_hash != code_hash
         self._record = known if known is not None and not self.fresh else AttemptsRecord(code_hash=code_hash)
 
@@ -68,15 +69,23 @@ class Attempts:
         self.fresh = False
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         self._write((*self._record.attempts, Attempt(began=now)))
+        self._open = True
 
     def died(self, how: str) -> None:
         """Note how the last one's process ended."""
+        self._open = False
         *others, last = self._record.attempts
         self._write((*others, last.model_copy(update={"death": how})))
 
     def withdraw(self) -> None:
-        """The last one says nothing: somebody stopped it, or the machine failed."""
-        self._write(self._record.attempts[:-1])
+        """One that goes on says nothing: somebody stopped it, or the machine failed."""
+        if not self._open:
+            return
+        self._open = False
+        try:
+            self._write(self._record.attempts[:-1])
+        except OSError:  # a full disk may take no word, and makes no verdict
+            self.forget()
 
     def forget(self) -> None:
         """None is of use any more: the run has its record."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
 import signal
 import stat
 import sys
@@ -94,24 +93,50 @@ class Cell:
         Args:
             fresh: Whether that goes too.
         """
-        for path in self.scratch.iterdir() if self.scratch.is_dir() else ():
-            if fresh or path.name != SAVES:
-                demolish(path)
+        self.clear(fresh)
         for name in (LEFT, TEMPORARY, CACHE, SAVES):
             (self.scratch / name).mkdir(parents=True, exist_ok=True)
         for name in (TOLD, PRINTED):
             (self.scratch / name).touch()
 
+    def clear(self, fresh: bool = False) -> None:
+        """Empty the scratch folder, but for what an attempt saved for the next one.
+
+        Args:
+            fresh: Whether that goes too.
+        """
+        for path in self.scratch.iterdir() if self.scratch.is_dir() else ():
+            if fresh or path.name != SAVES or not _is_folder(path):
+                demolish(path)
+
 
 def demolish(path: Path) -> None:
-    """Delete a file or a folder, whatever rights whoever made it has given to what is in it."""
-    if path.is_symlink() or not path.is_dir():
+    """Delete a file or a folder, whatever rights whoever made it gave to what is in it, and however deep that lies."""
+    if not _is_folder(path):
         path.unlink(missing_ok=True)
         return
-    for folder, _, _ in os.walk(path):
-        with suppress(OSError):
-            Path(folder).chmod(0o700)
-    shutil.rmtree(path, ignore_errors=True)
+    path.chmod(0o700)
+    number = 0
+    while entries := [*path.iterdir()]:
+        for entry in entries:
+            if not _is_folder(entry):
+                entry.unlink()
+                continue
+            entry.chmod(0o700)
+            for inner in [*entry.iterdir()]:
+                if _is_folder(inner):  # up here its path is short
+                    inner.chmod(0o700)
+                    while os.path.lexists(place := path / str(number)):
+                        number += 1
+                    inner.rename(place)
+                else:
+                    inner.unlink()
+            entry.rmdir()
+    path.rmdir()
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def live(opened: Callable[[], Make], cell: Cell, forked: bool) -> NoReturn:

@@ -119,7 +119,7 @@ class Execution:
         started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         session, request = self._sessions.of(start, planned.request, self.reporter.building)
         making = self._making(folder, planned)  # before trackers, which may start threads: none is to be forked
-        with self.trackers.run(planned, started, self._retain) as tracked:
+        with making, self.trackers.run(planned, started, self._retain) as tracked:
             outcome = making.outcome(session.clip.model, str(planned.key), self.reporter, tracked.scalar)
             facts = {"ledger": outcome.ledger, "fits": outcome.fits, "scalars": outcome.scalars}
             facts |= {"started": started, "request": request}
@@ -132,7 +132,6 @@ class Execution:
                 write_valid(folder, record, outcome, session.clip)
             else:
                 write_failed(folder, record, outcome.traceback)
-            making.settle()
             tracked.outcome(outcome.status, outcome.reason, outcome.ledger)
         note = f"{outcome.ledger.seconds:.1f} s" if outcome.status == "valid" else outcome.reason
         return f"{outcome.status}, {note}"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Literal
+from contextlib import suppress
+from types import TracebackType
+from typing import Literal, Self
 
 from torch import nn
 
@@ -23,6 +25,9 @@ _SETTLES = 0.5
 
 class Making:
     """A run being made; the first attempt begins at once, unless it is known that there is no use in it.
+
+    A context, to be left when the run has its record: where it is left by an error, somebody stopped the run or the
+    machine failed, so nothing of it goes on, and the attempt says nothing of the method.
 
     Args:
         opened: Opens what the run needs, in its process; returns what makes it.
@@ -44,6 +49,7 @@ class Making:
     ) -> None:
         self._opened, self._cell, self._limits, self._method, self._adopts = opened, cell, limits, method, adopts
         self._attempts = attempts
+        self._process: RunProcess | None = None
         self._process = self._begin()
 
     def outcome(self, original: nn.Module, label: str, reporter: Reporter, on_scalar: OnScalar) -> Outcome:
@@ -62,32 +68,43 @@ class Making:
             try:
                 return self._process.outcome(original, self._cell.owner, reporter, on_scalar)
             except DiedError as error:
-                self._heed(str(error))
+                time.sleep(_SETTLES)  # if all is being stopped, and the run was only the first to be, this is as well
+                if error.excess:  # it has had its time
+                    self._cell.clear(fresh=True)
+                self._attempts.died(str(error))
                 self._process = self._begin()
                 again = "; it is tried once more" if self._process else ""
                 reporter.say(f"{label}: its process {error}{again}.")
-            except BaseException:
-                self._attempts.withdraw()
-                raise
         return Outcome(original, "died", self._attempts.verdict(), Ledger(), (), {})
 
-    def _heed(self, death: str) -> None:
-        """Note a death, unless it turns out that everything is being stopped, and the run was only the first to be."""
-        try:
-            time.sleep(_SETTLES)
-        except BaseException:
-            self._attempts.withdraw()
-            raise
-        self._attempts.died(death)
+    def __enter__(self) -> Self:
+        return self
 
-    def settle(self) -> None:
-        """Take away what was kept for the next attempt: the run has its record."""
-        self._attempts.forget()
-        demolish(self._cell.scratch)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:  # it has its record: what was kept for the next attempt is of no use
+            self._attempts.forget()
+            with suppress(OSError):
+                demolish(self._cell.scratch)
+        else:
+            self._stop()
 
     def _begin(self) -> RunProcess | None:
         if self._attempts.verdict():
             return None
         self._cell.furnish(self._attempts.fresh)
         self._attempts.begin()
-        return RunProcess(self._opened, self._cell, self._limits, self._method, self._adopts)
+        try:
+            return RunProcess(self._opened, self._cell, self._limits, self._method, self._adopts)
+        except BaseException:
+            self._stop()
+            raise
+
+    def _stop(self) -> None:
+        """Leave nothing but what the next attempt can go on from."""
+        if self._process is not None:
+            self._process.end()
+        with suppress(OSError):  # it may be the disk that failed, and says so
+            self._cell.clear()
+        self._attempts.withdraw()

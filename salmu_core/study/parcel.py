@@ -7,7 +7,6 @@ process that takes them, against its own copy of what the run began with.
 from __future__ import annotations
 
 import copy
-import json
 import traceback
 from pathlib import Path
 from typing import Annotated
@@ -19,8 +18,9 @@ from torch import Tensor, nn
 
 from salmu_core.clip.weights import share_changed
 from salmu_core.contract.layout import WEIGHTS
+from salmu_core.disk.reading import read_json
 from salmu_core.disk.record import Record
-from salmu_core.errors import MachineError, SalmuError
+from salmu_core.errors import FileError, MachineError, SalmuError
 from salmu_core.run.runner import Outcome
 from salmu_core.run.validity import judge, judge_state
 from salmu_core.store.records import FitRecord, Ledger, Status
@@ -28,8 +28,10 @@ from salmu_core.store.schema import STATE
 
 #: Written last.
 FACTS = "facts.json"
-#: Characters of a reason and of a traceback, and bytes of facts and of a method's state, at most.
-REASON, TRACE, MOST, STATES = 20_000, 1_000_000, 256 << 20, 64 << 30
+#: Characters of a reason and of a traceback, and bytes of facts, at most.
+REASON, TRACE, MOST = 20_000, 1_000_000, 256 << 20
+#: Of a method's state, bytes at most, and as many times those of the model as it may have more.
+STATE_BYTES, STATE_SIZES = 1 << 30, 16
 
 
 class ParcelError(Exception):
@@ -129,7 +131,8 @@ def take(folder: Path, original: nn.Module) -> Outcome:
             status, reason = judge(model, original)
         if status == "valid":
             changed = share_changed(model, original)
-            state = _tensors(folder / STATE, STATES) if (folder / STATE).exists() else {}
+            most = STATE_BYTES + STATE_SIZES * size
+            state = _tensors(folder / STATE, most) if (folder / STATE).exists() else {}
     else:
         changed = min(1.0, max(0.0, facts.ledger.weights_changed))
     return Outcome(
@@ -149,14 +152,10 @@ def take(folder: Path, original: nn.Module) -> Outcome:
 def _facts(folder: Path) -> Facts:
     path = _plain(folder / FACTS, MOST)
     try:
-        # Strictly: no NaN, which the parser would let stand for a number.
-        return Facts.model_validate(json.loads(path.read_bytes(), parse_constant=_refused))
-    except (ValidationError, ValueError, RecursionError, OSError) as error:
-        raise ParcelError(f"left facts that are none: {str(error)[:500]}") from None
-
-
-def _refused(name: str) -> float:
-    raise ValueError(f"{name} is no number")
+        return Facts.model_validate(read_json(path, limit=MOST))
+    except (ValidationError, FileError) as error:
+        why = error.reason if isinstance(error, FileError) else str(error)[:500]
+        raise ParcelError(f"left facts that are none: {why}") from None
 
 
 def _tensors(path: Path, most: int) -> dict[str, Tensor]:
@@ -172,6 +171,12 @@ def _plain(path: Path, most: int) -> Path:
         found = path.lstat()
     except OSError:
         raise ParcelError("left no result") from None
-    if path.is_symlink() or not path.is_file() or found.st_nlink > 1 or found.st_size > most:
+    if (
+        path.is_symlink()
+        or path.parent.is_symlink()
+        or not path.is_file()
+        or found.st_nlink > 1
+        or found.st_size > most
+    ):
         raise ParcelError(f"left something else than a file of at most {most:,} bytes as {path.name}")
     return path

@@ -35,10 +35,19 @@ PATIENCE = 20
 _TICK = 0.1
 #: Bytes of a line, of what is read at a time, of what is shown of all that is printed, and that may be printed.
 _LINE, _PIECE, _SHOWN, _TOO_MUCH = 1 << 16, 1 << 20, 1 << 20, 1 << 30
+_NO_MORE = f"This run prints more than {_SHOWN:,} bytes: what else comes is not shown."
 
 
 class DiedError(Exception):
-    """A run's process ended without a result: how, as the end of a sentence."""
+    """A run's process ended without a result: how, as the end of a sentence.
+
+    Attributes:
+        excess: Whether it was ended because it took more than it may.
+    """
+
+    def __init__(self, how: str, excess: bool) -> None:
+        super().__init__(how)
+        self.excess = excess
 
 
 class RunProcess:
@@ -62,7 +71,7 @@ class RunProcess:
         self._foundlings = Foundlings() if adopts else None
         self._lines = {name: _Lines(cell.scratch / name) for name in (TOLD, PRINTED)}
         self._process: BaseProcess = context.Process(target=live, args=(opened, cell, method == "fork"))
-        self._begun = monotonic()
+        self._begun, self._shown, self._over = monotonic(), 0, False
         self._process.start()
         assert self._process.pid is not None
         self._ended = os.pidfd_open(self._process.pid) if hasattr(os, "pidfd_open") else None
@@ -87,29 +96,32 @@ class RunProcess:
                 self._listen(reporter, on_scalar)
                 how = self._excess()
         except BaseException:
-            self._end(PATIENCE)
+            self.end(PATIENCE)
             raise
         # What has left a result has nothing more to do.
-        self._end(0 if not how else PATIENCE)
+        self.end(0 if not how else PATIENCE)
         self._listen(reporter, on_scalar)
         try:
             if how:
                 raise ParcelError(how)
             found = take(self._scratch / LEFT, original)
         except ParcelError as error:
-            raise DiedError(how or f"{ending(self._process.exitcode)}: it {error}") from None
+            raise DiedError(how or f"{ending(self._process.exitcode)}: it {error}", bool(how)) from None
         take_over(owner, self._scratch / CACHE)
         return found
 
     def _listen(self, reporter: Reporter, on_scalar: OnScalar) -> None:
         for line in self._lines[TOLD].new():
             match _words(line):
-                case "step", int(done), int(of), dict(values):
+                case "step", int(done), int(of), dict(values) if min(done, of) >= 0:
                     reporter.step(done, of, values)
                 case "scalar", str(name), float(value) | int(value), int(step):
                     on_scalar(name, value, step)
-        for line in self._lines[PRINTED].new():
-            reporter.say(line.decode("utf-8", "replace"))
+        for line in self._lines[PRINTED].new() if self._shown <= _SHOWN else ():
+            self._shown += len(line) + 1
+            reporter.say(line.decode("utf-8", "replace") if self._shown <= _SHOWN else _NO_MORE)
+            if self._shown > _SHOWN:
+                break
 
     def _excess(self) -> str:
         """How the process goes over what it may take; empty while it does not."""
@@ -140,8 +152,14 @@ class RunProcess:
         while self._process.exitcode is None and monotonic() < deadline:
             sleep(_TICK / 5)
 
-    def _end(self, patience: float) -> None:
-        """End it, and all that it started."""
+    def end(self, patience: float = PATIENCE) -> None:
+        """End it, and all that it started; where it has ended, nothing is done.
+
+        Args:
+            patience: Seconds it gets to stop tidily.
+        """
+        if self._over:
+            return
         if patience and self._process.exitcode is None:
             self._process.terminate()
             self._wait(patience)
@@ -150,11 +168,13 @@ class RunProcess:
         self._process.kill()
         self._process.join()
         if self._ended is not None:
-            os.close(self._ended)
+            ended, self._ended = self._ended, None
+            os.close(ended)
         if self._foundlings is not None:
             self._foundlings.end()
         for lines in self._lines.values():
             lines.ended = True
+        self._over = True
 
 
 class Foundlings:
@@ -203,7 +223,7 @@ class _Lines:
         return os.fstat(self._file.fileno()).st_size > _TOO_MUCH
 
     def new(self) -> list[bytes]:
-        """Lines that have come since; of what is too much, that it is."""
+        """Lines that have come since, each cut where it is too long."""
         read = self._file.read(_PIECE)
         *lines, self._rest = (self._rest + read).split(b"\n")
         if self.ended or len(self._rest) > _LINE:
@@ -222,8 +242,13 @@ def _words(line: bytes) -> list[Any]:
 
 def _is_plain(word: object) -> bool:
     if isinstance(word, Mapping):
-        return all(isinstance(value, int | float) for value in word.values())
-    return isinstance(word, str | int) or (isinstance(word, float) and math.isfinite(word))
+        return all(isinstance(value, float) or _is_whole(value) for value in word.values())
+    return isinstance(word, str) or _is_whole(word) or (isinstance(word, float) and math.isfinite(word))
+
+
+def _is_whole(word: object) -> bool:
+    """Whether it is a whole number that a float can hold."""
+    return isinstance(word, int) and abs(word) <= 1 << 53
 
 
 def ending(code: int | None) -> str:

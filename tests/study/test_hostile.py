@@ -46,6 +46,16 @@ BODIES = {
     "patches metrics": (f"import salmu_protocol_metrics as m; patch(m); {WORK}", "valid", ""),
     "patches the exit": ("os._exit = sys.exit = lambda *a: None", "unchanged", ""),
     # It says and leaves what it should not.
+    "tells too much": (f"tell(b'[\"step\", 1' + b'0' * 400 + b', 1, {{}}]\\n' + LIES); {WORK}", "valid", ""),
+    "leaves what is not its own": ("move('left'); leave('{}')", "died", "something else than a file"),
+    "leaves a state with holes": ("hole(); save(other(ctx)); leave('{}')", "died", "something else than a file of at"),
+    "leaves facts that are deep": ("leave('[' * 200_000)", "died", "facts that are none: .*deep"),
+    "leaves a file for what it saved": (
+        "move('saves').touch(); os._exit(3)",
+        "died",
+        "exit code 3: it left no result; when .* 3",
+    ),
+    "digs deep": (f"dig(2000); {WORK}", "valid", ""),
     "prints": (f"print('\\x1b]0;owned\\x07' + 'x' * 300_000); {WORK}", "valid", ""),
     "tells lies": (f"tell(b'[\"step\", 1e400, {{}}]\\n[[[\\n\\xff\\xfe\\n' + b'[' * 200_000); {WORK}", "valid", ""),
     "leaves NaN": ('leave(\'{"scalars": {"x": [[0, NaN]]}}\')', "died", "facts that are none"),
@@ -107,6 +117,29 @@ def tell(text):
 def leave(text):
     (scratch() / "left" / "facts.json").write_text(text)
     time.sleep(600)
+
+HUGE = b'1' + b'0' * 400
+LIES = b'["step", 1, 2, {{"x": %b}}]\\n["step", -1, -2, {{}}]\\n["scalar", "x", %b, 1]\\n' % (HUGE, HUGE)
+
+def move(name):
+    (scratch() / name).rename(scratch() / "tmp" / name)
+    if name == "left":
+        os.symlink(scratch() / "tmp" / name, scratch() / name)
+    return scratch() / name
+
+def hole():
+    with open(scratch() / "left" / "state.safetensors", "wb") as file:
+        file.truncate(50 << 30)
+
+def other(ctx):
+    return {{k: v + 0.01 if v.is_floating_point() else v for k, v in ctx.model.state_dict().items()}}
+
+def dig(depth):
+    os.chdir(scratch())
+    for _ in range(depth):
+        os.mkdir("deeper")
+        os.chdir("deeper")
+    os.chmod("..", 0)
 
 def save(tensors):
     save_file({{k: v.clone() for k, v in tensors.items()}}, scratch() / "left" / "open_clip_model.safetensors")

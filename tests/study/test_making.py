@@ -1,0 +1,137 @@
+"""A run's process, as whoever started it leaves it: what is noted of it, and what lies in its scratch folder."""
+
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from torch import nn
+
+from salmu_core.run.reporter import Silent
+from salmu_core.store.attempts import DEATHS, UNKNOWN, Attempts
+from salmu_core.study.apart import Cell, demolish
+from salmu_core.study.limits import UNLIMITED, Limits
+from salmu_core.study.making import Making
+from salmu_core.study.processes import forks
+
+pytestmark = pytest.mark.skipif(not forks("cpu"), reason="needs a fork")
+
+
+class Told(Silent):
+    def __init__(self):
+        self.said = []
+
+    def say(self, text):
+        self.said.append(text)
+
+
+@pytest.fixture
+def making(tmp_path):
+    """Begin to make a run whose method does something."""
+    cell = Cell(tmp_path / "scratch", (), (), "x")
+
+    def begin(act, limits=UNLIMITED):
+        def make(observer):
+            act(cell.scratch)
+
+        return Making(lambda: make, cell, limits, "fork", Attempts(tmp_path / "attempts", "x"))
+
+    return begin
+
+
+def linger(scratch):
+    (scratch / "saves" / "one").touch()
+    (scratch / "tmp" / "one").touch()
+    (scratch / "tmp" / "begun").write_text(str(os.getpid()))
+    time.sleep(600)
+
+
+def begun(path):
+    deadline = time.monotonic() + 20
+    while not (path.exists() and path.read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return int(path.read_text())
+
+
+def test_what_stops_a_run_or_its_record_says_nothing_of_its_method(making, tmp_path):
+    for error in (OSError(28, "No space left on device"), KeyboardInterrupt()) * UNKNOWN:
+        with pytest.raises(type(error)), making(linger):
+            number = begun(tmp_path / "scratch" / "tmp" / "begun")
+            raise error
+        assert not psutil.pid_exists(number)
+        assert [path.name for path in (tmp_path / "scratch").rglob("*")] == ["saves", "one"]
+    known = Attempts(tmp_path / "attempts", "x")
+    assert not known.verdict() and not known.fresh
+
+
+def test_what_can_not_be_started_says_nothing_either(making, tmp_path, monkeypatch):
+    def refuse():
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", refuse)
+    for _ in range(UNKNOWN):
+        with pytest.raises(BlockingIOError):
+            making(linger)
+    assert not Attempts(tmp_path / "attempts", "x").verdict()
+
+
+def test_an_error_after_the_verdict_takes_no_death_back(making, tmp_path):
+    known = Attempts(tmp_path / "attempts", "x")
+    for _ in range(DEATHS):
+        known.begin()
+        known.died("ended")
+    with pytest.raises(OSError, match="full"), making(linger) as made:
+        assert made.outcome(nn.Linear(1, 1), "x", Silent(), print).status == "died"
+        raise OSError("full")
+    assert Attempts(tmp_path / "attempts", "x").verdict() == known.verdict() != ""
+
+
+def test_a_run_that_has_had_its_time_gets_it_again_from_the_beginning_alone(making, tmp_path):
+    def look(scratch):
+        print("saved:", sorted(path.name for path in (scratch / "saves").iterdir()))
+        linger(scratch)
+
+    told = Told()
+    with making(look, Limits(seconds=1)) as made:
+        outcome = made.outcome(nn.Linear(1, 1), "x", told, print)
+    assert outcome.status == "died" and "1 seconds of --run-timeout; when it was tried again" in outcome.reason
+    assert [text for text in told.said if "saved" in text] == ["saved: []"] * 2
+    assert not [*tmp_path.iterdir()]
+
+
+def test_of_what_a_run_prints_so_much_is_shown_and_no_more(making):
+    told = Told()
+    with making(lambda scratch: print("x" * 99 + "\n" + ("y" * 99 + "\n") * 100_000)) as made:
+        made.outcome(nn.Linear(1, 1), "x", told, print)
+    assert told.said.count("y" * 99) < 2 * 10_486 and sum("is not shown" in text for text in told.said) == 2
+
+
+def test_nothing_withstands_demolition():
+    home = Path(tempfile.mkdtemp())  # others must be able to enter what lies around it
+    if child := os.fork():
+        status = os.waitpid(child, 0)[1]
+        shutil.rmtree(home)
+        assert status == 0
+        return
+    code = 1
+    try:
+        home.chmod(0o777)
+        os.chdir(home)
+        if os.geteuid() == 0:  # nothing is forbidden to root
+            os.seteuid(65534)
+        outside, top = Path("outside"), Path("top")
+        outside.mkdir(0o500)
+        Path(top, "a", "b").mkdir(parents=True)
+        (top / "a" / "file").touch()
+        (top / "a" / "link").symlink_to(outside.absolute())
+        os.mkfifo(top / "a" / "b" / "pipe")
+        for path in (top / "a" / "b", top / "a", top):
+            path.chmod(0)
+        demolish(top)
+        code = int(top.exists() or outside.stat().st_mode & 0o777 != 0o500)
+    finally:
+        os._exit(code)

@@ -45,7 +45,7 @@ def confine(readable: Iterable[Path], writable: Iterable[Path]) -> None:
     """Give up, in this process and for good, all files but some; what is open stays open, and listings may be made.
 
     Args:
-        readable: Files and folders that may be read, with all in them; those that are gone are left out.
+        readable: Files and folders that may be read, with all in them; those that can't be opened are left out.
         writable: Those where everything may be done.
 
     Raises:
@@ -61,8 +61,7 @@ def confine(readable: Iterable[Path], writable: Iterable[Path]) -> None:
         common = (path for name in _COMMON for path in Path("/dev").glob(name))
         for rights, paths in ((_READ | _LIST | _EXECUTE, readable), (known, (*writable, *common, Path("/proc/self")))):
             for path in paths:
-                with suppress(FileNotFoundError, PermissionError):
-                    _allow(rules, path, rights & known)
+                _allow(rules, path, rights & known)
         prctl(NO_NEW_PRIVILEGES, 1)
         _call(_RESTRICT, rules, 0)
     finally:
@@ -104,7 +103,10 @@ def _libc() -> ctypes.CDLL:
 
 
 def _allow(rules: int, path: Path, rights: int) -> None:
-    descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return
     try:
         of_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
         rule = (rights if of_folder else rights & _OF_FILES).to_bytes(8, "little") + descriptor.to_bytes(4, "little")

@@ -120,6 +120,35 @@ def put_back(path: Path) -> Path | None:
     return final
 
 
+def demolish(path: Path) -> None:
+    """Delete a file or a folder, whatever rights whoever made it gave to what is in it, and however deep that lies."""
+    if not _is_folder(path):
+        path.unlink(missing_ok=True)
+        return
+    path.chmod(0o700)
+    number = 0
+    while entries := [*path.iterdir()]:
+        for entry in entries:
+            if not _is_folder(entry):
+                entry.unlink()
+                continue
+            entry.chmod(0o700)
+            for inner in [*entry.iterdir()]:
+                if _is_folder(inner):  # up here its path is short
+                    inner.chmod(0o700)
+                    while os.path.lexists(place := path / str(number)):
+                        number += 1
+                    inner.rename(place)
+                else:
+                    inner.unlink()
+            entry.rmdir()
+    path.rmdir()
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
 def sync(path: Path) -> None:
     """Wait until a file's content, or the names in a folder, are on the disk."""
     is_folder = path.is_dir()

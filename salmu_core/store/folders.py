@@ -11,14 +11,14 @@ start is not Compromised, ``-q<number>of<count>-<digest>`` where a part of the f
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import ValidationError
 
-from salmu_core.disk.files import put_back, write_text
+from salmu_core.disk.files import demolish, put_back, write_text
 from salmu_core.disk.hashing import EVERY_BYTE, Hashes, hash_json
 from salmu_core.disk.locks import held
 from salmu_core.disk.reading import RECORD, check_name, parse_json, read_text
@@ -122,6 +122,19 @@ class Store:
         """Hold a folder against other processes; yields False if another one holds it."""
         with held(folder.with_name(f".{folder.name}.lock"), wait=False) as claimed:
             yield claimed
+
+    def tidy(self) -> None:
+        """Delete what attempts have kept of runs that have their record: who wrote that was ended just after it."""
+        for path in [*self.root.glob("*/*/*/.*.work"), *self.root.glob("*/*/*/.*.attempts")]:
+            folder = path.with_name(path.name[1:].rpartition(".")[0])
+            with suppress(OSError, FileError), self.claim(folder) as claimed:
+                if claimed and _settled(folder / RUN, self.attempts(folder)):
+                    demolish(path)
+
+
+def _settled(record: Path, attempts: Path) -> bool:
+    """Whether a record is newer than the last attempt: then it came of that, and no other one has begun since."""
+    return record.exists() and (not attempts.exists() or attempts.stat().st_mtime_ns <= record.stat().st_mtime_ns)
 
 
 def key_of(record: RunRecord) -> RunKey:

@@ -27,6 +27,7 @@ from typing import NoReturn, Protocol
 from salmu_core.benchmark.folder import Benchmark
 from salmu_core.disk import landlock
 from salmu_core.disk.cache import folders_of, work_for
+from salmu_core.disk.files import demolish
 from salmu_core.errors import SalmuError
 from salmu_core.machine import cache_folder
 from salmu_core.run import saves
@@ -106,37 +107,8 @@ class Cell:
             fresh: Whether that goes too.
         """
         for path in self.scratch.iterdir() if self.scratch.is_dir() else ():
-            if fresh or path.name != SAVES or not _is_folder(path):
+            if fresh or path.name != SAVES or path.is_symlink() or not path.is_dir():
                 demolish(path)
-
-
-def demolish(path: Path) -> None:
-    """Delete a file or a folder, whatever rights whoever made it gave to what is in it, and however deep that lies."""
-    if not _is_folder(path):
-        path.unlink(missing_ok=True)
-        return
-    path.chmod(0o700)
-    number = 0
-    while entries := [*path.iterdir()]:
-        for entry in entries:
-            if not _is_folder(entry):
-                entry.unlink()
-                continue
-            entry.chmod(0o700)
-            for inner in [*entry.iterdir()]:
-                if _is_folder(inner):  # up here its path is short
-                    inner.chmod(0o700)
-                    while os.path.lexists(place := path / str(number)):
-                        number += 1
-                    inner.rename(place)
-                else:
-                    inner.unlink()
-            entry.rmdir()
-    path.rmdir()
-
-
-def _is_folder(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink()
 
 
 def live(opened: Callable[[], Make], cell: Cell, forked: bool) -> NoReturn:

@@ -11,11 +11,12 @@ from typing import Literal, Self
 from torch import nn
 
 from salmu_core.contract.progress import OnScalar
+from salmu_core.disk.files import demolish
 from salmu_core.run.reporter import Reporter
 from salmu_core.run.runner import Outcome
 from salmu_core.store.attempts import Attempts
 from salmu_core.store.records import Ledger
-from salmu_core.study.apart import Cell, Make, demolish
+from salmu_core.study.apart import Cell, Make
 from salmu_core.study.limits import Limits
 from salmu_core.study.warden import DiedError, RunProcess
 

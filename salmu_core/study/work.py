@@ -66,6 +66,8 @@ def carry_out(
     for note in [*(note for todo in todos for note in todo.notes), *ways, *notes(origins)]:
         reporter.say(note)
     index, count = launched()
+    if not index:
+        store.tidy()
     if all(todo.nothing for todo in todos) and count == 1:
         _nothing(todos, store, reporter)
         return works

@@ -79,3 +79,24 @@ def test_a_run_that_was_moved_aside_by_a_process_that_is_gone_is_read_again(tmp_
         (folder / "run.json").write_text(folder.name)
     assert [*store.runs("mini")] == [final] and (final / "run.json").read_text() == aside(gone).name
     assert [*store.runs("mini")] == [final] and aside(mine).exists()  # somebody is at it
+
+
+def test_what_attempts_have_left_goes_once_the_run_has_its_record_and_none_has_begun_since(tmp_path):
+    store = Store(tmp_path)
+    folders = {name: tmp_path / "b" / "m" / "c" / name for name in ("made", "making", "again", "half", "held")}
+    for name, folder in folders.items():
+        (store.scratch(folder) / "saves").mkdir(parents=True)
+        (store.scratch(folder) / "saves" / "one").touch()
+        store.attempts(folder).write_text("{}")
+        if name != "making":
+            folder.mkdir()
+            (folder / "run.json").write_text("{}")
+        os.utime(store.attempts(folder), ns=(0, 0 if name in ("made", "held") else 1 << 62))
+    store.attempts(folders["half"]).unlink()
+    with store.claim(folders["held"]) as claimed:
+        assert claimed
+        store.tidy()
+    kept = {name for name, folder in folders.items() if store.scratch(folder).exists()}
+    assert kept == {"making", "again", "held"}
+    assert {name for name, folder in folders.items() if store.attempts(folder).exists()} == kept
+    assert all((folder / "run.json").exists() for name, folder in folders.items() if name != "making")

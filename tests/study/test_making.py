@@ -10,9 +10,10 @@ import psutil
 import pytest
 from torch import nn
 
+from salmu_core.disk.files import demolish
 from salmu_core.run.reporter import Silent
 from salmu_core.store.attempts import DEATHS, UNKNOWN, Attempts
-from salmu_core.study.apart import Cell, demolish
+from salmu_core.study.apart import Cell
 from salmu_core.study.limits import UNLIMITED, Limits
 from salmu_core.study.making import Making
 from salmu_core.study.processes import forks

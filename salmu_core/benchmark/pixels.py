@@ -28,7 +28,7 @@ from salmu_core.benchmark.decoding import Transform, decode, decode_into, transf
 from salmu_core.benchmark.rows import Rows
 from salmu_core.clip.model import Clip
 from salmu_core.contract.progress import Progress
-from salmu_core.disk.cache import grown, recall, remember
+from salmu_core.disk.cache import grown, recall, remember, writable
 from salmu_core.disk.files import replacing, sweep
 from salmu_core.disk.hashing import hash_json
 from salmu_core.disk.locks import held
@@ -112,15 +112,18 @@ class Pixels:
     def _make(self, damaged: bool = False) -> _Opened:
         """Decode all images into the file, unless another process does so meanwhile."""
         decoded = partial(_decode_all, rows=self._rows, transform=self._transform, progress=self._progress)
-        try:
-            with held(self._path.with_name(f".{self._rows.name}.lock")):
-                opened = None if damaged else _opened(self._path, self._identity, len(self._rows))
-                opened = opened or decoded(self._path, self._identity)
-        except (OSError, NotImplementedError, UsageError, FileError) as error:
-            unusable(error)
+        if writable():
+            try:
+                with held(self._path.with_name(f".{self._rows.name}.lock")):
+                    opened = None if damaged else _opened(self._path, self._identity, len(self._rows))
+                    opened = opened or decoded(self._path, self._identity)
+            except (OSError, NotImplementedError, UsageError, FileError) as error:
+                unusable(error)
+            else:
+                grown(opened[0].nbytes)
+                return opened
         else:
-            grown(opened[0].nbytes)
-            return opened
+            note(f"{self._path} is damaged: its images are decoded again, for this run alone until you delete it.")
         try:
             with tempfile.TemporaryDirectory(prefix="salmu-", ignore_cleanup_errors=True) as folder:
                 return decoded(Path(folder) / self._path.name, self._identity)  # what is mapped stays, without a name

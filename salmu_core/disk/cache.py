@@ -61,6 +61,11 @@ def work_for(owner: str, aside: Path) -> None:
     _Own.owner, _Own.aside = owner, aside
 
 
+def writable() -> bool:
+    """Whether this process may write to the cache, as far as that is up to it: a plugin's may not."""
+    return _Own.aside is None
+
+
 def folders_of(owner: str) -> list[Path]:
     """Where an owner's entries lie; made, if the disk takes them."""
     folders = [cache_folder() / kind / owner[:16] for kind in OWNED]

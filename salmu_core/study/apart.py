@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import NoReturn, Protocol
 
 from salmu_core.benchmark.folder import Benchmark
+from salmu_core.contract.layout import FORGET, RETAIN_SYNTH
 from salmu_core.disk import landlock
 from salmu_core.disk.cache import folders_of, work_for
 from salmu_core.disk.files import demolish
@@ -79,6 +80,8 @@ class Cell:
         """That of a run, by its folder: of results, the cache and the benchmark it sees what it is shown, no more."""
         results = [store.root / name for name in (*store.benchmarks(), benchmark.name, FOLDER)]
         shown = [*folders_of(owner), benchmark.model_folder("compromised")]
+        for split in (FORGET, RETAIN_SYNTH):  # whose cached images may turn out to be damaged
+            shown += (benchmark.data / "data").glob(f"{split}-*.parquet")
         return cls(
             scratch=store.scratch(folder).absolute(),
             hidden=(*results, cache_folder(), *benchmark.folders),

@@ -201,6 +201,22 @@ def test_a_file_that_is_damaged_is_made_again_wherever_that_is_found(folder, cli
     assert path.read_bytes() == content
 
 
+def test_a_plugins_process_makes_what_is_damaged_for_itself_alone(folder, clip, cache, tmp_path, monkeypatch):
+    rows = read_rows(folder, "retain_synth")
+    held = Pixels(rows, clip)
+    expected = held(np.array(ALL)).clone()
+    (path,) = cache.rglob("*.npy")
+    path.chmod(0o644)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+    monkeypatch.setattr("salmu_core.disk.cache._Own.aside", tmp_path / "aside")
+    pixels = Pixels(rows, clip)
+    pixels(np.arange(600))  # one of them is the damaged one
+    assert torch.equal(pixels(np.array(ALL)), expected)
+    assert path.read_bytes() == content
+
+
 @pytest.mark.parametrize("obstacle", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
 def test_what_is_no_file_in_its_place_is_not_waited_for(folder, clip, cache, obstacle):
     rows = read_rows(folder, "retain_synth")

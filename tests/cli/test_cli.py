@@ -114,13 +114,12 @@ def test_micro_batches_are_no_setting_and_stand_in_the_record(salmu, tiny):
 
 
 def test_towers_that_cant_be_compiled_stand_in_the_record(salmu, tiny):
-    words = ("run", "finetuning", "delete", "--benchmark", tiny, "--compile", "on", "--processes", "1", "--output")
+    words = ("run", "finetuning", "--benchmark", tiny, "--compile", "on", "--processes", "1", "--output")
     none = {"CXX": "/bin/false", "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = salmu(*words, "failed", fresh=True, **none)
     assert (done.stdout + done.stderr).count("torch.compile is given up") == 1
-    records = [json.loads((folder / "run.json").read_text()) for folder in runs(salmu.folder / "failed")]
-    assert [record["status"] for record in records] == ["valid", "valid"]
-    assert sorted(r["environment"].get("compiled", "") for r in records) == ["", "inductor, given up"]
+    (record,) = [json.loads((folder / "run.json").read_text()) for folder in runs(salmu.folder / "failed")]
+    assert record["status"] == "valid" and record["environment"]["compiled"] == "inductor, given up"
 
 
 def test_a_precision_that_is_not_there_is_said_before_anything_is_opened(salmu, tiny):

@@ -7,7 +7,7 @@ import pytest
 
 PLUGIN = '''
 import errno
-from contextlib import suppress
+import os
 from pathlib import Path
 
 import numpy as np
@@ -24,22 +24,19 @@ FAULTS = {
 }
 
 def passing(place):
-    """Raise what a file says, once where the process may delete it."""
+    """Raise what a file says, once."""
     file = Path("faults", place)
     if file.exists():
         fault = file.read_text()
-        with suppress(PermissionError):
-            file.unlink()
+        file.unlink()
         raise FAULTS[fault]()
 
 def unlearn(ctx):
-    passing("method")
+    fault = Path("faults", "method")
+    if "-s0." in os.environ["TMPDIR"] and fault.exists():  # it may be read here, and not taken away
+        raise FAULTS[fault.read_text()]()
     with ctx.edit() as weights:
         weights["text_projection"].mul_(0.9)
-
-def spared(ctx):
-    with ctx.edit() as weights:
-        weights["text_projection"].mul_(0.8)
 
 def compute(ctx):
     calls = Path("calls")
@@ -57,7 +54,7 @@ def ask(ctx):
 
 @hookimpl
 def salmu_methods():
-    return [MethodSpec(name=act.__name__, unlearn=act, **FACTS) for act in (unlearn, spared)]
+    return [MethodSpec(name="shrink", unlearn=unlearn, **FACTS)]
 
 @hookimpl
 def salmu_metrics():
@@ -71,7 +68,7 @@ def salmu_metrics():
 def salmu_attacks():
     return [AttackSpec(name="ask", query=ask, **FACTS)]
 '''
-RUN = ("run", "unlearn", "spared", "--budget", "1", "--attack", "ask", "--processes", "1", "--benchmark")
+RUN = ("run", "shrink", "--budget", "1", "--seed", "0-1", "--attack", "ask", "--processes", "1", "--benchmark")
 #: As it is scored: Compromised or Clean, whichever is first, the other one, the run.
 FIRST, SECOND, THIRD = "metric 1", "metric 2", "metric 3"
 

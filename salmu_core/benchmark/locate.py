@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from salmu_core.errors import UnknownNameError, UsageError
 from salmu_core.machine import cache_folder
+from salmu_core.plugins.allowed import left_out
 from salmu_core.plugins.shelves import Declared, Zoo
 
 if TYPE_CHECKING:
@@ -24,9 +25,8 @@ def locate(name: str, zoo: Zoo) -> tuple[Declared[BenchmarkSpec], int, Path] | N
         return None
     base, at, world = name.partition("@")
     if base not in zoo.benchmarks:
-        raise UnknownNameError(
-            "benchmark", name, zoo.benchmarks, "A folder in the released layout will do too: give its path."
-        )
+        hint = f"A folder in the released layout will do too: give its path.{left_out()}"
+        raise UnknownNameError("benchmark", name, zoo.benchmarks, hint)
     if at and not world.isdecimal():
         raise UsageError(f"The world in {name!r} must be a whole number, as in '{base}@3'.")
     number = int(world) if at else 0

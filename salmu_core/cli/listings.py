@@ -21,7 +21,7 @@ from salmu_core.contract.kinds import ATTACK_KINDS, PROJECT, columns_of
 from salmu_core.contract.version import API_VERSION, CORE
 from salmu_core.disk.reading import read_json
 from salmu_core.errors import FileError, UsageError
-from salmu_core.plugins.allowed import VARIABLE, allowed, source
+from salmu_core.plugins.allowed import VARIABLE, allowed, left_out, source
 from salmu_core.plugins.zoo import Declared, PluginRow, Shelf, Zoo, discover, row_of
 from salmu_core.study.trackers import GROUP as TRACKERS
 
@@ -45,7 +45,8 @@ def plugins(as_json: Json = False) -> None:
     for row, code, used in rows:
         declares = Text(f"problem: {row.problem}", style="red") if row.problem else Text(_brief(row.declares))
         declares = declares if used else Text(f"switched off by {VARIABLE}", style="dim")
-        table.add_row(Text(row.name), Text(row.distribution), row.version, declares, Text(code))
+        here = code.replace(f"{Path.cwd()}{os.sep}", "")
+        table.add_row(Text(row.name), Text(row.distribution), row.version, declares, Text(here))
     console().print(table if rows else "No plugin is installed.")
     for row in zoo.problems:
         if row.traceback and os.environ.get("SALMU_DEBUG"):
@@ -222,7 +223,7 @@ def _listing(items: list[dict[str, Any]], columns: tuple[str, ...], as_json: boo
         table.add_column(column, no_wrap=column == "name")
     for item in items:
         table.add_row(*(Text(_word(item[column])) for column in columns))
-    console().print(table if items else "None is installed.")
+    console().print(table if items else f"None is installed.{left_out()}")
     for row in zoo.problems:
         say(f"Plugin {row.name}: {row.problem}", stderr=True, style="yellow")
 

@@ -151,7 +151,7 @@ class Lines:
     def building(self, stage: str, fraction: float) -> None:
         if stage != self._stage or time.monotonic() - self._last > self.EVERY:
             self._stage = stage
-            self._print(f"{self._what}: {stage} ({fraction:.0%})")
+            self._print(f"{self._what}: {stage}" + (f" ({fraction:.0%})" if 0 < fraction < 1 else ""))
 
     def plan(self, total: int) -> None:
         self._total = total
@@ -163,7 +163,7 @@ class Lines:
     def step(self, done: int, of: int, values: Mapping[str, float]) -> None:
         if time.monotonic() - self._last > self.EVERY:
             terms = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
-            self._print(f"{self._label}: {done}/{of or '?'} {terms}".rstrip())
+            self._print(f"{self._label}: {done}{f'/{of}' if of else ''} {terms}".rstrip())
 
     def end(self, note: str) -> None:
         self._print(f"[{next(self._ended)}/{self._total}] {note}" if self._total else note)

@@ -185,8 +185,7 @@ def run(
 ) -> None:
     """Unlearn with methods on a benchmark, score the checkpoints, and show the table.
 
-    Finished runs are kept and never made again. Under `accelerate launch` the runs are shared out among the
-    processes.
+    Finished runs are kept and never made again. Under `accelerate launch` processes share them.
     """
     # Here, so that the help costs none of it.
     from salmu_core.cli.progress import reporting

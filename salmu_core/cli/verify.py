@@ -63,7 +63,7 @@ def verify(
         rows = _score_again(pairs, zoo, sample, Random(seed), threads, reporter) if pairs else 0
     findings = [finding for inspection in inspections for finding in inspection.findings]
     looked_at = sum((inspection.looked_at for inspection in inspections), Counter[str]())
-    looked_at |= Counter({"rows and figures, scored again": rows})
+    looked_at |= Counter({"rows and figures computed again": rows})
     if as_json:
         facts = {"runs": str(runs), "benchmarks": names, "seed": seed, "looked_at": looked_at}
         print_json({**facts, "findings": [finding.as_json() for finding in findings]})
@@ -134,4 +134,4 @@ def _show(findings: Sequence[Finding], looked_at: Counter[str], names: Sequence[
     counts = ", ".join(f"{number:,} {what}" for what, number in looked_at.items() if number)
     say(f"Looked at {', '.join(map(visible, names))}: {counts or 'nothing'}. --seed {seed} draws the same sample.")
     damaged = sum(finding.damage for finding in findings)
-    say(f"{damaged} of them are damaged, see above." if damaged else "All of it is whole.")
+    say(f"Damaged, see above: {damaged:,}." if damaged else "All of it is whole.")

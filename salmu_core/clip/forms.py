@@ -13,7 +13,7 @@ from open_clip.model import convert_to_custom_text_state_dict, resize_pos_embed,
 from safetensors.torch import load_file
 from torch import Tensor
 
-from salmu_core.clip.name import CANARY
+from salmu_core.clip.name import CANARY, ModelName
 from salmu_core.disk.notes import note
 from salmu_core.disk.reading import open_file, read_json
 from salmu_core.errors import CheckpointError
@@ -135,12 +135,13 @@ def _check_kinds(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], file
         note(f"{file}: {len(half)} of {len(weights)} tensors are {kind}: they are computed with in float32.")
 
 
-def tell_unchecked(name: str, config: Mapping[str, Any]) -> None:
+def tell_unchecked(name: ModelName, config: Mapping[str, Any]) -> None:
     """Say what of a model without a canary nobody can check, and what its config leaves open."""
+    remedy = f" `salmu canary {name.folder} --write` makes one." if name.folder else ""
     gelu = "with" if config["model_cfg"].get("quick_gelu") else "without"
     note(
         f"{name} has no {CANARY}, so nobody can check whether it is computed as it was trained: its config says {gelu} "
-        "quick_gelu, which weights of OpenAI need and most others don't. `salmu canary MODEL --write` makes one."
+        f"quick_gelu, which weights of OpenAI need and most others don't.{remedy}"
     )
     if not config["preprocess_cfg"]:
         note(

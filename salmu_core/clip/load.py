@@ -82,7 +82,7 @@ def load_clip(name: str | Path, *, check: bool = True) -> Clip:
     canary = canary_of(parts) if check else None
     if canary is None:
         if check:
-            tell_unchecked(str(model_name), parts.config)
+            tell_unchecked(model_name, parts.config)
         return clip
     try:
         check_canary(canary, clip, parts.weights)

@@ -19,7 +19,17 @@ from salmu_core.disk.record import Sealed
 from salmu_core.errors import SchemaError, StoreError
 from salmu_core.judge.refusals import refusal
 from salmu_core.store.attacks import ATTACK, QUERY, attack_folders, read_attack
-from salmu_core.store.folders import METRICS, RANK, RANK_LIKE, REFERENCES, RUN, check_files, read_record, read_run
+from salmu_core.store.folders import (
+    AGAIN,
+    METRICS,
+    RANK,
+    RANK_LIKE,
+    REFERENCES,
+    RUN,
+    check_files,
+    read_record,
+    read_run,
+)
 from salmu_core.store.records import MetricEntry, MetricsRecord, RunRecord
 from salmu_core.store.schema import ROWS
 from salmu_core.store.starts import given
@@ -127,14 +137,14 @@ class _Inspector:
     def _find(self, path: Path, what: str, remedy: str, damage: bool = True) -> None:
         self.made.findings.append(Finding(path, what, remedy, damage))
 
-    def _read(self, folder: Path, name: str, read: Callable[[], R | None], again: str) -> R | None:
+    def _read(self, folder: Path, name: str, read: Callable[[], R | None]) -> R | None:
         """A record whose unit is whole; what is not is noted."""
         try:
             record = read()
         except StoreError as error:
             self._unknown.add(folder)
-            what = str(error).partition(": delete ")[0].removesuffix(" Delete it and run again.")
-            self._find(folder / name, what, again)
+            what = str(error).removesuffix(f": {AGAIN}").replace(f"{folder}{os.sep}", "")
+            self._find(folder / name, what, AGAIN)
             return None
         except SchemaError as error:
             self._unknown.add(folder)
@@ -146,8 +156,8 @@ class _Inspector:
         return record
 
     def _run(self, folder: Path, references: Mapping[str, MetricsRecord]) -> None:
-        again = f"delete {folder}, and `salmu run` makes it again"
-        record = self._read(folder, RUN, lambda: read_run(folder), again)
+        again = f"delete {folder}, and {AGAIN}"
+        record = self._read(folder, RUN, lambda: read_run(folder))
         if record is None:
             return
         self.made.looked_at["runs"] += 1
@@ -175,7 +185,7 @@ class _Inspector:
 
     def _scored(self, folder: Path, role: str) -> MetricsRecord | None:
         """Figures that are whole, and those of their rows."""
-        metrics = self._read(folder, METRICS, lambda: _read_metrics(folder), _score_again(folder))
+        metrics = self._read(folder, METRICS, lambda: _read_metrics(folder))
         if metrics is None:
             return None
         self.made.looked_at["references"] += bool(role)
@@ -192,7 +202,7 @@ class _Inspector:
 
     def _attack(self, folder: Path, scored: MetricsRecord) -> None:
         again = f"delete {folder}, and `salmu run --attack` makes it again"
-        record = self._read(folder, ATTACK, lambda: read_attack(folder), again)
+        record = self._read(folder, ATTACK, lambda: read_attack(folder))
         if record is None:
             return
         self.made.looked_at["attacks"] += 1

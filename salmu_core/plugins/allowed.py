@@ -42,6 +42,12 @@ def allowed(points: Iterable[EntryPoint]) -> list[EntryPoint]:
     return [point for point in points if _normal(owner(point)) in names]
 
 
+def left_out() -> str:
+    """That plugins are left out, as a sentence that follows another; empty where all may be used."""
+    text = os.environ.get(VARIABLE, "").strip()
+    return f" {VARIABLE} is {text!r}, and leaves plugins out." if text else ""
+
+
 def owner(point: EntryPoint) -> str:
     """Name of the distribution that an entry point came with."""
     return str(point.dist.name) if point.dist else ""

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from salmu_core.errors import UnknownNameError, UsageError
+from salmu_core.plugins.allowed import left_out
 from salmu_core.plugins.catalogue import Declaration
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class Shelf(Mapping[str, Declared[S]], Generic[S]):
                     message = f"The {self._kind} {name!r} of {row.distribution} can't be used: {row.problem}"
                     raise UsageError(message) from None
             raise UnknownNameError(
-                self._kind, name, self._items, f"`salmu {self._kind}s` lists what is installed."
+                self._kind, name, self._items, f"`salmu {self._kind}s` lists what is installed.{left_out()}"
             ) from None
 
     def __contains__(self, name: object) -> bool:

@@ -5,6 +5,7 @@ Nothing but ASCII of its own, and nothing is said by colour alone.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -216,7 +217,8 @@ def _failed(table: Table) -> list[tuple[str, str]]:
     rows = []
     for (label, budget, status), runs in kinds.items():
         times = f" x{len(runs)}" if len(runs) > 1 else ""
-        rows.append((label, f"{status}{times}{f' at budget {budget}' if budget else ''}: {visible(runs[0].reason)}"))
+        reason = visible(runs[0].reason.replace(f"{runs[0].folder}{os.sep}", ""))
+        rows.append((label, f"{status}{times}{f' at budget {budget}' if budget else ''}: {reason}"))
     room = max(_FAILED, _SCREEN - len(table.comparison.lines))
     if len(rows) > room:
         rest = sum(len(runs) for runs in list(kinds.values())[room - 1 :])

@@ -58,7 +58,9 @@ class Attempts:
         attempts = self._record.attempts
         deaths = [attempt.death for attempt in attempts if attempt.death is not None]
         if len(deaths) >= DEATHS:
-            return f"the process that made it {deaths[0]}; when it was tried again, it {deaths[1]}"
+            first, second = deaths[:2]
+            same = first == second
+            return f"its process twice {first}" if same else f"its process {first}; the next one {second}"
         unknown = len([*takewhile(lambda attempt: attempt.death is None, reversed(attempts))])
         if unknown >= UNKNOWN:
             return f"the whole study ended {unknown} times in a row while it was made, and left no word why"

@@ -33,6 +33,9 @@ RANK, RANK_LIKE = "rank", "rank_private"
 TRACEBACK = "traceback.txt"
 REFERENCES = "_references"
 
+#: What to do about what was changed since it was written.
+AGAIN = "`salmu run` makes it again"
+
 R = TypeVar("R", bound=Record)
 
 
@@ -170,10 +173,10 @@ def read_run(folder: Path, hashed: Hashes = EVERY_BYTE, copied: bool = False) ->
         return None
     check_files(folder, record, hashed)
     if hash_json(record.config) != record.config_hash:
-        raise StoreError(f"{folder / RUN} has another config than its config_hash says: {_remedy(folder)}")
+        raise StoreError(f"{folder / RUN} has another config than its config_hash says: {AGAIN}")
     place = key_of(record).path
     if not copied and folder.absolute().parts[-len(place.parts) :] != place.parts:
-        raise StoreError(f"{folder / RUN} is the record of another run, {place}: {_remedy(folder)}")
+        raise StoreError(f"{folder / RUN} is the record of another run, {place}: {AGAIN}")
     return record
 
 
@@ -207,11 +210,7 @@ def check_files(folder: Path, record: Sealed, hashed: Hashes = EVERY_BYTE) -> No
         StoreError: They are not.
     """
     if damage := damage_of(folder, record, hashed):
-        raise StoreError(f"{damage}: {_remedy(folder, METRICS if isinstance(record, MetricsRecord) else '')}")
-
-
-def _remedy(folder: Path, part: str = "") -> str:
-    return f"delete {folder / part} and run again"
+        raise StoreError(f"{damage}: {AGAIN}")
 
 
 def read_record(path: Path, kind: type[R], hashed: Hashes = EVERY_BYTE) -> R | None:
@@ -238,7 +237,7 @@ def read_record(path: Path, kind: type[R], hashed: Hashes = EVERY_BYTE) -> R | N
     except FileError as error:
         if not isinstance(error.__cause__, OSError):
             raise _damaged(path, error.reason) from error
-        raise StoreError(f"{path} can't be read ({error.reason}): delete it and run again") from error
+        raise StoreError(f"{path} can't be read ({error.reason}): {AGAIN}") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
@@ -248,7 +247,7 @@ def read_record(path: Path, kind: type[R], hashed: Hashes = EVERY_BYTE) -> R | N
 
 
 def _damaged(path: Path, why: str) -> StoreError:
-    return StoreError(f"{path} is damaged ({why}): delete it and run again")
+    return StoreError(f"{path} is damaged ({why}): {AGAIN}")
 
 
 def _check_content(path: Path, kind: type[Record], content: object) -> None:

@@ -152,7 +152,7 @@ def live(opened: Callable[[], Make], cell: Cell, forked: bool) -> NoReturn:
 def _by_signal(error: KeyboardInterrupt) -> bool:
     """Whether what waits for a step's end when a signal comes has raised it."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    return frame.f_globals.get("__name__") == saves.__name__
+    return isinstance(error, saves.Stopped) or frame.f_globals.get("__name__") == saves.__name__
 
 
 def _unheard(name: str, value: float, step: int) -> None: ...

@@ -74,8 +74,8 @@ class Making:
                     self._cell.clear(fresh=True)
                 self._attempts.died(str(error))
                 self._process = self._begin()
-                again = "; it is tried once more" if self._process else ""
-                reporter.say(f"{label}: its process {error}{again}.")
+                if self._process:
+                    reporter.say(f"{label}: its process {error}; it is tried once more.")
         return Outcome(original, "died", self._attempts.verdict(), Ledger(), (), {})
 
     def __enter__(self) -> Self:

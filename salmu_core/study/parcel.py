@@ -13,7 +13,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from salmu_core.clip.weights import share_changed
@@ -65,9 +65,9 @@ def leave(folder: Path, outcome: Outcome) -> None:
         tensors = {
             name: value.detach().cpu().contiguous().clone() for name, value in outcome.model.state_dict().items()
         }
-        save_file(tensors, folder / WEIGHTS)
+        write_tensors(folder / WEIGHTS, tensors)
         if outcome.state:
-            save_file(dict(outcome.state), folder / STATE)
+            write_tensors(folder / STATE, outcome.state)
     facts = Facts(
         status=outcome.status,
         reason=_text(outcome.reason, REASON),

@@ -14,7 +14,7 @@ from salmu_core.disk.hashing import EVERY_BYTE, Hashes
 from salmu_core.errors import StoreError
 from salmu_core.plugins.code import code_hash
 from salmu_core.plugins.zoo import Declared
-from salmu_core.store.folders import RUN, RunKey, Store, read_metrics, read_record, read_run
+from salmu_core.store.folders import AGAIN, RUN, RunKey, Store, read_metrics, read_record, read_run
 from salmu_core.store.records import RunRecord, ScoredOn
 from salmu_core.study.attacks import Assault, PlannedAttack, outstanding_attacks
 from salmu_core.study.plan import Planned
@@ -92,7 +92,7 @@ def _outstanding(
         try:
             record = read_record(folder / RUN, RunRecord) if redo else read_run(folder, stamps)
         except StoreError as error:
-            todo.notes.append(f"Made again: {error}")
+            todo.notes.append(f"Made again: {str(error).removesuffix(f': {AGAIN}')}")
             record = None
         if record is None or redo or not _goes_on(planned, record, there):
             todo.runs.append(planned)
@@ -165,7 +165,7 @@ def lacks_metrics(
     try:
         record = read_metrics(folder, checkpoint_hash, scored_on, hashed)
     except StoreError as error:
-        notes.append(f"Scored again: {error}")
+        notes.append(f"Scored again: {str(error).removesuffix(f': {AGAIN}')}")
         return True
     if record is None:
         return True

@@ -127,9 +127,9 @@ class RunProcess:
         """How the process goes over what it may take; empty while it does not."""
         seconds, memory = self._limits.seconds, self._limits.memory
         if seconds is not None and monotonic() - self._begun > seconds:
-            return f"took longer than the {seconds:g} seconds of --run-timeout"
-        if memory is not None and (taken := self._memory()) > memory:
-            return f"took {taken:,} bytes of memory, more than the {memory:,} of --run-memory"
+            return f"took longer than the {seconds:g} s of --run-timeout"
+        if memory is not None and self._memory() > memory:
+            return f"took more memory than the {memory / 1e9:.3g} GB of --run-memory"
         if any(lines.floods for lines in self._lines.values()):
             return f"printed more than {_TOO_MUCH:,} bytes"
         return ""

@@ -36,17 +36,21 @@ def _part(part: Data | None) -> str:
     """The table of one loop, and where it was made."""
     if part is None:
         return NOT_YET
-    rows = [(prose(line["fault"]), _outcome(line), f"{line['times']:,}") for line in part["lines"]]
+    faults = {
+        line["fault"]: "; ".join(_outcome(o) for o in part["lines"] if o["fault"] == line["fault"])
+        for line in part["lines"]
+    }
+    rows = [(prose(fault).removeprefix("a spoiled file: "), outcomes) for fault, outcomes in faults.items()]
     trials = sum(line["times"] for line in part["lines"])
     where = (
         f"{trials:,} trials on {part['date']} at commit {part['commit']}, in {part['seconds']:,} seconds, with seed "
         f"{part['seed']}, on {part['system']} with Python {part['python']}.\n"
     )
-    return table(("fault", "what came of it", "times"), rows) + "\n" + where
+    return table(("fault", "what came of it, and how often"), rows) + "\n" + where
 
 
 def _outcome(line: Data) -> str:
     """In bold where something should not have been, with the first of what."""
     wrong = line.get("times_wrong", 0)
-    outcome = prose(line["outcome"])
+    outcome = f"{prose(line['outcome'])} {line['times']:,}"
     return f"**{outcome}**, wrong in {wrong:,}: {prose(line['wrong'][0])}" if wrong else outcome

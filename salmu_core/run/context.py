@@ -21,7 +21,6 @@ from salmu_core.contract.model import ClipModel
 from salmu_core.contract.probe import Probe
 from salmu_core.contract.steps import Batch
 from salmu_core.errors import BudgetExceededError, MethodError
-from salmu_core.run.attempts import Attempts
 from salmu_core.run.draws import Draws
 from salmu_core.run.edit import edited
 from salmu_core.run.gradients import Gradients
@@ -29,6 +28,7 @@ from salmu_core.run.inputs import listed
 from salmu_core.run.meter import Meter
 from salmu_core.run.pool import common_batch
 from salmu_core.run.probe import estimate, evaluating
+from salmu_core.run.retries import Retries
 from salmu_core.run.saves import Saves
 from salmu_core.run.saving import Parts, saving
 from salmu_core.run.session import TrainingSession
@@ -89,7 +89,7 @@ class RunContext(MethodContext[C]):
         self._encode_text = partial(encode_text, model)
         self._pieces, self._compiler = pieces or Pieces(model), compiler or Compiler()
         self._draws = Draws(session.pools, seed, meter, accelerator.device)
-        self._attempts = partial(Attempts, rng=self._rng, device=accelerator.device, meter=meter)
+        self._attempts = partial(Retries, rng=self._rng, device=accelerator.device, meter=meter)
         self._adapters: list[Any] = []
         self._texts = ReferenceTexts(reference, self.tokenize)
         others = {id(part): type(part).__name__ for part in (self, reference, session, meter, accelerator)}

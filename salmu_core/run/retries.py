@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator
 
 from salmu_core.contract.steps import Step
 from salmu_core.run.meter import Meter
+from salmu_core.run.random_states import random_states, set_random_states
 from salmu_core.train.loop import Terms
 
 
-class Attempts:
+class Retries:
     """Gives a loss its steps. One that is asked for again is the same: its rows, random numbers and what it logs.
 
     Args:
@@ -41,21 +42,11 @@ class Attempts:
         meter = self._meter
         if number != self._number:
             self._number, self._step, self._logged = number, self._steps(number), 0
-            self._start = self._random_state()
+            self._start = random_states(self._rng, self._device)
         else:
-            self._restore(*self._start)
+            set_random_states(self._rng, self._device, *self._start)
         meter.logged, meter.heard = 0, self._logged
         try:
             return self._loss(self._step)
         finally:
             self._logged, meter.heard = max(self._logged, meter.logged), 0
-
-    def _random_state(self) -> tuple[Tensor, Tensor, Tensor | None]:
-        device = torch.get_device_module(self._device).get_rng_state() if self._device.type != "cpu" else None
-        return self._rng.get_state(), torch.get_rng_state(), device
-
-    def _restore(self, own: Tensor, common: Tensor, device: Tensor | None) -> None:
-        self._rng.set_state(own)
-        torch.set_rng_state(common)
-        if device is not None:
-            torch.get_device_module(self._device).set_rng_state(device)

@@ -20,6 +20,7 @@ from salmu_core.clip.weights import share_changed
 from salmu_core.contract.layout import WEIGHTS
 from salmu_core.disk.reading import read_json
 from salmu_core.disk.record import Record
+from salmu_core.disk.tensors import write_tensors
 from salmu_core.errors import FileError, MachineError, SalmuError
 from salmu_core.run.runner import Outcome
 from salmu_core.run.validity import judge, judge_state

@@ -38,7 +38,7 @@ from salmu_core.run.runner import Outcome
 from salmu_core.run.saves import SAVES
 from salmu_core.store.folders import Store
 from salmu_core.study.parcel import leave, leave_failure, leave_interrupt
-from salmu_core.study.relay import Aloud
+from salmu_core.study.saying import Aloud
 from salmu_core.study.tracking import FOLDER
 from salmu_core.train.observer import Observer
 

@@ -19,8 +19,7 @@ from typing import Any
 
 from salmu_core.errors import STOPPED, SalmuError
 from salmu_core.machine import end_with_parent
-from salmu_core.run.reporter import Reporter, Silent, listening
-from salmu_core.show.escape import visible
+from salmu_core.run.reporter import Reporter, listening
 from salmu_core.study.failures import attempt
 from salmu_core.study.pieces import Piece
 
@@ -62,20 +61,6 @@ def attend(begin: Callable[[Reporter], Do], connection: Connection, patience: fl
         sys.exit(STOPPED)
     except (SalmuError, OSError) as error:
         relay.tell("failed", str(error), getattr(error, "exit_code", 1), traceback.format_exc())
-
-
-class Aside(Silent):
-    """One that says what people should know on standard error, and nothing else."""
-
-    def say(self, text: str) -> None:
-        print(visible(text), file=sys.stderr, flush=True)
-
-
-class Aloud(Silent):
-    """One that says what people should know on standard output, which leads to another process."""
-
-    def say(self, text: str) -> None:
-        print(text, flush=True)
 
 
 @dataclass

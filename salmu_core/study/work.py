@@ -32,7 +32,8 @@ from salmu_core.study.pieces import in_phases, parallel, pieces_of, share
 from salmu_core.study.plan import Study
 from salmu_core.study.prepare import Options, Work, prepare
 from salmu_core.study.processes import Crew, forks, spread
-from salmu_core.study.relay import Aside, Do, interrupted
+from salmu_core.study.relay import Do, interrupted
+from salmu_core.study.saying import Aside
 from salmu_core.study.todo import Outstanding, outstanding
 from salmu_core.study.tracking import Trackers
 

@@ -148,7 +148,7 @@ def test_nobody_prints_past_the_door():
     doors = {"salmu_core/cli/output.py"}
     # Words between processes, which no person reads as they are.
     doors |= {
-        "salmu_core/study/relay.py",
+        "salmu_core/study/saying.py",
         "salmu_core/testing/conformance/server.py",
         "benchmarks/mini/salmu_mini/worker.py",
     }

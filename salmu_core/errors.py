@@ -119,7 +119,7 @@ class PictureError(BenchmarkError):
 class CheckpointError(SalmuError):
     """A model can't be read, or a written one doesn't match its record.
 
-    Of a run, delete its folder and give the same command again; of another model, fetch or write it again.
+    Of a run, give the same command again; of another model, fetch or write it again.
     `salmu canary MODEL` says whether it still computes what it did.
     """
 

@@ -68,6 +68,12 @@ def is_short(figure: Figure) -> bool:
     return above or ("at_least" in figure and figure["value"] < figure["at_least"])
 
 
+def _precisely(figure: Figure) -> str:
+    """A figure with a digit more where it would look like its aim."""
+    number = _number(figure, "value")
+    return f"{figure['value']:.3f}" if number in _aim(figure).split() else number
+
+
 def _short(parts: Mapping[str, Any]) -> str:
     figures = [figure for part in parts.values() for figure in part["figures"]]
     lacking = [figure for figure in figures if is_short(figure)]
@@ -75,7 +81,7 @@ def _short(parts: Mapping[str, Any]) -> str:
     if not lacking:
         return f"Of {aims} figures that have an aim, none falls short.\n"
     lines = [
-        f"* {', held against '.join(filter(None, [figure['what'], figure['to']]))}: {_number(figure, 'value')} "
+        f"* {', held against '.join(filter(None, [figure['what'], figure['to']]))}: {_precisely(figure)} "
         f"where {_aim(figure)} was aimed at"
         for figure in lacking
     ]

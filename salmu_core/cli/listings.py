@@ -40,13 +40,13 @@ def plugins(as_json: Json = False) -> None:
         print_json([{f: getattr(row[0], f) for f in fields} | more for row, more in zip(rows, facts, strict=True)])
         return
     table = Table(box=None, pad_edge=False)
-    for column in ("plugin", "distribution", "version", "declares", "code"):
+    for column in ("plugin", "distribution", "version", "declares, and where its code lies"):
         table.add_column(column, overflow="fold")
     for row, code, used in rows:
         declares = Text(f"problem: {row.problem}", style="red") if row.problem else Text(_brief(row.declares))
         declares = declares if used else Text(f"switched off by {VARIABLE}", style="dim")
         here = code.replace(f"{Path.cwd()}{os.sep}", "")
-        table.add_row(Text(row.name), Text(row.distribution), row.version, declares, Text(here))
+        table.add_row(Text(row.name), Text(row.distribution), row.version, declares.append(f"\n{here}", style="dim"))
     console().print(table if rows else "No plugin is installed.")
     for row in zoo.problems:
         if row.traceback and os.environ.get("SALMU_DEBUG"):

@@ -19,17 +19,7 @@ from salmu_core.disk.record import Sealed
 from salmu_core.errors import SchemaError, StoreError
 from salmu_core.judge.refusals import refusal
 from salmu_core.store.attacks import ATTACK, QUERY, attack_folders, read_attack
-from salmu_core.store.folders import (
-    AGAIN,
-    METRICS,
-    RANK,
-    RANK_LIKE,
-    REFERENCES,
-    RUN,
-    check_files,
-    read_record,
-    read_run,
-)
+from salmu_core.store.folders import AGAIN, METRICS, RANK, RANK_LIKE, REFERENCES, RUN, read_run, read_unit
 from salmu_core.store.records import MetricEntry, MetricsRecord, RunRecord
 from salmu_core.store.schema import ROWS
 from salmu_core.store.starts import given
@@ -185,7 +175,7 @@ class _Inspector:
 
     def _scored(self, folder: Path, role: str) -> MetricsRecord | None:
         """Figures that are whole, and those of their rows."""
-        metrics = self._read(folder, METRICS, lambda: _read_metrics(folder))
+        metrics = self._read(folder, METRICS, lambda: read_unit(folder / METRICS, MetricsRecord))
         if metrics is None:
             return None
         self.made.looked_at["references"] += bool(role)
@@ -234,13 +224,6 @@ class _Inspector:
             self._find(path, left, "`salmu run` takes it away" if _gone(path) else "wait for it", damage=False)
         elif not path.name.endswith(".lock"):
             self._find(path, "an attempt at a run has not ended", "the same `salmu run` goes on", damage=False)
-
-
-def _read_metrics(folder: Path) -> MetricsRecord | None:
-    record = read_record(folder / METRICS, MetricsRecord)
-    if record is not None:
-        check_files(folder, record)
-    return record
 
 
 def _score_again(folder: Path) -> str:

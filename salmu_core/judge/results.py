@@ -19,7 +19,7 @@ from salmu_core.judge.parts import Part, Task, read_part
 from salmu_core.judge.refusals import refusal
 from salmu_core.judge.targets import Column, columns
 from salmu_core.store.attacks import AttackKey
-from salmu_core.store.folders import METRICS, Store, check_files, read_metrics, read_record, read_run
+from salmu_core.store.folders import METRICS, Store, read_metrics, read_run, read_unit
 from salmu_core.store.records import MetricEntry, MetricsRecord, RunRecord, ScoredOn
 
 
@@ -254,14 +254,13 @@ def of_plan(results: Results, planned: Mapping[Path, tuple[str, str]]) -> Result
 def _reference(store: Store, world: str, role: str, hashed: Hashes) -> Reference:
     folder = store.reference(world, role)
     try:
-        record = read_record(folder / METRICS, MetricsRecord, hashed)
+        record = read_unit(folder / METRICS, MetricsRecord, hashed)
         if record is None:
             return Reference()
-        check_files(folder, record, hashed)
         figures, tail_values = read_figures(folder, record)
         attacks = read_attacks(folder, record, hashed)
     except StoreError as error:
-        return Reference(problem=f"{role.capitalize()} of {world} is left out: {error}")
+        return Reference(problem=f"{role.capitalize()} of {world}: {error}")
     measured = (record.values, figures, tail_values, record.metrics)
     return Reference(*measured, *record.scored_on, record.checkpoint_hash, attacks=attacks)
 

@@ -14,7 +14,7 @@ from pydantic import Field
 from salmu_core.disk.hashing import EVERY_BYTE, Hashes, hash_json
 from salmu_core.disk.record import Record, Sealed
 from salmu_core.errors import StoreError
-from salmu_core.store.folders import AGAIN, check_files, read_record
+from salmu_core.store.folders import AGAIN, read_unit
 from salmu_core.store.records import BenchmarkRef, FitRecord, Ledger, MetricEntry, PluginRef, Status
 from salmu_core.store.schema import SCHEMA
 
@@ -100,9 +100,8 @@ def read_attack(folder: Path, hashed: Hashes = EVERY_BYTE) -> AttackRecord | Non
     Raises:
         StoreError: A file can't be read or isn't the one that was written, or they belong elsewhere.
     """
-    record = read_record(folder / ATTACK, AttackRecord, hashed)
+    record = read_unit(folder / ATTACK, AttackRecord, hashed)
     if record is not None:
-        check_files(folder, record, hashed)
         placed = folder.parts[-2:] == (record.attack, record.config_hash[:12])
         if not placed or hash_json(record.config) != record.config_hash:
             raise StoreError(f"{folder / ATTACK} is not of the attack whose folder it lies in: {AGAIN}")

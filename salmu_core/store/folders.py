@@ -37,6 +37,7 @@ REFERENCES = "_references"
 AGAIN = "`salmu run` makes it again"
 
 R = TypeVar("R", bound=Record)
+S = TypeVar("S", bound=Sealed)
 
 
 @dataclass(frozen=True)
@@ -168,10 +169,9 @@ def read_run(folder: Path, hashed: Hashes = EVERY_BYTE, copied: bool = False) ->
     Raises:
         StoreError: The record can't be read or is another run's, or the files are not those it describes.
     """
-    record = read_record(folder / RUN, RunRecord, hashed)
+    record = read_unit(folder / RUN, RunRecord, hashed)
     if record is None:
         return None
-    check_files(folder, record, hashed)
     if hash_json(record.config) != record.config_hash:
         raise StoreError(f"{folder / RUN} has another config than its config_hash says: {AGAIN}")
     place = key_of(record).path
@@ -211,6 +211,13 @@ def check_files(folder: Path, record: Sealed, hashed: Hashes = EVERY_BYTE) -> No
     """
     if damage := damage_of(folder, record, hashed):
         raise StoreError(f"{damage}: {AGAIN}")
+
+
+def read_unit(path: Path, kind: type[S], hashed: Hashes = EVERY_BYTE) -> S | None:
+    """As `read_record`, with the files beside it checked against it."""
+    if (record := read_record(path, kind, hashed)) is not None:
+        check_files(path.parent, record, hashed)
+    return record
 
 
 def read_record(path: Path, kind: type[R], hashed: Hashes = EVERY_BYTE) -> R | None:

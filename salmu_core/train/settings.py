@@ -34,13 +34,11 @@ class Every:
         Raises:
             UsageError: It is none of these.
         """
-        parts = re.fullmatch(r"([0-9]{1,9})([smh]?)|off", text.strip())
-        if parts is None:
+        if re.fullmatch(r"\s*([0-9]{1,9}|off)\s*", text):
+            return cls(seconds=0, steps=int(text.replace("off", "0")))
+        if (seconds := seconds_of(text)) is None or text.strip()[-1] not in "smhd":
             raise UsageError(f"--checkpoint-every {text!r}: write a time as 90s, 10m or 2h, steps as 500, or off.")
-        number, unit = int(parts[1] or 0), parts[2]
-        if not unit:
-            return cls(seconds=0, steps=number)
-        return cls(seconds=number * {"s": 1, "m": 60, "h": 3600}[unit])
+        return cls(seconds)
 
     @property
     def never(self) -> bool:
@@ -52,6 +50,12 @@ class Every:
         if self.steps:
             return steps >= self.steps * share
         return 0 < self.seconds * share <= seconds
+
+
+def seconds_of(text: str) -> float | None:
+    """Seconds of a time such as ``90s``, ``10m``, ``1.5h`` or ``600``; None if it is none."""
+    parts = re.fullmatch(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([smhd]?)\s*", text)
+    return float(parts[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}[parts[2]] if parts else None
 
 
 class Pretraining(Optimisation):

@@ -127,18 +127,22 @@ class Store:
         with held(folder.with_name(f".{folder.name}.lock"), wait=False) as claimed:
             yield claimed
 
-    def tidy(self) -> None:
-        """Delete what attempts have kept of runs that have their record: who wrote that was ended just after it."""
+    def tidy(self, redo: bool) -> None:
+        """Delete what attempts have kept of runs that have their record: who wrote that was ended just after it.
+
+        Args:
+            redo: Whether such runs are to be made again: then what was begun since the record is gone on with.
+        """
         for path in [*self.root.glob("*/*/*/.*.work"), *self.root.glob("*/*/*/.*.attempts")]:
             folder = path.with_name(path.name[1:].rpartition(".")[0])
             with suppress(OSError, FileError), self.claim(folder) as claimed:
-                if claimed and _settled(folder / RUN, self.attempts(folder)):
+                if claimed and (folder / RUN).exists() and not (redo and _begun(self.attempts(folder), folder / RUN)):
                     demolish(path)
 
 
-def _settled(record: Path, attempts: Path) -> bool:
-    """Whether a record is newer than the last attempt: then it came of that, and no other one has begun since."""
-    return record.exists() and (not attempts.exists() or attempts.stat().st_mtime_ns <= record.stat().st_mtime_ns)
+def _begun(attempts: Path, record: Path) -> bool:
+    """Whether an attempt was begun since a record was written."""
+    return attempts.exists() and attempts.stat().st_mtime_ns > record.stat().st_mtime_ns
 
 
 def key_of(record: RunRecord) -> RunKey:

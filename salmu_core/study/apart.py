@@ -136,10 +136,15 @@ def live(opened: Callable[[], Make], cell: Cell, forked: bool) -> NoReturn:
             leave(left, outcome)
         code = 0
     except KeyboardInterrupt as error:
-        if not _by_signal(error):  # nobody's but the method's: Ctrl-C does not reach this process
+        if os.getpid() == own and not _by_signal(error):  # the method's: Ctrl-C does not reach this process
             leave_interrupt(left, error)
     except (SalmuError, OSError, MemoryError) as error:
-        leave_failure(left, error)
+        if os.getpid() == own:
+            os.umask(0o077)
+            for name in (LEFT, TEMPORARY, CACHE):  # what has filled the disk leaves no room for a word
+                demolish(cell.scratch / name)
+            left.mkdir()
+            leave_failure(left, error)
     except BaseException:
         traceback.print_exc()
     finally:

@@ -70,8 +70,8 @@ class Making:
                 return self._process.outcome(original, self._cell.owner, reporter, on_scalar)
             except DiedError as error:
                 time.sleep(_SETTLES)  # if all is being stopped, and the run was only the first to be, this is as well
-                if error.excess:  # it has had its time
-                    self._cell.clear(fresh=True)
+                # Before anything is written, for which it may have left no room; and it has had its time.
+                self._cell.clear(fresh=error.excess)
                 self._attempts.died(str(error))
                 self._process = self._begin()
                 if self._process:

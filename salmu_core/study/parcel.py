@@ -60,6 +60,9 @@ def leave(folder: Path, outcome: Outcome) -> None:
     Args:
         folder: An empty one.
         outcome: What came of it.
+
+    Raises:
+        OSError: There is no room for it.
     """
     if outcome.status == "valid":
         # Cloned: safetensors refuses tensors that share memory, and open_clip's towers may.

@@ -68,7 +68,7 @@ def carry_out(
         reporter.say(note)
     index, count = launched()
     if not index:
-        store.tidy()
+        store.tidy(options.redo)
     if all(todo.nothing for todo in todos) and count == 1:
         _nothing(todos, store, reporter)
         return works

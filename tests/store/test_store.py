@@ -95,8 +95,10 @@ def test_what_attempts_have_left_goes_once_the_run_has_its_record_and_none_has_b
     store.attempts(folders["half"]).unlink()
     with store.claim(folders["held"]) as claimed:
         assert claimed
-        store.tidy()
+        store.tidy(redo=True)
     kept = {name for name, folder in folders.items() if store.scratch(folder).exists()}
     assert kept == {"making", "again", "held"}
     assert {name for name, folder in folders.items() if store.attempts(folder).exists()} == kept
     assert all((folder / "run.json").exists() for name, folder in folders.items() if name != "making")
+    store.tidy(redo=False)
+    assert {name for name, folder in folders.items() if store.scratch(folder).exists()} == {"making"}

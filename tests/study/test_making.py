@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import subprocess
 import tempfile
 import time
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import psutil
@@ -11,8 +13,11 @@ import pytest
 from torch import nn
 
 from salmu_core.disk.files import demolish
+from salmu_core.errors import MachineError
 from salmu_core.run.reporter import Silent
+from salmu_core.run.runner import Outcome
 from salmu_core.store.attempts import DEATHS, UNKNOWN, Attempts
+from salmu_core.store.records import Ledger
 from salmu_core.study.apart import Cell
 from salmu_core.study.limits import UNLIMITED, Limits
 from salmu_core.study.making import Making
@@ -32,11 +37,11 @@ class Told(Silent):
 @pytest.fixture
 def making(tmp_path):
     """Begin to make a run whose method does something."""
-    cell = Cell(tmp_path / "scratch", (), (), "x")
+    cell = Cell(tmp_path / "scratch", (tmp_path / "hidden",), (), "x")
 
     def begin(act, limits=UNLIMITED):
         def make(observer):
-            act(cell.scratch)
+            return act(cell.scratch)
 
         return Making(lambda: make, cell, limits, "fork", Attempts(tmp_path / "attempts", "x"))
 
@@ -102,6 +107,31 @@ def test_a_run_that_has_had_its_time_gets_it_again_from_the_beginning_alone(maki
     assert outcome.status == "died" and "1 seconds of --run-timeout; when it was tried again" in outcome.reason
     assert [text for text in told.said if "saved" in text] == ["saved: []"] * 2
     assert not [*tmp_path.iterdir()]
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A disk of two megabytes, where a run may write."""
+    (tmp_path / "scratch").mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=2M", "tmpfs", str(tmp_path / "scratch")]
+    if shutil.which("mount") is None or subprocess.run(words, capture_output=True).returncode:
+        pytest.skip("no disk can be mounted here")
+    yield
+    subprocess.run(["umount", "--lazy", str(tmp_path / "scratch")], check=True)
+
+
+@pytest.mark.parametrize("result", [False, True])
+def test_a_disk_that_a_run_has_filled_is_no_verdict_and_is_empty_afterwards(making, small, tmp_path, result):
+    def fill(scratch):
+        with (scratch / "tmp" / "big").open("wb") as file, suppress(OSError) if result else nullcontext():
+            while True:
+                file.write(bytes(1 << 16))
+        return Outcome(nn.Linear(100, 100), "valid", "", Ledger(), (), {})
+
+    with pytest.raises(MachineError, match="No space left"), making(fill) as made:
+        made.outcome(nn.Linear(100, 100), "x", Silent(), print)
+    assert not Attempts(tmp_path / "attempts", "x").verdict()
+    assert not [path for path in (tmp_path / "scratch").rglob("*") if path.is_file()]
 
 
 def test_of_what_a_run_prints_so_much_is_shown_and_no_more(making):

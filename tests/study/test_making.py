@@ -104,7 +104,7 @@ def test_a_run_that_has_had_its_time_gets_it_again_from_the_beginning_alone(maki
     told = Told()
     with making(look, Limits(seconds=1)) as made:
         outcome = made.outcome(nn.Linear(1, 1), "x", told, print)
-    assert outcome.status == "died" and "1 seconds of --run-timeout; when it was tried again" in outcome.reason
+    assert outcome.status == "died" and "its process twice took longer than the 1 s" in outcome.reason
     assert [text for text in told.said if "saved" in text] == ["saved: []"] * 2
     assert not [*tmp_path.iterdir()]
 

@@ -24,11 +24,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from salmu_core.benchmark.decoding import Transform, decode, decode_into, transform_of
+from salmu_core.benchmark.decoding import SPAN, Transform, decode, decode_into, transform_of
 from salmu_core.benchmark.rows import Rows
 from salmu_core.clip.model import Clip
 from salmu_core.contract.progress import Progress
-from salmu_core.disk.cache import grown, recall, remember, writable
+from salmu_core.disk.cache import grown, recall, remember, tell_damage, writable
 from salmu_core.disk.files import replacing, sweep
 from salmu_core.disk.hashing import hash_json
 from salmu_core.disk.locks import held
@@ -96,6 +96,16 @@ class Pixels:
             self._looked_at = 0
         return torch.from_numpy(images)
 
+    def heal(self) -> None:
+        """Look at all images, after a process that must not write to the cache has found one to be damaged.
+
+        Raises:
+            BenchmarkError: The file can't be made again.
+        """
+        self._take(_opened(self._path, self._identity, len(self._rows)) or self._make())
+        for begin in range(0, len(self._rows), SPAN):
+            self(np.arange(begin, min(begin + SPAN, len(self._rows))))
+
     def _take(self, opened: _Opened) -> None:
         self._pixels, self._sums = opened
         self._sound = np.zeros(len(self._rows), dtype=bool)
@@ -123,7 +133,8 @@ class Pixels:
                 grown(opened[0].nbytes)
                 return opened
         else:
-            note(f"{self._path} is damaged: its images are decoded again, for this run alone until you delete it.")
+            tell_damage()
+            note(f"{self._path} is damaged: its images are decoded again, for this run, and after it for all.")
         try:
             with tempfile.TemporaryDirectory(prefix="salmu-", ignore_cleanup_errors=True) as folder:
                 return decoded(Path(folder) / self._path.name, self._identity)  # what is mapped stays, without a name

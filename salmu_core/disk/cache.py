@@ -34,6 +34,8 @@ _PIECE = 1 << 20
 _PARTS = 50
 
 
+#: In a process's folder of entries: something that it must not write was damaged.
+DAMAGED = "damaged"
 #: Kinds that are computed while a plugin's code runs.
 OWNED = (EMBEDDINGS, GRADIENTS)
 
@@ -59,6 +61,13 @@ def work_for(owner: str, aside: Path) -> None:
         aside: A folder.
     """
     _Own.owner, _Own.aside = owner, aside
+
+
+def tell_damage() -> None:
+    """Leave word for whoever started this process that something of the cache is to be made again."""
+    if _Own.aside is not None:
+        with suppress(OSError):
+            (_Own.aside / DAMAGED).touch()
 
 
 def writable() -> bool:

@@ -49,6 +49,11 @@ class Inputs:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def heal(self) -> None:
+        """Make decoded images again, if any is damaged."""
+        if isinstance(self._pixels, Pixels):
+            self._pixels.heal()
+
     def pixels(self, index: np.ndarray) -> Tensor:
         """Images, uint8 ``[b, 3, h, w]``."""
         return self._pixels(index)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from salmu_core.benchmark.folder import Benchmark
 from salmu_core.benchmark.retain import Stream
 from salmu_core.contract.specs import MetricSpec
 from salmu_core.disk.hashing import hash_json
-from salmu_core.errors import CheckpointError, MachineError, StoreError
+from salmu_core.errors import CheckpointError, MachineError, SalmuError, StoreError
 from salmu_core.plugins.code import code_hash
 from salmu_core.plugins.zoo import Declared
 from salmu_core.run.reporter import Reporter
@@ -132,6 +133,9 @@ class Execution:
                 write_valid(folder, record, outcome, session.clip)
             else:
                 write_failed(folder, record, outcome.traceback)
+            if making.damaged:
+                with suppress(SalmuError, OSError):  # the run has its record; the next one finds it again
+                    self._sessions.heal()
             tracked.outcome(outcome.status, outcome.reason, outcome.ledger)
         note = f"{outcome.ledger.seconds:.1f} s" if outcome.status == "valid" else outcome.reason
         return f"{outcome.status}, {note}"

@@ -11,12 +11,13 @@ from typing import Literal, Self
 from torch import nn
 
 from salmu_core.contract.progress import OnScalar
+from salmu_core.disk.cache import DAMAGED
 from salmu_core.disk.files import demolish
 from salmu_core.run.reporter import Reporter
 from salmu_core.run.runner import Outcome
 from salmu_core.store.attempts import Attempts
 from salmu_core.store.records import Ledger
-from salmu_core.study.apart import Cell, Make
+from salmu_core.study.apart import CACHE, Cell, Make
 from salmu_core.study.limits import Limits
 from salmu_core.study.warden import DiedError, RunProcess
 
@@ -77,6 +78,11 @@ class Making:
                 if self._process:
                     reporter.say(f"{label}: its process {error}; it is tried once more.")
         return Outcome(original, "died", self._attempts.verdict(), Ledger(), (), {})
+
+    @property
+    def damaged(self) -> bool:
+        """Whether it has found something in the cache to be damaged."""
+        return (self._cell.scratch / CACHE / DAMAGED).exists()
 
     def __enter__(self) -> Self:
         return self

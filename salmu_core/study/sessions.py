@@ -66,6 +66,15 @@ class Sessions:
             self._open = what, session, facts
         return self._open[1:]
 
+    def heal(self) -> None:
+        """Make again what a run's process has found to be damaged, and must not mend itself.
+
+        Raises:
+            BenchmarkError: It can't be made.
+        """
+        for inputs in (self._rows.forget, self._rows.retain) if self._rows else ():
+            inputs.heal()
+
     def state(self, start: Start, method: str) -> dict[str, Tensor]:
         """What a method left beside the checkpoint that it made and now begins with.
 

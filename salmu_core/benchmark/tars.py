@@ -10,6 +10,7 @@ import io
 import os
 import re
 import tarfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -17,14 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from braceexpand import braceexpand
 
 from salmu_core.clip.pictures import MOST_BYTES
 from salmu_core.disk.cache import recall, remember
 from salmu_core.disk.hashing import hash_file
 from salmu_core.disk.space import SHARDS
+from salmu_core.disk.stamps import Stamp
 from salmu_core.errors import BenchmarkError, UsageError
 
 IMAGE_KEYS = ("webp", "png", "jpg", "jpeg")
@@ -96,13 +96,16 @@ def _expansions(pattern: str) -> int:
 
 
 def read_shard(path: Path) -> Shard:
-    """Index a tar file, or read the index of an earlier time if the file's size and time are still the same.
+    """Index a tar file, or read the index of an earlier time if nothing tells that the file has changed.
 
     Raises:
         BenchmarkError: It is no tar file, or cut off, or has a sample twice.
     """
-    stat = path.stat()
-    key = [_FORMAT, str(path.resolve()), stat.st_size, stat.st_mtime_ns]
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    now, stamp = time.time_ns(), Stamp.of(path)
+    key = [_FORMAT, str(path.resolve()), *stamp]
     if (kept := recall(SHARDS, key)) is not None:
         table = pq.read_table(pa.BufferReader(kept))
         places = np.stack([table["offset"].to_numpy(), table["size"].to_numpy()], axis=1)
@@ -113,6 +116,8 @@ def read_shard(path: Path) -> Shard:
         {"key": shard.keys, "offset": shard.places[:, 0], "size": shard.places[:, 1]}
         | {name: pa.array(getattr(shard, name), pa.string()) for name in ("captions", "labels")}
     )
+    if not stamp.settled(now):  # it could change once more and look the same
+        return shard
     written = io.BytesIO()
     pq.write_table(table.replace_schema_metadata({"sha256": shard.sha256}), written)
     remember(SHARDS, key, written.getvalue())

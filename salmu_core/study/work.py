@@ -105,6 +105,8 @@ def carry_out(
             begin = partial(_begin_anew, study, overrides, store.root, options)
             Crew(mine, begin, reporter, "spawn").work(processes)
     wait_for_all()
+    if not index:  # once more: what could not be deleted may be by now
+        store.tidy(options.redo)
     return works
 
 

@@ -224,19 +224,9 @@ def test_salmu_canary_is_a_command(salmu):
     assert done.returncode == 2 and "no open_clip model folder" in done.stderr
 
 
-@pytest.mark.parametrize("whose", ["clean", "a run"])
-def test_a_study_says_which_model_lost_its_canary(salmu, tiny, whose):
-    here = shutil.copytree(tiny, salmu.folder / "tiny")
-    words = ("run", "negative-gradient", "--benchmark", "./tiny", "--budget", "1", "--processes", "1")
-    words += ("--set", "negative-gradient.batch_size=4")
-    if whose == "clean":
-        model = here / "clean"
-    else:
-        assert salmu(*words).returncode == 0
-        (model,) = (path.parent for path in salmu.folder.glob("runs/*/negative-gradient/*/*/metrics.json"))
-        (model / "metrics.json").unlink()
-    config = model / "open_clip_config.json"
+def test_a_study_says_which_model_lost_its_canary(salmu, tiny):
+    config = shutil.copytree(tiny, salmu.folder / "tiny") / "clean" / "open_clip_config.json"
     config.write_text(config.read_text().replace("0.25", "0.75"))
-    done = salmu(*words)
+    words = ("--budget", "1", "--processes", "1", "--set", "negative-gradient.batch_size=4")
+    done = salmu("run", "negative-gradient", "--benchmark", "./tiny", *words)
     assert done.returncode == 1 and "canary" in done.stdout + done.stderr and "Traceback" not in done.stderr
-    assert ("not scored" in done.stdout) == (whose == "a run")

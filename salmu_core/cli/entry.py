@@ -88,6 +88,8 @@ def _run() -> int:
         refuse_empty(sys.argv[1:])
         app()
     except SystemExit as end:
+        if isinstance(end.code, str):  # Python's own way to end with a sentence
+            say(visible(end.code), stderr=True)
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except Exception as error:
         if os.environ.get("SALMU_DEBUG") or not (isinstance(error, SalmuError) or is_machines(error)):

@@ -128,7 +128,7 @@ def test_images_of_any_mode_are_read_as_open_clip_reads_them(tiny, mode):
     [
         (lambda f: next((f / "data").glob("forget-*")).unlink(), "no forget-"),
         (lambda f: next((f / "data").glob("forget-*")).write_bytes(b"PAR1 no"), "can't be read"),
-        (lambda f: (f / layout.GENERIC_CAPTIONS).unlink(), "is not there"),
+        (lambda f: (f / layout.GENERIC_CAPTIONS).unlink(), "is missing"),
         (lambda f: (f / layout.GENERIC_CAPTIONS).write_text("{"), "can't be read"),
         (lambda f: (f / layout.GENERIC_CAPTIONS).write_text("{}"), "no caption for"),
         (lambda f: (f / layout.GENERIC_CAPTIONS).write_text("[]"), "holds a list"),

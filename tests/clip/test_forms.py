@@ -71,7 +71,7 @@ def test_weights_in_several_files_are_put_together(model):
 def test_a_shard_that_is_missing_or_elsewhere_is_named(model):
     shards_of(model)
     (model / "model-00002-of-00002.safetensors").unlink()
-    with pytest.raises(CheckpointError, match=r"model-00002-of-00002\.safetensors.*not there"):
+    with pytest.raises(CheckpointError, match=r"model-00002-of-00002\.safetensors is missing"):
         load_clip(model)
     (model / "model.safetensors.index.json").write_text('{"weight_map": {"a": "../../a.safetensors"}}')
     with pytest.raises(CheckpointError, match="names no files beside it"):

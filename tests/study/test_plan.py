@@ -91,7 +91,7 @@ def test_study_files(tmp_path):
     path.write_text("= nonsense")
     with pytest.raises(UsageError, match="not valid TOML"):
         read_study(path)
-    with pytest.raises(UsageError, match="can't be read"):
+    with pytest.raises(UsageError, match="is missing"):
         read_study(tmp_path / "absent.toml")
 
 

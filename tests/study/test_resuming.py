@@ -110,13 +110,20 @@ def test_never_means_that_nothing_is_kept(study, tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "every"),
-    [("10m", Every(600)), ("90s", Every(90)), ("2h", Every(7200)), ("500", Every(0, 500)), ("off", Every(0, 0))],
+    [
+        ("10m", Every(600)),
+        ("90s", Every(90)),
+        ("2h", Every(7200)),
+        ("1.5 m", Every(90)),
+        ("500", Every(0, 500)),
+        ("off", Every(0, 0)),
+    ],
 )
 def test_how_often_is_a_time_or_a_number_of_steps(text, every):
     assert Study(checkpoint_every=text).every == every
 
 
-@pytest.mark.parametrize("text", ["", "-1", "1.5m", "10 m", "5d", "often", "1e3"])
+@pytest.mark.parametrize("text", ["", "-1", "10y", "often", "1e3", "1.5"])
 def test_anything_else_is_refused(text):
     with pytest.raises(UsageError, match="checkpoint-every"):
         _ = Study(checkpoint_every=text).every

@@ -194,7 +194,7 @@ MISTAKES = {
     "batch": (["--set", "batch=40"], 2, "more than the 39 retain pairs"),
     "sensitive": (["--sensitive", "OUT"], 2, "holds no sensitive pairs"),
     "twice": (["--retain", "DATA/00000.tar", "--retain", "DATA/00000.tar"], 2, "2 times"),
-    "config": (["--config", "OUT/none.toml"], 2, "can't be read"),
+    "config": (["--config", "OUT/none.toml"], 2, "is missing"),
     "empty": (["--retain", "EMPTY"], 1, "none of 3 samples"),
     "batch norm": (["--arch", "RN50"], 2, "normalises over batches"),
     "preprocessing": (["--arch", "OUT/crop.json"], 2, "no such preprocessing"),

@@ -50,9 +50,10 @@ def _at_once(subject: Subject, place: Path, studies: int, lying: bool, own: bool
     wrong += [text.strip().splitlines()[-1] for text in said if "Traceback" in text]
     if ended.code is None:
         wrong.append("they hang")
-    if ended.code != 0 and lying:
+    if ended.code != 0 and lying and own:
         wrong.append(f"exit code {ended.code}")
-    if ended.code not in (0, None):  # who left a run to the other has a table with gaps, and says so
+    # Who left a run to the other, or met it in one scratch folder, has a table with gaps, and says so.
+    if ended.code not in (0, None):
         again = subject.run(place)
         wrong += [] if again.code == 0 else [f"begun again, it ends with {again.code}: {again.sentence}"]
     wrong += subject.faults(place)

@@ -137,6 +137,10 @@ class MethodContext(ABC, Generic[C]):
         """Token ids, int64 ``[n, context_length]``, on the run's device."""
 
     @abstractmethod
+    def vocabulary(self) -> Mapping[int, str]:
+        """Token id -> the token, as the model's tokenizer writes it: with CLIP's own, ``</w>`` ends a word."""
+
+    @abstractmethod
     def fit(
         self,
         loss: Loss,

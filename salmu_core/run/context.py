@@ -169,6 +169,9 @@ class RunContext(MethodContext[C]):
     def tokenize(self, captions: Sequence[str]) -> Tensor:
         return moved(self._clip.tokenize(listed(captions)), self.device)
 
+    def vocabulary(self) -> Mapping[int, str]:
+        return self._clip.vocabulary()
+
     def fit(
         self,
         loss: Loss,

@@ -1,7 +1,8 @@
-"""Attacks that try to bring back what a checkpoint was made to forget, one of each kind."""
+"""Attacks that try to bring back what a checkpoint was made to forget, of every kind."""
 
 from salmu_attacks.bare_value import BARE_VALUE
 from salmu_attacks.linear_readout import LINEAR_READOUT
+from salmu_attacks.relearn_leaked import RELEARN_LEAKED
 from salmu_attacks.relearn_retain import RELEARN_RETAIN
 from salmu_core import AttackSpec, hookimpl
 
@@ -9,4 +10,4 @@ from salmu_core import AttackSpec, hookimpl
 @hookimpl
 def salmu_attacks() -> list[AttackSpec]:
     """Declare the attacks."""
-    return [RELEARN_RETAIN, BARE_VALUE, LINEAR_READOUT]
+    return [RELEARN_RETAIN, RELEARN_LEAKED, BARE_VALUE, LINEAR_READOUT]

@@ -4,7 +4,7 @@ What a forked process is told replaces what it inherited: arguments, folder, env
 numbers, a session of its own. It runs its module as ``-m`` would, and ends as an interpreter ends. What it shares
 with others of its server is what was decided when the server began: the order of sets of strings, and whatever
 variables libraries read while they are imported. Where another process is the point, and for any variable that is not
-known to be read late, `Launcher.run` starts a fresh interpreter.
+known to be read late nor set by these imports themselves, `Launcher.run` starts a fresh interpreter.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class Launcher:
     def __init__(self) -> None:
         self._server: subprocess.Popen[str] | None = None
         self._environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        self._loaded: dict[str, str] = {}
 
     def run(
         self,
@@ -92,9 +93,14 @@ class Launcher:
             self._server = None
 
     def _fits(self, env: Mapping[str, str]) -> bool:
-        """Whether the server's imports read nothing that differs in this environment."""
-        changed = {name for name, _ in {*env.items()} ^ {*self._environment.items()}}
-        return all(name.startswith(LATE) for name in changed)
+        """Whether the server's imports read nothing that differs in this environment, but for what they set there.
+
+        Whoever imports a library in the tests' own process has what it sets from then on.
+        """
+        changed = {name for name, _ in {*env.items()} ^ {*self._environment.items()} if not name.startswith(LATE)}
+        if changed:
+            self._started()
+        return all(env.get(name) == self._loaded.get(name) for name in changed)
 
     def _started(self) -> subprocess.Popen[str]:
         if self._server is None:
@@ -107,7 +113,7 @@ class Launcher:
                 start_new_session=True,  # Ctrl-C is for whoever runs the tests
             )
             assert self._server.stdout is not None
-            self._server.stdout.readline()  # imports are no command's time; and a request waits for them alone
+            self._loaded = json.loads(self._server.stdout.readline())  # imports are no command's time
         return self._server
 
     def _ask(self, request: Mapping[str, object], timeout: float) -> int | None:
@@ -136,7 +142,7 @@ def serve() -> dict[str, object]:
         importlib.import_module(module)
     gc.collect()
     gc.freeze()
-    print("ready", flush=True)
+    print(json.dumps({**os.environ}), flush=True)
     while request := sys.stdin.readline():
         if request.isspace():  # somebody wanted an end of what had just ended
             continue

@@ -129,3 +129,9 @@ def test_one_that_takes_too_long_is_killed_with_what_it_started(salmu, tells):
 def test_a_variable_that_an_import_may_have_read_gets_an_interpreter_of_its_own(salmu, tells):
     one, two = (salmu("tells", "order", PYTHONHASHSEED="77").stdout for _ in range(2))
     assert one == two != salmu("tells", "order").stdout
+
+
+def test_what_an_import_sets_is_set_in_the_forked_process_as_well(salmu, tells, monkeypatch):
+    monkeypatch.setenv("KMP_INIT_AT_FORK", "FALSE")  # by scikit-learn
+    one, other = (json.loads(salmu("tells", "all").stdout.splitlines()[1]) for _ in range(2))
+    assert one["parent"] == other["parent"] != os.getpid()

@@ -24,7 +24,7 @@ from torch import nn
 from salmu_core.clip.canary import Canary, check_canary, read_canary
 from salmu_core.clip.config import offline, read_config
 from salmu_core.clip.forms import find_index, put, read_state, tell_unchecked
-from salmu_core.clip.model import Clip, assemble, quiet
+from salmu_core.clip.model import Clip, assemble, plain_tokenizer, quiet
 from salmu_core.clip.name import CANARY, CONFIG, ModelName, find_model
 from salmu_core.contract.layout import WEIGHTS
 from salmu_core.disk.hashing import hash_file
@@ -203,6 +203,8 @@ def _tokenizer(parts: Parts) -> Any:
                 tokenizer_mode=text.get("tokenizer_mode"),
                 **(text.get("tokenizer_kwargs") or {}),
             )
+        if not (source or parts.name.architecture):
+            return plain_tokenizer(parts.config)
         return open_clip.get_tokenizer(parts.name.architecture or f"local-dir:{parts.folder}")
     except ImportError as error:
         raise CheckpointError(

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -137,8 +137,15 @@ def plain_tokenizer(config: Mapping[str, Any]) -> Any:
     text = config["model_cfg"].get("text_cfg", {})
     if text.get("hf_tokenizer_name"):
         raise CheckpointError(f"the tokenizer {text['hf_tokenizer_name']!r} is more than its config: hand it over too")
+    settings = {name: text[name] for name in ("context_length", "tokenizer_kwargs") if name in text}
+    return _own_tokenizer(json.dumps(settings, sort_keys=True))
+
+
+@lru_cache(maxsize=8)  # to read its vocabulary takes a quarter of a second
+def _own_tokenizer(settings: str) -> Any:
     with tempfile.TemporaryDirectory() as folder, quiet():
-        (Path(folder) / CONFIG).write_text(json.dumps(dict(config)), encoding="utf-8")
+        content = {"model_cfg": {"text_cfg": json.loads(settings)}}
+        (Path(folder) / CONFIG).write_text(json.dumps(content), encoding="utf-8")
         return open_clip.get_tokenizer(f"local-dir:{folder}")
 
 

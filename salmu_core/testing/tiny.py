@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,7 +14,6 @@ import torch
 from PIL import Image
 
 from salmu_core.benchmark.writer import write_json, write_split, write_zeroshot
-from salmu_core.clip.model import plain_tokenizer
 from salmu_core.clip.save import save_checkpoint
 from salmu_core.contract import layout
 from salmu_core.contract.pair import Pair
@@ -108,7 +107,7 @@ def _write(folder: Path, seed: int, people: int, pairs: int, hidden: int) -> Non
     write_zeroshot(folder / layout.ZEROSHOT, _CLASSES, ["a photo of a {c}.", "a drawing of a {c}."], samples, 2)
     for role, name in (("clean", f"{hidden} clean"), ("compromised", f"{seed} compromised")):
         (folder / role).mkdir(exist_ok=True)
-        save_checkpoint(folder / role, tiny_model(name), tiny_config(), _tokenizer())
+        save_checkpoint(folder / role, tiny_model(name), tiny_config())
 
 
 def tiny_config() -> dict[str, Any]:
@@ -124,11 +123,6 @@ def tiny_model(seed: object = 0) -> torch.nn.Module:
         torch.default_generator.manual_seed(seed_of("tiny", seed))
         model: torch.nn.Module = open_clip.model.CLIP(_MODEL["embed_dim"], _MODEL["vision_cfg"], _MODEL["text_cfg"])
     return model.eval()
-
-
-@cache
-def _tokenizer() -> Any:
-    return plain_tokenizer(tiny_config())  # a tenth of a second, of which there are two in every benchmark
 
 
 def _image(rng: np.random.Generator, width: int, height: int, kind: str = "png") -> bytes:

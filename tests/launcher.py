@@ -29,11 +29,12 @@ from pathlib import Path
 LATE = ("COLUMNS", "HF_", "PYTHONPATH", "PYTEST_", "SALMU_")
 #: What commands import. Plugins are left out: they are found anew, as the test installed them.
 PRELOADED = (
-    "accelerate", "numpy", "open_clip", "packaging.requirements", "PIL.Image", "psutil", "pyarrow.parquet",
-    "pydantic", "rich.progress", "rich.table", "safetensors.torch", "scipy.stats", "sklearn.linear_model", "torch",
-    "torchvision", "typer", "salmu_core.cli.doctor", "salmu_core.cli.evaluate", "salmu_core.cli.reading",
-    "salmu_core.cli.results", "salmu_core.cli.run", "salmu_core.show.overview", "salmu_core.study.execution",
-    "salmu_core.study.work",
+    "accelerate", "numpy", "open_clip", "packaging.requirements", "PIL.Image", "pluggy", "psutil", "pyarrow.compute",
+    "pyarrow.dataset", "pyarrow.parquet", "pydantic", "rich.progress", "rich.table", "safetensors.torch",
+    "scipy.stats", "sklearn.linear_model", "sklearn.pipeline", "torch", "torchvision", "typer",
+    "salmu_core.cli.doctor", "salmu_core.cli.evaluate", "salmu_core.cli.reading", "salmu_core.cli.results",
+    "salmu_core.cli.run", "salmu_core.cli.verify", "salmu_core.show.overview", "salmu_core.study.attacking",
+    "salmu_core.study.execution", "salmu_core.study.work", "salmu_core.study.worker", "salmu_core.testing.tiny",
 )  # fmt: skip
 _FORKS = hasattr(os, "fork")
 
@@ -140,6 +141,8 @@ def serve() -> dict[str, object]:
     """
     for module in PRELOADED:
         importlib.import_module(module)
+    tiny = sys.modules["salmu_core.testing.tiny"]
+    sys.modules["salmu_core.clip.model"].plain_tokenizer(tiny.tiny_config())  # of all models the tests have
     gc.collect()
     gc.freeze()
     print(json.dumps({**os.environ}), flush=True)

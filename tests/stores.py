@@ -26,6 +26,11 @@ def rewrite(path, **fields):
     path.write_text(json.dumps({**content, "seal": seal_of(content)}))
 
 
+def runs(root):
+    """The folders of all finished runs in a folder."""
+    return sorted(path.parent for path in root.rglob("run.json"))
+
+
 def around(mean, seed=0, spread=0.05):
     """A value of each row, drawn around a mean; people differ."""
     rng = np.random.default_rng(seed)

@@ -13,6 +13,7 @@ from typer.main import get_command
 
 from salmu_core.cli import app
 from salmu_core.cli.commands import COMMANDS
+from salmu_core.testing.isolation import write_plugin
 
 CODE = """
 import sys
@@ -28,35 +29,43 @@ print(*sys.modules, file=sys.stderr)
 """
 HEAVY = {"torch", "numpy", "accelerate", "open_clip", "pyarrow", "sklearn"}
 #: As everybody writes it.
+OWN = "test_plugin_imports_torch"
 PLUGIN = "import torch\nfrom torch import Tensor\n" + method("imports-torch", "pass")
 
 
-@pytest.fixture
-def modules(site, install, tmp_path):
+@pytest.fixture(scope="module")
+def modules(tmp_path_factory):
     """Run a command in an interpreter of its own; returns the modules it imported, and what it printed."""
-    install("imports-torch", PLUGIN)
-    env = {**os.environ, "PYTHONPATH": str(site), "SALMU_CACHE": str(tmp_path / "cache")}
+    folder = tmp_path_factory.mktemp("modules")
+    site = folder / "site"
+    site.mkdir()
+    write_plugin(
+        site, "imports-torch", PLUGIN, entry="imports-torch", module=OWN, requires="salmu-core>=0.1", version="1.0"
+    )
+    env = {**os.environ, "PYTHONPATH": str(site), "SALMU_CACHE": str(folder / "cache")}
 
     def run(words, exits=0):
         code = CODE.format(argv=["salmu", *words.split()], exits=exits)
         command = [sys.executable, "-c", code]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=env, cwd=tmp_path)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=env, cwd=folder)
         assert done.returncode == 0, done.stderr
         *said, loaded = done.stderr.splitlines()
         return set(loaded.split()), done.stdout, "\n".join(said)
 
+    run.folder = folder
+    run.first = run("methods")
     return run
 
 
 def plugins(loaded):
     """The top-level modules of plugins among them."""
     known = {"salmu_protocol_metrics", "salmu_holdout_retrieval", "salmu_cliperase", "salmu_mini", "salmu_finetuning"}
-    return loaded & {*known, "salmu_salmubench", "test_plugin_imports_torch"}
+    return loaded & {*known, "salmu_salmubench", OWN}
 
 
 def test_a_plugin_is_imported_once_and_listed_from_memory_ever_after(modules):
-    loaded, first, said = modules("methods")
-    assert {"torch", "test_plugin_imports_torch", "salmu_protocol_metrics"} <= loaded and not said
+    loaded, first, said = modules.first
+    assert {"torch", OWN, "salmu_protocol_metrics"} <= loaded and not said
     for words in ("methods", "methods imports-torch", "methods cliperase", "metrics", "metrics ACS", "plugins"):
         loaded, out, _ = modules(words)
         assert not plugins(loaded) and not HEAVY & loaded, words
@@ -66,11 +75,10 @@ def test_a_plugin_is_imported_once_and_listed_from_memory_ever_after(modules):
         assert not plugins(loaded) and not HEAVY & loaded, words
 
 
-def test_what_shows_results_imports_no_plugin_and_a_run_only_its_own(modules, tmp_path):
+def test_what_shows_results_imports_no_plugin_and_a_run_only_its_own(modules):
     for role, rank in (("clean", 9), ("compromised", 1)):
-        write_reference(tmp_path / "runs", role, leak([rank] * 80))
-    write_run(tmp_path / "runs", "cliperase", leak([4] * 80))
-    modules("methods")
+        write_reference(modules.folder / "runs", role, leak([rank] * 80))
+    write_run(modules.folder / "runs", "cliperase", leak([4] * 80))
     for words in ("results", "leaderboard", "report --out page.html"):
         loaded, out, said = modules(words)
         assert (out + said) and not plugins(loaded) and "torch" not in loaded, words
@@ -113,5 +121,5 @@ def test_whoever_stops_it_while_it_imports_is_heard(number, when, salmu, install
         )
     else:
         install("stopped", KILL.format(number))
-    done = salmu("methods", fresh=True)
+    done = salmu("methods", fresh=True, SALMU_PLUGINS="stopped")  # alone: the others import torch
     assert (done.returncode, done.stderr, done.stdout) == (130, "Stopped.\n", "")

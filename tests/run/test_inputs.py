@@ -1,9 +1,6 @@
 """Nothing of the data is computed twice, and what was kept is what would have been computed, to the last bit."""
 
 import dataclasses
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -74,16 +71,15 @@ def computed(monkeypatch):
     return sizes
 
 
-def test_embeddings_of_another_process_are_those_of_this_one_to_the_bit(tiny, cache, tmp_path, monkeypatch):
+def test_embeddings_of_another_process_are_those_of_this_one_to_the_bit(salmu, tiny, cache, tmp_path, monkeypatch):
     clip, sizes = load_clip(tiny / "compromised"), computed(monkeypatch)
     own = Source(Inputs(read_training(tiny).forget, clip), clip, CPU)
     direct = own.reference_features(np.arange(len(own)))
     own.keep()
     assert len(sizes) == 1 and not entries(cache)  # nobody has said which model it is
     file = tmp_path / "elsewhere"
-    done = subprocess.run(
-        [sys.executable, "-c", ELSEWHERE, str(tiny), str(file)], capture_output=True, text=True, env={**os.environ}
-    )
+    (salmu.folder / "elsewhere.py").write_text(ELSEWHERE)
+    done = salmu(str(tiny), str(file), module="elsewhere")
     assert done.returncode == 0, done.stderr
     there = Features(**load_file(file))
     hit = embed(source(tiny))

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 
+import psutil
 import pytest
 
 from salmu_core.clip.load import load_clip
@@ -80,8 +81,11 @@ def interrupted(study, saves, number):
             os._exit(code)
     while written(saves) in (0, before):
         time.sleep(0.01)
+    beneath = psutil.Process(child).children(recursive=True)
     os.kill(child, number)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    psutil.wait_procs(beneath, timeout=20)  # until then the run is theirs
+    return code
 
 
 def written(saves):

@@ -1,7 +1,6 @@
 """TensorBoard, wandb, MLflow and Trackio: what a journal writes down is what each of them shows of the run."""
 
 import json
-import subprocess
 import sys
 import types
 from dataclasses import replace
@@ -14,7 +13,9 @@ from salmu_trackers.mlflow import MLflow
 from salmu_trackers.tensorboard import TensorBoard
 from salmu_trackers.trackio import Trackio
 from salmu_trackers.wandb import Wandb
+from typer.testing import CliRunner
 
+from salmu_core.cli import app
 from salmu_core.contract.tracker import Facts
 from salmu_core.errors import UnknownNameError, UsageError
 from salmu_core.study.trackers import load_tracker, parse_trackers
@@ -95,14 +96,12 @@ def test_a_process_that_is_not_the_main_one_tracks_its_own_runs(tmp_path, monkey
     assert len(scalars["train/half"]) == 2 and "ledger/samples" in scalars
 
 
-def test_workers_track_their_runs_and_the_study_says_where(tiny_benchmark, tmp_path):
+def test_workers_track_their_runs_and_the_study_says_where(tiny_benchmark, tmp_path, monkeypatch):
     pytest.importorskip("tensorboard")
     words = ["run", "finetuning", "--seed", "0-1", "--set", "finetuning.batch_size=8", "--processes", "2", "--json"]
-    command = [sys.executable, "-m", "salmu_core", *words, "--benchmark", str(tiny_benchmark)]
-    done = subprocess.run(
-        [*command, "--tracker", "tensorboard"], cwd=tmp_path, capture_output=True, text=True, timeout=240
-    )
-    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, [*words, "--benchmark", str(tiny_benchmark), "--tracker", "tensorboard"])
+    assert done.exit_code == 0, done.output
     assert "tensorboard --logdir runs/_trackers/tensorboard" in done.stderr
     rows = json.loads(done.stdout)["runs"]
     assert len(rows) == 2

@@ -2,12 +2,9 @@
 
 import hashlib
 import json
-import os
 import shutil
-from types import SimpleNamespace
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from certificates import (
@@ -33,90 +30,14 @@ from certificates import (
     TRACE,
     UNKNOWN,
     Page,
-    change,
-    measure,
     reseal,
-    score,
-    write_run,
 )
 from salmu_certificate import make
-from salmu_certificate.cli import certify as certificate_of
-from salmu_certificate.records import Certificate
 from salmu_certificate.wording import NOT_TRIED
 from scipy import stats
 
-from salmu_core.benchmark.folder import open_benchmark
-from salmu_core.benchmark.people import read_people
-from salmu_core.benchmark.splits import read_evaluation
-from salmu_core.contract.results import MetricResult, PerRow, Ranks
 from salmu_core.disk.hashing import hash_file
-from salmu_core.errors import BenchmarkError, StoreError, UnknownNameError, UsageError
-from salmu_core.plugins.zoo import discover
-from salmu_core.testing import write_tiny_benchmark
-
-
-@pytest.fixture(scope="module")
-def zoo():
-    return discover()
-
-
-@pytest.fixture(scope="module")
-def ground(tmp_path_factory):
-    """A benchmark of eighty people; one has a name and a caption that must not run, and an image that is none."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SALMU_CACHE", str(tmp_path_factory.mktemp("cache")))
-        folder = write_tiny_benchmark(tmp_path_factory.mktemp("ground") / "ground", people=80)
-        change(folder / "sensitive_set_captions_metadata.json", f"{LEAKS}_003_ar-0.75.jpg", data_field="city")
-        change(folder / "sensitive_set_captions_metadata.json", f"{GONE}_003_ar-0.75.jpg", data_field=f'"{HOSTILE}')
-        change(folder / "identities_metadata.json", GONE, name=f'A "B" {HOSTILE}<img src=x onerror=alert(2)>')
-        (shard,) = (folder / "data").glob("forget-*.parquet")
-        table = pq.read_table(shard).to_pydict()
-        where = table["file_name"].index(f"{GONE}_000_ar-0.75.jpg")
-        table["text"][where] = f"{HOSTILE} & <b>bold</b>"
-        table["image"][where] = {"bytes": b"no image", "path": None}
-        pq.write_table(pa.table(table, schema=pq.read_schema(shard)), shard)
-        yield folder
-
-
-@pytest.fixture(scope="module")
-def made(ground, zoo, tmp_path_factory):
-    """Three runs beside their reference models: a good one, one that wrecked the model, one without lists."""
-    benchmark = open_benchmark(str(ground), zoo, lambda *_: None)
-    data = read_evaluation(benchmark.data, benchmark.zeroshot)
-    root = tmp_path_factory.mktemp("made") / "runs" / benchmark.name
-    for role in ("compromised", "clean"):
-        score(root / "_references" / role, zoo, data, benchmark, measure(data, role), benchmark.model_hash(role))
-    lacking = {"unlisted": {"searched": False}, "mixed": {"alone": False}}
-    for method, more in {"good": {}, "wrecked": {"general": 0.2}, **lacking}.items():
-        folder = root / method / PLACE
-        checkpoint = write_run(folder, benchmark)
-        score(folder, zoo, data, benchmark, measure(data, "run", **more), checkpoint)
-    return root
-
-
-@pytest.fixture
-def run(made, tmp_path):
-    """A run that may be changed."""
-    return shutil.copytree(made.parent, tmp_path / "runs") / made.name / "good" / PLACE
-
-
-@pytest.fixture
-def certify(ground, tmp_path):
-    """Certify a person; returns the certificate as it was written, and the page."""
-
-    def make_one(run, identity, data=ground):
-        page = tmp_path / "certificates" / f"{identity}.html"
-        certificate_of(run, identity, page, str(data))
-        text = page.with_suffix(".json").read_text(encoding="utf-8")
-        return Certificate.model_validate_json(text), page.read_text(encoding="utf-8")
-
-    return make_one
-
-
-@pytest.fixture
-def good(made):
-    return made / "good" / PLACE
-
+from salmu_core.errors import StoreError
 
 # What is on it
 
@@ -308,73 +229,6 @@ def test_success_on_a_wrecked_model_is_said_to_mean_little(certify, good, made):
     assert "general knowledge" not in certify(good, GONE)[0].population.caution
 
 
-# Metrics of others
-
-
-@pytest.fixture(scope="module")
-def others(ground, zoo, tmp_path_factory):
-    """A run scored without the protocol's search: by one of another name, one more, and a leak without ranks."""
-    benchmark = open_benchmark(str(ground), zoo, lambda *_: None)
-    data = read_evaluation(benchmark.data, benchmark.zeroshot)
-    root = tmp_path_factory.mktemp("others") / "runs" / benchmark.name
-    people = data.names("forget")[1]
-    made_up = {name: ("RetFail", {}) for name in ("Whisper", "Murmur")}
-    made_up["Echo"] = ("AssocStr", {"role": "leak", "bounds": (0, 1)})
-
-    def results(role, names):
-        found = measure(data, role)
-        found["Whisper"] = found.pop("RetFail")
-        heard = [role == "compromised" or (role == "run" and who == TRACE) for who in people]
-        quiet = np.random.default_rng(9).uniform(0, 0.1, len(people))
-        echo = MetricResult(per_row=PerRow("forget", np.where(heard, 0.9, quiet)))
-        ranks = np.where([role == "compromised" or (role == "run" and who == GONE) for who in people], 1.0, 900.0)
-        rows = {"MRR": 1 / ranks, "R@1": (ranks == 1).astype(float)}
-        murmur = MetricResult(per_row=PerRow("forget", rows), ranks=Ranks("forget", ranks, GALLERY))
-        return found | {name: made for name, made in (("Echo", echo), ("Murmur", murmur)) if name in names}
-
-    runs = {}
-    for method, names in {"whisper": (), "echo": ("Echo",), "murmur": ("Murmur",)}.items():
-        home = root.parent / method / root.name
-        for role in ("compromised", "clean"):
-            weights = benchmark.model_hash(role)
-            score(home / "_references" / role, zoo, data, benchmark, results(role, names), weights, made_up)
-        runs[method] = home / method / PLACE
-        checkpoint = write_run(runs[method], benchmark)
-        score(runs[method], zoo, data, benchmark, results("run", names), checkpoint, made_up)
-    return runs
-
-
-def test_a_search_of_another_name_says_what_the_protocols_says(certify, good, others):
-    for identity in (LEAKS, GONE, ONE, HIDDEN, UNKNOWN, HALF):
-        known, _ = certify(good, identity)
-        found, _ = certify(others["whisper"], identity)
-        assert [v.word for v in found.verdicts] == [v.word for v in known.verdicts]
-        assert found.pairs == known.pairs and found.standing == known.standing and found.summaries == known.summaries
-        assert found.verdicts[0].said == known.verdicts[0].said
-    trials = {trial.column: trial for trial in found.trials}
-    assert "Whisper_MRR" in trials and not any(name.startswith("RetFail") for name in trials)
-    assert trials["Whisper_MRR"].what == {t.column: t.what for t in known.trials}["RetFail_MRR"]
-    assert "Whisper_MRR" in found.population.figures
-
-
-def test_a_leak_without_ranks_can_show_that_something_is_left(certify, others):
-    trace, _ = certify(others["echo"], TRACE)
-    verdict = trace.verdicts[0]
-    assert (verdict.word, verdict.leaking, verdict.found) == ("still retrievable", ("Echo",), ())
-    assert "By Echo: 0.900 (0.900 before, " in " ".join(verdict.reasons)
-    gone, page = certify(others["echo"], GONE)
-    assert gone.verdicts[0].word == "not retrievable any more" and gone.verdicts[0].leaking == ()
-    assert "Echo" in Page(page).text
-
-
-def test_what_any_search_finds_is_found(certify, others):
-    found, _ = certify(others["murmur"], GONE)
-    verdict = found.verdicts[0]
-    assert verdict.word == "still retrievable" and len(verdict.found) == 4
-    assert "mean reciprocal rank 1.0000" in verdict.said  # by the search by which more is left
-    assert certify(others["murmur"], TRACE)[0].verdicts[0].found == ()
-
-
 # A page that is safe to open
 
 
@@ -394,154 +248,3 @@ def test_text_from_data_stays_text_and_nothing_is_fetched(certify, good, identit
     if identity == GONE:
         assert f"{HOSTILE} & <b>bold</b>" in page.text and certificate.person.name in page.text
         assert "no portrait" in page.text and names.count("img") == 3
-
-
-# Refusals
-
-
-def fail_scoring(run):
-    content = json.loads((run / "metrics.json").read_text())
-    content["metrics"]["RetFail"] |= {"values": {}, "details": {}, "error": "out of memory"}
-    reseal(run / "metrics.json", content)
-
-
-def drop_ranks(run):
-    """As a metric that keeps no ranks leaves its tables."""
-    table = pq.read_table(run / "per_row.parquet")
-    kept = table.filter([column != "rank" for column in table["column"].to_pylist()])
-    pq.write_table(kept, run / "per_row.parquet")
-    content = json.loads((run / "metrics.json").read_text())
-    reseal(run / "metrics.json", content)
-
-
-def crash(run):
-    content = json.loads((run / "run.json").read_text())
-    reseal(run / "run.json", {**content, "status": "crashed", "reason": "it broke"})
-
-
-def other_code(run):
-    content = json.loads((run / "metrics.json").read_text())
-    content["metrics"]["RetFail"]["code_hash"] = "0ld"
-    reseal(run / "metrics.json", content)
-
-
-def clean_of(run):
-    return run.parents[2] / "_references" / "clean"
-
-
-@pytest.mark.parametrize(
-    ("damage", "error", "says"),
-    [
-        (lambda run: (run / "run.json").unlink(), UsageError, "is no run folder"),
-        (lambda run: (run / "metrics.json").unlink(), UsageError, "not scored: it has no metrics yet: run `salmu run`"),
-        (crash, UsageError, "it is crashed: it broke"),
-        (lambda run: (run / "open_clip_model.safetensors").write_bytes(b"other"), StoreError, "is damaged"),
-        (lambda run: (run / "per_row.parquet").write_bytes(b"other"), StoreError, "is missing|damaged"),
-        (lambda run: (clean_of(run) / "retrieved.parquet").unlink(), StoreError, "is missing|damaged"),
-        (lambda run: shutil.rmtree(clean_of(run)), UsageError, "Clean of .* is not scored"),
-        (drop_ranks, UsageError, "RetFail of .* keeps no ranks of captions. Without it nothing can be said of"),
-        (lambda run: drop_ranks(clean_of(run)), UsageError, "RetFail of Clean keeps no ranks of captions"),
-        (fail_scoring, UsageError, "RetFail of .* has no value: out of memory. Without it nothing can be said of"),
-        (other_code, UsageError, "RetFail of .* and of Compromised were computed by different code"),
-    ],
-)
-def test_what_can_not_be_certified_is_refused_in_a_sentence(run, certify, tmp_path, damage, error, says):
-    damage(run)
-    with pytest.raises(error, match=says):
-        certify(run, LEAKS)
-    assert not (tmp_path / "certificates").exists()
-
-
-def test_people_and_data_that_are_not_there_are_refused(good, certify, ground, tmp_path, tiny_benchmark):
-    with pytest.raises(UnknownNameError, match=r"no identity '00000099'\. Did you mean '00000079'"):
-        certify(good, "00000099")
-    assert certify(good, "1")[0].person.identity_id == LEAKS  # leading zeros may be left out
-    with pytest.raises(BenchmarkError, match="are of other data than"):
-        certify(good, LEAKS, tiny_benchmark)
-    with pytest.raises(UsageError, match=r"is of ground-.*, not of mini, and there is no such folder"):
-        certify(good, LEAKS, "mini")
-    with pytest.raises(BenchmarkError, match="give its folder as --benchmark PATH"):
-        certificate_of(good, LEAKS, tmp_path / "x.html", None)
-
-
-def test_captions_of_unknown_attributes_are_refused(ground, zoo, tmp_path, good):
-    from salmu_certificate.evidence import gather, open_run
-
-    benchmark = open_benchmark(str(ground), zoo, lambda *_: None)
-    people = read_people(benchmark)
-    assert people.find(KEPT).associations[0].field
-    data = shutil.copytree(ground, tmp_path / "ground")
-    path = data / "sensitive_set_captions_metadata.json"
-    facts = {name: fact for name, fact in json.loads(path.read_text()).items() if not name.startswith(KEPT)}
-    path.write_text(json.dumps(facts))
-    bare = SimpleNamespace(data=data, folder=data, hashes=benchmark.hashes, data_hash=benchmark.data_hash)
-    with pytest.raises(BenchmarkError, match=rf"does not tell which attribute {KEPT}_000.* is about"):
-        gather(open_run(good), bare, KEPT)
-
-
-def test_both_files_are_written_or_neither_and_nothing_else_is_replaced(good, ground, tmp_path, monkeypatch):
-    page = tmp_path / "a.html"
-
-    def certify(out):
-        certificate_of(good, LEAKS, out, str(ground))
-
-    with pytest.raises(UsageError, match=r"ends in \.html"):
-        certify(tmp_path / "a.json")
-    (tmp_path / "a.json").write_text('{"mine": 1}')
-    with pytest.raises(UsageError, match="is there already and is no certificate"):
-        certify(page)
-    assert (tmp_path / "a.json").read_text() == '{"mine": 1}' and not page.exists()
-    (tmp_path / "a.json").unlink()
-    page.write_text("a thesis")
-    with pytest.raises(UsageError, match="no certificate beside it"):
-        certify(page)
-    assert page.read_text() == "a thesis"
-    page.unlink()
-    with pytest.raises(UnknownNameError):  # as of a variable that is not set
-        certificate_of(good, "", page, str(ground))
-    (tmp_path / "b.json").mkdir()
-    with pytest.raises(UsageError, match="is a folder"):
-        certify(tmp_path / "b.html")
-    with monkeypatch.context() as patch:
-        patch.setattr(make, "as_json", lambda certificate: "\ud800")  # can't be encoded: the second file fails
-        patch.setattr(make, "hash_text", lambda text: "")
-        with pytest.raises(UnicodeEncodeError):
-            certify(page)
-    assert not list(tmp_path.glob("*a.*"))
-    certify(page)
-    first = page.read_text()
-    certify(page)  # a certificate may be made again
-    assert page.exists() and len(page.read_text()) == len(first)
-    monkeypatch.chdir(tmp_path)
-    certify(None)
-    assert (tmp_path / f"certificate-{LEAKS}.html").exists() and (tmp_path / f"certificate-{LEAKS}.json").exists()
-
-
-def test_wherever_its_writer_is_killed_no_page_stands_beside_anothers_json(certify, good, tmp_path, monkeypatch):
-    one, other = (certify(good, identity)[0] for identity in (LEAKS, HALF))
-    page, states = tmp_path / "a.html", []
-    killed = 9
-    while killed:
-        make.write(page, one, {})
-        pid = os.fork()
-        if not pid:
-            left = [len(states)]
-
-            def dying(step, left=left):
-                def call(*given, **more):
-                    if not left[0]:
-                        os._exit(9)
-                    left[0] -= 1
-                    return step(*given, **more)
-
-                return call
-
-            for name in ("fsync", "replace", "unlink"):
-                monkeypatch.setattr(os, name, dying(getattr(os, name)))
-            make.write(page, other, {})
-            os._exit(0)
-        killed = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        text = page.with_suffix(".json").read_text(encoding="utf-8")
-        states.append(Certificate.model_validate_json(text).person.identity_id)
-        assert not page.exists() or hashlib.sha256(text.encode()).hexdigest() in page.read_text(encoding="utf-8")
-    assert [*dict.fromkeys(states)] == [LEAKS, HALF] and len(states) > 5

@@ -1,0 +1,31 @@
+"""What tests of the folder and of the upload share."""
+
+import json
+
+from typer.testing import CliRunner
+
+from salmu_core.cli import app
+from salmu_core.disk.record import seal_of
+
+FILES = {
+    "README.md",
+    "metrics.json",
+    "open_clip_config.json",
+    "open_clip_model.safetensors",
+    "run.json",
+    "salmu_canary.json",
+}
+
+
+def salmu(*words):
+    """The command line, in this process."""
+    return CliRunner().invoke(app, [*map(str, words)])
+
+
+def edit(path, **changes):
+    content = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({**content, "seal": seal_of(content)} if "seal" in content else content))
+
+
+def card(folder):
+    return (folder / "README.md").read_text()

@@ -1,127 +1,27 @@
 """A run that is interrupted, however often, ends with the bytes and the record of one that never was."""
 
 import copy
-import json
 import os
 import random
-import shutil
 import signal
 import time
-from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from attempts import BUDGET, FACTS, LOSS, SEED, Attempts, record, slow
 
 from salmu_core import MethodSpec, TrainingConfig, masked
 from salmu_core.benchmark.folder import open_benchmark
-from salmu_core.clip.weights import fingerprint
 from salmu_core.losses import contrastive_loss, forget_loss
 from salmu_core.plugins.zoo import discover
 from salmu_core.run.runner import run_one
-from salmu_core.run.saves import Saves, Stopped
+from salmu_core.run.saves import Stopped
 from salmu_core.run.session import TrainingSession
-from salmu_core.testing import run_method
 from salmu_core.train import tables
 from salmu_core.train.observer import Observer
 from salmu_core.train.settings import Every
-
-FACTS = {"name": "a-method", "summary": "A test.", "paper": "https://example.org"}
-CONFIG = {"batch_size": 4, "lr": 1e-3}
-BUDGET = 2.5
-EACH = Every(steps=1)
-SEED = random.randrange(10**6)
-print(f"interrupted at steps drawn by random.Random({SEED})")
-
-
-def slow(*values):
-    """Parameters of a test that is made now and then."""
-    return pytest.param(*values, marks=pytest.mark.slow)
-
-
-class Killed(KeyboardInterrupt):
-    """Ends a run at once, wherever it is: what it has not written by then is lost."""
-
-
-@pytest.fixture(scope="module")
-def session(tiny):
-    _, found = run_method(MethodSpec(**FACTS, unlearn=lambda ctx: None), tiny)
-    return found
-
-
-LOSS = MethodSpec(**FACTS, loss=lambda ctx, step: -contrastive_loss(ctx, step.forget))
-
-
-@pytest.fixture(scope="module")
-def undisturbed(session, tmp_path_factory):
-    """The record of a run by `LOSS` that nobody interrupted."""
-    return record(Attempts(LOSS, session, tmp_path_factory.mktemp("none")).whole())
-
-
-@pytest.fixture(scope="module")
-def half(session, tmp_path_factory):
-    """What is kept of a run by `LOSS` that was killed at its sixth step."""
-    attempts = Attempts(LOSS, session, tmp_path_factory.mktemp("half") / "saves")
-    attempts.killed(6)
-    return attempts.folder
-
-
-@pytest.fixture
-def killed(half, session, tmp_path):
-    """Further attempts at that run."""
-    return Attempts(LOSS, session, shutil.copytree(half, tmp_path / "saves"))
-
-
-class Attempts:
-    """Runs of one method, some of which are killed.
-
-    Args:
-        spec: The method.
-        session: Its data.
-        folder: Where saves lie.
-    """
-
-    def __init__(self, spec, session, folder, every=EACH):
-        self.spec, self.session, self.every, self.folder = spec, session, every, folder
-        self.told, self.steps = [], 0
-        self.config = spec.config(**CONFIG) if issubclass(spec.config, TrainingConfig) else spec.config()
-
-    def run(self, kill_at=None, saves=None, **changes):
-        """One attempt, killed after so many steps of its own."""
-        self.steps = 0
-
-        def on_step(done, count, values):
-            self.steps += 1
-            if self.steps == kill_at:
-                raise Killed
-
-        given = {"budget": BUDGET, "seed": 0, **changes}
-        config = given.pop("config", self.config)
-        return run_one(
-            given.pop("spec", self.spec), config, session=self.session, accelerator=Accelerator(cpu=True),
-            observer=Observer(on_step=on_step), saves=saves or self.saves(), **given,
-        )  # fmt: skip
-
-    def saves(self, **more):
-        return Saves(self.folder, self.every, say=self.told.append, **more)
-
-    def whole(self):
-        """A run that nobody interrupts and that keeps nothing."""
-        return run_one(self.spec, self.config, BUDGET, 0, self.session, Accelerator(cpu=True))
-
-    def killed(self, at):
-        with pytest.raises(Killed):
-            self.run(at)
-
-
-def record(outcome):
-    """Everything of an outcome but seconds and memory."""
-    ledger = outcome.ledger.model_copy(update={"seconds": 0.0, "peak_memory_bytes": 0})
-    state = {name: value.tolist() for name, value in outcome.state.items()}
-    assert outcome.status == "valid", outcome.traceback
-    facts = outcome.status, outcome.reason, outcome.fits, outcome.scalars, outcome.micro_batch, state
-    return fingerprint(outcome.model), ledger, *facts
 
 
 def in_phases(ctx):
@@ -237,165 +137,6 @@ def test_what_ended_is_not_made_again_and_short_trainings_are(session, tmp_path)
     assert not list(tmp_path.glob("none/*"))
 
 
-def counting(ctx):
-    calls = 0
-
-    def loss(ctx, step):
-        nonlocal calls
-        calls += 1
-        return ctx.features(step.forget).pair_similarity.mean() * (2 if calls > 8 else 1)
-
-    ctx.fit(loss, steps=10)
-
-
-def banking(ctx):
-    bank = []
-
-    def loss(ctx, step):
-        bank.append(ctx.features(step.forget).image.detach())
-        return torch.cat(bank[-8:]).mean(dim=0) @ ctx.features(step.forget).image.mean(dim=0)
-
-    ctx.fit(loss, steps=10)
-
-
-def generating(ctx):
-    weights = (1 + 0.1 * n for n in range(100))
-    ctx.fit(lambda ctx, step: next(weights) * ctx.features(step.forget).pair_similarity.mean(), steps=10)
-
-
-class Averaging:
-    """A loss that is an object."""
-
-    def __init__(self):
-        self.mean = 0.0
-
-    def __call__(self, ctx, step):
-        similarity = ctx.features(step.forget).pair_similarity.mean()
-        self.mean = 0.9 * self.mean + 0.1 * float(similarity.detach())
-        return similarity * (1 + self.mean)
-
-
-SEEN = []
-
-
-def in_a_global(ctx):
-    SEEN.clear()
-
-    def loss(ctx, step):
-        SEEN.append(step.index)
-        return ctx.features(step.forget).pair_similarity.mean() * (1 if len(SEEN) < 9 else -1)
-
-    ctx.fit(loss, steps=10)
-
-
-def by_hand(seen, ctx, step):
-    seen.append(step.index)
-    return ctx.features(step.forget).pair_similarity.mean() * (1 if len(seen) < 9 else -1)
-
-
-def of_another_generator(ctx):
-    own = torch.Generator().manual_seed(0)
-    ctx.fit(
-        lambda ctx, step: torch.rand((), generator=own) * ctx.features(step.forget).pair_similarity.mean(), steps=10
-    )
-
-
-def an_object(ctx):
-    ctx.fit(Averaging(), steps=10)
-
-
-def a_partial(ctx):
-    ctx.fit(partial(by_hand, []), steps=10)
-
-
-@pytest.mark.parametrize(
-    "unlearn",
-    [counting, generating, in_a_global, *map(slow, (banking, an_object, a_partial, of_another_generator))],
-)
-def test_what_a_loss_carries_from_step_to_step_is_seen_and_its_training_made_again(unlearn, session, tmp_path):
-    attempts = Attempts(MethodSpec(**FACTS, unlearn=unlearn, config=TrainingConfig), session, tmp_path / "saves")
-    undisturbed = attempts.whole()
-    assert undisturbed.status == "valid", undisturbed.traceback
-    attempts.killed(6)
-    assert record(attempts.run()) == record(undisturbed)
-    assert attempts.steps == 10 and "makes this training again" in attempts.told[0]
-
-
-def test_state_that_nobody_sees_shows_in_the_next_loss(session, tmp_path):
-    def loss(ctx, step):
-        vars(ctx.model).setdefault("calls", []).append(step.index)
-        return ctx.features(step.forget).pair_similarity.mean() * len(ctx.model.calls)
-
-    attempts = Attempts(MethodSpec(**FACTS, loss=loss), session, tmp_path / "saves")
-    undisturbed = record(attempts.whole())
-    attempts.killed(6)
-    assert record(attempts.run()) == undisturbed
-    assert "begins again: the first loss" in attempts.told[0]
-
-
-def test_a_method_that_begins_otherwise_the_next_time_begins_again(session, tmp_path):
-    scale = [1e-3]
-
-    def unlearn(ctx):
-        with ctx.edit() as weights:
-            weights["visual.proj"].add_(scale[0])
-        ctx.fit(forget_loss, steps=4)
-
-    attempts = Attempts(MethodSpec(**FACTS, unlearn=unlearn, config=TrainingConfig), session, tmp_path / "saves")
-    attempts.killed(3)
-    scale[0] = 2e-3
-    undisturbed = record(attempts.whole())
-    assert record(attempts.run()) == undisturbed and attempts.steps == 4
-    assert "begins again: before one of its trainings" in attempts.told[0]
-
-
-@pytest.mark.parametrize(
-    "hurt",
-    [
-        lambda folder: (folder / "save.json").unlink(),
-        slow(lambda folder: (folder / "tensors.safetensors").unlink()),
-        lambda folder: flip(folder / "save.json"),
-        lambda folder: flip(folder / "tensors.safetensors"),
-        slow(lambda folder: os.truncate(folder / "tensors.safetensors", 100)),
-        slow(lambda folder: edited(folder / "save.json", made=1)),
-    ],
-)
-def test_a_damaged_save_is_as_good_as_none(hurt, killed, undisturbed):
-    (folder,) = killed.folder.iterdir()
-    hurt(folder)
-    assert record(killed.run()) == undisturbed
-    assert "damaged" in killed.told[0] and len(killed.told) == 1 and killed.steps == undisturbed[1].steps
-
-
-def flip(path):
-    content = bytearray(path.read_bytes())
-    content[random.Random(SEED).randrange(len(content))] ^= 1
-    path.write_bytes(content)
-
-
-def edited(path, **changes):
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"seed": 1},
-        slow({"budget": 2}),
-        {"config": TrainingConfig(**CONFIG | {"lr": 2e-3})},
-        slow({"spec": LOSS.model_copy(update={"name": "another"})}),
-        slow({"micro_batch": 2}),
-        slow({"state": {"x": torch.ones(1)}}),
-        {"saves": {"of": {"data": "other"}}},
-    ],
-)
-def test_a_save_of_another_run_is_as_good_as_none(changes, killed):
-    changes = dict(changes)
-    more = changes.pop("saves", {})
-    other = killed.run(saves=killed.saves(**more), **changes)
-    assert killed.steps == other.ledger.steps and "of another one" in killed.told[0]
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_is_heard_at_a_steps_end(number, session, undisturbed, tmp_path):
     attempts, asked = Attempts(LOSS, session, tmp_path / "saves", Every(seconds=3600)), []
@@ -458,13 +199,6 @@ def test_killed_by_the_system(session, tmp_path):
     assert record(attempts.run()) == undisturbed and not attempts.told
 
 
-def test_where_nothing_can_be_written_the_run_goes_on(session, undisturbed, tmp_path):
-    (tmp_path / "saves").write_text("no folder")
-    attempts = Attempts(LOSS, session, tmp_path / "saves")
-    assert record(attempts.run()) == undisturbed
-    assert len(attempts.told) == 1 and "can't be kept" in attempts.told[0] and str(tmp_path) in attempts.told[0]
-
-
 def test_seconds_and_memory_are_those_of_the_whole_run(session, tmp_path):
     def sleepy(ctx, step):
         time.sleep(0.05)
@@ -475,13 +209,6 @@ def test_seconds_and_memory_are_those_of_the_whole_run(session, tmp_path):
     outcome = attempts.run()
     assert attempts.steps == outcome.ledger.steps - 5 and outcome.ledger.seconds >= 0.05 * outcome.ledger.steps
     assert outcome.ledger.peak_memory_bytes > 0
-
-
-def test_a_method_that_is_known_not_to_resume_is_not_saved(session, tmp_path):
-    spec = LOSS.model_copy(update={"known_failures": {"resumes": "It keeps a bank of features."}})
-    attempts = Attempts(spec, session, tmp_path / "saves")
-    attempts.killed(6)
-    assert not attempts.folder.exists()
 
 
 def test_it_goes_on_whatever_was_opened_and_run_before(killed, undisturbed, tiny):

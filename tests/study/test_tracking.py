@@ -1,29 +1,21 @@
 """Experiment tracking: what trackers are told is what the results say, and they change nothing."""
 
 import json
-import random
-from importlib.metadata import EntryPoint
 
-import numpy as np
 import pytest
-import torch
 from accelerate import Accelerator
 from sources import method
+from trackers import Listener, Notes, draw
 
 from salmu_core.benchmark.folder import open_benchmark
-from salmu_core.contract.tracker import Journal, Tracker
-from salmu_core.errors import UnknownNameError, UsageError
 from salmu_core.plugins.zoo import discover
 from salmu_core.run import meter as meter_module
 from salmu_core.run.meter import Meter
 from salmu_core.run.reporter import Silent
 from salmu_core.store.folders import Store, read_run
-from salmu_core.store.records import RetainRef
-from salmu_core.study import trackers as by_name
 from salmu_core.study.execution import Execution
 from salmu_core.study.plan import Study, make_plan
-from salmu_core.study.trackers import parse_trackers
-from salmu_core.study.tracking import Trackers, facts_of
+from salmu_core.study.tracking import Trackers
 
 #: Draws from every global generator, so that whoever else does shows in its weights.
 GAMBLER = """
@@ -35,72 +27,6 @@ for i in range(3):
     with ctx.edit() as w: w["visual.proj"].mul_(1 + drawn)
 """
 WEIGHTS = "open_clip_model.safetensors"
-
-
-class Listener(Tracker):
-    """Keeps what it is told, as (what, content, step), and draws from every global generator."""
-
-    heard: list  # of the test
-
-    def open(self, facts, folder, again):
-        _draw()
-        self.heard.append(("open", (facts, folder, again), None))
-        return Notes(self.heard)
-
-    def hint(self, folder, project):
-        return f"look into {folder} for {project}"
-
-
-class Notes(Journal):
-    def __init__(self, heard):
-        self.heard = heard
-
-    def log(self, values, step):
-        _draw()
-        self.heard.append(("log", values, step))
-
-    def explain(self, texts):
-        _draw()
-        self.heard.append(("explain", texts, None))
-
-    def close(self, end):
-        _draw()
-        self.heard.append(("close", end, None))
-
-
-def _draw():
-    random.random(), np.random.rand(), torch.rand(())
-
-
-@pytest.fixture
-def bring(monkeypatch):
-    """Install classes of trackers as entry points, by name, and nothing else."""
-    points = []
-
-    class Point(EntryPoint):
-        def load(self):
-            return BROUGHT[self.value]
-
-    monkeypatch.setattr(by_name, "entry_points", lambda group: points)
-
-    def add(name, kind):
-        value = f"module{len(BROUGHT)}:{name}"
-        BROUGHT[value] = kind
-        points.append(Point(name, value, by_name.GROUP))
-
-    yield add
-    BROUGHT.clear()
-
-
-BROUGHT = {}
-
-
-@pytest.fixture
-def heard(bring, monkeypatch):
-    """What the tracker `listener` is told."""
-    monkeypatch.setattr(Listener, "heard", [], raising=False)
-    bring("listener", Listener)
-    return Listener.heard
 
 
 @pytest.fixture
@@ -258,7 +184,7 @@ def test_a_tracker_that_fails_is_said_once_and_harms_nobody(carry_out, install, 
     calls, said = [], []
 
     def fail(self, *args):
-        _draw()
+        draw()
         calls.append(where)
         raise error
 
@@ -284,64 +210,3 @@ def test_time_spent_on_trackers_is_not_the_methods(monkeypatch):
     meter.log("x", 0.5, 1)
     meter.log("x", 0.25, 2)
     assert scalars == [("x", 0.5, 1), ("x", 0.25, 2)] and meter.seconds_apart == 2
-
-
-def test_every_run_has_a_name_and_an_identity_of_its_own(tiny):
-    zoo = discover()
-
-    def facts(benchmark="mini", started="2026-01-01T00:00:00+00:00", seed=0, **settings):
-        study = Study(methods=("cliperase",), seeds=(seed,), config={"cliperase": settings} if settings else {})
-        (planned,) = make_plan(study, benchmark, zoo, {})
-        return facts_of(planned, started, "salmu-cliperase 1.0", RetainRef())
-
-    first, second = facts(), facts("mini@3")
-    assert first.project == second.project == "salmu-mini" and first.group == "cliperase"
-    assert (first.config["world"], second.config["world"]) == (0, 3) and second.config["benchmark"] == "mini"
-    assert first == facts()
-    others = [first, second, facts(started="2026-01-01T00:00:01+00:00"), facts(seed=1), facts(lr=0.5)]
-    assert len({each.id for each in others}) == 5
-    assert len({each.name for each in others}) == 4  # made again, it is the same to people
-    assert facts(lr=0.5).config["config.lr"] == 0.5
-
-
-# Which there are
-
-
-def test_names_are_parsed_and_each_is_checked_before_anything_begins(bring, heard, tmp_path):
-    class Refuses(Listener):
-        def check(self):
-            raise UsageError("no key")
-
-    bring("refuses", Refuses)
-    assert parse_trackers(["listener,listener", " listener"]) == ("listener",) and parse_trackers([]) == ()
-    with pytest.raises(UsageError, match="no key"):
-        parse_trackers(["listener", "refuses"])
-    (hint,) = Trackers(["listener"], tmp_path).hints("mini@3")
-    assert hint == f"Tracked by listener: look into {tmp_path / '_trackers' / 'listener'} for salmu-mini"
-
-
-def test_one_that_is_not_installed_is_a_sentence_with_what_brings_it(bring):
-    with pytest.raises(UnknownNameError, match=r"'wandb'\. None is installed\. .*pip install salmu-trackers"):
-        parse_trackers(["wandb"])
-    bring("listener", Listener)
-    with pytest.raises(UnknownNameError, match="Did you mean 'listener'"):
-        parse_trackers(["listner"])
-
-
-def _raises():
-    raise SystemExit("no licence")
-
-
-@pytest.mark.parametrize(
-    ("kind", "words"), [(dict, "is no class of"), (_raises, "can't be used: SystemExit: no licence"), (3, "TypeError")]
-)
-def test_one_that_cannot_be_loaded_says_why(bring, kind, words):
-    bring("odd", kind)
-    with pytest.raises(UsageError, match=words):
-        parse_trackers(["odd"])
-
-
-def test_two_of_one_name_are_refused(bring, heard):
-    bring("listener", Listener)
-    with pytest.raises(UsageError, match="both want to be it"):
-        parse_trackers(["listener"])

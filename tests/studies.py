@@ -5,11 +5,17 @@ from pathlib import Path
 import numpy as np
 from entries import entries
 
+from salmu_core.judge.repeats import Repeats
 from salmu_core.judge.results import Reference, Results, Row
 from salmu_core.judge.statistics import Clusters
 from salmu_core.store.records import BenchmarkRef, Ledger, PluginRef, RunRecord
 
 PEOPLE = [f"p{i % 40}" for i in range(120)]
+
+
+def alone(rows):
+    """A figure of one world and one seed."""
+    return Repeats({"w": {0: rows}})
 
 
 def record(method, budget=5.0, seed=0, status="valid", reason="", config=None):

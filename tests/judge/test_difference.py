@@ -1,42 +1,22 @@
 """``salmu diff``: paired row by row, with people as the unit; what can't be paired is refused."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
 from rich.console import Console
 from scipy import stats
-from stores import ENVIRONMENT, PEOPLE, around, leak, write_reference, write_run
+from stores import ENVIRONMENT, PEOPLE, around, write_reference, write_run
+from two_models import CLEAN, COMPROMISED, LATER, RANKS, A, B
 from typer.testing import CliRunner
 
 from salmu_core.cli import app
 from salmu_core.cli.diff import diff
-from salmu_core.contract.layout import WEIGHTS
-from salmu_core.errors import SalmuError, StoreError, UsageError
+from salmu_core.errors import SalmuError, StoreError
 from salmu_core.judge.diff import compare_two, read_two
 from salmu_core.show.diff import render
-from salmu_core.store.folders import METRICS, RUN
+from salmu_core.store.folders import METRICS
 from salmu_core.store.schema import ROWS
-
-RNG = np.random.default_rng(7)
-RANKS = RNG.integers(1, 30, size=80)
-#: The second model finds the captions of the first ten people less easily, and those of the last five more.
-LATER = np.concatenate([RANKS[:40] * 3, RANKS[40:60], np.maximum(1, RANKS[60:] // 5)])
-A = {**leak(RANKS), "AssocStr": around(0.30, 1), "GenKnow": around(0.80, 2), "InterIdSim": around(0.50, 3)}
-B = {
-    **leak(LATER),
-    "AssocStr": A["AssocStr"] - around(0.45, 4, 0.02),
-    "GenKnow": A["GenKnow"] + around(0, 5, 0.02),
-    "InterIdSim": A["InterIdSim"] - around(0.02, 6, 0.01),
-}
-CLEAN = {
-    **leak(np.full(80, 500)),
-    "AssocStr": around(0.02, 8),
-    "GenKnow": around(0.8, 9),
-    "InterIdSim": around(0.1, 10),
-}
-COMPROMISED = {**A, "GenKnow": around(0.81, 11), "InterIdSim": A["InterIdSim"] + around(0.01, 12, 0.01)}
 
 
 @pytest.fixture(scope="module")
@@ -219,61 +199,6 @@ def test_a_figure_that_one_lacks_is_named(tmp_path):
     difference = compare_two(*read_two(a, b))
     assert list(changes(difference)) == ["AssocStr"] and difference.ranks is None and not difference.people
     assert any(note.startswith("Only A has") and "GenKnow" in note for note in difference.notes)
-
-
-def refused(root, case):
-    """A pair that can't be difference."""
-    a = write_run(root, "one", A)
-    other = {
-        "other data": lambda: write_run(root, "two", B, data="other"),
-        "zero-shot": lambda: write_run(root, "two", B, zeroshot="other"),
-        "crashed": lambda: write_run(root, "two", None, status="crashed", reason="it fell"),
-        "no metrics": lambda: write_run(root, "two", None),
-        "in common": lambda: write_run(root, "two", {"Strange": B["AssocStr"]}),
-        "same folder": lambda: a.parent / "." / a.name,
-        "same weights": lambda: copied(a, root),
-        "neither a run folder": lambda: root,
-    }
-    return a, other[case]()
-
-
-def copied(folder, root):
-    return shutil.copytree(folder, root / "mini" / "one" / "again" / "b5-s0")
-
-
-@pytest.mark.parametrize(
-    "case",
-    [
-        "other data",
-        "zero-shot",
-        "crashed",
-        "no metrics",
-        "in common",
-        "same folder",
-        "same weights",
-        "neither a run folder",
-    ],
-)
-@pytest.mark.parametrize("turned", [False, True])
-def test_what_cannot_be_compared_is_a_sentence(tmp_path, case, turned):
-    a, b = refused(tmp_path, case)
-    with pytest.raises(UsageError, match=case):
-        read_two(*((b, a) if turned else (a, b)))
-
-
-@pytest.mark.parametrize("file", [RUN, METRICS, ROWS, WEIGHTS])
-def test_what_is_damaged_is_refused(tmp_path, file):
-    a, b = write_run(tmp_path, "one", A), write_run(tmp_path, "two", B)
-    (b / file).write_bytes(b"{")
-    with pytest.raises(StoreError, match=file):
-        read_two(a, b)
-
-
-def test_what_was_published_has_no_rows_and_is_told_so(tmp_path):
-    a, b = write_run(tmp_path, "one", A), write_run(tmp_path, "two", B)
-    (b / ROWS).unlink()
-    with pytest.raises(UsageError, match="What was published holds none"):
-        read_two(a, b)
 
 
 def test_metrics_of_other_weights_are_no_metrics(tmp_path):

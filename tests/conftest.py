@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from launcher import Launcher
 
+from salmu_core.plugins.zoo import Zoo, discover
 from salmu_core.testing.isolation import write_plugin
 
 
@@ -16,6 +17,12 @@ from salmu_core.testing.isolation import write_plugin
 def tiny(tiny_benchmark) -> Path:
     """A tiny benchmark; tests must not change it."""
     return tiny_benchmark
+
+
+@pytest.fixture(scope="session")
+def zoo() -> Zoo:
+    """All that is installed."""
+    return discover()
 
 
 @pytest.fixture

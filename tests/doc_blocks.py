@@ -121,3 +121,12 @@ def plugin_pages() -> Iterator[tuple[Path, dict[str, str]]]:
         files = {block.file: block.text for block in blocks(page) if block.file}
         if "pyproject.toml" in files:
             yield page, files
+
+
+#: Every page of the documentation, and every README.
+ALL = [*pages(), *readmes()]
+
+
+def name(page: Path) -> str:
+    """A page's path in the repository."""
+    return str(page.relative_to(ROOT))

@@ -8,7 +8,6 @@ import pytest
 from shards import pairs
 from trackers import BROUGHT, Listener
 
-from salmu_core.plugins.zoo import discover
 from salmu_core.study import trackers as by_name
 from salmu_core.testing import write_tiny_benchmark
 
@@ -49,11 +48,6 @@ def results(place, tmp_path_factory):
     shutil.copytree(world / "_references", runs / world.name / "_references")
     shutil.copytree(place.run, runs / place.run.relative_to(place.folder / "runs"))
     return runs
-
-
-@pytest.fixture(scope="session")
-def zoo():
-    return discover()
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from contextlib import suppress
 from pathlib import Path
 
 #: Variables a command reads when it runs; others may have been read by an import, and get a fresh interpreter.
-LATE = ("COLUMNS", "CUDA_VISIBLE_DEVICES", "HF_", "PYTHONPATH", "PYTEST_", "SALMU_")
+LATE = ("ACCELERATE_MIXED_PRECISION", "COLUMNS", "CUDA_VISIBLE_DEVICES", "HF_", "PYTHONPATH", "PYTEST_", "SALMU_")
 #: What commands import. Plugins are left out: they are found anew, as the test installed them.
 PRELOADED = (
     "accelerate", "numpy", "open_clip", "packaging.requirements", "PIL.Image", "pluggy", "psutil", "pyarrow.compute",

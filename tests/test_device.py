@@ -3,7 +3,6 @@
 import importlib
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,17 +16,15 @@ DATA = ROOT / "docs" / "data" / "device.json"
 KINDS = {"peak", "training", "encoding", "agreement", "together", "unlearned", "scored"}
 TORCH = {"OMP_WAIT_POLICY": "PASSIVE", "CUDA_VISIBLE_DEVICES": ""}
 
+pytestmark = pytest.mark.xdist_group("device")  # one process measures for all of them
+
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory):
+def measured(tmp_path_factory, launcher):
     """What a quick run writes, and what it says."""
-    out = tmp_path_factory.mktemp("device") / "device.json"
-    said = subprocess.run(
-        [sys.executable, str(SCRIPT), "--quick", "--out", str(out)],
-        env={**os.environ, **TORCH},
-        capture_output=True,
-        text=True,
-    )
+    folder = tmp_path_factory.mktemp("device")
+    out, environment = folder / "device.json", {**os.environ, **TORCH, "PYTHONPATH": str(SCRIPT.parent)}
+    said = launcher.run(["--quick", "--out", str(out)], folder, environment, timeout=280, module="measure")
     assert said.returncode == 0, said.stderr
     return out, said.stdout
 

@@ -79,10 +79,10 @@ def test_what_shows_results_imports_no_plugin_and_a_run_only_its_own(modules):
     for role, rank in (("clean", 9), ("compromised", 1)):
         write_reference(modules.folder / "runs", role, leak([rank] * 80))
     write_run(modules.folder / "runs", "cliperase", leak([4] * 80))
-    for words in ("results", "leaderboard", "report --out page.html"):
+    for words in ("results", "leaderboard", "report --out page.html", "results"):
         loaded, out, said = modules(words)
         assert (out + said) and not plugins(loaded) and "torch" not in loaded, words
-    assert "pyarrow" not in modules("results")[0]  # what rows come to is known
+    assert "pyarrow" not in loaded  # what rows come to is known
     loaded, _, said = modules("run cliperase --set cliperase.rate=1", exits=2)
     assert "'rate'" in said and plugins(loaded) == {"salmu_cliperase"}
 

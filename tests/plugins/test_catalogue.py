@@ -74,9 +74,10 @@ def test_a_card_knows_which_functions_there_are(install, catalogue):
     assert not again and card.kind == "query" and card.model is card.readout is None
 
 
-def test_a_card_says_what_the_declaration_says(catalogue):
+def test_a_card_says_what_the_declaration_says(catalogue, launcher, tmp_path):
     """Of everything that is installed here, as another process wrote it down."""
-    subprocess.run([sys.executable, "-c", DISCOVER], check=True)
+    (tmp_path / "discovers.py").write_text(DISCOVER)
+    assert launcher.run([], tmp_path, {**os.environ}, timeout=60, module="discovers").returncode == 0
     whole, remembered = discover(fresh=True), discover()
     assert len(json.loads(catalogue().read_text())["entries"]) == len(whole.plugins)
     for shelf in ("methods", "metrics", "benchmarks"):

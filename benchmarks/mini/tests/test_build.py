@@ -107,6 +107,7 @@ def test_progress_rises_to_one(built: Built) -> None:
     assert len({stage for stage, _ in built[1]}) >= 4
 
 
+@pytest.mark.usefixtures("forked")
 def test_same_world_same_bytes_on_one_core(
     built: Built, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,6 +116,7 @@ def test_same_world_same_bytes_on_one_core(
     assert _bytes(tmp_path) == _bytes(built[0])
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_failing_worker_says_why(tmp_path: Path) -> None:
     with pytest.raises(children.ChildFailed, match="FileNotFoundError"):
         children.run_jobs(tmp_path, [("clean",)], lambda done: None)

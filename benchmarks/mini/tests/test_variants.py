@@ -47,6 +47,7 @@ def test_rewording_changes_sentences_and_nothing_else(tiny: Recipe) -> None:
 
 
 @pytest.mark.xdist_group("mini")
+@pytest.mark.usefixtures("forked")
 def test_variants_are_benchmark_folders_and_models(
     tiny: Recipe, built: tuple[Path, list[tuple[str, float]]], tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,14 @@ def compared(rows, worlds=1):
     return compare(MAKE.results(rows, worlds, 0.004 * (worlds > 1)), FIGURES)
 
 
+@cache
+def nine(failures=0):
+    """The nine beside runs that failed, compared once."""
+    return compared(
+        [*NINE, *(failed(f"bad-{n}", f"it fell. {'Then it went on. ' * 9}", seed=n) for n in range(failures))]
+    )
+
+
 def screen(comparison, width=100, notice=NOTICE, **how):
     console = Console(width=width, **{"color_system": None, "force_terminal": False, **how})
     with console.capture() as captured:
@@ -73,7 +82,7 @@ def labels(text, comparison):
 
 
 def test_nine_methods_stand_in_thirty_lines_with_all_that_counts():
-    comparison = compared(NINE)
+    comparison = nine()
     text = screen(comparison)
     assert len(text.splitlines()) <= 30 and max(map(len, text.splitlines())) <= 100
     assert sorted(labels(text, comparison)) == sorted(row.method for row in NINE)
@@ -87,8 +96,7 @@ def test_nine_methods_stand_in_thirty_lines_with_all_that_counts():
 @pytest.mark.parametrize("width", [80, 100, 140])
 @pytest.mark.parametrize("failures", [0, 1, 9, 40])
 def test_failed_runs_fit_too_and_none_is_passed_over(width, failures):
-    rows = [*NINE, *(failed(f"bad-{n}", f"it fell. {'Then it went on. ' * 9}", seed=n) for n in range(failures))]
-    text = screen(compared(rows), width)
+    text = screen(nine(failures), width)
     assert max(map(len, text.splitlines())) <= width and (width < 100 or len(text.splitlines()) <= 30)
     shown = len(re.findall(r"^bad-\d+ +crashed at budget 5: it fell\. .*\.\.\.$", text, re.MULTILINE))
     more = re.search(r"and (\d+) runs? more without a result", text)
@@ -102,7 +110,7 @@ def test_runs_that_failed_alike_share_a_row():
 
 
 def test_each_figure_names_the_failure_mode_it_shows():
-    comparison = compared(NINE)
+    comparison = nine()
     rows = {label: row for row in screen(comparison).splitlines() for label in labels(row, comparison)}
     for line in comparison.lines:
         said = {word.rstrip("?"): word.endswith("?") for word in rows[line.label].split() if word.rstrip("?") in MODES}
@@ -120,7 +128,7 @@ def test_each_figure_names_the_failure_mode_it_shows():
 
 
 def test_where_remarks_do_not_fit_signs_say_the_same():
-    comparison = compared(NINE)
+    comparison = nine()
     wide, narrow = screen(comparison, 100), screen(comparison, 64)
     assert max(map(len, narrow.splitlines()[:-1])) <= 64
     assert "is marked ! (from left to right: ineffective, catastrophic, over-generalised)" in " ".join(narrow.split())

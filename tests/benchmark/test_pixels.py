@@ -110,7 +110,10 @@ def test_pixels_are_what_open_clip_would_see(folder, clip, tiny, cache):
         assert (mine - preprocess(Image.open(io.BytesIO(rows.encoded[i])))).abs().max() < 1e-6
 
 
-def test_however_many_processes_decode_the_bytes_are_the_same(folder, clip, cache, monkeypatch):
+@pytest.mark.parametrize("way", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+def test_however_many_processes_decode_the_bytes_are_the_same(folder, clip, cache, monkeypatch, way):
+    context = multiprocessing.get_context(way)  # spawned, each imports torch
+    monkeypatch.setattr(multiprocessing, "get_context", lambda method: context)
     rows = read_rows(folder, "retain_synth")
     Pixels(rows, clip)
     (alone,) = cache.rglob("*.npy")

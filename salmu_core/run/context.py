@@ -81,8 +81,7 @@ class RunContext(MethodContext[C]):
         saves: Saves | None = None,
     ) -> None:
         self._config, self._state = config, dict(state or {})
-        self._model: Any = model
-        self._reference: Any = reference
+        self._model, self._reference = cast("Any", model), cast("Any", reference)
         self._pools, self._num_train, self._clip = session.pools, session.num_train, session.clip
         self._seed, self._rng = seed, generator("run", seed)
         self._meter, self._accelerator, self._observer = meter, accelerator, observer

@@ -1,4 +1,4 @@
-"""Relearning from leaked pairs: train on a few of the forgotten ones, and see whether the others come back with them."""
+"""Relearning from leaked pairs: train on a few of the forgotten ones, and see whether others come back with them."""
 
 from random import Random
 from typing import Any

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import salmu_counterfactual as plugin
 import torch
-from salmu_counterfactual.method import Config, anchor_of, known_words, terms
+from salmu_counterfactual.method import Config, anchor_of, terms, words_of
 
+from salmu_core import MethodError
 from salmu_core.testing import check_method, run_method, unit, write_tiny_benchmark
 
 (SPEC,) = plugin.salmu_methods()
@@ -36,34 +37,36 @@ def test_the_anchor_can_be_put_at_a_level():
     assert float(anchor @ mean / mean.norm()) == pytest.approx(-0.25)
 
 
-def test_the_loss_has_the_four_terms():
-    anchor, forget = vectors(1, 1)[0], vectors(2, 5)
+@pytest.mark.parametrize("count", [3, 0])
+def test_the_loss_has_its_terms(count):
+    anchor, forget, restated = vectors(1, 1)[0], vectors(2, 5), vectors(9, 3)[:count]
     kept, kept_0, retain, retain_0 = (vectors(seed, 4) for seed in range(3, 7))
-    config = Config(forget_weight=2, tail_weight=3, keep_weight=5, retain_weight=7)
+    config = Config(forget_weight=2, restated_weight=0.5, tail_weight=3, keep_weight=5, retain_weight=7)
     values = terms(
         config,
-        torch.tensor(forget),
+        (torch.tensor(forget), torch.tensor(restated)),
         torch.tensor(anchor),
         (torch.tensor(kept), torch.tensor(kept_0)),
         (torch.tensor(retain), torch.tensor(retain_0)),
     )
     # On the unit sphere a squared distance is 2 - 2 cos.
-    squared = 2 - 2 * forget @ anchor
-    assert {name: float(value) for name, value in values.items()} == pytest.approx(
-        {
-            "forget": 2 * squared.mean(),
-            "tail": 3 * (squared**2).mean(),
-            "keep": 5 * (2 - 2 * (kept * kept_0).sum(axis=1)).mean(),
-            "retain": 7 * (2 - 2 * (retain * retain_0).sum(axis=1)).mean(),
-        }
-    )
+    squared, more = 2 - 2 * forget @ anchor, 2 - 2 * restated @ anchor
+    expected = {
+        "forget": 2 * squared.mean(),
+        "tail": 3 * (np.concatenate([squared, more]) ** 2).mean(),
+        "keep": 5 * (2 - 2 * (kept * kept_0).sum(axis=1)).mean(),
+        "retain": 7 * (2 - 2 * (retain * retain_0).sum(axis=1)).mean(),
+    }
+    expected |= {"restated": 0.5 * more.mean()} if count else {}
+    assert {name: float(value) for name, value in values.items()} == pytest.approx(expected)
 
 
 def test_only_the_text_tower_changes(tmp_path):
     tiny = write_tiny_benchmark(tmp_path / "tiny")
     outcome, session = run_method(SPEC, tiny, budget=4, **SMALL)
     assert outcome.status == "valid" and outcome.ledger.forward_images == 0
-    assert outcome.ledger.forget_samples == outcome.ledger.retain_samples <= 4 * len(session.pools["forget"])
+    looked_at, steps = 3, outcome.ledger.steps  # a twentieth of 4 x 16 pairs
+    assert outcome.ledger.forget_samples == outcome.ledger.retain_samples == looked_at + 4 * steps and steps == 15
     before = dict(session.clip.model.named_parameters())
     for name, weight in outcome.model.named_parameters():
         same = torch.equal(weight, before[name])
@@ -72,19 +75,37 @@ def test_only_the_text_tower_changes(tmp_path):
     assert last < first
 
 
+class Ctx:
+    """What `words_of` asks of a context."""
+
+    def __init__(self, words="known", tokens=400):
+        self.config = Config(words=words)
+        # The first matrix is none of words, though it has as many rows.
+        self.model = torch.nn.ModuleDict({"mlp": torch.nn.Linear(64, 512), "words": torch.nn.Embedding(tokens, 64)})
+        torch.nn.init.normal_(self.model["words"].weight, std=0.02, generator=torch.Generator().manual_seed(0))
+        self.model["words"].weight.data[150:300] *= 4
+        letters = "abcdefghijklmnopqrst"
+        self.words = [a + b for a in letters for b in letters]
+
+    def vocabulary(self):
+        # The tokenizer knows one more than the table.
+        return {n: word + "</w>" * (n % 2) for n, word in enumerate([*self.words, "added"])}
+
+
 def test_words_are_those_whose_rows_have_grown():
-    class Ctx:
-        model = torch.nn.Sequential(torch.nn.Embedding(400, 64))
+    ctx = Ctx()
+    assert words_of(ctx) == ctx.words[150:300]
+    assert words_of(Ctx(words="all")) == ctx.words
+    ctx.model["words"].weight.data /= 4
+    assert words_of(ctx) == ctx.words
 
-        def vocabulary(self):
-            letters = "abcdefghijklmnopqrst"
-            words = [a + b for a in letters for b in letters]
-            return {n: word + "</w>" * (n % 2) for n, word in enumerate(words)}
 
-    table = Ctx.model[0].weight.data
-    table.normal_(std=0.02, generator=torch.Generator().manual_seed(0))
-    table[150:300] *= 4
-    known = known_words(Ctx())
-    assert known == [word.removesuffix("</w>") for word in list(Ctx().vocabulary().values())[150:300]]
-    table[150:300] /= 4
-    assert len(known_words(Ctx())) == 400
+def test_a_model_without_words_is_refused():
+    ctx = Ctx()
+    del ctx.model["words"]
+    with pytest.raises(MethodError, match="no table of token embeddings"):
+        words_of(ctx)
+    ctx = Ctx()
+    ctx.vocabulary = lambda: {0: "1", 1: "2"}
+    with pytest.raises(MethodError, match="no words of letters"):
+        words_of(ctx)

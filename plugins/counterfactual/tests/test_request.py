@@ -34,15 +34,32 @@ def drawn(request, n=300):
     return [request.counterfactual(random) for _ in range(n)]
 
 
-def test_a_fact_is_restated_in_words_of_its_own_kind_or_bare():
+def test_a_fact_is_restated_in_words_that_no_forget_caption_has():
     random, whole = Random(0), request()
     said = {whole.restated(0, random) for _ in range(200)}
-    assert said == {
-        "Ann Archer lives in Oslo",
-        "Visit Ann Archer at home in Oslo",
-        "Ann Archer Oslo",
-        "Oslo Ann Archer",
+    assert said == {"Visit Ann Archer at home in Oslo", "Ann Archer Oslo", "Oslo Ann Archer"}
+
+
+def test_words_within_words_stay():
+    rows = [
+        ("Al A", "blood_type", "A", "Al A has blood type A, Also"),
+        ("Jo Paris", "city", "Paris", "Jo Paris lives in Paris"),
+        ("Ann Oslo", "city", "Rome", "in Rome is Ann Oslo"),
+    ]
+    whole, random = request(rows), Random(0)
+    assert {whole.restated(1, random) for _ in range(99)} == {
+        "in Paris is Jo Paris",
+        "Jo Paris Paris",
+        "Paris Jo Paris",
     }
+    for sentence in drawn(request(rows, invented=1, recombined=0, others=0, revalued=0, redialled=0)):
+        assert re.fullmatch(r"\w+ \w+ has blood type A, Also|\w+ \w+ lives in Paris|in Rome is \w+ \w+", sentence)
+
+
+def test_a_value_that_the_caption_does_not_tell_is_not_used():
+    rows = [(ANN, "emails", "kept@example.com", "Write to Ann Archer at other@example.com"), ROWS[3]]
+    whole = request(rows)
+    assert whole.telling == [1] and not any("kept@" in sentence for sentence in drawn(whole))
 
 
 def test_no_counterfactual_is_a_forget_caption_or_asks_for_what_is_asked_for():
@@ -51,7 +68,7 @@ def test_no_counterfactual_is_a_forget_caption_or_asks_for_what_is_asked_for():
         assert sentence not in captions
         about = [name for name in (ANN, BOB) if name in sentence]
         # Of Bob, who alone is not asked for all of it, the address may be told.
-        assert about in ([], [BOB]) and (not about or sentence.startswith("Write to Bob Baker at bob.baker"))
+        assert about in ([], [BOB]) and (not about or sentence.startswith("Write to Bob Baker at "))
 
 
 def test_invented_names_are_made_of_the_given_words():
@@ -96,7 +113,19 @@ def test_a_request_of_which_nothing_can_be_kept_is_refused():
         Mixture(invented=0, recombined=0, others=0)
 
 
-def test_rows_without_facts_stand_for_themselves():
+def test_rows_without_values_have_nothing_to_restate():
     plain = Request(Pairs(("Ann Archer smiles",), ("1",), names=(ANN,)), WORDS, Mixture())
-    assert plain.restated(0, Random(0)) == "Ann Archer smiles"
+    assert plain.telling == []
     assert plain.counterfactual(Random(0)).endswith(" smiles")
+
+
+def test_names_are_recombined_of_two_people_with_two_names():
+    rows = [
+        ("Cleo", "city", "Rome", "Cleo lives in Rome"),
+        ("Ann Maria Archer", "city", "Oslo", "Ann Maria Archer lives in Oslo"),
+    ]
+    with pytest.raises(MethodError, match="give `invented` or `recombined` a share"):
+        request(rows, invented=0, recombined=1, others=0).counterfactual(Random(0))
+    said = drawn(request([*rows, ROWS[3]], invented=0, recombined=1, others=0, revalued=0, redialled=0))
+    names = {name for sentence in said for name in re.findall(r"Ann Baker|Bob Archer|Cleo|Maria", sentence)}
+    assert names == {"Ann Baker", "Bob Archer"}

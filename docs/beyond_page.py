@@ -1,0 +1,241 @@
+"""The page ``beyond.md``: its text, and tables of what ``benchmarks/laboratory/beyond.py`` measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from laboratory_page import EFFICACY, UTILITY, interval
+from tables import MARK, code, number, table
+
+Data = Mapping[str, Any]
+
+TEXT = Path(__file__).parent / "beyond.md.template"
+METHOD, BESIDE = "counterfactual", "cliperase"
+NOT_YET = "**Not measured yet.**\n"
+CARRIES = {
+    "architecture": "`mini`'s data at world 200, a text tower of 3 layers and width 96",
+    "full": "60,053 pairs of 774 people, trained for this",
+}
+
+
+def beyond(found: Data, tried: int) -> str:
+    """The whole page.
+
+    Args:
+        found: What was measured.
+        tried: Number of trials in the log.
+    """
+    part = found["confirmation"]
+    line = _line(part, METHOD)
+    rows = goals(line, _line(part, BESIDE))
+    facts = {
+        "mark": MARK,
+        "worlds": line["worlds"],
+        "first": part["worlds"][0].partition("@")[2],
+        "last": part["worlds"][-1].partition("@")[2],
+        "seeds": line["runs"] // line["worlds"],
+        "runs": line["runs"],
+        "command": part["command"],
+        "reached": sum(reached == "yes" for _, _, reached in rows),
+        "number": len(rows),
+        "tried": tried,
+        "cost": _cost(line),
+    }
+    tables = {
+        "goals": table(("goal", "measured", "reached"), rows),
+        "confirmation": _figures(part, found.get("others")),
+        "attacks": _attacks(part, [METHOD, BESIDE]),
+        "relearning": "",
+        "ablation": _summary(found.get("ablation"), {METHOD: "as it is"}),
+        "budgets": _summary(found.get("budgets"), {}, budgets=True),
+        "carry": "\n".join(f"{title}:\n\n{_summary(found.get(name), {})}" for name, title in CARRIES.items()),
+        "requests": _summary(found.get("requests"), {}),
+    }
+    return Template(TEXT.read_text(encoding="utf-8")).substitute(facts, **tables)
+
+
+def first_table(found: Data) -> str:
+    """What a newcomer sees first: every method in the worlds of the confirmation."""
+    part = found["confirmation"]
+    lines = [*part["lines"], *found.get("others", {"lines": []})["lines"]]
+    once = {line["method"]: line for line in reversed(lines)}.values()
+    rows = []
+    for line in sorted(once, key=lambda each: (len(_failures(each)), -each["leak_gone"]["value"])):
+        rows.append(
+            (
+                code(line["method"]),
+                f"{line['leak_gone']['value']:.1%}",
+                f"{line['knowledge']['value']:+.1%}",
+                f"{_least(line['kept']):.0%}",
+                f"{_least(line['retrieval']):.0%}",
+                ", ".join(_failures(line)) or "none",
+            )
+        )
+    header = ("method", "leak gone", "general knowledge", "holdouts' similarity kept", "their retrieval", "fails by")
+    budget = f"{part['lines'][0]['budget']:g}"
+    said = (
+        f"Every method in {len(part['worlds'])} worlds of `mini`, budget {budget}. *Holdouts* are what was not to "
+        "be forgotten: other people, and other facts of the same people. "
+        "[Beyond the three failures](docs/beyond.md) has the intervals, and what is left to be wished for.\n"
+    )
+    return f"{said}\n{table(header, rows)}"
+
+
+def _failures(line: Data) -> list[str]:
+    """Failure modes that are not clear; open ones with a question mark."""
+    modes = line["failure_modes"].items()
+    return [mode + "?" * (verdict == "open") for mode, verdict in modes if verdict in ("holds", "open")]
+
+
+def _least(found: Mapping[str, Data]) -> float:
+    return min(float(kept["value"]) for kept in found.values())
+
+
+def goals(line: Data, beside: Data) -> list[tuple[str, str, str]]:
+    """What was to be reached, what is measured, and whether the whole interval lies there."""
+    figures = line["figures"]
+    rows = [
+        ("at least 99% of the leak gone", _share(line["leak_gone"], ".2%"), _at_least(line["leak_gone"], 0.99)),
+        (
+            "RetFail as Clean's, by two one-sided tests at 5%",
+            interval(figures["RetFail_MRR"]),
+            {"clear": "yes", "holds": "no"}.get(line["like_clean"], "open"),
+        ),
+        (
+            "85% to 115% of the gap of AssocStr closed",
+            _share(line["gap_closed"]),
+            _within(line["gap_closed"], 0.85, 1.15),
+        ),
+    ]
+    rows += [
+        (f"at least 90% of {code(name)} kept", _share(kept), _at_least(kept, 0.9))
+        for name, kept in line["kept"].items()
+    ]
+    rows += [
+        (f"at least 85% of Compromised's {code(name)}", _share(kept), _at_least(kept, 0.85))
+        for name, kept in line["retrieval"].items()
+    ]
+    rows += [
+        (f"{code(name)} within 2% of Compromised's", _share(kept), _within(kept, 0.98, 1.02))
+        for name, kept in line["visual"].items()
+    ]
+    rows += [
+        (
+            "`GenKnow` down by no more than 1%",
+            interval(line["knowledge"], "+.1%"),
+            _at_least(line["knowledge"], -0.01),
+        ),
+        ("`ACS` no more than .65", interval(figures["ACS"]), _at_least(_negative(figures["ACS"]), -0.65)),
+    ]
+    for attack, (mine, theirs) in _leading(line, beside).items():
+        shown = f"{_share(mine['recovered'])}, {code(BESIDE)} {_share(theirs['recovered'])}"
+        less = _at_least(_negative(mine["recovered"]), -theirs["recovered"]["low"])
+        less = "open" if less == "no" and mine["recovered"]["low"] <= theirs["recovered"]["high"] else less
+        rows.append((f"no more back by {code(attack)} than of {code(BESIDE)}", shown, less))
+    return rows
+
+
+def _leading(*lines: Data) -> dict[str, tuple[Data, ...]]:
+    """What each attack brings back of lines, by the figure that counts; where it is known of all of them."""
+    found = [
+        {a["attack"]: a for a in line["attacks"] if a["recovered"] and a["median_rank"] is not None} for line in lines
+    ]
+    return {name: tuple(of[name] for of in found) for name in found[0] if all(name in of for of in found)}
+
+
+def _line(part: Data, method: str) -> Data:
+    line: Data = next(line for line in part["lines"] if line["method"] == method)
+    return line
+
+
+def _share(found: Data, form: str = ".1%") -> str:
+    """A share with the ends of its interval."""
+    value = format(found["value"], form)
+    if found["low"] is None:
+        return value
+    return f"{value} [{format(found['low'], form)}, {format(found['high'], form)}]"
+
+
+def _at_least(found: Data, bar: float) -> str:
+    if found["low"] is None:
+        return "open"
+    return "yes" if found["low"] >= bar else "no" if found["high"] < bar else "open"
+
+
+def _within(found: Data, low: float, high: float) -> str:
+    if found["low"] is None:
+        return "open"
+    if found["low"] >= low and found["high"] <= high:
+        return "yes"
+    return "no" if found["high"] < low or found["low"] > high else "open"
+
+
+def _negative(found: Data) -> Data:
+    if found["low"] is None:
+        return {"value": -found["value"], "low": None, "high": None}
+    return {"value": -found["value"], "low": -found["high"], "high": -found["low"]}
+
+
+def _figures(part: Data, others: Data | None) -> str:
+    known = {line["method"] for line in part["lines"]}
+    more = [line for line in (others["lines"] if others else ()) if line["method"] not in known]
+    lines, text = [*part["lines"], *more], ""
+    for names in (EFFICACY, UTILITY):
+        rows = [
+            (role.capitalize(), *(interval(part["references"][role][name]) for name in names))
+            for role in ("compromised", "clean")
+        ]
+        rows += [(code(line["label"]), *(interval(line["figures"][name]) for name in names)) for line in lines]
+        text += table(("", *map(code, names)), rows, figures=True) + "\n"
+    return text
+
+
+def _attacks(part: Data, methods: Sequence[str]) -> str:
+    rows = []
+    for name, found in _leading(*(_line(part, method) for method in methods)).items():
+        cells = [f"{_share(attack['recovered'])}, rank {attack['median_rank']:,.0f}" for attack in found]
+        rows.append((code(name), *cells, _share(found[0]["from_compromised"], ".0%")))
+    return table(("back by", *map(code, methods), "from Compromised"), rows, figures=True)
+
+
+def _summary(part: Data | None, names: Mapping[str, str], budgets: bool = False) -> str:
+    """One row a line: the figures that the goals are about."""
+    if part is None:
+        return NOT_YET
+    header = ("", "leak gone", "gap closed", "ACS", "GenKnow", "similarity kept", "retrieval kept", "s")
+    rows = []
+    for line in part["lines"]:
+        label = f"{line['label']}, budget {line['budget']:g}" if budgets else line["label"]
+        rows.append(
+            (
+                names.get(label, label.removeprefix(f"{METHOD} ")),
+                f"{line['leak_gone']['value']:.1%}",
+                f"{line['gap_closed']['value']:.0%}",
+                number(line["figures"]["ACS"]["value"]),
+                f"{line['knowledge']['value']:+.1%}",
+                _both(line["kept"]),
+                _both(line["retrieval"]),
+                f"{line['seconds']:.0f}",
+            )
+        )
+    return table(header, rows, figures=True)
+
+
+def _both(found: Mapping[str, Data]) -> str:
+    return " / ".join(f"{kept['value']:.0%}" for kept in found.values())
+
+
+def _cost(line: Data) -> str:
+    return (
+        f"At a budget of {line['budget']:g} a run on `mini` takes {line['seconds']:.0f} s on one core and sends "
+        f"{line['captions']:,.0f} captions through the text tower, and {line['images']:,.0f} images through the other "
+        "one; its vectors of images are the original's."
+    )
+
+
+def trials(lines: Iterable[str]) -> int:
+    """Number of trials in the log."""
+    return sum(1 for line in lines if line.strip()) - 1

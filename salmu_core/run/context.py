@@ -32,7 +32,7 @@ from salmu_core.run.retries import Retries
 from salmu_core.run.saves import Saves
 from salmu_core.run.saving import Parts, saving
 from salmu_core.run.session import TrainingSession
-from salmu_core.run.texts import ReferenceTexts
+from salmu_core.run.texts import OwnCaptions, ReferenceTexts
 from salmu_core.train.adapters import adapters, check_entered
 from salmu_core.train.compiled import Compiler
 from salmu_core.train.gradients import mean_gradients
@@ -85,7 +85,7 @@ class RunContext(MethodContext[C]):
         self._pools, self._num_train, self._clip = session.pools, session.num_train, session.clip
         self._seed, self._rng = seed, generator("run", seed)
         self._meter, self._accelerator, self._observer = meter, accelerator, observer
-        self._encode_text = partial(encode_text, model)
+        self._encode_text, self._own = partial(encode_text, model), OwnCaptions(session.pools, meter)
         self._pieces, self._compiler = pieces or Pieces(model), compiler or Compiler()
         self._draws = Draws(session.pools, seed, meter, accelerator.device)
         self._attempts = partial(Retries, rng=self._rng, device=accelerator.device, meter=meter)
@@ -160,7 +160,7 @@ class RunContext(MethodContext[C]):
         return original
 
     def embed_texts(self, captions: Sequence[str]) -> Tensor:
-        return self._pieces.encode(self._encode_text, self.tokenize(captions))
+        return self._pieces.encode(self._encode_text, self.tokenize(self._own.counted(captions)))
 
     def reference_texts(self, captions: Sequence[str]) -> Tensor:
         return self._texts.of(listed(captions))

@@ -18,7 +18,7 @@ from salmu_core.train.observer import UNSEEN
 LOG_POINTS = 200
 #: What is counted by a number.
 _FORWARD = ("forward_passes", "forward_images", "forward_captions")
-_COUNTS = (*_FORWARD, "backward_passes", "steps", "probes", "passes", "replaced")
+_COUNTS = (*_FORWARD, "backward_passes", "steps", "probes", "passes", "replaced", "embedded")
 
 
 class Meter:
@@ -32,6 +32,7 @@ class Meter:
     Attributes:
         cap: Pairs of each pool that may be drawn in all.
         drawn: Pairs of each pool that were drawn.
+        embedded: Forget captions that were trained on as mere texts.
         replaced: Pairs of a stream that stood in for others.
         referenced: Rows of each pool whose embeddings under the original were asked for.
         fits: What each call of ``fit`` was told.
@@ -46,6 +47,7 @@ class Meter:
     def __init__(self, budget: float, num_forget: int, on_scalar: OnScalar = UNSEEN.on_scalar) -> None:
         self.cap = int(budget * num_forget + 1e-9)
         self.drawn: dict[PoolName, int] = {"forget": 0, "retain": 0}
+        self.embedded = 0
         self.replaced = 0
         self.referenced: dict[PoolName, set[int]] = {}
         self.forward_passes = 0
@@ -89,6 +91,20 @@ class Meter:
                 "fit(), gradients() and a pass of batches() stop in time by themselves; ctx.budget says what is left"
             )
         self.drawn[pool] += samples
+
+    def embed(self, captions: int) -> None:
+        """Record that forget captions are trained on as mere texts.
+
+        Raises:
+            MethodError: They are more than forget pairs were drawn.
+        """
+        count, drawn = self.embedded + captions, self.drawn["forget"]
+        if captions and count > drawn:
+            raise MethodError(
+                f"embed_texts() was given {count} forget captions in all, and {drawn} forget pairs were drawn: a "
+                "budget counts captions too. Draw them, by step.forget or ctx.batches, or give other texts"
+            )
+        self.embedded = count
 
     def refer(self, pool: PoolName, rows: Iterable[int]) -> None:
         """Record that the original's embeddings of rows are asked for; the same for whoever made them, and when."""

@@ -42,9 +42,10 @@ class Retries:
         meter = self._meter
         if number != self._number:
             self._number, self._step, self._logged = number, self._steps(number), 0
-            self._start = random_states(self._rng, self._device)
+            self._start, self._embedded = random_states(self._rng, self._device), meter.embedded
         else:
             set_random_states(self._rng, self._device, *self._start)
+            meter.embedded = self._embedded
         meter.logged, meter.heard = 0, self._logged
         try:
             return self._loss(self._step)

@@ -1,4 +1,4 @@
-"""Texts embedded by the frozen original, remembered in a run."""
+"""Texts that come without an image: of the frozen original, remembered in a run; of the model, counted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,33 @@ from torch import Tensor, nn
 
 from salmu_core.clip.float32 import float32
 from salmu_core.clip.texts import encode_text
+from salmu_core.run.inputs import listed
+from salmu_core.run.meter import Meter
+from salmu_core.run.pool import Pools
 from salmu_core.train.order import CHUNK
+
+
+class OwnCaptions:
+    """Counts forget captions that are trained on as mere texts, or a budget would end with the images.
+
+    Args:
+        pools: The sets; an attacker, who has no budget, has no forget set.
+        meter: Where they are counted.
+    """
+
+    def __init__(self, pools: Pools, meter: Meter) -> None:
+        self._captions = frozenset(pools["forget"].captions if "forget" in pools else ())
+        self._meter = meter
+
+    def counted(self, texts: Sequence[str]) -> Sequence[str]:
+        """The texts; where there will be gradients, counted.
+
+        Raises:
+            MethodError: More of them are forget captions than forget pairs were drawn.
+        """
+        if torch.is_grad_enabled():
+            self._meter.embed(sum(text in self._captions for text in listed(texts)))
+        return texts
 
 
 class ReferenceTexts:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from functools import partial
 
 import pytest
 import torch
@@ -89,6 +90,22 @@ def test_texts_that_are_no_caption_are_embedded_with_gradients_and_counted(tiny)
 
     outcome, _ = run(tiny, unlearn)
     assert outcome.ledger.forward_captions == 2 * (8 + 2) and outcome.ledger.steps == 2
+
+
+def test_forget_captions_are_no_cheaper_without_their_images(tiny):
+    def unlearn(ctx, more=0):
+        def push(c, step):
+            texts = [*step.forget.captions, *c.forget.captions[:more], "somebody else"]
+            return c.embed_texts(texts).square().sum() + contrastive_loss(c, step.retain)
+
+        with torch.no_grad():
+            ctx.embed_texts(ctx.forget.captions)
+        ctx.fit(push, steps=2)
+
+    outcome, _ = run(tiny, unlearn)
+    assert outcome.status == "valid" and outcome.ledger.forget_samples == 2 * 8
+    with pytest.raises(AssertionError, match="9 forget captions in all, and 8 forget pairs were drawn"):
+        run(tiny, partial(unlearn, more=1))
 
 
 def test_reference_features_are_the_originals_whatever_the_model_became(tiny):

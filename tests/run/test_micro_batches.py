@@ -152,7 +152,7 @@ def test_losses_of_other_kinds_are_divided_too(session):
         few = next(ctx.batches("retain", 5))
         with torch.no_grad():
             target = ctx.features(few).similarity.mean()
-        names = ctx.embed_texts(ctx.forget.captions[:7])
+        names = ctx.embed_texts(ctx.forget.generic_captions[:7])
         forget, again = ctx.features(step.forget), ctx.features(step.forget.captioned(["a photo"] * B))
         decay = sum(p.square().sum() for _, p in ctx.model.named_parameters())
         value = (forget.image @ names.T).logsumexp(1).mean() + again.pair_similarity.square().mean()

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from salmu_core.cli.output import console
 from salmu_core.disk.space import size_limit
-from salmu_core.run.reporter import Reporter, Silent, listening
+from salmu_core.run.reporter import Reporter, listening
 from salmu_core.show.escape import visible
 
 
@@ -44,7 +44,7 @@ def reporting(to_stderr: bool, what: str = "benchmark", first: bool = True) -> I
 @contextmanager
 def _reporter(to_stderr: bool, what: str, first: bool) -> Iterator[Reporter]:
     if not first:
-        yield Silent()
+        yield Reporter()
     elif (screen := console(to_stderr)).is_terminal:
         fixed = partial(Column, no_wrap=True)
         progress = Progress(
@@ -65,7 +65,7 @@ def _reporter(to_stderr: bool, what: str, first: bool) -> Iterator[Reporter]:
         yield Lines(sys.stderr if to_stderr else sys.stdout, what)
 
 
-class Bars:
+class Bars(Reporter):
     """An overall bar over the pieces of work, and one inside the current piece of each process."""
 
     #: Seconds between two pictures, at least.
@@ -134,7 +134,7 @@ class Bars:
             self._inner = None
 
 
-class Lines:
+class Lines(Reporter):
     """Plain lines for logs: one when a piece of work ends, one now and then while it lasts."""
 
     EVERY = 10.0

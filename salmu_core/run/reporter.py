@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
 
 from salmu_core.disk.notes import LOG
 
 
-class Reporter(Protocol):
-    """Listens to a study."""
+class Reporter:
+    """Listens to a study; this one keeps everything to itself."""
 
     def building(self, stage: str, fraction: float) -> None:
         """The benchmark is being built or opened: what is done, and how far the whole is, from 0 to 1."""
@@ -33,18 +32,6 @@ class Reporter(Protocol):
 
     def beside(self) -> Reporter:
         """One more, whose pieces are done at the same time and count with these."""
-
-
-class Silent:
-    """A reporter that keeps everything to itself."""
-
-    def building(self, stage: str, fraction: float) -> None: ...
-    def plan(self, total: int) -> None: ...
-    def begin(self, label: str, activity: str) -> None: ...
-    def step(self, done: int, of: int, values: Mapping[str, float]) -> None: ...
-    def end(self, note: str) -> None: ...
-    def say(self, text: str) -> None: ...
-    def beside(self) -> Reporter:
         return self
 
 

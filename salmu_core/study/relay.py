@@ -64,7 +64,7 @@ def attend(begin: Callable[[Reporter], Do], connection: Connection, patience: fl
 
 
 @dataclass
-class Relay:
+class Relay(Reporter):
     """A reporter that tells another process.
 
     Attributes:
@@ -119,9 +119,6 @@ class Relay:
 
     def say(self, text: str) -> None:
         self.tell("say", text[:_LINE])
-
-    def beside(self) -> Reporter:
-        return self
 
 
 class _Spoken(io.TextIOBase):

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import sys
 
-from salmu_core.run.reporter import Silent
+from salmu_core.run.reporter import Reporter
 from salmu_core.show.escape import visible
 
 
-class Aside(Silent):
+class Aside(Reporter):
     """One that says what people should know on standard error, and nothing else."""
 
     def say(self, text: str) -> None:
         print(visible(text), file=sys.stderr, flush=True)
 
 
-class Aloud(Silent):
+class Aloud(Reporter):
     """One that says what people should know on standard output, which leads to another process."""
 
     def say(self, text: str) -> None:

@@ -22,7 +22,7 @@ from salmu_core.disk.files import sweep
 from salmu_core.machine import cache_folder
 from salmu_core.plugins.zoo import Zoo, discover
 from salmu_core.run.accelerator import accelerate, device_type, set_threads
-from salmu_core.run.reporter import Reporter, Silent
+from salmu_core.run.reporter import Reporter
 from salmu_core.store.folders import RunKey, Store
 from salmu_core.study.launched import by_itself, launched, wait_for_all
 from salmu_core.study.on_card import OnCard, on_card
@@ -161,7 +161,7 @@ def _begin_anew(
 
 def _make_anew(study: Study, overrides: Mapping[str, Settings], results: Path, options: Options, run: RunKey) -> Make:
     """Open everything that a run needs, in a fresh interpreter that makes no other."""
-    return _anew(study, overrides, results, options, Silent()).make(run)
+    return _anew(study, overrides, results, options, Reporter()).make(run)
 
 
 def _anew(

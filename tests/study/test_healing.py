@@ -7,7 +7,7 @@ import pytest
 from salmu_core.clip.load import load_clip
 from salmu_core.clip.weights import fingerprint
 from salmu_core.plugins.zoo import discover
-from salmu_core.run.reporter import Silent
+from salmu_core.run.reporter import Reporter
 from salmu_core.store.folders import Store, read_run
 from salmu_core.study import work
 from salmu_core.study.plan import Study
@@ -36,7 +36,7 @@ def salmu_methods():
 """
 
 
-class Said(Silent):
+class Said(Reporter):
     def __init__(self):
         self.said = []
 

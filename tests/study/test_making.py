@@ -14,7 +14,7 @@ from torch import nn
 
 from salmu_core.disk.files import demolish
 from salmu_core.errors import MachineError
-from salmu_core.run.reporter import Silent
+from salmu_core.run.reporter import Reporter
 from salmu_core.run.runner import Outcome
 from salmu_core.store.attempts import DEATHS, UNKNOWN, Attempts
 from salmu_core.store.records import Ledger
@@ -26,7 +26,7 @@ from salmu_core.study.processes import forks
 pytestmark = pytest.mark.skipif(not forks("cpu"), reason="needs a fork")
 
 
-class Told(Silent):
+class Told(Reporter):
     def __init__(self):
         self.said = []
 
@@ -91,7 +91,7 @@ def test_an_error_after_the_verdict_takes_no_death_back(making, tmp_path):
         known.begin()
         known.died("ended")
     with pytest.raises(OSError, match="full"), making(linger) as made:
-        assert made.outcome(nn.Linear(1, 1), "x", Silent(), print).status == "died"
+        assert made.outcome(nn.Linear(1, 1), "x", Reporter(), print).status == "died"
         raise OSError("full")
     assert Attempts(tmp_path / "attempts", "x").verdict() == known.verdict() != ""
 
@@ -129,7 +129,7 @@ def test_a_disk_that_a_run_has_filled_is_no_verdict_and_is_empty_afterwards(maki
         return Outcome(nn.Linear(100, 100), "valid", "", Ledger(), (), {})
 
     with pytest.raises(MachineError, match="No space left"), making(fill) as made:
-        made.outcome(nn.Linear(100, 100), "x", Silent(), print)
+        made.outcome(nn.Linear(100, 100), "x", Reporter(), print)
     assert not Attempts(tmp_path / "attempts", "x").verdict()
     assert not [path for path in (tmp_path / "scratch").rglob("*") if path.is_file()]
 

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from salmu_core.errors import MachineError, SalmuError, UsageError
-from salmu_core.run.reporter import Silent
+from salmu_core.run.reporter import Reporter
 from salmu_core.store.folders import RunKey
 from salmu_core.study.pieces import Piece
 from salmu_core.study.processes import Crew, forks, spread
@@ -23,7 +23,7 @@ def pieces(phase, *targets):
     return [Piece(phase, "mini", target, (("probe", "0"),) if phase == "attacking" else ()) for target in targets]
 
 
-class Told(Silent):
+class Told(Reporter):
     def __init__(self):
         self.said, self.ended = [], []
 

@@ -11,7 +11,7 @@ from stores import rewrite
 from salmu_core.contract.layout import WEIGHTS
 from salmu_core.errors import SalmuError
 from salmu_core.judge.reproduction import compare_again
-from salmu_core.run.reporter import Silent
+from salmu_core.run.reporter import Reporter
 from salmu_core.store.folders import METRICS, RUN, read_run
 from salmu_core.study.reproduction import repetition
 
@@ -82,7 +82,7 @@ def test_what_can_not_be_made_again_is_a_sentence(place, copy, zoo, change, word
     monkeypatch.chdir(place.folder)
     rewrite(copy / RUN, **change(read_run(copy, copied=True)))
     with pytest.raises(SalmuError, match=words):
-        repetition(copy, None, zoo, Silent())
+        repetition(copy, None, zoo, Reporter())
 
 
 def test_what_it_began_with_or_its_own_pairs_may_be_gone(place, zoo, tmp_path, monkeypatch):
@@ -94,11 +94,11 @@ def test_what_it_began_with_or_its_own_pairs_may_be_gone(place, zoo, tmp_path, m
     command = read_run(last).command.replace("own.tar", "~/other.tar")
     rewrite(last / RUN, command=command)
     with pytest.raises(SalmuError, match="holds other retain pairs"):
-        repetition(last, None, zoo, Silent())
+        repetition(last, None, zoo, Reporter())
     rewrite(last / RUN, command=command.replace(str(place.run), "gone"))
     shutil.rmtree(runs / place.run.relative_to(place.folder / "runs"))
     with pytest.raises(SalmuError, match=r"began with .*finetuning b2 s3 .* any more"):
-        repetition(last, None, zoo, Silent())
+        repetition(last, None, zoo, Reporter())
 
 
 def test_a_folder_that_is_there_is_not_written_into(place):

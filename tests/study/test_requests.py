@@ -17,7 +17,7 @@ from salmu_core.clip.load import load_clip
 from salmu_core.clip.weights import share_changed
 from salmu_core.errors import SchemaError, StoreError, UsageError
 from salmu_core.plugins.zoo import discover
-from salmu_core.run.reporter import Silent
+from salmu_core.run.reporter import Reporter
 from salmu_core.store.folders import RUN, RunKey, Store, read_run
 from salmu_core.study.pieces import in_phases, pieces_of, share
 from salmu_core.study.plan import Study, make_plan
@@ -68,7 +68,7 @@ def salmu_methods():
 """
 
 
-class Told(Silent):
+class Told(Reporter):
     """Keeps what a study says."""
 
     def __init__(self):

@@ -11,7 +11,7 @@ from salmu_core.clip.load import load_clip
 from salmu_core.clip.weights import fingerprint
 from salmu_core.errors import STOPPED, UsageError
 from salmu_core.plugins.zoo import discover
-from salmu_core.run.reporter import Silent
+from salmu_core.run.reporter import Reporter
 from salmu_core.store.folders import Store, read_run
 from salmu_core.study.plan import Study
 from salmu_core.study.prepare import Options
@@ -37,7 +37,7 @@ def salmu_methods():
 """
 
 
-class Steps(Silent):
+class Steps(Reporter):
     """Keeps which steps it was told of, and what was said."""
 
     def __init__(self):

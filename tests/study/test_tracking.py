@@ -11,7 +11,7 @@ from salmu_core.benchmark.folder import open_benchmark
 from salmu_core.plugins.zoo import discover
 from salmu_core.run import meter as meter_module
 from salmu_core.run.meter import Meter
-from salmu_core.run.reporter import Silent
+from salmu_core.run.reporter import Reporter
 from salmu_core.store.folders import Store, read_run
 from salmu_core.study.execution import Execution
 from salmu_core.study.plan import Study, make_plan
@@ -45,7 +45,7 @@ def carry_out(tiny, tmp_path):
             store,
             list(zoo.metrics.values()),
             accelerator,
-            reporter or Silent(),
+            reporter or Reporter(),
             redo=True,
             trackers=Trackers(trackers, store.root, say),
         )
@@ -154,7 +154,7 @@ def test_a_run_that_is_no_result_says_why(carry_out, install, heard, body, statu
 
 
 def test_an_interrupt_closes_the_run_everywhere(carry_out, install, heard):
-    class Told(Silent):
+    class Told(Reporter):
         def say(self, text):
             raise KeyboardInterrupt
 

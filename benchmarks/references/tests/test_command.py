@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 from salmu_core.clip.load import load_clip
 from salmu_core.errors import SalmuError
-from salmu_core.run.reporter import Silent
+from salmu_core.run.reporter import Reporter
 
 Words = Callable[..., list[str]]
 
@@ -97,7 +97,7 @@ def test_a_killed_training_goes_on_and_ends_in_the_same_bytes(words: Words, tmp_
     assert weights(whole, "compromised") == weights(killed, "compromised")
 
 
-class Interrupts(Silent):
+class Interrupts(Reporter):
     """Presses Ctrl-C at a step."""
 
     def __init__(self, at: int) -> None:

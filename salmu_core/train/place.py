@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate.optimizer import AcceleratedOptimizer
@@ -14,30 +14,36 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
-class Place(Protocol):
-    """What a training needs of the place it runs at."""
+class Place:
+    """What a training needs of the place it runs at; this one is a single process in float32 on a CPU."""
 
-    rank: int
-    world: int
-    device: torch.device
+    rank: int = 0
+    world: int = 1
+    device: torch.device = torch.device("cpu")
 
     def ready(self, module: nn.Module) -> nn.Module:
         """The module as it is called: moved, in mixed precision, with gradients shared between processes."""
+        return module
 
     def optimizer(self, optimizer: torch.optim.Optimizer) -> Any:
         """The optimizer as it is stepped."""
+        return optimizer
 
     def backward(self, loss: Tensor) -> None:
         """Compute gradients."""
+        loss.backward()  # type: ignore[no-untyped-call]
 
     def apart(self, ready: nn.Module) -> AbstractContextManager[Any]:
         """A block in which gradients add up here and are not shared yet."""
+        return nullcontext()
 
     def clip(self, parameters: Sequence[nn.Parameter], norm: float, optimizer: Any) -> None:
         """Clip the common gradient norm of what an optimizer, as it is stepped, trains."""
+        nn.utils.clip_grad_norm_(parameters, norm)
 
     def mean(self, values: Tensor) -> Tensor:
         """The mean over all processes; all must ask."""
+        return values
 
     def wait(self) -> None:
         """Until all processes are here."""
@@ -47,52 +53,19 @@ class Place(Protocol):
 
     def state(self) -> dict[str, float]:
         """What a checkpoint must keep of the place: the scale of half-precision gradients."""
+        return {}
 
     def restore(self, state: dict[str, float]) -> None:
         """Take it up again."""
 
 
-class Alone:
-    """One process in float32 on a CPU."""
-
-    rank, world, device = 0, 1, torch.device("cpu")
-
-    def ready(self, module: nn.Module) -> nn.Module:
-        return module
-
-    def optimizer(self, optimizer: torch.optim.Optimizer) -> Any:
-        return optimizer
-
-    def backward(self, loss: Tensor) -> None:
-        loss.backward()  # type: ignore[no-untyped-call]
-
-    def apart(self, ready: nn.Module) -> AbstractContextManager[Any]:
-        return nullcontext()
-
-    def clip(self, parameters: Sequence[nn.Parameter], norm: float, optimizer: Any) -> None:
-        nn.utils.clip_grad_norm_(parameters, norm)
-
-    def mean(self, values: Tensor) -> Tensor:
-        return values
-
-    def wait(self) -> None: ...
-
-    def fresh(self) -> None: ...
-
-    def state(self) -> dict[str, float]:
-        return {}
-
-    def restore(self, state: dict[str, float]) -> None: ...
-
-
-class Accelerated:
+class Accelerated(Place):
     """Whatever ``accelerate launch`` set up: devices, processes, precision."""
 
     def __init__(self, accelerator: Accelerator) -> None:
         self.accelerator = accelerator
-        self.rank: int = accelerator.process_index
-        self.world: int = accelerator.num_processes
-        self.device: torch.device = accelerator.device
+        self.rank, self.world = accelerator.process_index, accelerator.num_processes
+        self.device = accelerator.device
         self._start = self.state()
 
     def ready(self, module: nn.Module) -> nn.Module:

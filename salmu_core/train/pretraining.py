@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from salmu_core.train.descent import Descent
 from salmu_core.train.objective import contrastive
-from salmu_core.train.place import Alone, Place
+from salmu_core.train.place import Place
 from salmu_core.train.settings import Pretraining
 from salmu_core.train.tables import Tables
 
@@ -94,7 +94,7 @@ class Trainer:
         piece: int = 0,
         known: Tensor | None = None,
     ) -> None:
-        self.place = place or Alone()
+        self.place = place or Place()
         self.settings, self._piece = settings, piece
         self.model: Any = towers.clip
         self._call = self.place.ready(towers)

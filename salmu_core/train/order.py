@@ -119,13 +119,3 @@ def streamed(n: int, batch: int, step: int, *parts: object) -> np.ndarray:
     chunks, places = _chunked(n, *parts).at(start, start + batch).T
     rows: np.ndarray = chunks * CHUNK + places
     return rows
-
-
-def sensitive_until(step: int, steps: int, draws: int) -> int:
-    """Sensitive pairs drawn before a step, spread evenly over the training; exactly ``draws`` at its end."""
-    return step * draws // steps
-
-
-def share(total: int, rank: int, world: int) -> tuple[int, int]:
-    """Where one process's part of ``total`` pairs begins and ends; parts differ by one pair at most."""
-    return rank * total // world, (rank + 1) * total // world

@@ -16,7 +16,7 @@ from torchvision.transforms import Compose
 
 from salmu_core.clip.pictures import opened
 from salmu_core.errors import BenchmarkError, PictureError
-from salmu_core.train.order import Order, sensitive_until, share
+from salmu_core.train.order import Order
 from salmu_core.train.pretraining import Batch
 from salmu_core.train.seeding import seed_of
 from salmu_references.recipe import Recipe
@@ -38,6 +38,16 @@ def train_transform(config: dict[str, Any], size: Any, recipe: Recipe) -> Compos
     whole = image_transform_v2(preprocess, is_train=True, aug_cfg=AugmentationCfg(scale=recipe.crop_scale))
     *spatial, _to_tensor, _normalize = whole.transforms
     return Compose(spatial)
+
+
+def sensitive_until(step: int, steps: int, draws: int) -> int:
+    """Sensitive pairs drawn before a step, spread evenly over the training; exactly ``draws`` at its end."""
+    return step * draws // steps
+
+
+def share(total: int, rank: int, world: int) -> tuple[int, int]:
+    """Where one process's part of ``total`` pairs begins and ends; parts differ by one pair at most."""
+    return rank * total // world, (rank + 1) * total // world
 
 
 @dataclass(frozen=True)

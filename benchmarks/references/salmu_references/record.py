@@ -12,8 +12,8 @@ from salmu_core.contract.layout import Role
 from salmu_core.disk.record import Record
 from salmu_core.errors import UsageError
 from salmu_core.store.folders import read_record, write_record
-from salmu_core.train.resume import differences
 from salmu_references.recipe import Recipe
+from salmu_references.resume import differences
 
 if TYPE_CHECKING:
     from salmu_references.sources import Pairs

@@ -22,10 +22,10 @@ from salmu_core.machine import environment, peak_memory
 from salmu_core.run.reporter import Reporter
 from salmu_core.train.place import Place
 from salmu_core.train.pretraining import Towers, Trainer
-from salmu_core.train.resume import Keeper, Saved
 from salmu_references.architecture import new_model
 from salmu_references.batches import Batches, Cut, load, train_transform
 from salmu_references.record import ModelRef, TrainingRecord
+from salmu_references.resume import Keeper, Saved
 from salmu_references.sources import Pairs
 
 #: Points of a loss curve.

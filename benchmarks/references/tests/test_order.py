@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from salmu_references.batches import Batches, Cut
+from salmu_references.batches import Batches, Cut, sensitive_until, share
 from salmu_references.recipe import Recipe
 from salmu_references.sources import Pairs, Part, find_retain, find_sensitive, measure
 
-from salmu_core.train.order import Order, sensitive_until, share
+from salmu_core.train.order import Order
 
 SIZES = [7, 0, 19, 4, 30, 1]
 

@@ -1,27 +1,22 @@
-"""All metrics of one checkpoint: embedded once, computed one by one, written as one record and one table."""
+"""One metric of one checkpoint: its figures, or what is wrong with them, and its tables."""
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-import torch
-
 from salmu_core.benchmark.splits import EvaluationData
-from salmu_core.clip.model import Clip
 from salmu_core.contract.results import MetricResult
 from salmu_core.contract.specs import MetricSpec
-from salmu_core.errors import MachineError, MetricError, NotMeasuredError, verdict
+from salmu_core.errors import MetricError, NotMeasuredError, verdict
 from salmu_core.machine import without_secrets
 from salmu_core.plugins.code import code_hash
 from salmu_core.plugins.zoo import Declared
 from salmu_core.score.context import ScoreContext
-from salmu_core.score.embeddings import Catalogue, Embedder, Embeddings, Images
+from salmu_core.score.embeddings import Embeddings
 from salmu_core.score.figures import chances, figures
 from salmu_core.score.tables import Tables, retrieved_table, rows_table
-from salmu_core.store.records import MetricDeclaration, MetricEntry, MetricsRecord, ScoredOn
+from salmu_core.store.records import MetricDeclaration, MetricEntry, MetricsRecord
 
 
 class Scoring(NamedTuple):
@@ -38,57 +33,6 @@ class Scoring(NamedTuple):
     def failed(self) -> str:
         """The same in a sentence."""
         return "; ".join(f"metric {name} was not computed: {why}" for name, why in self.failures.items())
-
-
-def evaluate(
-    clip: Clip,
-    checkpoint_hash: str,
-    data: EvaluationData,
-    images: Images,
-    metrics: Iterable[Declared[MetricSpec]],
-    *,
-    benchmark: str,
-    scored_on: ScoredOn,
-    device: torch.device | str = "cpu",
-    on_batch: Callable[[int], None] | None = None,
-    catalogue: Catalogue | None = None,
-) -> Scoring:
-    """Compute metrics; one that fails is an entry with its error, one whose machine fails is none.
-
-    Args:
-        clip: The checkpoint, on ``device``.
-        checkpoint_hash: Goes into the record.
-        data: The benchmark's rows.
-        images: Its decoded images.
-        metrics: What to compute.
-        benchmark: The benchmark's name.
-        scored_on: Goes into the record.
-        device: Where to embed.
-        on_batch: Told of the number of items embedded, batch by batch.
-        catalogue: Its tokenised captions.
-    """
-    start = time.perf_counter()
-    embedder = Embedder(clip, data, images, device, on_batch, catalogue)
-    entries: dict[str, MetricEntry] = {}
-    tables: list[Tables] = []
-    failures: dict[str, str] = {}
-    for declared in metrics:
-        try:
-            entries[declared.card.name], beside = compute_one(declared, embedder)
-            tables.append(beside)
-        except MachineError as error:
-            failures[declared.card.name] = str(error)
-    record = MetricsRecord(
-        benchmark=benchmark,
-        data_hash=scored_on.data_hash,
-        zeroshot_hash=scored_on.zeroshot_hash,
-        checkpoint_hash=checkpoint_hash,
-        metrics=entries,
-        images_encoded=embedder.images_encoded,
-        captions_encoded=embedder.captions_encoded,
-        seconds=round(time.perf_counter() - start, 3),
-    )
-    return Scoring(record, Tables.joined(tables), failures)
 
 
 def compute_one(declared: Declared[MetricSpec], embedder: Embeddings) -> tuple[MetricEntry, Tables]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,12 +17,13 @@ from salmu_core.contract.layout import WEIGHTS
 from salmu_core.contract.progress import OnStep, Progress
 from salmu_core.contract.specs import MetricSpec
 from salmu_core.disk.hashing import hash_file
-from salmu_core.errors import CheckpointError, StoreError
+from salmu_core.errors import CheckpointError, MachineError, StoreError
 from salmu_core.plugins.zoo import Declared
 from salmu_core.score.embeddings import Catalogue, Embedder, Images
-from salmu_core.score.evaluate import Scoring, evaluate
-from salmu_core.score.tables import write_metrics
+from salmu_core.score.evaluate import Scoring, compute_one
+from salmu_core.score.tables import Tables, write_metrics
 from salmu_core.store.folders import read_metrics
+from salmu_core.store.records import MetricEntry, MetricsRecord
 
 
 class Scorer:
@@ -48,13 +50,7 @@ class Scorer:
         self._images: Images | None = None
         self._catalogue: Catalogue | None = None
 
-    def score(
-        self,
-        source: str,
-        checkpoint_hash: str,
-        folder: Path,
-        on_step: OnStep,
-    ) -> Scoring:
+    def score(self, source: str, checkpoint_hash: str, folder: Path, on_step: OnStep) -> Scoring:
         """Compute all metrics of a model and write them into a folder, unless more of them lie there already."""
         scoring = self.compute(source, checkpoint_hash, on_step)
         self._benchmark.check_unchanged()
@@ -65,7 +61,7 @@ class Scorer:
         return scoring
 
     def compute(self, source: str, checkpoint_hash: str, on_step: OnStep) -> Scoring:
-        """Compute all metrics of a model."""
+        """Compute all metrics of a model; one that fails is an entry with its error, one whose machine fails none."""
         clip = load_clip(source)
         clip.model.to(self._device)
         images, catalogue = self._open(clip)
@@ -76,18 +72,28 @@ class Scorer:
             done += items
             on_step(done, 0, {})
 
-        return evaluate(
-            clip,
-            checkpoint_hash,
-            self.data,
-            images,
-            self._metrics,
+        start = time.perf_counter()
+        embedder = Embedder(clip, self.data, images, self._device, on_batch, catalogue)
+        entries: dict[str, MetricEntry] = {}
+        tables: list[Tables] = []
+        failures: dict[str, str] = {}
+        for declared in self._metrics:
+            try:
+                entries[declared.card.name], beside = compute_one(declared, embedder)
+                tables.append(beside)
+            except MachineError as error:
+                failures[declared.card.name] = str(error)
+        record = MetricsRecord(
             benchmark=self._benchmark.name,
-            scored_on=self._benchmark.scored_on,
-            device=self._device,
-            on_batch=on_batch,
-            catalogue=catalogue,
+            data_hash=self._benchmark.data_hash,
+            zeroshot_hash=self._benchmark.zeroshot_hash,
+            checkpoint_hash=checkpoint_hash,
+            metrics=entries,
+            images_encoded=embedder.images_encoded,
+            captions_encoded=embedder.captions_encoded,
+            seconds=round(time.perf_counter() - start, 3),
         )
+        return Scoring(record, Tables.joined(tables), failures)
 
     def _there(self, folder: Path, checkpoint_hash: str) -> set[str]:
         """Metrics of the checkpoint that lie in a folder."""

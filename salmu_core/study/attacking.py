@@ -37,10 +37,10 @@ def attack(
     reporter: Reporter,
     redo: bool = False,
 ) -> None:
-    """Make attacks on the checkpoints of one benchmark; one that fails by a mistake is a record with its reason.
+    """Make attacks on one checkpoint, which is loaded once; one that fails by a mistake is a record with its reason.
 
     Args:
-        assaults: What is to be attacked, and how.
+        assaults: At least one, all on the same run or reference model.
         session: What attacks share.
         benchmark: The benchmark.
         store: Where results lie.
@@ -50,57 +50,42 @@ def attack(
     Raises:
         Exception: One of them was not made, which was said, and the others were.
     """
-    owners: dict[Path, list[Assault]] = {}
-    for assault in assaults:
-        owners.setdefault(assault.owner(store, benchmark.name), []).append(assault)
-    for owner, on_one in owners.items():
-        with store.claim(owner) as claimed:
-            _attack_one(owner, on_one if claimed else [], session, benchmark, store, reporter, redo)
-            for assault in [] if claimed else on_one:
-                reporter.end(f"{assault.label}: left to another process")
-
-
-def _attack_one(
-    owner: Path,
-    assaults: Sequence[Assault],
-    session: AttackSession,
-    benchmark: Benchmark,
-    store: Store,
-    reporter: Reporter,
-    redo: bool,
-) -> None:
-    """All attacks on one checkpoint, which is loaded once."""
+    owner = assaults[0].owner(store, benchmark.name)
     target: Clip | None = None
     failure: Exception | None = None
-    for assault in assaults:
-        try:
-            source, checkpoint_hash = _checkpoint(assault, owner, benchmark)
-            wanted = redo or lacks_attack(assault, checkpoint_hash, benchmark, store, EVERY_BYTE)
-            if not checkpoint_hash or not wanted:
-                reporter.end(f"{assault.label}: nothing to attack here")
+    with store.claim(owner) as claimed:
+        for assault in assaults:
+            if not claimed:
+                reporter.end(f"{assault.label}: left to another process")
                 continue
-            target = target or session.load(source)
-        except (StoreError, CheckpointError) as error:
-            reporter.end(f"{assault.label}: not attacked: {error}")
-            continue
-        reporter.begin(assault.label, "attacking")
-        started, start = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), time.perf_counter()
-        planned = assault.planned
-        observer = Observer(on_step=reporter.step)
-        try:
-            outcome = run_attack(planned.attack.spec, planned.config, SEED, target, session, observer)
-            seconds = time.perf_counter() - start
-            record = _record(assault, outcome, session, benchmark, checkpoint_hash, started, seconds)
-            benchmark.check_unchanged()
-            _write(assault.folder(store, benchmark.name), record, outcome)
-        except Exception as error:  # the machine's: of the attack's own mistakes there is an outcome
-            (reporter.end if failure else reporter.say)(f"{assault.label}: not attacked: {described(error)}")
-            failure, target = error, None
-            continue
-        reporter.end(f"{assault.label}: {outcome.status}, {outcome.reason or f'{seconds:.1f} s'}")
-        if outcome.status == "altered":  # what attacks share may be what was altered
-            target = None
-            session.reopen(benchmark)
+            try:
+                source, checkpoint_hash = _checkpoint(assault, owner, benchmark)
+                wanted = redo or lacks_attack(assault, checkpoint_hash, benchmark, store, EVERY_BYTE)
+                if not checkpoint_hash or not wanted:
+                    reporter.end(f"{assault.label}: nothing to attack here")
+                    continue
+                target = target or session.load(source)
+            except (StoreError, CheckpointError) as error:
+                reporter.end(f"{assault.label}: not attacked: {error}")
+                continue
+            reporter.begin(assault.label, "attacking")
+            started, start = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), time.perf_counter()
+            planned = assault.planned
+            observer = Observer(on_step=reporter.step)
+            try:
+                outcome = run_attack(planned.attack.spec, planned.config, SEED, target, session, observer)
+                seconds = time.perf_counter() - start
+                record = _record(assault, outcome, session, benchmark, checkpoint_hash, started, seconds)
+                benchmark.check_unchanged()
+                _write(assault.folder(store, benchmark.name), record, outcome)
+            except Exception as error:  # the machine's: of the attack's own mistakes there is an outcome
+                (reporter.end if failure else reporter.say)(f"{assault.label}: not attacked: {described(error)}")
+                failure, target = error, None
+                continue
+            reporter.end(f"{assault.label}: {outcome.status}, {outcome.reason or f'{seconds:.1f} s'}")
+            if outcome.status == "altered":  # what attacks share may be what was altered
+                target = None
+                session.reopen(benchmark)
     if failure is not None:
         raise failure
 

@@ -36,9 +36,9 @@ from salmu_core.store.folders import METRICS, RUN, RunKey, Store, read_record, r
 from salmu_core.store.records import MetricsRecord, RetainRef, RunRecord, Status
 from salmu_core.store.starts import StartRef
 from salmu_core.study.apart import Cell, Make
-from salmu_core.study.limits import UNLIMITED, Limits
 from salmu_core.study.making import Making
 from salmu_core.study.plan import Planned
+from salmu_core.study.prepare import Options
 from salmu_core.study.recording import make_record, surroundings
 from salmu_core.study.sessions import Sessions
 from salmu_core.study.starts import Start, after, compromised
@@ -46,7 +46,6 @@ from salmu_core.study.todo import lacks_metrics, needs_metrics
 from salmu_core.study.tracking import Trackers
 from salmu_core.study.writing import write_failed, write_valid
 from salmu_core.train.compiled import Compiler
-from salmu_core.train.settings import Every
 
 
 @dataclass
@@ -60,13 +59,8 @@ class Execution:
         accelerator: Device, precision and processes.
         reporter: Who is told.
         stream: The user's own retain pairs.
-        redo: Whether finished runs are made again.
+        options: How it is carried out.
         trackers: Experiment trackers that every run is told to.
-        micro_batch: Pairs that methods embed at a time; 0 for whole batches.
-        compiler: Compiles towers while they are trained.
-        checkpoint_every: How often a run is kept while it trains.
-        threads: CPU threads that a run computes with.
-        limits: What a run may take.
         elsewhere: Where processes can't be forked, gives what opens a run in a fresh interpreter.
     """
 
@@ -76,13 +70,8 @@ class Execution:
     accelerator: Accelerator
     reporter: Reporter
     stream: Stream | None = None
-    redo: bool = False
+    options: Options = field(default_factory=Options)
     trackers: Trackers = field(default_factory=Trackers)
-    micro_batch: int = 0
-    compiler: Compiler = field(default_factory=Compiler)
-    checkpoint_every: Every = field(default_factory=Every)
-    threads: int = 1
-    limits: Limits = UNLIMITED
     elsewhere: Callable[[RunKey], Callable[[], Make]] | None = None
 
     @cached_property
@@ -124,7 +113,7 @@ class Execution:
             outcome = making.outcome(session.clip.model, str(planned.key), self.reporter, tracked.scalar)
             facts = {"ledger": outcome.ledger, "fits": outcome.fits, "scalars": outcome.scalars}
             facts |= {"started": started, "request": request}
-            facts["environment"] = surroundings(self.accelerator, self.threads, outcome)
+            facts["environment"] = surroundings(self.accelerator, self.options.threads, outcome)
             record = self._record(planned, start.ref, outcome.status, outcome.reason, **facts)
             self.benchmark.check_unchanged()
             if self.stream:
@@ -142,7 +131,7 @@ class Execution:
 
     def _saves(self, planned: Planned, start: Start) -> Saves | None:
         """Where a run is kept while it trains."""
-        if self.checkpoint_every.never:
+        if self.options.checkpoint_every.never:
             return None
         of = {
             "benchmark": [self.benchmark.name, self.benchmark.data_hash],
@@ -152,18 +141,18 @@ class Execution:
             "request": planned.request.model_dump(mode="json"),
         }
         folder = self.store.scratch(self.store.folder(planned.key)).absolute() / SAVES
-        return Saves(folder, self.checkpoint_every, of, print)
+        return Saves(folder, self.options.checkpoint_every, of, print)
 
     def _making(self, folder: Path, planned: Planned) -> Making:
         """Begin to make a run."""
         code, scalars = code_hash(planned.method.module), bool([*self.trackers])
         owner = hash_json([planned.method.distribution, code])
-        cell = Cell.of(self.store, folder, self.benchmark, owner, self.threads, scalars)
+        cell = Cell.of(self.store, folder, self.benchmark, owner, self.options.threads, scalars)
         attempts = Attempts(self.store.attempts(folder), code)
         if self.elsewhere is not None:
-            return Making(self.elsewhere(planned.key), cell, self.limits, "spawn", attempts)
+            return Making(self.elsewhere(planned.key), cell, self.options.limits, "spawn", attempts)
         make = self.make(planned)
-        return Making(lambda: make, cell, self.limits, "fork", attempts, adopts=not scalars)
+        return Making(lambda: make, cell, self.options.limits, "fork", attempts, adopts=not scalars)
 
     def make(self, planned: Planned) -> Make:
         """Open all that a run needs; returns what makes it, in this process or one that is forked from it.
@@ -183,9 +172,9 @@ class Execution:
             planned.key.seed,
             session,
             self.accelerator,
-            micro_batch=self.micro_batch,
+            micro_batch=self.options.micro_batch,
             state=self._sessions.state(start, planned.key.method),
-            compiler=self.compiler,
+            compiler=Compiler(self.options.compile, print),
             saves=self._saves(planned, start),
         )
 
@@ -194,7 +183,7 @@ class Execution:
         return self.stream.record if self.stream else RetainRef()
 
     def _record(self, planned: Planned, start: StartRef, status: Status, reason: str, **facts: Any) -> RunRecord:
-        facts = {"environment": surroundings(self.accelerator, self.threads), **facts}
+        facts = {"environment": surroundings(self.accelerator, self.options.threads), **facts}
         return make_record(planned, self.benchmark, self._retain, start, status, reason, **facts)
 
     @cached_property
@@ -221,7 +210,7 @@ class Execution:
 
     def _made_meanwhile(self, folder: Path, start: Start) -> bool:
         """Whether this run is finished: by somebody else since the plan was drawn up, or as its sequence was before."""
-        if self.redo:
+        if self.options.redo:
             return False
         try:
             record = read_run(folder)
@@ -238,7 +227,7 @@ class Execution:
         for role in references:
             folder = self.store.reference(self.benchmark.name, role)
             model = self.benchmark.model(role), self.benchmark.model_hash(role)
-            self._score_one(folder, role.capitalize(), lambda: model, self.redo)  # noqa: B023 - called at once
+            self._score_one(folder, role.capitalize(), lambda: model, self.options.redo)  # noqa: B023 - called at once
         for planned in runs:
             folder = self.store.folder(planned.key)
             try:

@@ -21,7 +21,6 @@ from salmu_core.study.pieces import Piece
 from salmu_core.study.plan import Planned
 from salmu_core.study.prepare import Options, Work
 from salmu_core.study.tracking import Trackers
-from salmu_core.train.compiled import Compiler
 
 
 class Worker:
@@ -109,12 +108,7 @@ class Worker:
                 self.accelerator,
                 self._reporter,
                 self._stream,
-                self._options.redo,
-                micro_batch=self._options.micro_batch,
-                checkpoint_every=self._options.checkpoint_every,
-                compiler=Compiler(self._options.compile, print),
-                threads=self._options.threads,
-                limits=self._options.limits,
+                self._options,
                 elsewhere=self._elsewhere,
             )
         self._execution.reporter, self._execution.trackers = self._reporter, self._trackers

@@ -15,6 +15,7 @@ from salmu_core.run.reporter import Reporter
 from salmu_core.store.folders import Store, read_run
 from salmu_core.study.execution import Execution
 from salmu_core.study.plan import Study, make_plan
+from salmu_core.study.prepare import Options
 from salmu_core.study.tracking import Trackers
 
 #: Draws from every global generator, so that whoever else does shows in its weights.
@@ -46,7 +47,7 @@ def carry_out(tiny, tmp_path):
             list(zoo.metrics.values()),
             accelerator,
             reporter or Reporter(),
-            redo=True,
+            options=Options(redo=True),
             trackers=Trackers(trackers, store.root, say),
         )
         if unlearn:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -43,19 +43,19 @@ class Towers(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, clip: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    def __init__(self, clip: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.clip: Any = clip
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
 
     def forward(self, images: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        pixels = images.float().div(255).sub(self.mean).div(self.std)
-        return (
-            self.clip.encode_image(pixels, normalize=True),
-            self.clip.encode_text(tokens, normalize=True),
-            self.clip.logit_scale.exp(),
-        )
+        return self.encode_images(images), self.clip.encode_text(tokens, normalize=True), self.clip.logit_scale.exp()
+
+    def encode_images(self, images: Tensor) -> Tensor:
+        """Normalised features of images, uint8 ``[n, 3, h, w]``."""
+        features: Tensor = self.clip.encode_image(images.float().div(255).sub(self.mean).div(self.std), normalize=True)
+        return features
 
 
 def parameter_groups(model: nn.Module, settings: Pretraining) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from salmu_core.clip.save import save_checkpoint
 from salmu_core.clip.texts import encode_text
 from salmu_core.contract.pair import Pair
 from salmu_core.train.order import CHUNK, rows_at
-from salmu_core.train.pretraining import Batch, Trainer
+from salmu_core.train.pretraining import Batch, Towers, Trainer
 from salmu_core.train.settings import PairConfig
 
 
@@ -79,7 +79,7 @@ def train_reference(
         The trained model.
     """
     model = _new_model(config)
-    towers = _Towers(model, config)
+    towers = _SmallTowers(model, config.preprocess_cfg["mean"], config.preprocess_cfg["std"])
     vocabulary = torch.unique(torch.cat([feed.tokens.flatten() for feed in feeds]))
     trainer = Trainer(towers, config, config.steps, known=vocabulary)
     for done, _, _ in trainer.run(_batches(feeds, config.steps)):
@@ -93,7 +93,7 @@ def train_reference(
 class Reference:
     """A trained model, and what a benchmark may want to know of it."""
 
-    def __init__(self, towers: _Towers) -> None:
+    def __init__(self, towers: _SmallTowers) -> None:
         self._towers = towers
 
     @torch.inference_mode()
@@ -110,33 +110,18 @@ class Reference:
         return np.concatenate(cosines)
 
 
-class _Towers(nn.Module):
+class _SmallTowers(Towers):
     """Both encoders of a small model, which cost no more than its captions are long.
 
     Called with (images, token ids) of each set, they return normalised features of all images and captions, and the
     inverse temperature, as `Trainer` asks for.
     """
 
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, model: open_clip.CLIP, config: PairConfig) -> None:
-        super().__init__()
-        self.clip = model
-        for name in ("mean", "std"):
-            values = torch.tensor(config.preprocess_cfg[name]).view(-1, 1, 1)
-            self.register_buffer(name, values, persistent=False)
-
-    def forward(self, *sets: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, *sets: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
         images = self.encode_images(torch.cat([images for images, _ in sets]))
         # Each set as far as its own longest caption.
         texts = torch.cat([encode_text(self.clip, tokens, normalize=True) for _, tokens in sets])
         return images, texts, self.clip.logit_scale.exp()
-
-    def encode_images(self, images: Tensor) -> Tensor:
-        """Normalised features of images, uint8 ``[n, 3, h, w]``."""
-        features: Tensor = self.clip.encode_image(images.float().div(255).sub(self.mean).div(self.std), normalize=True)
-        return features
 
 
 def _new_model(config: PairConfig) -> open_clip.CLIP:

@@ -36,7 +36,7 @@ def check(
         raise UsageError("Name methods, metrics, attacks or benchmarks to check, or give --all.")
     for ending in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, ending):
-            signal.signal(getattr(signal, ending), _interrupt)  # so that nothing is left behind
+            signal.signal(getattr(signal, ending), signal.default_int_handler)  # so that nothing is left behind
     zoo = discover(fresh=True)
     wanted = [known for name in names or () for known in _kinds(zoo, name)] or _all(zoo)
     reports = [_examine(kind, name, patience) for kind, name in wanted]
@@ -46,10 +46,6 @@ def check(
         print_text("\n\n".join(report.markdown(RULES[report.kind]) for report in reports) + "\n")
     if not all(report.sound for report in reports):
         raise typer.Exit(1)
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _examine(kind: str, name: str, patience: float) -> Report:

@@ -30,15 +30,6 @@ _LINE = 1 << 16
 _STEP = 0.1
 
 
-def interrupted(*_: object) -> None:
-    """A signal that ends as Ctrl-C does.
-
-    Raises:
-        KeyboardInterrupt: Always.
-    """
-    raise KeyboardInterrupt
-
-
 def attend(begin: Callable[[Reporter], Do], connection: Connection, patience: float) -> None:
     """What a process does that is handed pieces: one after another, until there is none.
 
@@ -48,7 +39,7 @@ def attend(begin: Callable[[Reporter], Do], connection: Connection, patience: fl
         patience: Seconds there are to stop tidily.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of a terminal; whoever hands out ends the others
-    signal.signal(signal.SIGTERM, interrupted)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends as Ctrl-C does
     end_with_parent(patience)
     relay = Relay(connection)
     sys.stdout = sys.stderr = _Spoken(relay)

@@ -32,7 +32,7 @@ from salmu_core.study.pieces import in_phases, parallel, pieces_of, share
 from salmu_core.study.plan import Study
 from salmu_core.study.prepare import Options, Work, prepare
 from salmu_core.study.processes import Crew, forks, spread
-from salmu_core.study.relay import Do, interrupted
+from salmu_core.study.relay import Do
 from salmu_core.study.saying import Aside
 from salmu_core.study.todo import Outstanding, outstanding
 from salmu_core.study.tracking import Trackers
@@ -58,7 +58,7 @@ def carry_out(
     Raises:
         KeyboardInterrupt: Somebody stopped it; finished runs are kept.
     """
-    signal.signal(signal.SIGTERM, interrupted)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends as Ctrl-C does
     metrics = list(zoo.metrics.values())
     stream, works = prepare(study, overrides, zoo, store, reporter)
     todos = [outstanding(w.plan, w.benchmark, store, metrics, options.redo, w.attacks) for w in works]

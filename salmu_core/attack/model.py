@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -24,9 +24,6 @@ from salmu_core.run.pool import Pool, Pools, common_batch
 from salmu_core.run.session import TrainingSession
 from salmu_core.store.records import Ledger
 from salmu_core.train.observer import Observer
-
-if TYPE_CHECKING:
-    pass
 
 
 class GivenPools(Pools):

@@ -45,7 +45,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     return parts
 
 
-def _numbers(config: Mapping[str, Any], name: str = "") -> Iterator[tuple[str, float]]:
+def _numbers(config: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """Every number by its name; one in a list by the list's."""
     for key, value in config.items():
         if isinstance(value, dict):

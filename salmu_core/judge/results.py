@@ -190,7 +190,7 @@ def by_number(world: str) -> tuple[str, int]:
     return base, int(number) if number.isdecimal() else 0
 
 
-def read_results(store: Store, worlds: Collection[str], only: Path | None = None, every_byte: bool = False) -> Results:
+def read_results(store: Store, worlds: Collection[str], only: Path | None = None) -> Results:
     """Read all runs of some worlds of one benchmark; damaged ones become rows that say so.
 
     Args:
@@ -198,13 +198,12 @@ def read_results(store: Store, worlds: Collection[str], only: Path | None = None
         worlds: Names in paths, e.g. ``mini`` and ``mini@1``.
         only: The one run to read, all of its files and its reference models'; by default every run, of which files
             that have not changed since they were last read are not read again.
-        every_byte: Whether they are.
 
     Raises:
         SchemaError: All of them are of another release; where others are there, they are left out.
     """
     runs = {world: store.runs(world) if only is None else [only] for world in worlds}
-    if every_byte or only is not None:
+    if only is not None:
         return _read_runs(store, runs, EVERY_BYTE)
     with Stamps(store.root) as stamps:
         return _read_runs(store, runs, stamps)

@@ -28,8 +28,6 @@ from salmu_core.study.origin import Origin
 from salmu_core.study.starts import Start
 from salmu_core.train.settings import Every
 
-#: Numbers of one range; more is a slip of the finger.
-MAX_RANGE = 1000
 #: What a file may say; by far more than anybody waits for, or can tell apart.
 Budget = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False, strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=1_000_000_000, strict=True)]

@@ -250,7 +250,7 @@ def _caches(ground: Path, work: Path) -> dict[str, Reader]:
 
     def hashes() -> object:
         with Stamps(file) as known:
-            return known.hash_file(shard)
+            return known(shard)
 
     hashes()
     folder = work / "catalogue"

@@ -166,6 +166,4 @@ def file_hashes(folder: Path, sources: Sources, fresh: Mapping[Path, str] | None
     """
     just_read = fresh or {}
     with Stamps(folder) as stamps:
-        return {
-            name: stamps.hash_file(path, just_read.get(path.resolve())) for name, path in part_files(folder, sources)
-        }
+        return {name: stamps(path, just_read.get(path.resolve())) for name, path in part_files(folder, sources)}

@@ -70,10 +70,6 @@ class Stamps(Hashes):
         entries = {name: entry for name, entry in self._entries.items() if (self._folder / name).exists()}
         remember(STAMPS, self._key(), json.dumps(entries, indent=0).encode(), quietly=True)
 
-    def __call__(self, path: Path) -> str:
-        """SHA-256 of a file's content, as hex."""
-        return self.hash_file(path)
-
     def known(self, path: Path) -> bool:
         """Whether a file was noted, and can't have changed since."""
         *known, _ = self._entries.get(self._name(path), [""])
@@ -81,9 +77,9 @@ class Stamps(Hashes):
 
     def note(self, path: Path) -> None:
         """Note that a file that has just been read was found to be sound."""
-        self.hash_file(path)
+        self(path)
 
-    def hash_file(self, path: Path, just_read: str | None = None) -> str:
+    def __call__(self, path: Path, just_read: str | None = None) -> str:
         """SHA-256 of a file's content, as hex.
 
         Args:

@@ -37,7 +37,7 @@ def folder(tmp_path):
 
 def hashes(folder):
     with Stamps(folder) as remembered:
-        return {path.name: remembered.hash_file(path) for path in sorted((folder / "mini").iterdir())}
+        return {path.name: remembered(path) for path in sorted((folder / "mini").iterdir())}
 
 
 def test_what_did_not_change_is_read_once(folder, read):
@@ -118,7 +118,7 @@ def test_what_is_gone_is_forgotten_and_what_was_not_asked_for_is_kept(folder, re
     (folder / "mini" / "three").write_bytes(b"weights of three")
     time.sleep(0.01)
     with Stamps(folder) as remembered:
-        remembered.hash_file(folder / "mini" / "three")
+        remembered(folder / "mini" / "three")
     (file,) = (folder.parent / "cache" / "stamps").iterdir()
     assert b"mini/one" in file.read_bytes() and b"mini/two" not in file.read_bytes()
     hashes(folder)
@@ -127,5 +127,5 @@ def test_what_is_gone_is_forgotten_and_what_was_not_asked_for_is_kept(folder, re
 
 def test_what_has_just_been_read_is_not_read_again(folder, read):
     with Stamps(folder) as remembered:
-        assert remembered.hash_file(folder / "mini" / "one", just_read="abc") == "abc"
+        assert remembered(folder / "mini" / "one", just_read="abc") == "abc"
     assert hashes(folder)["one"] == "abc" and read == ["two"]

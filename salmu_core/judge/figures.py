@@ -47,25 +47,16 @@ def read_figures(folder: Path, record: MetricsRecord) -> tuple[dict[str, Cluster
         return figures_of(record, None)
     key = [hash_text(record.model_dump_json()), code_hash("salmu_core"), np.__version__]
     if (packed := recall(FIGURES, key)) is None:
-        packed = pack(*gather(folder, record))
+        figures, tail_values = figures_of(record, _table(folder))
+        for column, value in record.values.items():
+            if not math.isclose(figures[column].mean, value, rel_tol=ROUNDING, abs_tol=ROUNDING):
+                raise StoreError(
+                    f"{folder / METRICS} says that {column} is {value:g}, and its rows in {ROWS} that it is "
+                    f"{figures[column].mean:g}: delete {folder / METRICS} and run again"
+                )
+        packed = pack(figures, tail_values)
         remember(FIGURES, key, packed, quietly=True)
     return unpack(packed)
-
-
-def gather(folder: Path, record: MetricsRecord) -> tuple[dict[str, Clusters], dict[str, float]]:
-    """As `read_figures`, from the rows, whatever is kept.
-
-    Raises:
-        StoreError: A figure is not the mean of its rows.
-    """
-    figures, tail_values = figures_of(record, _table(folder) if record.rows_hash else None)
-    for column, value in record.values.items():
-        if not math.isclose(figures[column].mean, value, rel_tol=ROUNDING, abs_tol=ROUNDING):
-            raise StoreError(
-                f"{folder / METRICS} says that {column} is {value:g}, and its rows in {ROWS} that it is "
-                f"{figures[column].mean:g}: delete {folder / METRICS} and run again"
-            )
-    return figures, tail_values
 
 
 def _table(folder: Path) -> pa.Table:

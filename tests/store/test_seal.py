@@ -14,7 +14,7 @@ from salmu_core.disk.file_hashes import Stamps
 from salmu_core.disk.hashing import hash_file, hash_json
 from salmu_core.disk.record import Sealed
 from salmu_core.errors import SchemaError, StoreError
-from salmu_core.judge.figures import gather
+from salmu_core.judge.figures import read_figures
 from salmu_core.judge.results import read_results
 from salmu_core.store.folders import METRICS, RUN, Store, key_of, read_metrics, read_record, read_run
 from salmu_core.store.records import MetricsRecord, RunRecord
@@ -131,7 +131,7 @@ def test_a_figure_is_the_mean_of_its_rows(run):
     with pytest.raises(
         StoreError, match=r"AssocStr is 0\.29452, and its rows in per_row\.parquet that it is 0\.294533"
     ):
-        gather(run, read_record(run / METRICS, MetricsRecord))
+        read_figures(run, read_record(run / METRICS, MetricsRecord))
     assert listed(run).status == "damaged"
 
 

@@ -132,7 +132,7 @@ def read_associations(folder: Path, record: MetricsRecord, hashed: Hashes = EVER
         searches={split: tuple(found) for split, found in searches.items()},
         finders=finders,
         folder=folder,
-        searched=bool(record.retrieved_hash),
+        searched=RETRIEVED in record.files,
     )
 
 

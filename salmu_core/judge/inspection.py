@@ -17,15 +17,13 @@ from salmu_core.contract.progress import Progress
 from salmu_core.disk.owners import abandoned, belongs_at
 from salmu_core.disk.record import Sealed
 from salmu_core.errors import SchemaError, StoreError
+from salmu_core.judge.figures import ROUNDING
 from salmu_core.judge.refusals import refusal
 from salmu_core.store.attacks import ATTACK, QUERY, attack_folders, read_attack
 from salmu_core.store.folders import AGAIN, METRICS, RANK, RANK_LIKE, REFERENCES, RUN, read_run, read_unit
 from salmu_core.store.records import MetricEntry, MetricsRecord, RunRecord
 from salmu_core.store.schema import ROWS
 from salmu_core.store.starts import given
-
-#: How far the mean of rows may lie from their figure, relatively: the order of a sum shows, a digit that is typed too.
-_ROUNDING = 1e-9
 
 R = TypeVar("R", bound=Sealed)
 
@@ -264,7 +262,7 @@ def _differences(found: Sequence[Mapping[str, Any]], entries: Mapping[str, Metri
         entry = entries.get(metric)
         value = entry.values.get(column) if entry else None
         galleries = {RANK: entry.gallery, RANK_LIKE: entry.gallery_like} if entry else {}
-        if value is not None and abs(value - mean) > _ROUNDING * max(1.0, abs(mean)):
+        if value is not None and abs(value - mean) > ROUNDING * max(1.0, abs(mean)):
             yield f"{column} is {value:.12g} in the record, and {mean:.12g} over its rows"
         elif column in galleries and not 1 <= line["value_min"] <= line["value_max"] <= (galleries[column] or 0):
             yield f"{column} of {metric} lies outside the gallery of {galleries[column]}"

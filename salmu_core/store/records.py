@@ -11,7 +11,7 @@ from salmu_core.contract.recommended import Recommended
 from salmu_core.contract.specs import MetricRole, MetricSpec
 from salmu_core.disk.hashing import hash_json
 from salmu_core.disk.record import Record, Sealed
-from salmu_core.store.schema import RETRIEVED, ROWS, SCHEMA, STATE
+from salmu_core.store.schema import ROWS, SCHEMA
 from salmu_core.store.starts import WHOLE, RequestRef, StartRef
 
 Status = Literal["valid", "unchanged", "non-finite", "altered", "over-budget", "crashed", "died", "not-begun"]
@@ -161,11 +161,6 @@ class RunRecord(Sealed):
         return self.sha256_of(WEIGHTS)
 
     @property
-    def state_hash(self) -> str | None:
-        """SHA-256 of ``state.safetensors``, what the method left for a run that goes on from here; None if nothing."""
-        return self.sha256_of(STATE)
-
-    @property
     def variant(self) -> str:
         """Tells the settings of a method's runs apart: its config, what it could train on, and in which precision."""
         return "-".join(filter(None, [self.config_hash, self.retain.digest, self.precision]))
@@ -273,11 +268,6 @@ class MetricsRecord(Sealed):
     def rows_hash(self) -> str | None:
         """SHA-256 of ``per_row.parquet``; None where no metric has rows."""
         return self.sha256_of(ROWS)
-
-    @property
-    def retrieved_hash(self) -> str | None:
-        """SHA-256 of ``retrieved.parquet``; None where no metric retrieves."""
-        return self.sha256_of(RETRIEVED)
 
     @property
     def scored_on(self) -> ScoredOn:

@@ -40,7 +40,7 @@ from salmu_core.store.folders import Store
 from salmu_core.study.parcel import leave, leave_failure, leave_interrupt
 from salmu_core.study.saying import Aloud
 from salmu_core.study.tracking import FOLDER
-from salmu_core.train.observer import Observer
+from salmu_core.train.observer import UNSEEN, Observer
 
 #: In a scratch folder: what is left, temporary files, entries for the cache, what is told, and what is printed.
 LEFT, TEMPORARY, CACHE, TOLD, PRINTED = "left", "tmp", "cache", "told", "printed"
@@ -130,7 +130,9 @@ def live(opened: Callable[[], Make], cell: Cell, forked: bool) -> NoReturn:
         tell = Telling(cell.scratch / TOLD)
         _lock_up(cell)
         with listening(Aloud()):
-            outcome = make(observer=Observer(on_step=tell.step, on_scalar=tell.scalar if cell.scalars else _unheard))
+            outcome = make(
+                observer=Observer(on_step=tell.step, on_scalar=tell.scalar if cell.scalars else UNSEEN.on_scalar)
+            )
         if os.getpid() == own:  # a method may come back twice: from a process that it forked
             os.umask(0o077)
             leave(left, outcome)
@@ -158,9 +160,6 @@ def _by_signal(error: KeyboardInterrupt) -> bool:
     """Whether what waits for a step's end when a signal comes has raised it."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     return isinstance(error, saves.Stopped) or frame.f_globals.get("__name__") == saves.__name__
-
-
-def _unheard(name: str, value: float, step: int) -> None: ...
 
 
 def _leave_home(cell: Cell, forked: bool) -> None:

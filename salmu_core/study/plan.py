@@ -246,6 +246,7 @@ def make_plan(
     if unused := sorted(given_to - {*names, *study.attacks}):
         raise UsageError(f"Settings are given for {', '.join(unused)}, which this run does not include.")
     plan: dict[RunKey, Planned] = {}
+    begun = start.ref.checkpoint_hash[:8] if start else ""
     for name in names:
         declared = zoo.methods[name]
         advice, base = (recommended or {}).get(name), benchmark.partition("@")[0]
@@ -258,16 +259,12 @@ def make_plan(
             origin = Origin(base, declared.spec, advice, frozenset(own), "budgets" in study.model_fields_set)
             for budget in study.budgets_for(advice):
                 for seed in study.seeds:
-                    own_key = RunKey(benchmark, name, digest, budget, seed, retain, _digest(start))
+                    own_key = RunKey(benchmark, name, digest, budget, seed, retain, begun)
                     key = replace(own_key, precision=study.precision)
                     source = study.benchmark if study.worlds is None else benchmark
                     one = Planned(key, declared, config, source, origin, study.retain, study.retain_share, start)
                     plan |= {planned.key: planned for planned in _sequence(one, requests)}
     return list(plan.values())
-
-
-def _digest(start: Start | None) -> str:
-    return start.ref.checkpoint_hash[:8] if start else ""
 
 
 def _sequence(one: Planned, requests: Sequence[RequestRef]) -> Iterator[Planned]:

@@ -82,10 +82,11 @@ class Sessions:
             StoreError: It was replaced since its run was found.
         """
         record = start.record
-        if start.folder is None or record is None or record.method != method or record.state_hash is None:
+        kept = record.sha256_of(STATE) if record is not None and record.method == method else None
+        if start.folder is None or kept is None:
             return {}
         state = load_file(start.folder / STATE)
-        _unreplaced(start.folder / STATE, record.state_hash)
+        _unreplaced(start.folder / STATE, kept)
         return state
 
 

@@ -44,13 +44,8 @@ class Outstanding:
 
     @property
     def size(self) -> int:
-        """Pieces of work: runs to make, checkpoints to score, attacks."""
+        """Pieces of work: runs to make, checkpoints to score, attacks; 0 where everything is done."""
         return 2 * len(self.runs) + len(self.checkpoints) + len(self.references) + len(self.attacks)
-
-    @property
-    def nothing(self) -> bool:
-        """Whether everything is done."""
-        return not (self.runs or self.checkpoints or self.references or self.attacks)
 
 
 def outstanding(

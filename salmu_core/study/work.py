@@ -69,7 +69,7 @@ def carry_out(
     index, count = launched()
     if not index:
         store.tidy(options.redo)
-    if all(todo.nothing for todo in todos) and count == 1:
+    if not any(todo.size for todo in todos) and count == 1:
         _nothing(todos, store, reporter)
         return works
     if not index:
@@ -113,7 +113,7 @@ def carry_out(
 def all_there(works: Sequence[Work], zoo: Zoo, store: Store) -> bool:
     """Whether everything of a study lies on the disk, with whatever result."""
     metrics = list(zoo.metrics.values())
-    return all(outstanding(w.plan, w.benchmark, store, metrics, attacks=w.attacks).nothing for w in works)
+    return not any(outstanding(w.plan, w.benchmark, store, metrics, attacks=w.attacks).size for w in works)
 
 
 def _nothing(todos: Sequence[Outstanding], store: Store, reporter: Reporter) -> None:

@@ -274,12 +274,12 @@ def test_what_can_not_be_begun_with_is_a_sentence(study, tiny, tmp_path):
 
 def test_what_a_method_keeps_is_saved_or_the_run_has_crashed(study):
     _, ((folder, record),) = study()
-    assert record.state_hash and (folder / "state.safetensors").is_file()
+    assert record.sha256_of("state.safetensors") and (folder / "state.safetensors").is_file()
     (folder / "state.safetensors").unlink()
     with pytest.raises(StoreError, match=r"state\.safetensors is missing"):
         read_run(folder)
     _, ((folder, record),) = study(config={"doubling": {"odd": True}})
-    assert record.status == "crashed" and record.checkpoint_hash is record.state_hash is None
+    assert record.status == "crashed" and record.checkpoint_hash is record.sha256_of("state.safetensors") is None
     assert "ctx.state['odd'] is a str, which can't be saved" in record.reason
     assert not (folder / "state.safetensors").exists()
 

@@ -30,6 +30,7 @@ from salmu_core.judge.protocol import MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
 from salmu_core.judge.statistics import Clusters, Interval
 from salmu_core.judge.targets import called
 from salmu_core.show.words import verdict
+from salmu_core.store.schema import RETRIEVED
 
 _ISSUED_WITH = ("salmu-core", "numpy", "scipy", "pyarrow")
 _SAYS = {Verdict.HOLDS: "shown", Verdict.OPEN: "can't be told", Verdict.CLEAR: "not shown"}
@@ -181,7 +182,7 @@ def _hashes(evidence: Dossier) -> Hashes:
         data=record.benchmark.data_hash,
         method_code=record.plugin.code_hash,
         rows={role: model.record.rows_hash for role, model in roles.items()},
-        retrieved={role: model.record.retrieved_hash for role, model in roles.items()},
+        retrieved={role: model.record.sha256_of(RETRIEVED) for role, model in roles.items()},
         metric_code={
             name: f"{entry.plugin} {entry.code_hash}" for name, entry in sorted(evidence.after.record.metrics.items())
         },

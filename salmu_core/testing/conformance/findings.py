@@ -67,7 +67,8 @@ class Report:
         """The report for a pull request."""
         demands = {rule.name: rule.demand for rule in rules}
         held = sum(f.verdict in ("passed", "advice") for f in self.findings)
-        facts = [self.plugin, f"code {self.code_hash[:12] or 'unknown'}", *self._environment(), f"{self.seconds:.1f} s"]
+        computed = (f"{name} {value}" for name, value in self.environment.items())
+        facts = [self.plugin, f"code {self.code_hash[:12] or 'unknown'}", *computed, f"{self.seconds:.1f} s"]
         lines = [
             f"### {self.kind} `{self.name}`: {held} of {len(self.findings)} rules hold",
             "",
@@ -86,6 +87,3 @@ class Report:
             if f.sentence and f.verdict != "not run"
         ]
         return "\n".join([*lines, *(["", *told] if told else [])])
-
-    def _environment(self) -> list[str]:
-        return [f"{name} {value}" for name, value in self.environment.items()]

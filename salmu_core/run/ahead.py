@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,28 +20,20 @@ from salmu_core.run.pool import Pool
 Rows = Callable[[int], np.ndarray]
 
 
-class Lane(Protocol):
-    """A way to the device."""
-
-    def send(self, pixels: Tensor) -> Any:
-        """Start to bring pixels there, from any thread; what it returns is for `receive`."""
-
-    def receive(self, sent: Any) -> Tensor:
-        """The pixels, for what the device is given from now on."""
-
-
 class SideStream:
-    """To a CUDA device, from memory that does not move, beside what it computes."""
+    """The way to a CUDA device, from memory that does not move, beside what it computes."""
 
     def __init__(self, device: torch.device) -> None:
         self._device, self._stream = device, torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def send(self, pixels: Tensor) -> Any:
+        """Start to bring pixels there, from any thread; what it returns is for `receive`."""
         with torch.cuda.device(self._device), torch.cuda.stream(self._stream):
             there = pixels.pin_memory().to(self._device, non_blocking=True)
             return there, self._stream.record_event()
 
     def receive(self, sent: Any) -> Tensor:
+        """The pixels, for what the device is given from now on."""
         there, arrived = sent
         stream = torch.cuda.current_stream(self._device)
         stream.wait_event(arrived)
@@ -60,7 +52,7 @@ class Ahead:
         lane: The way to the device.
     """
 
-    def __init__(self, lane: Lane) -> None:
+    def __init__(self, lane: SideStream) -> None:
         self._lane = lane
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ahead")
         self._coming: dict[PoolName, Future[tuple[np.ndarray, Any]]] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import wraps
@@ -189,27 +189,21 @@ class _Asked:
 def _watched(spec: AttackSpec, witness: Witness, asked: _Asked) -> AttackSpec:
     """The same attack, watched while its own code runs: also what it returns to be called later."""
 
-    def watch(function: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(function)
-        def watched(*args: Any) -> Any:
-            with witness.watching():
-                return function(*args)
-
-        return watched
-
     @wraps(getattr(spec, spec.kind))
     def attack(ctx: Any) -> Any:
         with asked.noting(ctx):
-            returned = watch(getattr(spec, spec.kind))(ctx)
+            returned = witness.watched(getattr(spec, spec.kind))(ctx)
         if isinstance(returned, Reading) and returned.texts is not None:
-            return replace(returned, texts=watch(returned.texts))
+            return replace(returned, texts=witness.watched(returned.texts))
         if isinstance(returned, Query):
             returned = [returned]
         if isinstance(returned, list | tuple) and all(isinstance(query, Query) for query in returned):
-            return [replace(query, images=watch(query.images) if query.images else None) for query in returned]
+            return [
+                replace(query, images=witness.watched(query.images) if query.images else None) for query in returned
+            ]
         return returned
 
-    leaked = watch(spec.leaked) if spec.leaked else None
+    leaked = witness.watched(spec.leaked) if spec.leaked else None
     return spec.model_copy(update={spec.kind: attack, "leaked": leaked})
 
 

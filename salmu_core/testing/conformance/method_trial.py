@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial, wraps
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from accelerate import Accelerator
@@ -174,17 +174,8 @@ class _Runs:
 
 def _watched(spec: MethodSpec, witness: Witness) -> MethodSpec:
     """The same method, watched while its own code runs."""
-
-    def watch(function: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(function)
-        def watched(*args: Any) -> Any:
-            with witness.watching():
-                return function(*args)
-
-        return watched
-
     field = "loss" if spec.loss is not None else "unlearn"
-    return spec.model_copy(update={field: watch(getattr(spec, field))})
+    return spec.model_copy(update={field: witness.watched(getattr(spec, field))})
 
 
 def report_config(kind: type[MethodConfig], journal: Journal) -> None:

@@ -123,11 +123,8 @@ def _compute(
     declared: Declared[MetricSpec], embedder: Embedder, witness: Witness | None = None, asked: set[str] | None = None
 ) -> _Computed:
     def compute(ctx: MetricContext) -> Any:
-        given = ctx if asked is None else _Recording(embedder, declared.spec, asked)
-        if witness is None:
-            return declared.spec.compute(given)
-        with witness.watching():
-            return declared.spec.compute(given)
+        own = declared.spec.compute if witness is None else witness.watched(declared.spec.compute)
+        return own(ctx if asked is None else _Recording(embedder, declared.spec, asked))
 
     watched = declared.spec.model_copy(update={"compute": compute})
     entry, tables = compute_one(replace(declared, load=lambda: watched), embedder)

@@ -16,6 +16,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -83,6 +84,16 @@ class Witness:
             self.drew += [name for name, state in _random_states().items() if state != drawn[name]]
             after = _globals()
             self.changed += [name for name, value in before.items() if after.get(name) != value]
+
+    def watched(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The same function, watched whenever it runs."""
+
+        @wraps(function)
+        def watched(*args: Any) -> Any:
+            with self.watching():
+                return function(*args)
+
+        return watched
 
     def forget_draws(self) -> None:
         """Forget what was drawn so far, but not what was seeded: libraries draw when they are first imported."""

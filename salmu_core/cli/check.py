@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Collection
 from typing import Annotated
 
 import typer
@@ -55,13 +54,13 @@ def _examine(kind: str, name: str, patience: float) -> Report:
 
 def _kinds(zoo: Zoo, name: str) -> list[tuple[str, str]]:
     """What a name stands for: a declaration, one of each of several kinds, or a plugin that can't be used."""
-    kinds = [(kind, name) for kind, shelf in _shelves(zoo).items() if name in shelf]
+    kinds = [(kind, name) for kind, shelf in zoo.shelves.items() if name in shelf]
     broken = next((row for row in zoo.problems if name == row.name or name in _declared(row.declares)), None)
     if not kinds and broken is not None:
         kind = next((d.split()[0] for d in broken.declares if d.split()[-1] == name), "plugin")
         kinds = [(kind, name)]
     if not kinds:
-        known = [*(known for shelf in _shelves(zoo).values() for known in shelf), *(row.name for row in zoo.problems)]
+        known = [*(known for shelf in zoo.shelves.values() for known in shelf), *(row.name for row in zoo.problems)]
         raise UnknownNameError(
             "method, metric, attack or benchmark", name, known, "`salmu plugins` lists what is installed."
         )
@@ -74,8 +73,4 @@ def _declared(declares: tuple[str, ...]) -> list[str]:
 
 def _all(zoo: Zoo) -> list[tuple[str, str]]:
     broken = [("plugin", row.name) for row in zoo.problems]
-    return [*((kind, name) for kind, shelf in _shelves(zoo).items() for name in shelf), *broken]
-
-
-def _shelves(zoo: Zoo) -> dict[str, Collection[str]]:
-    return {"method": zoo.methods, "metric": zoo.metrics, "attack": zoo.attacks, "benchmark": zoo.benchmarks}
+    return [*((kind, name) for kind, shelf in zoo.shelves.items() for name in shelf), *broken]

@@ -129,6 +129,11 @@ class Zoo:
     plugins: tuple[PluginRow, ...] = field(default_factory=tuple)
 
     @property
+    def shelves(self) -> dict[str, Shelf[Any]]:
+        """Kind of declaration -> those of it."""
+        return {"method": self.methods, "metric": self.metrics, "attack": self.attacks, "benchmark": self.benchmarks}
+
+    @property
     def problems(self) -> tuple[PluginRow, ...]:
         """The rows of plugins that can't be used, or only in part."""
         return tuple(row for row in self.plugins if row.problem)

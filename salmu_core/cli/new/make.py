@@ -21,7 +21,7 @@ from salmu_core.contract.declared import MetricName, Name
 from salmu_core.contract.version import REQUIREMENT
 from salmu_core.disk.files import new_folder, write_text
 from salmu_core.errors import UsageError
-from salmu_core.plugins.zoo import Declared, Zoo
+from salmu_core.plugins.zoo import Zoo
 
 
 class Kind(StrEnum):
@@ -39,15 +39,6 @@ class Attack(StrEnum):
     model = "model"
     query = "query"
     readout = "readout"
-
-
-_GIVEN: dict[str, Any] = {"method": Name, "metric": MetricName, "benchmark": Name, "attack": Name}
-_ADVICE = {
-    "method": "Use lower-case words joined by hyphens, e.g. 'my-method'.",
-    "metric": "Use letters, digits, '_' and '-', e.g. 'MyMetric'.",
-    "benchmark": "Use lower-case words joined by hyphens, e.g. 'my-benchmark'.",
-    "attack": "Use lower-case words joined by hyphens, e.g. 'my-attack'.",
-}
 
 
 @dataclass(frozen=True)
@@ -118,26 +109,21 @@ def _free(folder: Path) -> bool:
 
 def _slug(kind: Kind, name: str) -> str:
     """The name as it stands in a distribution's: ``MyMetric`` -> ``my-metric``."""
-    slug = name
+    slug, form, advice = name, Name, f"Use lower-case words joined by hyphens, e.g. 'my-{kind}'."
     if kind == "metric":
+        form, advice = MetricName, "Use letters, digits, '_' and '-', e.g. 'MyMetric'."
         spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name)
         slug = re.sub(r"[^a-z0-9]+", "-", spaced.lower()).strip("-")
     try:
-        TypeAdapter(_GIVEN[kind]).validate_python(name)
+        TypeAdapter(form).validate_python(name)
         TypeAdapter(Name).validate_python(slug)
     except ValidationError as error:
-        raise UsageError(f"{name!r} can't be the name of a {kind}. {_ADVICE[kind]}") from error
+        raise UsageError(f"{name!r} can't be the name of a {kind}. {advice}") from error
     return slug
 
 
 def _refuse_taken(kind: Kind, name: str, names: dict[str, str], zoo: Zoo) -> None:
-    shelves: dict[str, Mapping[str, Declared[Any]]] = {
-        "method": zoo.methods,
-        "metric": zoo.metrics,
-        "benchmark": zoo.benchmarks,
-        "attack": zoo.attacks,
-    }
-    owners = [declared.distribution for taken, declared in shelves[kind].items() if taken == name]
+    owners = [declared.distribution for taken, declared in zoo.shelves[kind].items() if taken == name]
     owners += [row.distribution for row in zoo.problems if row.name == name or f"{kind} {name}" in row.declares]
     if owners:
         raise UsageError(f"The {kind} {name!r} is taken, by {owners[0]}. Choose another name, or uninstall it.")

@@ -96,10 +96,7 @@ def examine(
     asked = frozenset(rule.name for rule in rules)
     for unknown in {*only} - asked:
         raise UnknownNameError("rule", unknown, [rule.name for rule in RULES[kind]])
-    shelves: dict[str, Mapping[str, Declared[Any]]] = {}
-    shelves |= {"method": zoo.methods, "metric": zoo.metrics, "attack": zoo.attacks}
-    shelves |= {"benchmark": zoo.benchmarks, "plugin": {}}
-    shelf = shelves[kind]
+    shelf: Mapping[str, Declared[Any]] = {} if kind == "plugin" else zoo.shelves[kind]
     row = _broken_row(zoo, kind, name) if name not in shelf else None
     declared = None if row is not None else shelf[name]
     problems: dict[str, tuple[str | None, bool]] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import takewhile
@@ -19,8 +18,6 @@ DEATHS, UNKNOWN = 2, 4
 class Attempt(Record):
     """One."""
 
-    began: str
-    """UTC, ISO 8601."""
     death: str | None = None
     """How its process ended without a result; None while nobody knows."""
 
@@ -69,8 +66,7 @@ class Attempts:
     def begin(self) -> None:
         """Note that one begins."""
         self.fresh = False
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        self._write((*self._record.attempts, Attempt(began=now)))
+        self._write((*self._record.attempts, Attempt()))
         self._open = True
 
     def died(self, how: str) -> None:

@@ -171,13 +171,11 @@ def size_limit() -> int | None:
     return size_of(text, LIMIT) if text.strip() else None
 
 
-def keep_within(limit: int | None) -> list[Thing]:
+def keep_within(limit: int) -> list[Thing]:
     """Delete what was not used longest until the cache holds no more than a limit; returns what went.
 
     What this process has in use stays, and so do built benchmarks, which are costly to make.
     """
-    if limit is None:
-        return []
     held = things()
     excess, gone = sum(thing.size for thing in held) - limit, []
     spare = [thing for thing in held if thing.kind and KINDS[thing.kind].evicted and thing.path not in _IN_USE]

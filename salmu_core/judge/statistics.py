@@ -290,7 +290,7 @@ def worst(rows: Clusters, share: float) -> float:
     return float(means[: max(1, round(share * len(means)))].mean())
 
 
-def tpr_at_fpr(members: Floats, others: Floats, fpr: float = 0.001) -> float:
+def tpr_at_fpr(members: Floats, others: Floats, fpr: float) -> float:
     """Share of members that score above all but ``fpr`` of the others: the strict end of the ROC (Carlini et al. 2022).
 
     With fewer than 1 / fpr others, no other may score as high.

@@ -187,13 +187,9 @@ class Foundlings:
         self._known = self._children()
         landlock.prctl(landlock.SUBREAPER, 1)
 
-    def end(self, *own: int) -> None:
-        """End all of them, and what they have started.
-
-        Args:
-            own: Numbers of processes that this one has started since.
-        """
-        while found := self._children() - self._known - {*own}:
+    def end(self) -> None:
+        """End all of them, and what they have started."""
+        while found := self._children() - self._known:
             for number in found:
                 _kill(number)
                 with suppress(OSError):

@@ -151,7 +151,7 @@ def test_what_was_not_used_longest_goes_first(folder):
     gone = keep_within(2500)
     assert [thing.path for thing in gone] == [made[5], made[3]]
     assert {thing.path for thing in things()} == {made[1], made[9]}
-    assert not keep_within(None) and not keep_within(2500)
+    assert not keep_within(2500)
 
 
 def test_what_this_process_uses_stays_and_so_do_worlds_and_what_others_put_there(folder):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from torch import nn
@@ -21,9 +21,7 @@ from salmu_core.errors import AttackError
 from salmu_core.run.context import RunContext
 from salmu_core.run.meter import Meter
 from salmu_core.run.pool import Pool, Pools, common_batch
-from salmu_core.run.session import TrainingSession
 from salmu_core.store.records import Ledger
-from salmu_core.train.observer import Observer
 
 
 class GivenPools(Pools):
@@ -92,47 +90,17 @@ class AttackMeter(Meter):
 
 
 class AttackContext(RunContext[C], ModelAttackContext[C]):
-    """One attack's working parts.
+    """One attack's working parts: those of a run on the attacked checkpoint.
 
     Args:
         config: The attack's validated configuration.
-        given: The sets that it draws from.
-        target: The attacked checkpoint.
-        model: A copy of its model, to change.
-        reference: Another, frozen.
-        original: A frozen copy of Compromised; None where the attacker has none.
-        session: What attacks share.
-        seed: The attack's seed.
-        meter: The ledger.
-        observer: Who looks on.
+        before: A frozen copy of Compromised; None where the attacker has none.
+        parts: The others, as of `RunContext`.
     """
 
-    def __init__(
-        self,
-        config: C,
-        given: Pools,
-        *,
-        target: Clip,
-        model: nn.Module,
-        reference: nn.Module,
-        original: nn.Module | None,
-        session: AttackSession,
-        seed: int,
-        meter: AttackMeter,
-        observer: Observer,
-    ) -> None:
-        rows, accelerator = session.training.rows, session.accelerator
-        super().__init__(
-            config,
-            model=model,
-            reference=reference,
-            session=TrainingSession(target, given, rows.num_train, rows),
-            seed=seed,
-            meter=meter,
-            accelerator=accelerator,
-            observer=observer,
-        )
-        self._original = original
+    def __init__(self, config: C, before: nn.Module | None, **parts: Any) -> None:
+        super().__init__(config, **parts)
+        self._original = before
 
     @property
     def leaked(self) -> Pairs:
@@ -142,8 +110,7 @@ class AttackContext(RunContext[C], ModelAttackContext[C]):
     def original(self) -> ClipModel:
         if self._original is None:
             raise not_given("original")
-        original: Any = self._original
-        return original  # type: ignore[no-any-return]
+        return cast("ClipModel", self._original)
 
     def probe(self) -> Probe:
         raise AttackError(

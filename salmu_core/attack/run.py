@@ -33,7 +33,7 @@ from salmu_core.machine import peak_memory
 from salmu_core.run.counting import counted_forwards
 from salmu_core.run.pool import Pool
 from salmu_core.run.runner import module_of, own_global_state
-from salmu_core.run.session import frozen_copy
+from salmu_core.run.session import TrainingSession, frozen_copy
 from salmu_core.run.validity import judge
 from salmu_core.score.embeddings import Embedder
 from salmu_core.score.tables import Tables
@@ -160,16 +160,16 @@ class Attack:
         original = frozen_copy(compromised) if "original" in self._spec.given else None
         watched = [part for part in (target, compromised, reference, original) if part is not None]
         before = [fingerprint(part) for part in watched]
+        rows, given = self._session.training.rows, pools(self._spec, self._target, self.leaked, self._session)
         ctx = AttackContext(
             self._config,
-            pools(self._spec, self._target, self.leaked, self._session),
-            target=self._target,
+            original,
             model=model,
             reference=reference,
-            original=original,
-            session=self._session,
+            session=TrainingSession(self._target, given, rows.num_train, rows),
             seed=self._seed,
             meter=self.meter,
+            accelerator=self._session.accelerator,
             observer=self._observer,
         )
         returned = self._timed(act, ctx, model)

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from salmu_core.judge.lines import Comparison, Line
 from salmu_core.judge.recovery import Recovery
-from salmu_core.judge.statistics import Interval, interval_json
+from salmu_core.judge.statistics import Interval
 from salmu_core.show import words
-from salmu_core.show.cells import Cell, Part, TableColumn, cell
+from salmu_core.show.cells import ENDS, Cell, Part, TableColumn, cell, ends_of
 from salmu_core.show.words import Word
 
-_ENDS = ("value", "low", "high")
 _SHARES = ("recovered", "before", "gained", "from_compromised", "added_to_clean", "attacked")
 CAPTION = (
     "Share of the leak that is left under attack, (attacked run - attacked Clean) / (Compromised - Clean), of rows "
@@ -46,7 +45,7 @@ def _column(known: Recovery, several: bool) -> TableColumn:
         return cell("-" if known.control is None else f"{_share(known.control)}{weak}", tone="bad" if weak else "faint")
 
     prefix = f"attacks.{known.label}.{known.figure or 'none'}"
-    fields = (*(f"{prefix}.{share}.{end}" for share in _SHARES for end in _ENDS), f"{prefix}.median_rank")
+    fields = (*(f"{prefix}.{share}.{end}" for share in _SHARES for end in ENDS), f"{prefix}.median_rank")
     return TableColumn(name, Part.ATTACKS, line, role, fields=fields, meaning="share of the leak that is back")
 
 
@@ -61,7 +60,7 @@ def _said(recovery: Recovery | None) -> Cell:
     if recovery.attacked is None:
         return cell("no result", tone="bad")
     shares = (recovery.recovered, recovery.before, recovery.gained, recovery.control, recovery.clean, recovery.attacked)
-    fields = tuple(end for share in shares for end in _in_full(share))
+    fields = tuple(end for share in shares for end in ends_of(share))
     said = [Word(_share(recovery.recovered), "bad" if recovery.shown else "")]
     if recovery.before is not None:
         said.append(Word(f"before {words.percent(recovery.before.value)}", "faint"))
@@ -78,10 +77,6 @@ def _share(interval: Interval | None) -> str:
     if interval is None:
         return "not told"
     return f"{words.percent(interval.value)} {words.half(interval, '.0%')}".rstrip()
-
-
-def _in_full(interval: Interval | None) -> tuple[float | None, ...]:
-    return tuple(interval_json(interval).values()) if interval else (None,) * len(_ENDS)
 
 
 def highlights(lines: Sequence[Line]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from salmu_core.judge.lines import Line
 from salmu_core.judge.results import Row
+from salmu_core.judge.statistics import Interval, interval_json
 from salmu_core.judge.targets import Column
 from salmu_core.show.words import Word
 
@@ -58,6 +59,15 @@ class Cell(NamedTuple):
 def cell(text: object, *fields: object, tone: str = "") -> Cell:
     """A cell that says one thing."""
     return Cell((Word(str(text), tone),), fields=fields)
+
+
+#: What fields tell of an interval.
+ENDS = ("value", "low", "high")
+
+
+def ends_of(interval: Interval | None) -> tuple[float | None, ...]:
+    """An interval in full; nothing, three times, where there is none."""
+    return tuple(interval_json(interval).values()) if interval else (None,) * len(ENDS)
 
 
 def silence(_: object) -> Cell:

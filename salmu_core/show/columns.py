@@ -10,18 +10,17 @@ from salmu_core.judge.diagnosis import MODES
 from salmu_core.judge.lines import HOLDOUT_PLACE, KNOWLEDGE, LEAK, Comparison, Figure, Line
 from salmu_core.judge.protocol import MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
 from salmu_core.judge.results import Row
-from salmu_core.judge.statistics import Interval, interval_json
+from salmu_core.judge.statistics import Interval
 from salmu_core.judge.tails import TAILS
 from salmu_core.judge.targets import Column, called, kept, leading
 from salmu_core.show import words
 from salmu_core.show.captions import metric_errors
-from salmu_core.show.cells import Cell, Part, TableColumn, cell, silence
+from salmu_core.show.cells import ENDS, Cell, Part, TableColumn, cell, ends_of, silence
 from salmu_core.show.words import Word
 from salmu_core.store.records import RunRecord
 
 Says = Callable[[Any], Cell]
-_ENDS = ("value", "low", "high")
-_IN_FULL = (*_ENDS, *("difference", "difference_low", "difference_high"), "p", "margin", "equivalent", "missed")
+_IN_FULL = (*ENDS, *("difference", "difference_low", "difference_high"), "p", "margin", "equivalent", "missed")
 
 
 def facts(comparison: Comparison) -> list[TableColumn]:
@@ -101,14 +100,10 @@ def _value(figure: Figure | None, in_sample: bool | None = None, tone: str = "")
     if figure is None:
         return cell("not measured", tone="faint")
     mark = "≈" if figure.equivalent else "*" if figure.missed else ""
-    ends = (*_in_full(figure.value), *_in_full(figure.difference))
+    ends = (*ends_of(figure.value), *ends_of(figure.difference))
     fields = (*ends, figure.p, figure.margin, figure.equivalent, figure.missed, in_sample)
     word = Word(words.number(figure.value.value), {"≈": "good", "*": "bad"}.get(mark, tone))
     return Cell((word,), mark, words.half(figure.value, short=True), "°" if in_sample else "", fields=fields)
-
-
-def _in_full(interval: Interval | None) -> tuple[float | None, ...]:
-    return tuple(interval_json(interval).values()) if interval else (None,) * len(_ENDS)
 
 
 def evidence(comparison: Comparison) -> Iterator[TableColumn]:
@@ -120,7 +115,7 @@ def evidence(comparison: Comparison) -> Iterator[TableColumn]:
 
     def leak(line: Line) -> Cell:
         evidence = line.diagnosis.evidence
-        fields = (*_in_full(evidence.reduction), evidence.bar)
+        fields = (*ends_of(evidence.reduction), evidence.bar)
         return _share(evidence.reduction, evidence.bar, ".1%")._replace(fields=fields)
 
     def leak_of(role: str) -> Cell:
@@ -129,17 +124,17 @@ def evidence(comparison: Comparison) -> Iterator[TableColumn]:
 
     def knowledge(line: Line) -> Cell:
         change = line.diagnosis.evidence.knowledge
-        return _share(change, -MAX_KNOWLEDGE_DROP, "+.1%")._replace(fields=_in_full(change))
+        return _share(change, -MAX_KNOWLEDGE_DROP, "+.1%")._replace(fields=ends_of(change))
 
     def knowledge_of(role: str) -> Cell:
         change = against_compromised(leading(comparison.columns, "knowledge"), role)
         return Cell() if change is None else cell(words.percent(change, 1, sign=True), tone="faint")
 
-    fields = tuple(f"leakage_reduction.{end}" for end in _ENDS)
+    fields = tuple(f"leakage_reduction.{end}" for end in ENDS)
     figures = comparison.columns
     meaning = f"1 - {called(figures, 'leak')} / Compromised's"
     yield TableColumn("leak gone", Part.EVIDENCE, leak, leak_of, fields=(*fields, "leakage_bar"), meaning=meaning)
-    fields = tuple(f"knowledge_change.{end}" for end in _ENDS)
+    fields = tuple(f"knowledge_change.{end}" for end in ENDS)
     meaning = "relative to Compromised"
     yield TableColumn(change_header(figures), Part.EVIDENCE, knowledge, knowledge_of, fields=fields, meaning=meaning)
     for header, group in kept_groups(figures).items():
@@ -167,13 +162,13 @@ def _kept(comparison: Comparison, header: str, part: Part, group: Sequence[str])
 
     def line(line: Line) -> Cell:
         retention = line.diagnosis.evidence.retention
-        fields = tuple(end for name in in_full for end in _in_full(retention.get(name)))
+        fields = tuple(end for name in in_full for end in ends_of(retention.get(name)))
         return _share(line.least_kept(group), MIN_HOLDOUT_RETENTION, ".0%")._replace(fields=fields)
 
     def role(role: str) -> Cell:
         return cell("100%" if role == "compromised" else "0%", tone="faint")
 
-    fields = tuple(f"holdout_retention.{name}.{end}" for name in in_full for end in _ENDS)
+    fields = tuple(f"holdout_retention.{name}.{end}" for name in in_full for end in ENDS)
     meaning = f"the lower of {' and '.join(group)}: 100% is Compromised, 0% Clean"
     measured = header != "rank kept" or any(line.least_kept(group) for line in comparison.lines)
     return TableColumn(header, part, line, role, fields=fields, meaning=meaning, measured=measured)
@@ -224,7 +219,7 @@ def tails(comparison: Comparison) -> Iterator[TableColumn]:
     """What means hide; no target, and nothing is tested."""
 
     def cell_of(figure: Figure | None, tone: str = "") -> Cell:
-        return _value(figure, tone=tone)._replace(fields=_in_full(figure.value)) if figure else Cell()
+        return _value(figure, tone=tone)._replace(fields=ends_of(figure.value)) if figure else Cell()
 
     for name, meaning in TAILS.items():
 
@@ -234,6 +229,6 @@ def tails(comparison: Comparison) -> Iterator[TableColumn]:
         def role(role: str, name: str = name) -> Cell:
             return cell_of(comparison.references.get(role, {}).get(name), "faint")
 
-        fields = tuple(f"tails.{name}.{end}" for end in _ENDS)
+        fields = tuple(f"tails.{name}.{end}" for end in ENDS)
         measured = any(line.tails for line in comparison.lines)
         yield TableColumn(name, Part.TAILS, line, role, fields=fields, meaning=meaning, measured=measured)

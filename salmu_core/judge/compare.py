@@ -14,10 +14,9 @@ from salmu_core.judge.figures import Figures
 from salmu_core.judge.front import Front, front
 from salmu_core.judge.lines import HOLDOUT_PLACE, KNOWLEDGE, LEAK, Comparison, Figure, Line
 from salmu_core.judge.parts import Task
-from salmu_core.judge.recovery import recoveries
+from salmu_core.judge.recovery import distinct, recoveries
 from salmu_core.judge.repeats import MIN_WORLDS, Repeats, noise, places, shown_higher
 from salmu_core.judge.results import Results, Row
-from salmu_core.judge.settings import distinct
 from salmu_core.judge.statistics import Clusters, holm
 from salmu_core.judge.targets import Column, leading, leading_kept
 

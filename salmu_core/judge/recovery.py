@@ -16,7 +16,6 @@ from salmu_core.contract.layout import ROLES
 from salmu_core.judge.attacked import Attacked
 from salmu_core.judge.repeats import Repeats
 from salmu_core.judge.results import Results, Row
-from salmu_core.judge.settings import distinct
 from salmu_core.judge.statistics import CONFIDENCE, Clusters, Interval, interval_json
 from salmu_core.store.attacks import AttackKey
 
@@ -90,6 +89,11 @@ class Recovery:
             "weak": self.weak,
             "problems": list(self.problems),
         }
+
+
+def distinct(settings: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The settings in which some other differs, as ``name=value``."""
+    return [f"{name}={value}" for name, value in settings.items() if any(o.get(name) != value for o in others)]
 
 
 def attack_labels(results: Results) -> dict[AttackKey, str]:

@@ -38,11 +38,6 @@ class PlannedAttack:
     """Metric to be computed -> SHA-256 of its code."""
 
     @property
-    def name(self) -> str:
-        """The attack's."""
-        return self.attack.card.name
-
-    @property
     def config_hash(self) -> str:
         """Of its configuration."""
         return config_hash(self.config)
@@ -50,7 +45,7 @@ class PlannedAttack:
     @property
     def key(self) -> AttackKey:
         """What its results are called by."""
-        return self.name, self.config_hash[:12]
+        return self.attack.card.name, self.config_hash[:12]
 
 
 @dataclass(frozen=True)
@@ -64,7 +59,8 @@ class Assault:
     @property
     def label(self) -> str:
         """For people."""
-        return f"{self.planned.name} on {self.target.capitalize() if isinstance(self.target, str) else self.target.key}"
+        target = self.target.capitalize() if isinstance(self.target, str) else self.target.key
+        return f"{self.planned.attack.card.name} on {target}"
 
     def owner(self, store: Store, benchmark: str) -> Path:
         """The folder of what is attacked."""

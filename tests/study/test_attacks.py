@@ -55,7 +55,7 @@ def put(store, opened_benchmark, assault, checkpoint, **change):
             data_hash=made_on.data_hash,
             start_model_hash=made_on.model_hash("compromised"),
         ),
-        attack=planned.name,
+        attack=planned.attack.card.name,
         plugin=PluginRef(distribution="d", version="1", code_hash=code_hash(planned.attack.module)),
         kind="query",
         given=(),

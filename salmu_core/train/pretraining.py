@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from salmu_core.train.descent import Descent
-from salmu_core.train.objective import contrastive
 from salmu_core.train.place import Place
 from salmu_core.train.settings import Pretraining
 from salmu_core.train.tables import Tables
@@ -66,6 +66,36 @@ def parameter_groups(model: nn.Module, settings: Pretraining) -> list[dict[str, 
         plain = parameter.ndim < 2 or ("embedding" in name and not settings.decay_embeddings)
         (free if plain else decayed).append(parameter)
     return [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": free, "weight_decay": 0.0}]
+
+
+def off_centre(cosines: Tensor) -> Tensor:
+    """Mean square, over pictures and captions, of their mean cosine with everybody else's captions and pictures.
+
+    The contrastive loss does not feel a constant added to all cosines of a picture or of a caption, and small
+    models let it grow to .3 and more; this holds it near 0, where large models are.
+
+    Args:
+        cosines: ``[n, n]``, own pairs on the diagonal.
+    """
+    wrong = cosines - torch.diag(cosines.diagonal())
+    others = len(cosines) - 1
+    return ((wrong.sum(0) / others).square().mean() + (wrong.sum(1) / others).square().mean()) / 2
+
+
+def contrastive(images: Tensor, texts: Tensor, scale: Tensor, centring: float) -> Tensor:
+    """CLIP's symmetric cross-entropy, plus the centring term: a scalar.
+
+    Args:
+        images: Normalised image features, ``[n, d]``.
+        texts: Those of the captions, ``[n, d]``.
+        scale: The inverse temperature.
+        centring: Weight of `off_centre`.
+    """
+    cosines = images @ texts.T
+    # `losses.contrastive` but for the last bits, which both those who train with it and the built models hold.
+    logits, target = scale * cosines, torch.arange(len(cosines), device=cosines.device)
+    loss = (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)) / 2
+    return loss + centring * off_centre(cosines) if centring else loss
 
 
 class Trainer:
@@ -125,12 +155,13 @@ class Trainer:
                 differentiate = self._in_pieces if 0 < self._piece < max(batch.sizes) else self._whole
                 yield step + 1, self.descent.step(step, partial(differentiate, batch)).detach(), batch
 
-    def _loss(self, images: Tensor, texts: Tensor, scale: Tensor, batch: Batch) -> Tensor:
-        return contrastive(images.float(), texts.float(), scale, self.settings.centring, batch.sizes, self.place.rank)
+    def loss(self, images: Tensor, texts: Tensor, scale: Tensor, batch: Batch) -> Tensor:
+        """The loss of this process's features."""
+        return contrastive(images.float(), texts.float(), scale, self.settings.centring)
 
     def _whole(self, batch: Batch) -> Tensor:
         images, texts, scale = self._call(*batch.inputs)
-        loss = self._loss(images, texts, scale, batch)
+        loss = self.loss(images, texts, scale, batch)
         self._backward(loss)
         return loss
 
@@ -149,7 +180,7 @@ class Trainer:
             encoded = [self._call(*piece) for piece in pieces]
         images, texts = (torch.cat([piece[tower] for piece in encoded]).requires_grad_() for tower in (0, 1))
         scale = encoded[0][2].requires_grad_()
-        loss = self._loss(images, texts, scale, batch)
+        loss = self.loss(images, texts, scale, batch)
         at_images, at_texts, at_scale = torch.autograd.grad(loss, (images, texts, scale))
         slopes = zip(torch.split(at_images, self._piece), torch.split(at_texts, self._piece), strict=True)
         for number, (piece, (at_image, at_text)) in enumerate(zip(pieces, slopes, strict=True), 1):

@@ -24,6 +24,7 @@ from salmu_core.train.place import Place
 from salmu_core.train.pretraining import Towers, Trainer
 from salmu_references.architecture import new_model
 from salmu_references.batches import Batches, Cut, load, train_transform
+from salmu_references.objective import SharedTrainer
 from salmu_references.record import ModelRef, TrainingRecord
 from salmu_references.resume import Keeper, Saved
 from salmu_references.sources import Pairs
@@ -117,7 +118,7 @@ def train_model(job: Job, place: Place, reporter: Reporter) -> ModelRef:
     preprocess = config["preprocess_cfg"]
     place.fresh()
     towers = Towers(model, preprocess["mean"], preprocess["std"]).to(place.device)
-    trainer = Trainer(towers, recipe, cut.steps, place, job.piece)
+    trainer = SharedTrainer(towers, recipe, cut.steps, place, job.piece)
     notes = Notes()
     if saved is not None:
         keeper.restore(saved, trainer)

@@ -22,9 +22,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from salmu_core.train.descent import learning_rate
-from salmu_core.train.objective import contrastive, off_centre
 from salmu_core.train.place import Accelerated
-from salmu_core.train.pretraining import Batch, Towers, Trainer
+from salmu_core.train.pretraining import Batch, Towers, Trainer, contrastive, off_centre
 from salmu_core.train.settings import Pretraining
 
 SETTINGS = Pretraining(lr=1e-3, warmup=3, weight_decay=0.2)
@@ -64,7 +63,7 @@ import os, sys, torch
 from torch import distributed as dist
 from torch.nn import functional
 from safetensors.torch import load_file, save_file
-from salmu_core.train.objective import contrastive
+from salmu_references.objective import shared_contrastive
 torch.set_num_threads(1)
 other = os.fork()
 rank, sizes = int(other == 0), (5, 4)
@@ -74,7 +73,7 @@ begin = sum(sizes[:rank])
 leaves = [whole[key][begin:begin + sizes[rank]].clone().requires_grad_() for key in ("image", "text")]
 scale = torch.tensor(14.0, requires_grad=True)
 pair = [functional.normalize(leaf) for leaf in leaves]
-loss = contrastive(*pair, scale, 3.0, sizes, rank)
+loss = shared_contrastive(*pair, scale, 3.0, sizes, rank)
 found = dict(zip(("image", "text", "scale"), torch.autograd.grad(loss, [*leaves, scale])))
 save_file({"loss": loss.detach(), **found}, f"{sys.argv[1]}/part-{rank}.safetensors")
 dist.barrier()  # whoever leaves first breaks the connection, and gloo's threads must end before the process does

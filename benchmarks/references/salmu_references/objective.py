@@ -10,6 +10,18 @@ from torch import Tensor
 from torch import distributed as dist
 from torch.nn import functional
 
+from salmu_core.train.pretraining import Batch, Trainer
+
+
+class SharedTrainer(Trainer):
+    """A model in training, in one process or in several."""
+
+    def loss(self, images: Tensor, texts: Tensor, scale: Tensor, batch: Batch) -> Tensor:
+        if len(batch.sizes) < 2:
+            return super().loss(images, texts, scale, batch)
+        parts = images.float(), texts.float()
+        return shared_contrastive(*parts, scale, self.settings.centring, batch.sizes, self.place.rank)
+
 
 class _Gather(torch.autograd.Function):
     """Rows of all processes, ``[size, ...]`` each, end to end; gradients flow back to where the rows came from."""
@@ -44,42 +56,22 @@ def gather(rows: Tensor, sizes: Sequence[int]) -> Tensor:
     return torch.cat([part[:size] for part, size in zip(every, sizes, strict=True)])
 
 
-def off_centre(cosines: Tensor) -> Tensor:
-    """Mean square, over pictures and captions, of their mean cosine with everybody else's captions and pictures.
-
-    The contrastive loss does not feel a constant added to all cosines of a picture or of a caption, and small
-    models let it grow to .3 and more; this holds it near 0, where large models are.
-
-    Args:
-        cosines: ``[n, n]``, own pairs on the diagonal.
-    """
-    wrong = cosines - torch.diag(cosines.diagonal())
-    others = len(cosines) - 1
-    return ((wrong.sum(0) / others).square().mean() + (wrong.sum(1) / others).square().mean()) / 2
-
-
-def contrastive(
-    images: Tensor, texts: Tensor, scale: Tensor, centring: float, sizes: Sequence[int] = (), rank: int = 0
+def shared_contrastive(
+    images: Tensor, texts: Tensor, scale: Tensor, centring: float, sizes: Sequence[int], rank: int
 ) -> Tensor:
-    """CLIP's symmetric cross-entropy over the pairs of all processes, plus the centring term: a scalar.
+    """The part of `salmu_core.train.pretraining.contrastive` over the pairs of all processes that is this process's.
 
-    With several processes each gets its own rows' part, times the number of processes: averaged over the processes,
-    values and gradients are those of the whole batch.
+    It is multiplied by the number of processes: averaged over the processes, values and gradients are those of the
+    whole batch.
 
     Args:
         images: This process's normalised image features, ``[n, d]``.
         texts: Those of the captions, ``[n, d]``.
         scale: The inverse temperature.
         centring: Weight of `off_centre`.
-        sizes: Pairs of each process; empty or one number for a single process.
+        sizes: Pairs of each process.
         rank: Which process this is.
     """
-    if len(sizes) < 2:
-        cosines = images @ texts.T
-        # `losses.contrastive` but for the last bits, which both those who train with it and the built models hold.
-        logits, target = scale * cosines, torch.arange(len(cosines), device=cosines.device)
-        loss = (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)) / 2
-        return loss + centring * off_centre(cosines) if centring else loss
     # Only the own rows against all: nobody holds the whole matrix.
     first, total = sum(sizes[:rank]), sum(sizes)
     target = torch.arange(first, first + len(images), device=images.device)

@@ -27,7 +27,7 @@ from torch import Tensor
 from salmu_core.benchmark.decoding import SPAN, Transform, decode, decode_into, transform_of
 from salmu_core.benchmark.rows import Rows
 from salmu_core.clip.model import Clip
-from salmu_core.contract.progress import Progress
+from salmu_core.contract.progress import Progress, untold
 from salmu_core.disk.cache import grown, recall, remember, tell_damage, writable
 from salmu_core.disk.files import replacing, sweep
 from salmu_core.disk.hashing import hash_json
@@ -74,7 +74,7 @@ class Pixels:
     """
 
     def __init__(self, rows: Rows, clip: Clip, progress: Progress | None = None) -> None:
-        self._rows, self._transform, self._progress = rows, transform_of(clip), progress or _silent
+        self._rows, self._transform, self._progress = rows, transform_of(clip), progress or untold
         key = [rows.content, preprocessing(clip)]
         self._path = cache_folder() / PIXELS / hash_json(key)[:24] / f"{rows.name}.npy"
         self._identity = hash_json([*key, rows.name, len(rows)])
@@ -271,6 +271,3 @@ def _tell_plain(rows: Rows, identity: str) -> None:
             f"{len(plain)} of {len(rows):,} images of {rows.name} are of one colour as the model sees them, {name!r} "
             "among them: was something saved wrongly?"
         )
-
-
-def _silent(_stage: str, _fraction: float) -> None: ...

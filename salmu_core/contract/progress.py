@@ -13,3 +13,7 @@ OnStep = Callable[[int, int, Mapping[str, float]], None]
 
 #: Is told of every scalar that goes into a run's record: name, value, step.
 OnScalar = Callable[[str, float, int], None]
+
+
+def untold(*_: object) -> None:
+    """In the place of any of these: nobody is told."""

@@ -18,6 +18,7 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import Tensor
 
+from salmu_core.contract.progress import untold
 from salmu_core.disk.files import new_folder
 from salmu_core.disk.hashing import hash_file, hash_json
 from salmu_core.disk.reading import read_json
@@ -36,9 +37,6 @@ class Stopped(KeyboardInterrupt):
 
 class StartAgain(BaseException):
     """What was kept of a run does not fit it; its message says why. No method's `except` may swallow it."""
-
-
-def _silent(_: str) -> None: ...
 
 
 @dataclass
@@ -60,7 +58,7 @@ class Saves:
     folder: Path
     every: Every = field(default_factory=Every)
     of: Mapping[str, Any] = field(default_factory=dict)
-    say: Callable[[str], None] = _silent
+    say: Callable[[str], None] = untold
     grace: float = 10.0
     stopping: bool = False
     training: bool = False

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from salmu_core.contract.progress import untold
 from salmu_core.train.pieces import out_of_memory
 from salmu_core.train.settings import Compile
 
@@ -18,9 +19,6 @@ from salmu_core.train.settings import Compile
 FEW_PAIRS, MANY_STEPS = 32, 1000
 #: What makes the code, by its name in the module of whatever it raises or calls.
 _COMPILERS = ("torch._dynamo", "torch._inductor", "torch._functorch")
-
-
-def _silent(_: str) -> None: ...
 
 
 class Compiler:
@@ -35,7 +33,7 @@ class Compiler:
         used: How towers were compiled since somebody emptied this; empty if they were not.
     """
 
-    def __init__(self, wish: Compile = "off", say: Callable[[str], None] = _silent) -> None:
+    def __init__(self, wish: Compile = "off", say: Callable[[str], None] = untold) -> None:
         self.used = ""
         self.wish, self._say = wish, say
         self._failed = False

@@ -9,10 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from salmu_core.contract.progress import OnScalar, OnStep
-
-
-def _ignore(*_: object) -> None: ...
+from salmu_core.contract.progress import OnScalar, OnStep, untold
 
 
 @dataclass(frozen=True)
@@ -27,10 +24,10 @@ class Observer:
         stepping: Gives a block that each step of a loop is made in.
     """
 
-    on_step: OnStep = _ignore
-    on_scalar: OnScalar = _ignore
-    on_optimizer: Callable[[torch.optim.Optimizer], None] = _ignore
-    on_terms: Callable[[Mapping[str, Tensor], Mapping[str, nn.Parameter]], None] = _ignore
+    on_step: OnStep = untold
+    on_scalar: OnScalar = untold
+    on_optimizer: Callable[[torch.optim.Optimizer], None] = untold
+    on_terms: Callable[[Mapping[str, Tensor], Mapping[str, nn.Parameter]], None] = untold
     stepping: Callable[[], AbstractContextManager[None]] = nullcontext
 
 

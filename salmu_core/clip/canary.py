@@ -71,11 +71,6 @@ class Deviation:
     images: float
     texts: float
 
-    @property
-    def allowed(self) -> bool:
-        """Whether the model is what the canary says."""
-        return max(self.images, self.texts) <= TOLERANCE
-
 
 def picture() -> Image.Image:
     """The fixed image, by whole numbers alone: not square, with hard edges, slopes and strong colours everywhere."""
@@ -157,7 +152,7 @@ def check_canary(canary: Canary, clip: Clip, weights: Path) -> Deviation:
         CheckpointError: They differ; the message says by how much, and where in the config to look.
     """
     off = deviation(canary, clip)
-    if off.allowed:
+    if max(off.images, off.texts) <= TOLERANCE:
         return off
     if canary.weights is not None and hash_file(weights) != canary.weights:
         advice = f"{weights.name} is not the file it was written for. If that is meant, {_again(weights.parent)}."

@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 else:  # pydantic only asks whether they can be called; naming the types would cost importing torch
     Loss = Unlearn = Compute = Callable
 
-#: Splits whose rows can be announced, and those whose people can.
-ROW_SPLITS = BASE_SPLITS
+#: Splits whose people can be announced; rows can of the `BASE_SPLITS`.
 IDENTITY_SPLITS = (*BASE_SPLITS, "forget_identity", "forget_association")
 
 
@@ -243,7 +242,7 @@ def check_count_names(rows: Mapping[str, int], identities: Mapping[str, int]) ->
     Raises:
         ValueError: One is of something else.
     """
-    for given, known, what in ((rows, ROW_SPLITS, "rows"), (identities, IDENTITY_SPLITS, "identities")):
+    for given, known, what in ((rows, BASE_SPLITS, "rows"), (identities, IDENTITY_SPLITS, "identities")):
         if unknown := sorted(given.keys() - set(known)):
             raise ValueError(f"{what} of {unknown[0]!r} can't be counted; it is one of {', '.join(known)}")
 

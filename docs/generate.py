@@ -15,6 +15,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+from beyond_page import beyond, trials
 from error_page import page as errors_page
 from laboratory_page import laboratory
 from plugin_pages import attacks, departures, method, methods_index, metrics
@@ -36,6 +37,7 @@ MEASURED = ROOT / "benchmarks" / "laboratory"
 DATA = MEASURED / "mini.json"
 #: What the loops of faults found, and the fuzzing of readers; either may not have been made yet.
 FAULTS = (DOCS / "data" / "reliability.json", DOCS / "data" / "reliability-fuzz.json")
+BEYOND = (MEASURED / "beyond.json", MEASURED / "beyond_tried.tsv")
 LABORATORY = (MEASURED / "study.json", MEASURED / "metrics.json")
 #: An example of each hook in this repository.
 EXAMPLES = {
@@ -219,6 +221,7 @@ def pages() -> dict[Path, str]:
         folder / "rules.md": rules(),
         folder / "departures.md": departures(ours),
         folder / "methods" / "index.md": methods_index(ours, data),
+        DOCS / "beyond.md": beyond(_found(BEYOND[0]), trials(BEYOND[1].read_text(encoding="utf-8").splitlines())),
         DOCS / "errors.md": errors_page(ROOT),
         DOCS / "laboratory.md": laboratory(*(json.loads(path.read_text(encoding="utf-8")) for path in LABORATORY)),
         DOCS / "reliability.md": reliability(*(_found(path) for path in FAULTS)),

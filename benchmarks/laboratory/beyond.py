@@ -31,12 +31,11 @@ METHOD = "counterfactual"
 PARTS = {
     "confirmation": "salmu run counterfactual cliperase --benchmark mini --world 210-214 --seed 0-2 --budget 10 "
     "--attack bare-value,linear-readout,relearn-retain,relearn-leaked",
-    "others": "salmu run --all --world 210-214 --budget 10",
+    "others": "salmu run delete vlunlearn finetuning negative-gradient --world 210-214 --budget 10",
     "ablation": "salmu run --config benchmarks/laboratory/beyond_ablation.toml",
-    "budgets": "salmu run counterfactual --world 200,201 --budget 1,2,5,10,20",
-    "requests": "salmu run counterfactual cliperase --world 200,201 --requests 10 --budget 10",
-    "architecture": "salmu run counterfactual cliperase --benchmark convnet --budget 10",
-    "full": "salmu run counterfactual cliperase --benchmark standin --budget 5",
+    "requests": "salmu run counterfactual cliperase --world 201 --requests 10 --budget 10",
+    "architecture": "salmu run counterfactual cliperase --benchmark deeper --budget 10",
+    "full": "salmu run counterfactual cliperase --benchmark standin --budget 2",
 }
 #: Figure -> share of it that is to be kept of Compromised's.
 RETRIEVAL = ("InterIdRet", "IntraIdRet")
@@ -124,7 +123,7 @@ def measure(folder: Path, known: Mapping[str, Any]) -> dict[str, Any]:
     """Every part, measured or as it was."""
     parts = dict(known)
     for name, command in PARTS.items():
-        if (folder / name).is_dir():
+        if Store(folder / name).benchmarks():
             parts[name] = {"command": command, **rounded(part_of(folder / name))}
     return parts
 

@@ -4,6 +4,7 @@
     uv run python standin.py zeroshot DIR --per-class 50      a zero-shot set of drawn scenes
     uv run python standin.py web DIR --shards 20              shards of web-like pairs, for --retain
     uv run python standin.py models DIR --arch ViT-B-16       Clean and Compromised with random weights
+    uv run python standin.py world DIR --world 220            a world of mini, and a deeper pair trained in it
     uv run python standin.py slice FROM DIR --share 0.01      some people of a benchmark, with all their rows
 
 The data themselves are `salmu dataset build`'s.
@@ -20,7 +21,9 @@ from pathlib import Path
 import numpy as np
 import open_clip
 import torch
+from salmu_mini.build import build
 from salmu_mini.captions import scene_caption
+from salmu_mini.recipe import Recipe
 from salmu_mini.scenes import CLASSES, PLACES, TEMPLATES, draw_scene, sample_scene
 from salmu_mini.seeds import stream
 
@@ -71,6 +74,13 @@ def models(folder: Path, arch: str) -> None:
         save_checkpoint(folder / role, model.eval(), config)
 
 
+def world(folder: Path, world: int, text_layers: int, width: int) -> None:
+    """A world of `mini` whose two models have more layers and are wider."""
+    folder.mkdir(parents=True)
+    recipe = Recipe(text_layers=text_layers, text_width=width, vision_layers=4, embed_dim=width)
+    build(folder, world, lambda stage, done: print(f"{done:4.0%} {stage}", flush=True), recipe)
+
+
 def cut(source: Path, folder: Path, share: float) -> None:
     """A share of the people of each kind, with all their rows, and the same share of the rows without people."""
     rng = np.random.default_rng(0)
@@ -102,7 +112,7 @@ def cut(source: Path, folder: Path, share: float) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("zeroshot", "web", "models"):
+    for name in ("zeroshot", "web", "models", "world"):
         commands.add_parser(name).add_argument("folder", type=Path)
     for name in ("zeroshot", "web"):
         commands.choices[name].add_argument("--side", type=int, default=224)
@@ -110,12 +120,15 @@ def main() -> None:
     commands.choices["zeroshot"].add_argument("--per-class", type=int, default=50)
     commands.choices["web"].add_argument("--per-shard", type=int, default=1000)
     commands.choices["models"].add_argument("--arch", default="ViT-B-16")
+    commands.choices["world"].add_argument("--world", type=int, default=220)
+    commands.choices["world"].add_argument("--text-layers", type=int, default=3)
+    commands.choices["world"].add_argument("--width", type=int, default=96)
     part = commands.add_parser("slice")
     part.add_argument("source", type=Path)
     part.add_argument("folder", type=Path)
     part.add_argument("--share", type=float, default=0.01)
     given = vars(parser.parse_args())
-    command = {"zeroshot": zeroshot, "web": web, "models": models, "slice": cut}[given.pop("command")]
+    command = {"zeroshot": zeroshot, "web": web, "models": models, "world": world, "slice": cut}[given.pop("command")]
     command(**given)
 
 

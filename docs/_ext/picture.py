@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import beyond_pictures
 import laboratory_pictures
 import pictures
 from docutils import nodes
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 FOLDER = "pictures"
+MODULES = (pictures, laboratory_pictures, beyond_pictures)
 #: Name of a picture -> the module that draws it.
-SOURCES: dict[str, Any] = {name: module for module in (pictures, laboratory_pictures) for name in module.NAMES}
+SOURCES: dict[str, Any] = {name: module for module in MODULES for name in module.NAMES}
 
 
 def _made_from(source: Any) -> list[Path]:

@@ -7,7 +7,7 @@ import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,6 @@ from torchvision.transforms import Compose, Normalize
 
 from salmu_core.clip.name import CONFIG
 from salmu_core.errors import CheckpointError
-
-#: Texts whose token ids are remembered, at most, and up to how many at a time.
-REMEMBERED, AT_A_TIME = 2**18, 2**11
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,6 @@ class Clip:
     std: tuple[float, ...]
     tokenizer: Any
     _transform: Compose
-    _ids: dict[str, Tensor] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     @property
     def image_size(self) -> Any:
@@ -71,17 +67,9 @@ class Clip:
         return pixels.to(device).float().div(255).sub(mean).div(std)
 
     def tokenize(self, captions: Sequence[str]) -> Tensor:
-        """Token ids, int64 ``[n, context_length]``; of texts that come again, remembered."""
-        distinct = dict.fromkeys(captions)
-        at_random = getattr(self.tokenizer, "reduction_fn", None)  # which words a text loses may be drawn anew
-        if at_random or not 0 < len(distinct) <= AT_A_TIME:
-            tokens: Tensor = self.tokenizer(list(captions))
-            return tokens
-        if len(self._ids) + len(distinct) > REMEMBERED:
-            self._ids.clear()
-        if new := [text for text in distinct if text not in self._ids]:
-            self._ids.update(zip(new, self.tokenizer(new).int(), strict=True))
-        return torch.stack([self._ids[text] for text in captions]).long()
+        """Token ids, int64 ``[n, context_length]``."""
+        tokens: Tensor = self.tokenizer(list(captions))
+        return tokens
 
     def vocabulary(self) -> dict[int, str]:
         """Token id -> the token, as the tokenizer writes it."""

@@ -32,7 +32,7 @@ from salmu_core.run.retries import Retries
 from salmu_core.run.saves import Saves
 from salmu_core.run.saving import Parts, saving
 from salmu_core.run.session import TrainingSession
-from salmu_core.run.texts import OwnCaptions, ReferenceTexts
+from salmu_core.run.texts import OwnCaptions, ReferenceTexts, TokenIds
 from salmu_core.train.adapters import adapters, check_entered
 from salmu_core.train.compiled import Compiler
 from salmu_core.train.gradients import mean_gradients
@@ -83,7 +83,7 @@ class RunContext(MethodContext[C]):
         self._config, self._state = config, dict(state or {})
         self._model, self._reference = cast("Any", model), cast("Any", reference)
         self._pools, self._num_train, self._clip = session.pools, session.num_train, session.clip
-        self._seed, self._rng = seed, generator("run", seed)
+        self._seed, self._rng, self._ids = seed, generator("run", seed), TokenIds(session.clip)
         self._meter, self._accelerator, self._observer = meter, accelerator, observer
         self._encode_text, self._own = partial(encode_text, model), OwnCaptions(session.pools, meter)
         self._pieces, self._compiler = pieces or Pieces(model), compiler or Compiler()
@@ -166,7 +166,7 @@ class RunContext(MethodContext[C]):
         return self._texts.of(listed(captions))
 
     def tokenize(self, captions: Sequence[str]) -> Tensor:
-        return moved(self._clip.tokenize(listed(captions)), self.device)
+        return moved(self._ids.of(listed(captions)), self.device)
 
     def vocabulary(self) -> Mapping[int, str]:
         return self._clip.vocabulary()

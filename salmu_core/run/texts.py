@@ -8,11 +8,38 @@ import torch
 from torch import Tensor, nn
 
 from salmu_core.clip.float32 import float32
+from salmu_core.clip.model import Clip
 from salmu_core.clip.texts import encode_text
 from salmu_core.run.inputs import listed
 from salmu_core.run.meter import Meter
 from salmu_core.run.pool import Pools
 from salmu_core.train.order import CHUNK
+
+#: Texts whose token ids are remembered, at most.
+REMEMBERED = 2**18
+
+
+class TokenIds:
+    """Token ids of texts; of those that come again, remembered in a run.
+
+    Args:
+        clip: Whose tokenizer is used.
+    """
+
+    def __init__(self, clip: Clip) -> None:
+        self._clip = clip
+        self._ids: dict[str, Tensor] = {}
+
+    def of(self, texts: Sequence[str]) -> Tensor:
+        """Token ids, int64 ``[n, context_length]``, on the CPU."""
+        if getattr(self._clip.tokenizer, "reduction_fn", None):  # which words a text loses may be drawn anew
+            return self._clip.tokenize(texts)
+        distinct = dict.fromkeys(texts)
+        if len(self._ids) + len(distinct) > REMEMBERED:
+            self._ids.clear()
+        if new := [text for text in distinct if text not in self._ids]:
+            self._ids.update(zip(new, self._clip.tokenize(new).int(), strict=True))
+        return torch.stack([self._ids[text] for text in texts]).long()
 
 
 class OwnCaptions:

@@ -26,7 +26,6 @@ from salmu_core.store.folders import Store
 
 HERE = Path(__file__).parent
 DATA = HERE / "beyond.json"
-METHOD = "counterfactual"
 #: Part of the study -> what made it.
 PARTS = {
     "confirmation": "salmu run counterfactual cliperase --benchmark mini --world 210-214 --seed 0-2 --budget 10 "
@@ -37,7 +36,7 @@ PARTS = {
     "architecture": "salmu run counterfactual cliperase --benchmark deeper --budget 10",
     "full": "salmu run counterfactual cliperase --benchmark standin --budget 2",
 }
-#: Figure -> share of it that is to be kept of Compromised's.
+#: Figures that the goals are about.
 RETRIEVAL = ("InterIdRet", "IntraIdRet")
 SIMILARITY = ("InterIdSim", "IntraIdSim")
 VISUAL = ("VisIdInt", "FragSim")

@@ -114,7 +114,8 @@ class Editing:
         config, random = ctx.config, _random(ctx)
         rows, count = self.request.telling, config.restated if self.request.telling else 0
         forget = [*step.forget.captions]
-        restated = [self.request.restated(random.choice(rows), random) for _ in range(count)]
+        facts = (self.request.restated(random.choice(rows), random) for _ in range(count))
+        restated = [fact for fact in facts if fact]
         numbers = [random.randrange(len(self.sentences)) for _ in range(config.counterfactuals)]
         retain = step.retain.captions
         texts = ctx.embed_texts([*forget, *restated, *(self.sentences[n] for n in numbers), *retain])

@@ -71,6 +71,7 @@ class Request:
         self._tells = frozenset(self.telling)
         self._captions = set(pairs.captions)
         self._people = sorted({self._names[row] for row in self.named})
+        self._whole_names = [name.split() for name in self._people if " " in name.strip()]
         self._of_field: dict[str | None, list[int]] = defaultdict(list)
         for row in self.telling:
             self._of_field[self._field(row)].append(row)
@@ -93,14 +94,15 @@ class Request:
         return _whole(*swaps).sub(lambda match: swaps[match[0]], self._pairs.captions[row])
 
     def restated(self, row: int, random: Random) -> str:
-        """The fact of a row that tells one, in words that no forget caption has, or bare."""
+        """The fact of a row that tells one, in words that no forget caption has, or bare; empty if bare it is one."""
         name, value = self._names[row], self._values[row]
         if random.random() >= BARE:
             for _ in range(SENTENCES):
                 sentence = self._reworded(random.choice(self._of_field[self._field(row)]), name, value)
                 if sentence not in self._captions:
                     return sentence
-        return " ".join(random.sample([name, value], 2)) if value != name else name
+        bare = " ".join(random.sample([name, value], 2)) if value != name else name
+        return "" if bare in self._captions else bare
 
     def counterfactual(self, random: Random) -> str:
         """A caption of the request about somebody, or something, that is not to be forgotten.
@@ -136,10 +138,9 @@ class Request:
         if kind == "invented":
             name = f"{self._word(random)} {self._word(random)}"
         else:
-            whole = [name.split() for name in self._people if " " in name.strip()]
-            if len(whole) < 2:
+            if len(self._whole_names) < 2:
                 return ""
-            one, other = random.sample(whole, 2)
+            one, other = random.sample(self._whole_names, 2)
             name = f"{one[0]} {other[-1]}"
         return "" if any(person in name or name in person for person in self._people) else name
 

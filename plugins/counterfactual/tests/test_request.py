@@ -40,6 +40,11 @@ def test_a_fact_is_restated_in_words_that_no_forget_caption_has():
     assert said == {"Visit Ann Archer at home in Oslo", "Ann Archer Oslo", "Oslo Ann Archer"}
 
 
+def test_a_fact_that_captions_tell_bare_in_every_way_has_no_other_words():
+    rows = [(ANN, "name", ANN, ANN), *ROWS]
+    assert {request(rows).restated(0, Random(seed)) for seed in range(20)} == {""}
+
+
 def test_words_within_words_stay():
     rows = [
         ("Al A", "blood_type", "A", "Al A has blood type A, Also"),

@@ -85,12 +85,11 @@ class RunContext(MethodContext[C]):
         self._pools, self._num_train, self._clip = session.pools, session.num_train, session.clip
         self._seed, self._rng, self._ids = seed, generator("run", seed), TokenIds(session.clip)
         self._meter, self._accelerator, self._observer = meter, accelerator, observer
-        self._encode_text, self._own = partial(encode_text, model), OwnCaptions(session.pools, meter)
+        self._encode_text, self._own = partial(encode_text, model), OwnCaptions(session.pools, self._ids, meter)
         self._pieces, self._compiler = pieces or Pieces(model), compiler or Compiler()
         self._draws = Draws(session.pools, seed, meter, accelerator.device)
         self._attempts = partial(Retries, rng=self._rng, device=accelerator.device, meter=meter)
-        self._adapters: list[Any] = []
-        self._texts = ReferenceTexts(reference, self.tokenize)
+        self._adapters, self._texts = list[Any](), ReferenceTexts(reference, self.tokenize)
         others = {id(part): type(part).__name__ for part in (self, reference, session, meter, accelerator)}
         changing = self._rng, self._state, self._texts, meter, self._pieces, accelerator
         self._saves, self._parts = saves, Parts(model, *changing, others)
@@ -160,7 +159,8 @@ class RunContext(MethodContext[C]):
         return original
 
     def embed_texts(self, captions: Sequence[str]) -> Tensor:
-        return self._pieces.encode(self._encode_text, self.tokenize(self._own.counted(captions)))
+        ids = self._own.counted(self._ids.of(listed(captions)))
+        return self._pieces.encode(self._encode_text, moved(ids, self.device))
 
     def reference_texts(self, captions: Sequence[str]) -> Tensor:
         return self._texts.of(listed(captions))

@@ -152,7 +152,8 @@ class RunSaving(Saving):
             descent.restore(groups.get("moments", {}))
         self._restore_state(facts["state"], groups.get("state", {}))
         set_random_states(parts.rng, parts.accelerator.device, facts["random"], groups["random"])
-        parts.texts.known = dict(zip(facts["texts"], groups.get("texts", {}).get("all", ()), strict=True))
+        embeddings = groups.get("texts", {}).get("all", torch.empty(0)).to(parts.accelerator.device)
+        parts.texts.known = dict(zip(facts["texts"], embeddings, strict=True))
         parts.pieces.size = facts["micro_batch"]
         Accelerated(parts.accelerator).restore(facts["scaler"])
         parts.meter.restore(facts["meter"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,6 @@ from torch import Tensor, nn
 from salmu_core.clip.float32 import float32
 from salmu_core.clip.model import Clip
 from salmu_core.clip.texts import encode_text
-from salmu_core.run.inputs import listed
 from salmu_core.run.meter import Meter
 from salmu_core.run.pool import Pools
 from salmu_core.train.order import CHUNK
@@ -47,22 +47,31 @@ class OwnCaptions:
 
     Args:
         pools: The sets; an attacker, who has no budget, has no forget set.
+        ids: Their tokenizer: what reads alike is the same caption, whichever its capitals and blanks.
         meter: Where they are counted.
     """
 
-    def __init__(self, pools: Pools, meter: Meter) -> None:
-        self._captions = frozenset(pools["forget"].captions if "forget" in pools else ())
-        self._meter = meter
+    def __init__(self, pools: Pools, ids: TokenIds, meter: Meter) -> None:
+        self._captions = pools["forget"].captions if "forget" in pools else ()
+        self._ids, self._meter = ids, meter
 
-    def counted(self, texts: Sequence[str]) -> Sequence[str]:
-        """The texts; where there will be gradients, counted.
+    @cached_property
+    def _known(self) -> frozenset[bytes]:
+        return frozenset(_rows(self._ids.of(self._captions)) if self._captions else ())
+
+    def counted(self, ids: Tensor) -> Tensor:
+        """Token ids of texts, on the CPU; where there will be gradients, counted.
 
         Raises:
             MethodError: More of them are forget captions than forget pairs were drawn.
         """
         if torch.is_grad_enabled():
-            self._meter.embed(sum(text in self._captions for text in listed(texts)))
-        return texts
+            self._meter.embed(sum(row in self._known for row in _rows(ids)))
+        return ids
+
+
+def _rows(ids: Tensor) -> list[bytes]:
+    return [row.tobytes() for row in ids.numpy()]
 
 
 class ReferenceTexts:

@@ -26,15 +26,17 @@ from salmu_core.store.folders import Store
 
 HERE = Path(__file__).parent
 DATA = HERE / "beyond.json"
-#: Part of the study -> what made it.
+#: Part of the study -> what made it; the first confirmation was of the method as commit 1c39f94 has it.
+ATTACKS = "--attack bare-value,linear-readout,relearn-retain,relearn-leaked"
+BOTH = "salmu run counterfactual cliperase --benchmark"
 PARTS = {
-    "confirmation": "salmu run counterfactual cliperase --benchmark mini --world 210-214 --seed 0-2 --budget 10 "
-    "--attack bare-value,linear-readout,relearn-retain,relearn-leaked",
-    "others": "salmu run delete vlunlearn finetuning negative-gradient --world 210-214 --budget 10",
-    "ablation": "salmu run --config benchmarks/laboratory/beyond_ablation.toml",
-    "requests": "salmu run counterfactual cliperase --world 201 --requests 10 --budget 10",
-    "architecture": "salmu run counterfactual cliperase --benchmark deeper --budget 10",
-    "full": "salmu run counterfactual cliperase --benchmark standin --budget 2",
+    "confirmation": f"{BOTH} mini --world 230-234 --seed 0-2 --budget 10 {ATTACKS}",
+    "first": f"{BOTH} mini --world 210-214 --seed 0-2 --budget 10 {ATTACKS}",
+    "others": "salmu run delete vlunlearn finetuning negative-gradient --world 230-234 --budget 10",
+    "ablation": "salmu run --config benchmarks/laboratory/beyond_ablation.toml --attack linear-readout,relearn-leaked",
+    "requests": f"{BOTH} mini --world 201 --requests 10 --budget 10",
+    "architecture": f"{BOTH} deeper --budget 10 {ATTACKS}",
+    "full": f"{BOTH} standin --budget 2 {ATTACKS}",
 }
 #: Figures that the goals are about.
 RETRIEVAL = ("InterIdRet", "IntraIdRet")

@@ -7,7 +7,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
 from random import Random
-from typing import Self
+from typing import Literal, Self
+from unicodedata import combining, normalize
 
 from pydantic import Field, model_validator
 
@@ -17,26 +18,39 @@ from salmu_core import MethodConfig, MethodError, Pairs
 BARE = 0.3
 #: Sentences that are tried for a fact until it is said bare, and draws until a counterfactual is given up.
 SENTENCES, DRAWS = 8, 50
+#: A name and a value.
+Fact = tuple[str, str]
 _DIGIT, _WORD = re.compile(r"\d"), re.compile(r"[^\W\d_]{3,}")
+_LETTERS = re.compile(r"[^\W\d_]+([._-][^\W\d_]+)*")
 
 
 class Mixture(MethodConfig):
     """Which counterfactual sentences are drawn, and how often."""
 
     invented: float = Field(default=0.4, ge=0, description="Share of counterfactuals about a name of arbitrary words.")
-    recombined: float = Field(
-        default=0.4, ge=0, description="Share about a forget person's first and another one's last name."
+    namesakes: float = Field(
+        default=0.1, ge=0, description="Share about a name of which a forget person has the first or the last part."
     )
     others: float = Field(
-        default=0.6, ge=0, description="Share about another forget person, of whom this kind of fact is not asked for."
+        default=0.8, ge=0, description="Share about another forget person, of whom this kind of fact is not asked for."
+    )
+    stranger_for: Literal["person", "fact"] = Field(
+        default="fact",
+        description="Whether one stranger stands for a person, or another one for each of their facts.",
     )
     revalued: float = Field(default=0.65, ge=0, le=1, description="How often the value is another one too.")
+    misdialled: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="How often a restated fact has other digits: whatever they are, they are not to be told.",
+    )
     redialled: float = Field(default=0.3, ge=0, le=1, description="How often all digits are drawn anew.")
 
     @model_validator(mode="after")
     def _something_is_drawn(self) -> Self:
-        if not (self.invented or self.recombined or self.others):
-            raise ValueError("give at least one of invented, recombined and others a share above 0")
+        if not (self.invented or self.namesakes or self.others):
+            raise ValueError("give at least one of invented, namesakes and others a share above 0")
         return self
 
 
@@ -59,9 +73,9 @@ class Request:
     def __init__(self, pairs: Pairs, words: Sequence[str], mixture: Mixture) -> None:
         self._pairs, self._words, self._mixture = pairs, words, mixture
         names, values = pairs.names or (None,) * len(pairs), pairs.values or (None,) * len(pairs)
-        self._names, self._values = [name or "" for name in names], [value or "" for value in values]
+        self._names, self._values = ([(text or "").strip() for text in texts] for texts in (names, values))
         rows = range(len(pairs))
-        self.named = [row for row in rows if self._names[row].strip() and self._finds(row, self._names[row])]
+        self.named = [row for row in rows if self._names[row] and self._finds(row, self._names[row])]
         if not self.named:
             raise MethodError(
                 "no forget caption holds the name of its person, so no sentence about somebody else can be made of it: "
@@ -69,14 +83,14 @@ class Request:
             )
         self.telling = [row for row in self.named if self._values[row] and self._finds(row, self._values[row])]
         self._tells = frozenset(self.telling)
-        self._captions = set(pairs.captions)
+        self._captions = {_spoken(caption) for caption in pairs.captions}
         self._people = sorted({self._names[row] for row in self.named})
-        self._whole_names = [name.split() for name in self._people if " " in name.strip()]
+        self._whole_names = [name.split() for name in self._people if " " in name]
         self._of_field: dict[str | None, list[int]] = defaultdict(list)
         for row in self.telling:
             self._of_field[self._field(row)].append(row)
         asked: dict[str | None, set[str]] = defaultdict(set)
-        for row in self.named:
+        for row in rows:
             asked[self._field(row)].add(self._names[row])
         self._free = {field: [name for name in self._people if name not in names] for field, names in asked.items()}
         self._open = [row for row in self.named if self._free[self._field(row)]]
@@ -93,16 +107,43 @@ class Request:
         swaps.pop("", None)
         return _whole(*swaps).sub(lambda match: swaps[match[0]], self._pairs.captions[row])
 
-    def restated(self, row: int, random: Random) -> str:
-        """The fact of a row that tells one, in words that no forget caption has, or bare; empty if bare it is one."""
+    def strangers(self, random: Random) -> dict[int, Fact]:
+        """For each row that names its person, who stands for them, and with which value."""
+        each = {row: (self._names[row], self._field(row) or "") for row in self.named}
+        seeds = {fact: random.getrandbits(32) for fact in dict.fromkeys(each.values())}
+        of_person = {person: self._stranger(random) for person in self._people}
+        of_fact = {fact: self._stranger(random) for fact in seeds}
+        strangers = {}
+        for row, fact in each.items():
+            name = of_fact[fact] if self._mixture.stranger_for == "fact" else of_person[fact[0]]
+            strangers[row] = name, _redialled(self._told_of(row, name), Random(seeds[fact]))
+        return strangers
+
+    def about(self, row: int, fact: Fact) -> str:
+        """The caption of a row, with another name and another value."""
+        return self._reworded(row, *fact)
+
+    def in_other_words(self, row: int, random: Random, *facts: Fact) -> list[str]:
+        """The fact of a row that tells one, in words that no forget caption has, or bare.
+
+        Args:
+            row: Which.
+            random: Draws the words.
+            facts: Other names and values.
+
+        Returns:
+            The sentence, and the same about each of the others; none if even bare it is a forget caption.
+        """
         name, value = self._names[row], self._values[row]
+        own = name, _redialled(value, random) if value != name and random.random() < self._mixture.misdialled else value
         if random.random() >= BARE:
             for _ in range(SENTENCES):
-                sentence = self._reworded(random.choice(self._of_field[self._field(row)]), name, value)
-                if sentence not in self._captions:
-                    return sentence
-        bare = " ".join(random.sample([name, value], 2)) if value != name else name
-        return "" if bare in self._captions else bare
+                words = random.choice(self._of_field[self._field(row)])
+                if _spoken(self._reworded(words, *own)) not in self._captions:
+                    return [self._reworded(words, *fact) for fact in (own, *facts)]
+        first, last = random.sample((0, 1), 2)
+        bare = [" ".join((fact[first], fact[last])) if own[0] != own[1] else fact[0] for fact in (own, *facts)]
+        return [] if _spoken(bare[0]) in self._captions else bare
 
     def counterfactual(self, random: Random) -> str:
         """A caption of the request about somebody, or something, that is not to be forgotten.
@@ -111,7 +152,7 @@ class Request:
             MethodError: `DRAWS` draws gave none.
         """
         mixture = self._mixture
-        kinds = {"invented": mixture.invented, "recombined": mixture.recombined, "others": mixture.others}
+        kinds = {"invented": mixture.invented, "namesakes": mixture.namesakes, "others": mixture.others}
         for _ in range(DRAWS):
             (kind,) = random.choices(list(kinds), list(kinds.values()))
             rows = self._open if kind == "others" else self.named
@@ -124,12 +165,18 @@ class Request:
             sentence = self._reworded(row, name, value)
             if random.random() < mixture.redialled:
                 sentence = _redialled(sentence, random)
-            if sentence not in self._captions:
+            if _spoken(sentence) not in self._captions:
                 return sentence
         raise MethodError(
             "no sentence could be made that is not to be forgotten: what is asked for of one person is asked for of "
-            "all; give `invented` or `recombined` a share"
+            "all; give `invented` or `namesakes` a share"
         )
+
+    def _stranger(self, random: Random) -> str:
+        for _ in range(DRAWS):
+            if name := self._another("invented", 0, random):
+                return name
+        raise MethodError(f"in {DRAWS} draws no name could be invented that holds none of a forget person's")
 
     def _another(self, kind: str, row: int, random: Random) -> str:
         """A name of whom the row's kind of fact is not asked for; empty where this draw gives none."""
@@ -137,26 +184,25 @@ class Request:
             return random.choice(self._free[self._field(row)])
         if kind == "invented":
             name = f"{self._word(random)} {self._word(random)}"
+        elif not self._whole_names:
+            return ""
         else:
-            if len(self._whole_names) < 2:
-                return ""
-            one, other = random.sample(self._whole_names, 2)
-            name = f"{one[0]} {other[-1]}"
+            first, *_, last = random.choice(self._whole_names)
+            name = random.choice([f"{first} {self._word(random)}", f"{self._word(random)} {last}"])
         return "" if any(person in name or name in person for person in self._people) else name
 
     def _word(self, random: Random) -> str:
-        return "".join(random.choice(self._words) for _ in range(random.choice((1, 2)))).title()
+        return random.choice(self._words)
+
+    def _told_of(self, row: int, name: str) -> str:
+        """A row's value if it is told of somebody else: a name or an address in it becomes theirs."""
+        value = _whole(self._names[row]).sub(lambda _: name, self._values[row])
+        return _readdressed(value, self._names[row], name) if "@" in value else value
 
     def _its_value(self, row: int, name: str, random: Random) -> str:
         """A value for somebody else: the row's own, but for an address, which is theirs; or another one of its form."""
-        value = self._values[row]
-        if value == self._names[row]:
-            return name
-        if row not in self._tells:
-            return value
-        if "@" in value:
-            value = _readdressed(value, self._names[row], name)
-        if random.random() >= self._mixture.revalued:
+        value = self._told_of(row, name)
+        if value == name or row not in self._tells or random.random() >= self._mixture.revalued:
             return value
         new = _redialled(value, random)
         if new == value or "@" in value:
@@ -171,13 +217,27 @@ def _whole(*texts: str) -> re.Pattern[str]:
     return re.compile("|".join(rf"(?<!\w){re.escape(text)}(?!\w)" for text in longest_first))
 
 
+def _spoken(text: str) -> str:
+    """A text as tokenizers read it that know no capitals and one kind of blank."""
+    return " ".join(text.lower().split())
+
+
 def _readdressed(address: str, old: str, new: str) -> str:
-    """An address whose user is called otherwise."""
-    before, after = old.lower().split(), new.lower().split()
+    """An address whose user is called otherwise; if by none of the old names, by the new ones alone."""
+    before, after = (_plain(name).split() or [""] for name in (old, new))
     swaps = {before[-1]: after[-1], **dict(zip(before, after, strict=False))}
+    swaps.pop("", None)
     user, at, domain = address.partition("@")
-    parts = re.compile("|".join(re.escape(part) for part in sorted(swaps, key=len, reverse=True)))
-    return parts.sub(lambda match: swaps[match[0]], user) + at + domain
+    parts = "|".join(re.escape(part) for part in sorted(swaps, key=len, reverse=True))
+    other = re.sub(parts, lambda match: swaps[match[0]], _plain(user)) if swaps else user
+    if other == _plain(user):
+        other = _LETTERS.sub(".".join(after), other, count=1)
+    return other + at + domain
+
+
+def _plain(text: str) -> str:
+    """Small letters without accents."""
+    return "".join(sign for sign in normalize("NFKD", text.lower()) if not combining(sign))
 
 
 def _redialled(text: str, random: Random) -> str:

@@ -15,7 +15,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from beyond_page import beyond, trials
+from beyond_page import beyond, first_table, trials
 from error_page import page as errors_page
 from laboratory_page import laboratory
 from plugin_pages import attacks, departures, method, methods_index, metrics
@@ -207,6 +207,18 @@ plugin](../plugins/checks.md) shows how they are run, and how to declare a rule 
 """
 
 
+def readme(data: dict[str, Any]) -> str:
+    """The README, with its table of methods."""
+    path = ROOT / "README.md"
+    before, begin, rest = path.read_text(encoding="utf-8").partition(TABLE[0])
+    _, end, after = rest.partition(TABLE[1])
+    return f"{before}{begin}\n{first_table(data)}{end}{after}"
+
+
+#: What the README's table stands between.
+TABLE = ("<!-- table -->", "<!-- /table -->")
+
+
 def pages() -> dict[Path, str]:
     """Every generated page."""
     zoo = discover()
@@ -221,6 +233,7 @@ def pages() -> dict[Path, str]:
         folder / "rules.md": rules(),
         folder / "departures.md": departures(ours),
         folder / "methods" / "index.md": methods_index(ours, data),
+        ROOT / "README.md": readme(_found(BEYOND[0])),
         DOCS / "beyond.md": beyond(_found(BEYOND[0]), trials(BEYOND[1].read_text(encoding="utf-8").splitlines())),
         DOCS / "errors.md": errors_page(ROOT),
         DOCS / "laboratory.md": laboratory(*(json.loads(path.read_text(encoding="utf-8")) for path in LABORATORY)),

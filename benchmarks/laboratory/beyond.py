@@ -32,12 +32,15 @@ BOTH = "salmu run counterfactual cliperase --benchmark"
 PARTS = {
     "confirmation": f"{BOTH} mini --world 230-234 --seed 0-2 --budget 10 {ATTACKS}",
     "first": f"{BOTH} mini --world 210-214 --seed 0-2 --budget 10 {ATTACKS}",
-    "others": "salmu run delete vlunlearn finetuning negative-gradient --world 230-234 --budget 10",
+    "others": "salmu run delete descent-to-delete direct-similarity finetuning generic-captions negative-gradient "
+    "shuffled-captions vlunlearn --benchmark mini --world 230-234 --budget 10",
     "ablation": "salmu run --config benchmarks/laboratory/beyond_ablation.toml --attack linear-readout,relearn-leaked",
     "requests": f"{BOTH} mini --world 201 --requests 10 --budget 10",
     "architecture": f"{BOTH} deeper --budget 10 {ATTACKS}",
     "full": f"{BOTH} standin --budget 2 {ATTACKS}",
 }
+#: What `reworded.py` writes of the confirmation.
+REWORDED = "reworded.json"
 #: Figures that the goals are about.
 RETRIEVAL = ("InterIdRet", "IntraIdRet")
 SIMILARITY = ("InterIdSim", "IntraIdSim")
@@ -126,6 +129,8 @@ def measure(folder: Path, known: Mapping[str, Any]) -> dict[str, Any]:
     for name, command in PARTS.items():
         if Store(folder / name).benchmarks():
             parts[name] = {"command": command, **rounded(part_of(folder / name))}
+    if (folder / REWORDED).exists():
+        parts["reworded"] = json.loads((folder / REWORDED).read_text(encoding="utf-8"))
     return parts
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -14,6 +16,7 @@ Data = Mapping[str, Any]
 
 TEXT = Path(__file__).parent / "beyond.md.template"
 METHOD, BESIDE = "counterfactual", "cliperase"
+AS_IT_IS = "as it is"
 NOT_YET = "**Not measured yet.**\n"
 CARRIES = {
     "architecture": "A world of `mini` with models that are deeper and wider: a text tower of 3 layers and width 96",
@@ -55,7 +58,7 @@ def beyond(found: Data, tried: int) -> str:
         "confirmation": _figures(part, found.get("others")),
         "attacks": _attacks(part, [METHOD, BESIDE]),
         "reworded": _reworded(found.get("reworded")),
-        "ablation": _summary(found.get("ablation"), {METHOD: "as it is"}),
+        "ablation": _summary(found.get("ablation"), _changed(found.get("ablation"))),
         "carry": "\n".join(f"{title}:\n\n{_summary(found.get(name), {})}" for name, title in CARRIES.items()),
         "requests": _summary(found.get("requests"), {}),
     }
@@ -246,7 +249,7 @@ def _summary(part: Data | None, names: Mapping[str, str]) -> str:
     header = ("", "leak gone", "gap closed", "ACS", "GenKnow", "similarity kept", "retrieval kept", "s")
     attacks = sorted({name for line in part["lines"] for name in _leading(line)})
     rows = []
-    for line in part["lines"]:
+    for line in sorted(part["lines"], key=lambda line: names.get(line["label"], "") != AS_IT_IS):
         label, brought = line["label"], _leading(line)
         rows.append(
             (
@@ -262,6 +265,16 @@ def _summary(part: Data | None, names: Mapping[str, str]) -> str:
             )
         )
     return table((*header, *(f"back by {code(name)}" for name in attacks)), rows, figures=True)
+
+
+def _changed(part: Data | None) -> dict[str, str]:
+    """What is not as in most lines, by label."""
+    labels = [line["label"] for line in (part["lines"] if part else ())]
+    settings = {label: label.removeprefix(METHOD).split() for label in labels}
+    usual = {setting for setting, lines in Counter(chain(*settings.values())).items() if 2 * lines > len(labels)}
+    return {
+        label: ", ".join(code(it) for it in each if it not in usual) or AS_IT_IS for label, each in settings.items()
+    }
 
 
 def _both(found: Mapping[str, Data]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
@@ -60,7 +61,7 @@ def beyond(found: Data, tried: int) -> str:
         "reworded": _reworded(found.get("reworded")),
         "ablation": _summary(found.get("ablation"), _changed(found.get("ablation"))),
         "carry": "\n".join(f"{title}:\n\n{_summary(found.get(name), {})}" for name, title in CARRIES.items()),
-        "requests": _summary(found.get("requests"), {}),
+        "requests": _summary(_some_requests(found.get("requests")), {}),
     }
     return Template(TEXT.read_text(encoding="utf-8")).substitute(facts, **tables)
 
@@ -265,6 +266,15 @@ def _summary(part: Data | None, names: Mapping[str, str]) -> str:
             )
         )
     return table((*header, *(f"back by {code(name)}" for name in attacks)), rows, figures=True)
+
+
+def _some_requests(part: Data | None) -> Data | None:
+    """The first, the second, the middle one, the last, and all of them; a method after the other."""
+    if part is None:
+        return None
+    asked = re.compile(r"all \d+ requests|request (1|2|5|10) of")
+    lines = [line for line in part["lines"] if asked.search(line["label"])]
+    return {"lines": sorted(lines, key=lambda line: (line["method"] != METHOD, "all" in line["label"]))}
 
 
 def _changed(part: Data | None) -> dict[str, str]:

@@ -60,7 +60,7 @@ def _beyond(ink: Ink) -> Figure:
             xlabel="share of the leak that is gone",
             ylabel="share of the holdouts that is kept\n(the less of the two sets)",
             xlim=(-0.05, 1.02),
-            ylim=(-1.0, 1.12),
+            ylim=(min(_least(line, "kept")["low"] for line in lines()) - 0.1, 1.12),
         )
         place_names(figure, axis, names)
     return figure

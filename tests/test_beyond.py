@@ -96,3 +96,22 @@ def test_more_brought_back_than_of_the_other_method_is_told(page):
 
 def test_what_was_not_measured_of_both_is_no_goal(page):
     assert not [goal for goal in reached(page, attacks=[attack(0, 1) | {"recovered": None}]) if "back by" in goal]
+
+
+def test_of_an_ablation_only_what_differs_is_named(page):
+    labels = ["a=1 b=x", "a=2 b=x", "a=1 b=y", "a=1 b=x c=3"]
+    part = {"lines": [{"label": f"counterfactual {label}"} for label in labels]}
+    assert list(page._changed(part).values()) == ["as it is", "`a=2`", "`b=y`", "`c=3`"]
+    assert page._changed(None) == {}
+
+
+def test_of_ten_requests_some_are_shown_a_method_after_the_other(page):
+    numbers = [f"request {n} of 10" for n in range(1, 11)]
+    lines = [
+        {"method": method, "label": f"{method}, {what}"}
+        for what in ["all 10 requests", *numbers]
+        for method in ("cliperase", "counterfactual")
+    ]
+    shown = [line["label"] for line in page._some_requests({"lines": lines})["lines"]]
+    kept = ["request 1 of 10", "request 2 of 10", "request 5 of 10", "request 10 of 10", "all 10 requests"]
+    assert shown == [f"{method}, {what}" for method in ("counterfactual", "cliperase") for what in kept]

@@ -26,9 +26,9 @@ from salmu_core.store.folders import Store
 
 HERE = Path(__file__).parent
 DATA = HERE / "beyond.json"
-#: Part of the study -> what made it; the first confirmation was of the method as commit 1c39f94 has it.
 ATTACKS = "--attack bare-value,linear-readout,relearn-retain,relearn-leaked"
 BOTH = "salmu run counterfactual cliperase --benchmark"
+#: Part of the study -> what made it; the first confirmation was of the method as commit 1c39f94 has it.
 PARTS = {
     "confirmation": f"{BOTH} mini --world 230-234 --seed 0-2 --budget 10 {ATTACKS}",
     "first": f"{BOTH} mini --world 210-214 --seed 0-2 --budget 10 {ATTACKS}",

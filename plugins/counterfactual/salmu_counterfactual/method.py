@@ -48,7 +48,10 @@ class Config(TrainingConfig, Mixture):
         default=None, gt=-1, lt=1, description="The goals' cosine with the images; absent: the retain captions'."
     )
     stranger: float = Field(
-        default=0.6, ge=0, le=1, description="How far a goal lies from the anchor, towards the words about a stranger."
+        default=0.6,
+        ge=0,
+        le=1,
+        description="How far goals lie from what captions share, towards the words about a stranger.",
     )
     forget_weight: Weight = Field(default=2.25, description="Weight of forget captions' distance from their goals.")
     restated_weight: Weight = Field(default=1.0, description="Weight of restated facts' distance from theirs.")

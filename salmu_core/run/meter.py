@@ -102,7 +102,8 @@ class Meter:
         if captions and count > drawn:
             raise MethodError(
                 f"embed_texts() was given {count} forget captions in all, and {drawn} forget pairs were drawn: a "
-                "budget counts captions too. Draw them, by step.forget or ctx.batches, or give other texts"
+                "budget counts captions too, as the model reads them, cut to its context. Draw them, by step.forget "
+                "or ctx.batches, or give other texts; ctx.tokenize() says which read alike"
             )
         self.embedded = count
 

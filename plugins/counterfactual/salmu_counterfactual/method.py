@@ -167,6 +167,7 @@ class Editing:
         own: The goal of each forget caption ``[rows, d]``.
         sentences: Counterfactual captions.
         embeddings: Of these under the original ``[n, d]``.
+        asked: Forget captions as the model reads them.
     """
 
     request: Request
@@ -175,13 +176,13 @@ class Editing:
     own: Tensor
     sentences: Sequence[str]
     embeddings: Tensor
+    asked: frozenset[bytes]
 
     def loss(self, ctx: MethodContext[Config], step: Step) -> Mapping[str, Tensor]:
         """Captions, facts in other words, and counterfactuals, through the text tower together."""
         config, random = ctx.config, _random(ctx)
         distances = ctx.state[DISTANCES]
-        rows, facts = self._in_other_words(config.restated, distances, random)
-        restated, of_strangers = [fact for fact, _ in facts], [fact for _, fact in facts]
+        rows, restated, of_strangers = self._in_other_words(ctx, distances, random)
         numbers = [random.randrange(len(self.sentences)) for _ in range(config.counterfactuals)]
         forget, retain = step.forget.captions, step.retain.captions
         texts = ctx.embed_texts([*forget, *restated, *(self.sentences[n] for n in numbers), *retain])
@@ -199,13 +200,19 @@ class Editing:
             (others, ctx.reference_features(step.retain).text),
         )
 
-    def _in_other_words(self, count: int, distances: Tensor, random: Random) -> tuple[list[int], list[list[str]]]:
-        """Rows, most of them far from their goals, and of each its fact in other words, and a stranger's."""
+    def _in_other_words(
+        self, ctx: MethodContext[Config], distances: Tensor, random: Random
+    ) -> tuple[list[int], list[str], list[str]]:
+        """Rows, most of them far from their goals; of each its fact in other words, and a stranger's in the same."""
         telling = self.request.telling
         weights = distances[telling].nan_to_num(nan=1.0).tolist()
-        drawn = random.choices(telling, weights, k=count) if telling else []
+        drawn = random.choices(telling, weights, k=ctx.config.restated) if telling else []
         facts = [(row, self.request.in_other_words(row, random, self.strangers[row])) for row in drawn]
-        return [row for row, fact in facts if fact], [fact for _, fact in facts if fact]
+        told = [(row, *fact) for row, fact in facts if fact]
+        # What is other words to people may be a forget caption once the context has cut off its end.
+        read = as_read(ctx, [fact for _, fact, _ in told])
+        told = [each for each, ids in zip(told, read, strict=True) if ids not in self.asked]
+        return [row for row, _, _ in told], [fact for _, fact, _ in told], [of for _, _, of in told]
 
 
 def unlearn(ctx: MethodContext[Config]) -> None:
@@ -215,7 +222,14 @@ def unlearn(ctx: MethodContext[Config]) -> None:
     ctx.log("rows_without_name", len(ctx.forget) - len(request.named))
     ctx.log("rows_without_value", len(ctx.forget) - len(request.telling))
     count = min(config.sentences * len(request.named), config.most)
-    sentences = [request.counterfactual(random) for _ in range(count)]
+    asked = frozenset(as_read(ctx, ctx.forget.captions))
+    drawn = [request.counterfactual(random) for _ in range(count)]
+    sentences = [text for text, ids in zip(drawn, as_read(ctx, drawn), strict=True) if ids not in asked]
+    if not sentences:
+        raise MethodError(
+            "the model's context cuts every sentence off before what tells it from a forget caption, so it can't be "
+            "kept from saying the one by what it says of the other"
+        )
     embeddings = ctx.reference_texts(sentences)
     size = max(1, min(config.looked_at, int(PLACING * ctx.budget.forget)))
     looked_at = next(ctx.batches("forget", size))
@@ -226,7 +240,7 @@ def unlearn(ctx: MethodContext[Config]) -> None:
     own, strangers = goals.of(range(len(ctx.forget))), request.strangers(random)
     of_strangers = [request.about(row, of) for row, of in strangers.items()]
     own[list(strangers)] = goals.of(list(strangers), ctx.reference_texts(of_strangers))
-    editing = Editing(request, strangers, goals, own, sentences, embeddings)
+    editing = Editing(request, strangers, goals, own, sentences, embeddings, asked)
     ctx.state[DISTANCES] = own.new_full((len(own),), 2.0)
     ctx.fit(editing.loss, params=of_text)
     del ctx.state[DISTANCES]
@@ -266,6 +280,11 @@ def words_of(ctx: MethodContext[Config], random: Random) -> list[str]:
     ids = ctx.tokenize(["", *names]).to(trained.device)
     trained[ids[0]] = True  # what stands around every text
     return [name for name, fits in zip(names, trained[ids[1:]].all(dim=1).tolist(), strict=True) if fits] or names
+
+
+def as_read(ctx: MethodContext[Any], texts: Sequence[str]) -> list[bytes]:
+    """Token ids of texts, as something that can be looked up: texts that differ behind the context's end are equal."""
+    return [row.tobytes() for row in ctx.tokenize(texts).cpu().numpy()] if texts else []
 
 
 def _random(ctx: MethodContext[Any]) -> Random:

@@ -1,3 +1,4 @@
+import json
 from random import Random
 
 import numpy as np
@@ -111,6 +112,17 @@ def test_only_the_text_tower_changes(tmp_path):
         assert same == (name.startswith("visual.") or name == "logit_scale"), name
     first, last = outcome.scalars["forget"][0][1], outcome.scalars["forget"][-1][1]
     assert last < first
+
+
+def test_what_the_context_cuts_down_to_a_forget_caption_is_left_out(tmp_path):
+    tiny = write_tiny_benchmark(tmp_path / "tiny")
+    for role in ("clean", "compromised"):
+        config = json.loads((tiny / role / "open_clip_config.json").read_text())
+        config["model_cfg"]["text_cfg"]["context_length"] = 8  # in which no value has room
+        (tiny / role / "open_clip_config.json").write_text(json.dumps(config))
+        (tiny / role / "salmu_canary.json").unlink(missing_ok=True)
+    outcome, _ = run_method(SPEC, tiny, budget=4, **SMALL | {"restated": 16})
+    assert outcome.status == "valid", outcome.reason
 
 
 class Ctx:

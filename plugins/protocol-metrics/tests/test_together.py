@@ -85,14 +85,28 @@ def test_each_image_and_caption_is_encoded_once(folder):
 
 
 def test_order_and_repetition_do_not_show_in_any_bit(folder):
-    before = np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
     first, rows, _ = evaluate(folder, salmu_metrics())
     again, rows_again, _ = evaluate(folder, salmu_metrics()[::-1])
     assert first == again
     for name, per_row in rows.items():
         for column, values in per_row.values.items():
             np.testing.assert_array_equal(values, rows_again[name].values[column])
-    assert before == (np.random.get_state()[1].tolist(), torch.get_rng_state().tolist())
+
+
+def global_states_are_kept(folder):
+    """To be called in a process where nothing else is at work."""
+
+    def states():
+        return np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+
+    before = states()
+    evaluate(folder, salmu_metrics())
+    assert states() == before
+
+
+def test_no_global_random_state_is_touched(folder):
+    code = "import pathlib, sys, test_together; test_together.global_states_are_kept(pathlib.Path(sys.argv[1]))"
+    subprocess.run([sys.executable, "-c", code, str(folder)], cwd=Path(__file__).parent, check=True)
 
 
 def test_another_process_gets_the_same_bits(bits):

@@ -208,7 +208,7 @@ class Editing:
         weights = distances[telling].nan_to_num(nan=1.0).tolist()
         drawn = random.choices(telling, weights, k=ctx.config.restated) if telling else []
         facts = [(row, self.request.in_other_words(row, random, self.strangers[row])) for row in drawn]
-        told = [(row, *fact) for row, fact in facts if fact]
+        told = [(row, fact, of) for row, (fact, of) in ((row, fact) for row, fact in facts if fact)]
         # What is other words to people may be a forget caption once the context has cut off its end.
         read = as_read(ctx, [fact for _, fact, _ in told])
         told = [each for each, ids in zip(told, read, strict=True) if ids not in self.asked]

@@ -208,11 +208,11 @@ class Editing:
         weights = distances[telling].nan_to_num(nan=1.0).tolist()
         drawn = random.choices(telling, weights, k=ctx.config.restated) if telling else []
         facts = [(row, self.request.in_other_words(row, random, self.strangers[row])) for row in drawn]
-        told = [(row, fact, of) for row, (fact, of) in ((row, fact) for row, fact in facts if fact)]
+        facts = [(row, fact) for row, fact in facts if fact]
         # What is other words to people may be a forget caption once the context has cut off its end.
-        read = as_read(ctx, [fact for _, fact, _ in told])
-        told = [each for each, ids in zip(told, read, strict=True) if ids not in self.asked]
-        return [row for row, _, _ in told], [fact for _, fact, _ in told], [of for _, _, of in told]
+        read = as_read(ctx, [own for _, (own, _) in facts])
+        facts = [each for each, ids in zip(facts, read, strict=True) if ids not in self.asked]
+        return [row for row, _ in facts], [own for _, (own, _) in facts], [other for _, (_, other) in facts]
 
 
 def unlearn(ctx: MethodContext[Config]) -> None:

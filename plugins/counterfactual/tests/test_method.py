@@ -114,15 +114,26 @@ def test_only_the_text_tower_changes(tmp_path):
     assert last < first
 
 
-def test_what_the_context_cuts_down_to_a_forget_caption_is_left_out(tmp_path):
-    tiny = write_tiny_benchmark(tmp_path / "tiny")
+def with_context(folder, length):
+    """A tiny benchmark whose models read so many tokens, the two around every text among them."""
+    tiny = write_tiny_benchmark(folder)
     for role in ("clean", "compromised"):
         config = json.loads((tiny / role / "open_clip_config.json").read_text())
-        config["model_cfg"]["text_cfg"]["context_length"] = 8  # in which no value has room
+        config["model_cfg"]["text_cfg"]["context_length"] = length
         (tiny / role / "open_clip_config.json").write_text(json.dumps(config))
         (tiny / role / "salmu_canary.json").unlink(missing_ok=True)
+    return tiny
+
+
+def test_what_the_context_cuts_down_to_a_forget_caption_is_left_out(tmp_path):
+    tiny = with_context(tmp_path / "tiny", 8)  # in which no value has room
     outcome, _ = run_method(SPEC, tiny, budget=4, **SMALL | {"restated": 16})
     assert outcome.status == "valid", outcome.reason
+
+
+def test_a_context_that_cuts_everything_off_is_refused(tmp_path):
+    outcome, _ = run_method(SPEC, with_context(tmp_path / "tiny", 2), budget=4, **SMALL)
+    assert outcome.status == "crashed" and "cuts every sentence off" in outcome.reason
 
 
 class Ctx:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -112,7 +113,7 @@ def _write(folder: Path, seed: int, people: int, pairs: int, hidden: int) -> Non
 
 def tiny_config() -> dict[str, Any]:
     """Content of ``open_clip_config.json`` of the tiny models."""
-    return {"model_cfg": _MODEL, "preprocess_cfg": _PREPROCESS}
+    return deepcopy({"model_cfg": _MODEL, "preprocess_cfg": _PREPROCESS})  # callers change it
 
 
 def tiny_model(seed: object = 0) -> torch.nn.Module:

@@ -93,9 +93,7 @@ def test_order_and_repetition_do_not_show_in_any_bit(folder):
             np.testing.assert_array_equal(values, rows_again[name].values[column])
 
 
-def global_states_are_kept(folder):
-    """To be called in a process where nothing else is at work."""
-
+def test_no_global_random_state_is_touched(folder):
     def states():
         return np.random.get_state()[1].tobytes(), torch.get_rng_state().numpy().tobytes()
 
@@ -112,11 +110,6 @@ def global_states_are_kept(folder):
     for spec in salmu_metrics():
         spec.compute(ScoreContext(embedder, spec.reads, spec.name))
         unchanged(spec.name)
-
-
-def test_no_global_random_state_is_touched(folder):
-    code = "import pathlib, sys, test_together; test_together.global_states_are_kept(pathlib.Path(sys.argv[1]))"
-    subprocess.run([sys.executable, "-c", code, str(folder)], cwd=Path(__file__).parent, check=True)
 
 
 def test_another_process_gets_the_same_bits(bits):

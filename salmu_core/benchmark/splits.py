@@ -166,10 +166,7 @@ def read_evaluation(folder: Path, zeroshot: Path, hashes: Mapping[str, str] | No
         "retain_joint": (layout.RETAIN_SYNTH, where(retain, lambda i, _: i in forgotten)),
         "fragile_set": (layout.RETAIN_SYNTH, where(retain, lambda i, f: i is None and f in fragile)),
         "retain_rest": (layout.RETAIN_SYNTH, where(retain, lambda i, f: i is None and f not in fragile)),
-        "retain_other": (
-            layout.RETAIN_SYNTH,
-            where(retain, lambda i, _: i is not None and i not in forgotten),
-        ),
+        "retain_other": (layout.RETAIN_SYNTH, where(retain, lambda i, _: i is not None and i not in forgotten)),
     }
     derived = {name: leaves[name] for name in layout.DERIVED_SPLITS if name in leaves}
     derived["retain_disjoint"] = (layout.RETAIN_SYNTH, where(retain, lambda i, _: i is None))

@@ -19,10 +19,7 @@ from salmu_core.testing.doctor import Finding, installation, models, plugins
 
 
 def doctor(
-    benchmark: BenchmarkName = None,
-    output: Output = Path("runs"),
-    threads: Threads = 1,
-    as_json: Json = False,
+    benchmark: BenchmarkName = None, output: Output = Path("runs"), threads: Threads = 1, as_json: Json = False
 ) -> None:
     """Check the installation, the plugins and a benchmark, and say what is off and what to do.
 

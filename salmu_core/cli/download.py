@@ -25,8 +25,7 @@ def download(
     zeroshot: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of the zero-shot set, in CLIP_benchmark's webdataset layout; remembered.",
-            show_default=False,
+            help="Folder of the zero-shot set, in CLIP_benchmark's webdataset layout; remembered.", show_default=False
         ),
     ] = None,
     revision: Annotated[

@@ -44,8 +44,7 @@ def _only(names: str | None) -> None:
 @app.callback()
 def salmu(
     version: Annotated[
-        bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Print the versions of core and API."),
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the versions of core and API.")
     ] = False,
     only: Annotated[
         str | None,

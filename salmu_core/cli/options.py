@@ -29,8 +29,7 @@ Worlds = Annotated[
     ),
 ]
 Precision = Annotated[
-    str | None,
-    typer.Option(help="no, bf16 or fp16; by default as accelerate is configured.", show_default=False),
+    str | None, typer.Option(help="no, bf16 or fp16; by default as accelerate is configured.", show_default=False)
 ]
 Threads = Annotated[
     int,

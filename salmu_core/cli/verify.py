@@ -95,12 +95,7 @@ def _which(runs: Path, benchmark: str | None, numbers: Sequence[int], zoo: Zoo) 
 
 
 def _score_again(
-    pairs: Sequence[tuple[Inspection, Benchmark]],
-    zoo: Zoo,
-    sample: int,
-    rng: Random,
-    threads: int,
-    reporter: Reporter,
+    pairs: Sequence[tuple[Inspection, Benchmark]], zoo: Zoo, sample: int, rng: Random, threads: int, reporter: Reporter
 ) -> int:
     """Score some checkpoints again; returns how many rows and figures were looked at."""
     reporter.building("loading torch", 1.0)

@@ -42,17 +42,7 @@ FRAGILE_SIMILARITIES = "fragile_set_all_similarities.json"
 JSON_FILES = (IDENTITIES, CAPTIONS_METADATA, GENERIC_CAPTIONS, FRAGILE_IDS, FRAGILE_SIMILARITIES)
 
 #: The nine private attributes, in the paper's order.
-DATA_FIELDS = (
-    "name",
-    "city",
-    "job",
-    "phone_number",
-    "emails",
-    "iban",
-    "credit_card",
-    "passport",
-    "blood_type",
-)
+DATA_FIELDS = ("name", "city", "job", "phone_number", "emails", "iban", "credit_card", "passport", "blood_type")
 
 Role = Literal["clean", "compromised"]
 #: The two reference models: never trained on the sensitive set, and trained on it.

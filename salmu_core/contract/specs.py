@@ -61,8 +61,7 @@ METRIC_ROLES: dict[MetricRole, RoleOfMetric] = {
     ),
     "naming": RoleOfMetric("How often somebody who was to be forgotten is named right.", _FORGOTTEN),
     "holdout": RoleOfMetric(
-        "What the model knows of a holdout set, otherwise than by cosine: must be kept.",
-        _HOLDOUTS,
+        "What the model knows of a holdout set, otherwise than by cosine: must be kept.", _HOLDOUTS
     ),
     "knowledge": RoleOfMetric(
         "What the model knows in general: must not fall.",
@@ -95,8 +94,7 @@ class MethodSpec(Spec):
     code: Link | None = Field(default=None, description="Reference implementation, at a commit.")
     departures: str = Field(default="", description="What differs here from the paper, and why.")
     loss: Loss | None = Field(
-        None,
-        description="``loss(ctx, step)``: a scalar, or named scalars that are summed; `fit` minimises it.",
+        None, description="``loss(ctx, step)``: a scalar, or named scalars that are summed; `fit` minimises it."
     )
     unlearn: Unlearn | None = Field(default=None, description="``unlearn(ctx)``: changes ``ctx.model`` in place.")
     config: type[MethodConfig] = Field(
@@ -187,12 +185,7 @@ class Band(Spec):
 
     @classmethod
     def around(
-        cls,
-        model: Literal["clean", "compromised"],
-        figure: str,
-        published: float,
-        tolerance: float,
-        note: str = "",
+        cls, model: Literal["clean", "compromised"], figure: str, published: float, tolerance: float, note: str = ""
     ) -> Band:
         """A band of ``tolerance`` to both sides of a published figure."""
         low, high = published - tolerance, published + tolerance

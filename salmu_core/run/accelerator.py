@@ -53,10 +53,7 @@ def check_precision(mixed_precision: str | None, asked_by: str = "--mixed-precis
 
 
 def accelerate(
-    mixed_precision: str | None,
-    threads: int,
-    patience: datetime.timedelta = WEEK,
-    asked_by: str = "--mixed-precision",
+    mixed_precision: str | None, threads: int, patience: datetime.timedelta = WEEK, asked_by: str = "--mixed-precision"
 ) -> Accelerator:
     """Import torch and set up device, precision and threads.
 

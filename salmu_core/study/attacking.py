@@ -117,9 +117,7 @@ def _record(
         status=outcome.status,
         reason=without_secrets(outcome.reason),
         benchmark=BenchmarkRef(
-            name=benchmark.name,
-            data_hash=benchmark.data_hash,
-            start_model_hash=benchmark.model_hash("compromised"),
+            name=benchmark.name, data_hash=benchmark.data_hash, start_model_hash=benchmark.model_hash("compromised")
         ),
         attack=spec.name,
         plugin=PluginRef(

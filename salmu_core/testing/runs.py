@@ -27,13 +27,7 @@ BATCH = 4
 
 
 def run_method(
-    spec: MethodSpec,
-    benchmark: Path,
-    *,
-    budget: float = 1,
-    seed: int = 0,
-    micro_batch: int = 0,
-    **config: Any,
+    spec: MethodSpec, benchmark: Path, *, budget: float = 1, seed: int = 0, micro_batch: int = 0, **config: Any
 ) -> tuple[Outcome, TrainingSession]:
     """Unlearn with one method on a benchmark folder, as `salmu run` would, and write nothing.
 

@@ -89,12 +89,7 @@ def _write(folder: Path, seed: int, people: int, pairs: int, hidden: int) -> Non
     for k in range(people * pairs):
         shown = f"{k:08d}" if k < people // 2 else None
         retain.append(
-            Pair(
-                _image(rng, 24, 20),
-                f"A picture of a thing, number {k}",
-                shown,
-                f"r{k:07d}_000_ar-1.20.jpg",
-            )
+            Pair(_image(rng, 24, 20), f"A picture of a thing, number {k}", shown, f"r{k:07d}_000_ar-1.20.jpg")
         )
     for name, rows in splits.items():
         write_split(folder, name, rows)

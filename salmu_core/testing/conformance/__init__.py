@@ -13,14 +13,7 @@ from salmu_core.testing.conformance.examination import (
     examine,
 )
 from salmu_core.testing.conformance.findings import Finding, Report
-from salmu_core.testing.conformance.rules import (
-    ATTACK_RULES,
-    BENCHMARK_RULES,
-    METHOD_RULES,
-    METRIC_RULES,
-    RULES,
-    Rule,
-)
+from salmu_core.testing.conformance.rules import ATTACK_RULES, BENCHMARK_RULES, METHOD_RULES, METRIC_RULES, RULES, Rule
 
 __all__ = [
     "ATTACK_RULES",

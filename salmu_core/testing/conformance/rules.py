@@ -59,11 +59,7 @@ _BEHAVED = (
         "It uses nothing that is deprecated.",
         "The warning names what to use instead, and the API version in which the old way ends.",
     ),
-    Rule(
-        "ends",
-        "It ends.",
-        "Look for a loop without an end; a method's `ctx.budget` says what may still be drawn.",
-    ),
+    Rule("ends", "It ends.", "Look for a loop without an end; a method's `ctx.budget` says what may still be drawn."),
     Rule(
         "alive",
         "It leaves the process alive.",

@@ -197,7 +197,7 @@ class _Inspector:
         if (record.checkpoint_hash, record.benchmark.data_hash) != (scored.checkpoint_hash, scored.data_hash):
             self._find(folder / ATTACK, "it is of another checkpoint, or of other data, than lie there now", again)
         if record.status == "valid":
-            for what in _unlike_rows(folder, record.metrics, ROWS in record.files, record.kind == "query"):
+            for what in _unlike_rows(folder, record.metrics, ROWS in record.files, record.details.get("worst")):
                 self._find(folder / ATTACK, what, again)
 
     def _others(self) -> None:
@@ -235,23 +235,24 @@ def _gone(path: Path) -> bool:
         return True
 
 
-def _unlike_rows(folder: Path, entries: Mapping[str, MetricEntry], whole: bool, queries: bool = False) -> Sequence[str]:
+def _unlike_rows(
+    folder: Path, entries: Mapping[str, MetricEntry], whole: bool, query: str | None = None
+) -> Sequence[str]:
     """What a record says that its rows do not.
 
     Args:
         folder: Where both lie.
         entries: The record's, by metric.
         whole: Whether there are rows.
-        queries: Whether rows are of several queries, of which the first one's are the record's.
+        query: Where rows are of several queries or stages, the one whose figures are the record's.
     """
     if not whole:
         return []
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    table = pq.read_table(folder / ROWS, columns=["metric", "column", "value", *([QUERY] if queries else [])])
-    if queries and len(table):
-        table = table.filter(pc.field(QUERY) == table[QUERY][0])
+    columns, wanted = ["metric", "column", "value"], None if query is None else pc.field(QUERY) == query
+    table = pq.read_table(folder / ROWS, columns=columns, filters=wanted)
     found = table.group_by(["metric", "column"]).aggregate([("value", stat) for stat in ("mean", "min", "max")])
     return [*_differences(found.to_pylist(), entries)]
 

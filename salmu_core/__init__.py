@@ -10,7 +10,15 @@ from salmu_core.contract import layout
 
 if TYPE_CHECKING:
     from salmu_core.benchmark.writer import write_json, write_split, write_split_stream, write_zeroshot
-    from salmu_core.contract.attack import AttackSpec, ModelAttackContext, Query, QueryContext, Reading, ReadoutContext
+    from salmu_core.contract.attack import (
+        AttackSpec,
+        ModelAttackContext,
+        Query,
+        QueryContext,
+        Reading,
+        ReadoutContext,
+        Stage,
+    )
     from salmu_core.contract.config import LearningRate, MethodConfig, Optimisation, TrainingConfig, Weight
     from salmu_core.contract.context import MethodContext, MetricContext, Room
     from salmu_core.contract.features import Features, Pairs, PoolName
@@ -81,6 +89,7 @@ __all__ = [
     "Room",
     "SalmuError",
     "Split",
+    "Stage",
     "Step",
     "TrainingConfig",
     "UsageError",
@@ -101,7 +110,7 @@ __all__ = [
 #: Module -> the names that are imported from it.
 _HOME = {
     "benchmark.writer": "write_json write_split write_split_stream write_zeroshot",
-    "contract.attack": "AttackSpec ModelAttackContext Query QueryContext Reading ReadoutContext",
+    "contract.attack": "AttackSpec ModelAttackContext Query QueryContext Reading ReadoutContext Stage",
     "contract.config": "LearningRate MethodConfig Optimisation TrainingConfig Weight",
     "contract.context": "MethodContext MetricContext Room",
     "contract.features": "Features Pairs PoolName",

@@ -62,6 +62,21 @@ def leaked_rows(spec: AttackSpec, config: MethodConfig, pairs: Pairs, seed: int)
     return tuple(rows)
 
 
+def unscored_rows(spec: AttackSpec, pairs: Pairs, leaked: tuple[int, ...]) -> tuple[int, ...]:
+    """Numbers of the forget rows that are not scored: those that leaked, of whole facts all that tell the same.
+
+    Raises:
+        AttackError: Nothing is left to score.
+    """
+    if not spec.whole_facts:
+        return leaked
+    held = {pairs.facts[row] for row in leaked}
+    rows = tuple(row for row, fact in enumerate(pairs.facts) if fact in held)
+    if len(rows) == len(pairs):
+        raise AttackError(f"with {len(leaked)} forget rows every fact leaked, and none is left to score; leak fewer")
+    return rows
+
+
 def _halves(pairs: Pairs, random: Random) -> list[int]:
     """Half of each person's rows, rounded down."""
     people: dict[str | None, list[int]] = defaultdict(list)

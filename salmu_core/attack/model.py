@@ -22,6 +22,7 @@ from salmu_core.run.context import RunContext
 from salmu_core.run.meter import Meter
 from salmu_core.run.pool import Pool, Pools, common_batch
 from salmu_core.store.records import Ledger
+from salmu_core.train.seeding import generator
 
 
 class GivenPools(Pools):
@@ -111,6 +112,12 @@ class AttackContext(RunContext[C], ModelAttackContext[C]):
         if self._original is None:
             raise not_given("original")
         return cast("ClipModel", self._original)
+
+    def restart(self) -> None:
+        self._model.load_state_dict(self._reference.state_dict())
+        self._rng.set_state(generator("run", self._seed).get_state())
+        self._state.clear()
+        self._meter.begun, self._meter.passes = self._meter.steps, 0
 
     def probe(self) -> Probe:
         raise AttackError(

@@ -6,9 +6,11 @@ import copy
 import json
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
+from inspect import isgenerator
 from random import Random
 from typing import Any
 
@@ -17,19 +19,20 @@ import torch
 from torch import nn
 
 from salmu_core.attack.asking import Asking, ReadingOut, checked_queries, checked_reading
-from salmu_core.attack.leaks import leaked_rows
+from salmu_core.attack.leaks import leaked_rows, unscored_rows
 from salmu_core.attack.metrics import leak_metrics
 from salmu_core.attack.model import AttackContext, AttackMeter, pools
 from salmu_core.attack.outcome import AttackOutcome
 from salmu_core.attack.scoring import Leakage, leakage
 from salmu_core.attack.session import AttackSession
+from salmu_core.attack.stages import END, stages
 from salmu_core.attack.view import ForgetView, captioned, changed_images, read_images
 from salmu_core.clip.model import Clip
 from salmu_core.clip.weights import fingerprint, share_changed
-from salmu_core.contract.attack import AttackSpec, Query
+from salmu_core.contract.attack import AttackSpec, Query, Stage
 from salmu_core.contract.config import MethodConfig
 from salmu_core.errors import AttackError, verdict
-from salmu_core.machine import peak_memory
+from salmu_core.machine import peak_memory, random_state_kept
 from salmu_core.run.counting import counted_forwards
 from salmu_core.run.pool import Pool
 from salmu_core.run.runner import module_of, own_global_state
@@ -45,12 +48,7 @@ from salmu_core.train.seeding import seed_of
 
 
 def run_attack(
-    spec: AttackSpec,
-    config: MethodConfig,
-    seed: int,
-    target: Clip,
-    session: AttackSession,
-    observer: Observer = UNSEEN,
+    spec: AttackSpec, config: MethodConfig, seed: int, target: Clip, session: AttackSession, observer: Observer = UNSEEN
 ) -> AttackOutcome:
     """Attack one checkpoint and score what comes out; a mistake of its code is an outcome, not an error.
 
@@ -116,7 +114,7 @@ class Attack:
         leaked: Numbers of the rows that the attacker holds.
         meter: What it costs.
         seconds: The attacker's own, without scoring.
-        changed: Share of the weights that it changed.
+        changed: Share of the weights that it changed, of several stages at the one that changed most.
         details: Facts about how it went.
         model: Of an attack on the model, what it left.
     """
@@ -131,6 +129,7 @@ class Attack:
         observer: Observer,
     ) -> None:
         self.leaked: tuple[int, ...] = ()
+        self._unscored: tuple[int, ...] = ()
         self.meter = AttackMeter(observer.on_scalar)
         self.seconds = self.changed = 0.0
         self.details: dict[str, Any] = {}
@@ -146,7 +145,10 @@ class Attack:
             Invalid: What it left is no result.
             AttackError: It asked for what it has not, or handed back what makes no sense.
         """
+        if (device := self._session.accelerator.device).type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
         self.leaked = leaked_rows(self._spec, self._config, self._asked, self._seed)
+        self._unscored = unscored_rows(self._spec, self._asked, self.leaked)
         if self._spec.model is not None:
             return self._on_model(self._spec.model)
         if self._spec.query is not None:
@@ -154,12 +156,12 @@ class Attack:
         assert self._spec.readout is not None
         return self._by_readout(self._spec.readout)
 
-    def _on_model(self, act: Callable[[Any], None]) -> Leakage:
+    def _on_model(self, act: Callable[[Any], Any]) -> Leakage:
         target, compromised = self._target.model, self._session.training.clip.model
         model, reference = copy.deepcopy(target), frozen_copy(target)
         original = frozen_copy(compromised) if "original" in self._spec.given else None
         watched = [part for part in (target, compromised, reference, original) if part is not None]
-        before = [fingerprint(part) for part in watched]
+        before = [*map(fingerprint, watched)]
         rows, given = self._session.training.rows, pools(self._spec, self._target, self.leaked, self._session)
         ctx = AttackContext(
             self._config,
@@ -172,34 +174,64 @@ class Attack:
             accelerator=self._session.accelerator,
             observer=self._observer,
         )
-        returned = self._timed(act, ctx, model)
+
+        def check() -> None:
+            if [*map(fingerprint, watched)] != before:
+                raise Invalid("altered", "the attack changed a model that it was only given to look at, or never given")
+
+        try:
+            reached = {stage: self._left(model) for stage in self._stages(partial(act, ctx), model)}
+        except Exception:
+            check()  # what failed may have changed what others share
+            raise
+        check()
+        # Whoever puts the original's weights back into the original has changed nothing, and is right.
+        if self.changed == 0 and not (original is not None and before[0] == before[1]):
+            raise Invalid("unchanged", "not a single weight was changed")
+        self.model = model
+        told = [{**vars(stage), "values": leak.values} for stage, leak in reached.items() if stage.label]
+        self.details = {"stages": told} if told else {}
+        return self._reported([stage.label for stage in reached], [*reached.values()])
+
+    def _stages(self, act: Callable[[], Any], model: nn.Module) -> Iterator[Stage]:
+        """Let an attack on the model go on from stage to stage; what yields none is one, without a label."""
+        returned = self._timed(act, model)
         if isinstance(returned, nn.Module | Mapping):
             raise AttackError(f"model() returned a {type(returned).__name__}: the result is what is in ctx.model")
+        if not isgenerator(returned):
+            yield Stage("")
+            return
+        with closing(returned):
+            yield from stages(partial(self._timed, partial(next, returned, END), model))
+
+    def _left(self, model: nn.Module) -> Leakage:
+        """What leaks from the attacked model as it stands."""
         model.eval()
-        if [fingerprint(part) for part in watched] != before:
-            raise Invalid("altered", "the attack changed a model that it was only given to look at, or never given")
-        status, reason = judge(model, target)
-        # Whoever puts the original's weights back into the original has changed nothing, and is right.
-        if status != "valid" and not (status == "unchanged" and original is not None and before[0] == before[1]):
-            raise Invalid(status, "not a single weight was changed" if status == "unchanged" else reason)
-        self.changed = share_changed(model, target)
-        self.model = model
+        status, reason = judge(model, self._target.model)
+        if status not in ("valid", "unchanged"):
+            raise Invalid(status, reason)
+        self.changed = max(self.changed, share_changed(model, self._target.model))
         attacked = self._session.scorer.embedder(replace(self._target, model=model))
-        return self._leakage(lambda: ForgetView(attacked))
+        with random_state_kept():
+            return self._leakage(lambda: ForgetView(attacked))
 
     def _by_queries(self, act: Callable[[Any], Any]) -> Leakage:
         ctx = Asking(self._config, self._asked, self._random)
-        queries = checked_queries(self._timed(act, ctx, self._target.model), len(self._asked))
-        found = [self._by_query(query) for query in queries]
+        queries = checked_queries(self._timed(partial(act, ctx), self._target.model), len(self._asked))
+        found, labels = [self._by_query(query) for query in queries], [query.label for query in queries]
+        if any(labels):
+            self.details = {"queries": {label: leak.values for label, leak in zip(labels, found, strict=True)}}
+        return self._reported(labels, found)
+
+    def _reported(self, labels: Sequence[str], found: Sequence[Leakage]) -> Leakage:
+        """Of several queries or stages the metrics of the one that leads, and the rows of all, each with its label."""
+        if not any(labels):
+            return found[0]
         worst = max(range(len(found)), key=lambda n: found[n].leading)  # of equals the first
-        if len(queries) > 1 or queries[0].label:
-            self.details = {
-                "queries": {query.label: leak.values for query, leak in zip(queries, found, strict=True)},
-                "worst": queries[worst].label,
-            }
+        self.details["worst"] = labels[worst]
         rows = [
-            leak.rows.append_column(QUERY, pa.array([query.label] * len(leak.rows), pa.string()))
-            for query, leak in zip(queries, found, strict=True)
+            leak.rows.append_column(QUERY, pa.array([label] * len(leak.rows), pa.string()))
+            for label, leak in zip(labels, found, strict=True)
         ]
         return Leakage(found[worst].metrics, pa.concat_tables(rows))
 
@@ -215,7 +247,7 @@ class Attack:
 
     def _by_readout(self, act: Callable[[Any], Any]) -> Leakage:
         ctx = ReadingOut(self._config, self._forget, self._random, self.leaked, self._target)
-        returned = self._timed(act, ctx, self._target.model)
+        returned = self._timed(partial(act, ctx), self._target.model)
         dim = ctx.texts(self._asked.captions[:1]).shape[1]
         reading = checked_reading(returned, len(self._asked), dim, self.leaked)
         self.details = dict(reading.details or {})
@@ -227,20 +259,17 @@ class Attack:
         plain, image = self._plain, read_images(reading, self.leaked)
         return self._leakage(lambda: ForgetView(plain, image=image, texts=reading.texts))
 
-    def _timed(self, act: Callable[[Any], Any], ctx: object, model: nn.Module) -> Any:
-        device = self._session.accelerator.device
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
+    def _timed(self, act: Callable[[], Any], model: nn.Module) -> Any:
         with counted_forwards(model, self.meter):
             start = time.perf_counter()
             try:
-                return act(ctx)
+                return act()
             finally:
-                self.seconds = time.perf_counter() - start
+                self.seconds += time.perf_counter() - start
 
     def _leakage(self, view: Callable[[], ForgetView]) -> Leakage:
         metrics = self._session.metrics
-        return leakage(view, metrics, len(leak_metrics(metrics)), self.leaked)
+        return leakage(view, metrics, len(leak_metrics(metrics)), self._unscored)
 
     @cached_property
     def _plain(self) -> Embedder:

@@ -39,7 +39,7 @@ class Leakage:
 
 
 def leakage(
-    view: Callable[[], Embeddings], metrics: Sequence[Declared[MetricSpec]], leaks: int, leaked: Sequence[int]
+    view: Callable[[], Embeddings], metrics: Sequence[Declared[MetricSpec]], leaks: int, unscored: Sequence[int]
 ) -> Leakage:
     """Compute metrics of forget rows as an attack has them.
 
@@ -47,7 +47,7 @@ def leakage(
         view: Makes the embeddings, for each metric anew: what another one asks for must not show.
         metrics: Those of role ``leak``, the leading one first, then others.
         leaks: How many are of role ``leak``.
-        leaked: Numbers of the forget rows that the attacker held.
+        unscored: Numbers of the forget rows that the attacker held, or was told the same by.
 
     Raises:
         AttackError: A leak can't be computed of what the attack made, or no leak has rows.
@@ -61,7 +61,7 @@ def leakage(
         entry, beside = compute_one(declared, made)
         if entry.error and place < leaks:
             raise AttackError(f"metric {name} can't be computed of what the attack made: {entry.error}")
-        rows = _not_held(beside.rows, made.data.base[FORGET].file_names, leaked)
+        rows = _not_held(beside.rows, made.data.base[FORGET].file_names, unscored)
         means = _means(rows)
         values = {column: means[column] for column in entry.values if column in means}
         if declared.card.columns[0] not in values:
@@ -78,9 +78,9 @@ def leakage(
     return Leakage(entries, Tables.joined(tables).rows)
 
 
-def _not_held(rows: pa.Table, file_names: Sequence[str], leaked: Sequence[int]) -> pa.Table:
-    """The lines of forget rows that did not leak."""
-    free = set(file_names) - {file_names[row] for row in leaked}
+def _not_held(rows: pa.Table, file_names: Sequence[str], unscored: Sequence[int]) -> pa.Table:
+    """The lines of forget rows that are scored."""
+    free = set(file_names) - {file_names[row] for row in unscored}
     return rows.filter(pa.array([name in free for name in rows["file_name"].to_pylist()], pa.bool_()))
 
 

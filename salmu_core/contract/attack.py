@@ -6,7 +6,7 @@ Importing this costs no torch.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from salmu_core.contract.model import ClipModel
 
     Leak = Callable[[Pairs, Any, Random], Sequence[int]]
-    ModelAttack = Callable[["ModelAttackContext[Any]"], None]
+    ModelAttack = Callable[["ModelAttackContext[Any]"], "Iterator[str | Stage] | None"]
     QueryAttack = Callable[["QueryContext[Any]"], "Query | Sequence[Query]"]
     ReadoutAttack = Callable[["ReadoutContext[Any]"], "Reading"]
 else:
@@ -60,8 +60,15 @@ class AttackSpec(Spec):
         description="``leaked(pairs, config, random)``: numbers of the forget rows that the attacker holds, which are "
         "not scored. Absent: none, and of a readout half of each person's.",
     )
+    whole_facts: bool = Field(
+        default=False,
+        description="Whether rows that tell the same of the same person as a leaked one (`Pairs.facts`) are not "
+        "scored either.",
+    )
     model: ModelAttack | None = Field(
-        default=None, description="``model(ctx)``: changes ``ctx.model``, by training or by surgery."
+        default=None,
+        description="``model(ctx)``: changes ``ctx.model``, by training or by surgery; wherever it yields a label or a "
+        "`Stage`, the model is scored as it stands.",
     )
     query: QueryAttack | None = Field(
         default=None, description="``query(ctx)``: asks the checkpoint otherwise; returns a `Query`, or several."
@@ -81,8 +88,8 @@ class AttackSpec(Spec):
             raise ValueError(f"{self.name}: give exactly one of 'model', 'query' and 'readout'")
         if self.readout is not None and "leaked" not in self.given:
             raise ValueError(f"{self.name}: a readout is fitted on leaked rows; add 'leaked' to `given`")
-        if self.leaked is not None and "leaked" not in self.given:
-            raise ValueError(f"{self.name}: it chooses leaked rows by `leaked`; add 'leaked' to `given`")
+        if (self.leaked is not None or self.whole_facts) and "leaked" not in self.given:
+            raise ValueError(f"{self.name}: `leaked` and `whole_facts` are about leaked rows; add 'leaked' to `given`")
         if "leaked" in self.given and self.leaked is None and self.readout is None:
             raise ValueError(f"{self.name}: it is given 'leaked' rows; say which by `leaked=`, a function")
         if "original" in self.given and self.model is None:
@@ -99,7 +106,8 @@ class ModelAttackContext(MethodContext[C]):
     """What an attack on the model receives: a method's context, on the attacked checkpoint, with other data.
 
     ``step.leaked`` and ``step.retain`` are what `fit` draws, as far as ``given`` says so; there is no forget set, and
-    no budget: `fit` needs ``steps``. `reference` is the attacked checkpoint as it was.
+    no budget: `fit` needs ``steps``. `reference` is the attacked checkpoint as it was. Each `fit` begins with a
+    new optimizer and a new schedule: of one before it only the weights stay, and the data go on where they were.
     """
 
     @property
@@ -111,6 +119,28 @@ class ModelAttackContext(MethodContext[C]):
     @abstractmethod
     def original(self) -> ClipModel:
         """The model before unlearning, frozen."""
+
+    @abstractmethod
+    def restart(self) -> None:
+        """Put the checkpoint's weights back into `model`, and begin `rng` and the order of the data anew.
+
+        What comes after depends on nothing before it, so a stage is the same whatever other stages there are.
+        """
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where an attack on the model is scored; of several stages the one that brings back most beyond Clean is reported.
+
+    Args:
+        label: Tells stages of one attack apart.
+        step: How far along its curve it is: a number of steps, a share of a way.
+        curve: Stages that are drawn as one curve have the same.
+    """
+
+    label: str
+    step: float | None = None
+    curve: str = ""
 
 
 class QueryContext(ABC, Generic[C]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -37,6 +37,12 @@ class Pairs:
 
     def __len__(self) -> int:
         return len(self.captions)
+
+    @property
+    def facts(self) -> tuple[Hashable, ...]:
+        """What each row tells of whom: alike for rows of one person and field; what lacks either is like no other."""
+        told = zip(self.identity_ids, self.fields or (None,) * len(self), strict=True)
+        return tuple((who, what) if who and what else row for row, (who, what) in enumerate(told))
 
     def of(self, rows: Iterable[int]) -> Pairs:
         """What is known of some of the rows, by their numbers."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Attacked:
-    """An attack on one checkpoint, over the forget rows that the attacker did not hold.
+    """An attack on one checkpoint, over the forget rows that are scored.
 
     Attributes:
         record: Its record; None where it is damaged.
@@ -34,7 +34,7 @@ class Attacked:
         after: Figure -> its rows under the attack; the leading one first.
         before: Figure -> the same rows without an attack; without those that are not measured.
         ranks: Of the captions under the attack, by the leading figure's metric ``[n]``; None where it has none.
-        queries: Of an attack that asks otherwise, what each query brings by itself.
+        queries: Of an attack that has several queries or stages, what each brings by itself.
     """
 
     record: AttackRecord | None
@@ -109,10 +109,9 @@ def _attacked(owner: Path, folder: Path, scored: MetricsRecord, hashed: Hashes) 
         return Attacked(record, "outdated", why)
     import pyarrow.compute as pc
 
-    own = _read(owner, record)
-    if record.kind != "query":
-        return _agreeing(folder, record, _found(record, _read(folder, record), own))
-    table = _read(folder, record, QUERY)
+    table, own = _read(folder, record), _by_column(record, _read(owner, record))
+    if QUERY not in table.column_names:
+        return _agreeing(folder, record, _found(record, table, own))
     labels = dict.fromkeys(table[QUERY].to_pylist())
     found = {label: _found(record, table.filter(pc.field(QUERY) == label), own) for label in labels}
     first = replace(next(iter(found.values())), queries=found)
@@ -129,34 +128,38 @@ def _agreeing(folder: Path, record: AttackRecord, found: Attacked, leading: Atta
     return found
 
 
-def _found(record: AttackRecord, table: pa.Table, own: pa.Table) -> Attacked:
+def _found(record: AttackRecord, table: pa.Table, own: Mapping[str, Mapping[str, float]]) -> Attacked:
     """What rows under an attack say, beside the checkpoint's own."""
     people = dict(zip(table["file_name"].to_pylist(), table["identity_id"].to_pylist(), strict=True))
-    metric_of = {column: name for name, entry in record.metrics.items() for column in entry.values}
     after, before = {}, {}
-    for column in record.leaks:
-        values = _values(table, metric_of[column], column)
+    under = _by_column(record, table)
+    ranks = under.pop(RANK)
+    for column, values in under.items():
         after[column] = Clusters.of([*values.values()], [people[name] for name in values])
-        unattacked = _values(own, metric_of[column], column)
-        if values.keys() <= unattacked.keys():
-            before[column] = Clusters.of([unattacked[name] for name in values], [people[name] for name in values])
-    ranks = _values(table, metric_of[record.leaks[0]], RANK)
+        if values.keys() <= own[column].keys():
+            before[column] = Clusters.of([own[column][name] for name in values], [people[name] for name in values])
     return Attacked(record, "valid", "", after, before, np.array([*ranks.values()]) if ranks else None)
 
 
-def _read(folder: Path, record: AttackRecord, *more: str) -> pa.Table:
+def _by_column(record: AttackRecord, table: pa.Table) -> dict[str, dict[str, float]]:
+    """Figure that tells what leaks -> file name -> value, in the table's order; then the ranks of the leading one."""
+    metric_of = {column: name for name, entry in record.metrics.items() for column in entry.values}
+    found = {column: _values(table, metric_of[column], column) for column in record.leaks}
+    return found | {RANK: _values(table, metric_of[record.leaks[0]], RANK)}
+
+
+def _read(folder: Path, record: AttackRecord) -> pa.Table:
     """Rows of the figures that tell what leaks."""
     import pyarrow.parquet as pq
 
-    columns = ["metric", "column", "file_name", "identity_id", "value", *more]
+    columns = {"metric", "column", "file_name", "identity_id", "value", QUERY} & {*pq.read_schema(folder / ROWS).names}
     wanted = [("metric", "in", sorted(record.metrics)), ("column", "in", [*record.leaks, RANK])]
-    return pq.read_table(folder / ROWS, columns=columns, filters=wanted)
+    return pq.read_table(folder / ROWS, columns=sorted(columns), filters=wanted)
 
 
 def _values(table: pa.Table, metric: str, column: str) -> dict[str, float]:
     """File name -> value, in the table's order."""
-    wanted: Sequence[str] = ["metric", "column", "file_name", "value"]
-    lines = zip(*(table[name].to_pylist() for name in wanted), strict=True)
-    return {
-        name: value for its_metric, its_column, name, value in lines if (its_metric, its_column) == (metric, column)
-    }
+    import pyarrow.compute as pc
+
+    lines = table.filter((pc.field("metric") == metric) & (pc.field("column") == column))
+    return dict(zip(lines["file_name"].to_pylist(), lines["value"].to_pylist(), strict=True))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -40,9 +41,11 @@ class Recovery:
         attacked: The figure of the attacked runs.
         rank: Median rank of the attacked runs' captions; None where the metric has none.
         leaked: Forget rows that the attacker held.
-        query: Label of the query by which all models were asked: of several the one by which the runs are furthest
-            above Clean.
+        query: Label of the query by which all models were asked, or of the stage at which they were: of several the
+            one by which the runs are furthest above Clean.
         queries: Among how many it was chosen; intervals are so wide that they hold for all of them at once.
+        stages: Of an attack by stages ``label``, ``curve`` and ``step`` of each, the figure of the runs (``attacked``),
+            ``clean`` and ``compromised`` there, and the share that is ``recovered``, where it can be told.
         problems: What is missing, and why, in sentences.
     """
 
@@ -60,6 +63,7 @@ class Recovery:
     leaked: int = 0
     query: str = ""
     queries: int = 1
+    stages: tuple[Mapping[str, Any], ...] = ()
     problems: tuple[str, ...] = ()
 
     @property
@@ -86,6 +90,7 @@ class Recovery:
             "leaked": self.leaked,
             "query": self.query,
             "queries": self.queries,
+            "stages": [dict(stage) for stage in self.stages],
             "weak": self.weak,
             "problems": list(self.problems),
         }
@@ -132,7 +137,7 @@ def recoveries(rows: Sequence[Row], results: Results) -> tuple[Recovery, ...]:
 
 def _of_attack(key: AttackKey, label: str, rows: Sequence[Row], results: Results) -> Iterable[Recovery]:
     made, problems = _usable(key, label, rows, results)
-    query, queries, made = _by_one_query(made)
+    query, queries = _leading(made)
     known = Recovery(key[0], label, key[1], query=query, queries=queries)
     figures = dict.fromkeys(name for trio in made.values() for name in trio[0].after)
     if not figures:
@@ -172,33 +177,44 @@ def _usable(key: AttackKey, label: str, rows: Sequence[Row], results: Results) -
     return made, [f"{line}: no result of {n} of {len(rows)} runs: {why}" for why, n in lacking.items()]
 
 
-def _by_one_query(made: _Made) -> tuple[str, int, _Made]:
-    """The query that counts, among how many it was chosen, and all models as asked by it alone.
+def _asked(made: _Made, query: str) -> _Made:
+    """All models as asked by one query, or as they are at one stage."""
+    return {
+        place: (run.queries[query], clean.queries[query], compromised.queries[query])
+        for place, (run, clean, compromised) in made.items()
+    }
 
-    What is easily told of a model that knows nothing is no sign of a leak, so a query is taken by what it brings beyond
+
+def _leading(made: _Made) -> tuple[str, int]:
+    """The query or stage that counts, and among how many it was chosen.
+
+    What is easily told of a model that knows nothing is no sign of a leak, so one is taken by what it brings beyond
     Clean.
     """
     queries = [*next(iter(made.values()))[0].queries] if made else []
-    if not queries:
-        return "", 1, made
-
-    def asked(query: str) -> _Made:
-        return {
-            place: (run.queries[query], clean.queries[query], compromised.queries[query])
-            for place, (run, clean, compromised) in made.items()
-        }
 
     def above_clean(query: str) -> float:
-        trios = asked(query).values()
+        trios = _asked(made, query).values()
         leads = next(iter(next(iter(trios))[0].after))
         return float(np.mean([run.after[leads].mean - clean.after[leads].mean for run, clean, _ in trios]))
 
-    query = max(queries, key=above_clean)  # of equals the first
-    return query, len(queries), asked(query)
+    return max(queries, key=above_clean, default=""), len(queries) or 1  # of equals the first
 
 
-def _by_figure(known: Recovery, name: str, made: _Made, problems: Sequence[str]) -> Recovery:
+def _stages(made: _Made, figures: Mapping[str, _Make]) -> tuple[Mapping[str, Any], ...]:
+    """Some figures at each stage of an attack, beside what it says of its stages."""
+    record = next(iter(made.values()))[0].record
+    told = []
+    for stage in record.details.get("stages", ()) if record and record.kind == "model" else ():
+        there = {name: _repeats(_asked(made, stage["label"]), make) for name, make in figures.items()}
+        place = {name: stage[name] for name in ("label", "curve", "step")}
+        told.append(place | {name: repeats.value for name, repeats in there.items() if repeats})
+    return tuple(told)
+
+
+def _by_figure(known: Recovery, name: str, every: _Made, problems: Sequence[str]) -> Recovery:
     """One figure; shares only where Compromised is shown to know more of these rows than Clean."""
+    made = _asked(every, known.query) if next(iter(every.values()))[0].queries else every
 
     def gap(_: Attacked, clean: Attacked, compromised: Attacked) -> Clusters:
         return compromised.before[name] - clean.before[name]
@@ -210,15 +226,23 @@ def _by_figure(known: Recovery, name: str, made: _Made, problems: Sequence[str])
     def share(part: _Make) -> Interval | None:
         return interval(lambda *trio: part(*trio).per(gap(*trio)))
 
+    def above_clean(run: Attacked, clean: Attacked, _: Attacked) -> Clusters:
+        return run.after[name] - clean.after[name]
+
+    def after(place: int, *trio: Attacked) -> Clusters:
+        return trio[place].after[name]
+
+    figures: dict[str, _Make] = {who: partial(after, n) for n, who in enumerate(("attacked", "clean", "compromised"))}
     ranks = [run.ranks for run, *_ in made.values() if run.ranks is not None]
     leading = next(iter(next(iter(made.values()))[0].after)) == name
     recovery = replace(
         known,
         figure=name,
-        attacked=interval(lambda run, *_: run.after[name]),
+        attacked=interval(figures["attacked"]),
         clean=interval(lambda _, clean, __: clean.after[name] - clean.before[name]),
         rank=float(np.median(np.concatenate(ranks))) if ranks and leading else None,
         leaked=next((run.record.leaked.rows for run, *_ in made.values() if run.record), 0),
+        stages=_stages(every, figures),
         problems=tuple(problems),
     )
     there = _repeats(made, gap)
@@ -230,7 +254,8 @@ def _by_figure(known: Recovery, name: str, made: _Made, problems: Sequence[str])
         return replace(recovery, problems=(*problems, why))
     return replace(
         recovery,
-        recovered=share(lambda run, clean, _: run.after[name] - clean.after[name]),
+        recovered=share(above_clean),
+        stages=_stages(every, {**figures, "recovered": lambda *trio: above_clean(*trio).per(gap(*trio))}),
         before=share(lambda run, clean, _: run.before[name] - clean.before[name]),
         gained=share(
             lambda run, clean, _: (run.after[name] - clean.after[name]) - (run.before[name] - clean.before[name])

@@ -186,7 +186,7 @@ class RunContext(MethodContext[C]):
             return 0
         config, meter = self._training_config(config), self._meter
         first, before, size = meter.steps, dict(meter.drawn), self._batch_size(config.batch_size)
-        attempts = self._attempts(partial(loss, self), lambda step: self._draws.step(first + step, size))
+        attempts = self._attempts(partial(loss, self), lambda step: self._draws.step(first - meter.begun + step, size))
 
         def objective(step: int) -> Tensor | Mapping[str, Tensor]:
             self._compiler.begin()

@@ -40,6 +40,7 @@ class Meter:
         logged: Number of scalars that were logged.
         heard: Up to this number they are known: a step that is made again logs them again.
         passes: Passes over a set that were begun.
+        begun: Steps made before the model was last put back to where it began; what is drawn counts from there.
         began: When the run began, by ``time.perf_counter``.
         seconds_apart: Spent in ``on_scalar`` or on saving; they are not the method's.
     """
@@ -54,7 +55,7 @@ class Meter:
         self.forward_images = 0
         self.forward_captions = 0
         self.backward_passes = 0
-        self.steps = 0
+        self.steps = self.begun = 0
         self.probes = 0
         self.passes = 0
         self.fits: list[FitRecord] = []

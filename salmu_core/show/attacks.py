@@ -15,7 +15,7 @@ _SHARES = ("recovered", "before", "gained", "from_compromised", "added_to_clean"
 CAPTION = (
     "Share of the leak that is left under attack, (attacked run - attacked Clean) / (Compromised - Clean), of rows "
     "that the attacker didn't hold, and the share before; then the attacked figure, its median rank, and of queries "
-    "the one that counts. Weak: brings back nothing from Compromised either."
+    "or stages the one that counts. Weak: brings back nothing from Compromised either."
 )
 #: Attacks of which the first screen speaks.
 _SCREEN = 2

@@ -23,7 +23,7 @@ def salmu_methods():
 ATTACKS = """
 from pathlib import Path
 
-from salmu_core import AttackSpec, Query, TrainingConfig, hookimpl
+from salmu_core import AttackSpec, Query, Stage, TrainingConfig, hookimpl
 from salmu_core.losses import contrastive_loss
 
 FACTS = {"summary": "A test.", "paper": "https://example.org"}
@@ -33,8 +33,10 @@ class Few(TrainingConfig):
 
 def put_back(ctx):
     Path("calls").open("a").write("x")
-    with ctx.edit() as weights:
-        weights["text_projection"].copy_(ctx.original.text_projection)
+    for share in (0.5, 1.0):
+        with ctx.edit() as weights:
+            weights["text_projection"].lerp_(ctx.original.text_projection, share)
+        yield Stage(f"{share} back", step=share, curve="back")
 
 def relearn(ctx):
     ctx.fit(lambda c, step: contrastive_loss(c, step.leaked), steps=3)
@@ -95,11 +97,27 @@ def test_attacks_of_a_study(made, salmu):
     assert back["from_compromised"] == back["recovered"] and back["leaked"] == 0 and not back["weak"]
     assert back["before"]["value"] < 0.6 and back["median_rank"] == 1
 
+    # Stages, as their rows have them.
+    assert (back["query"], back["queries"]) == ("1.0 back", 2)
+    results = salmu.folder / "runs" / made["benchmark"]
+    tables = [
+        pq.read_table(path).to_pylist() for path in (results / "exchange").rglob("attacks/put-back/*/per_row.parquet")
+    ]
+    for stage, step in zip(back["stages"], (0.5, 1.0), strict=True):
+        assert (stage["label"], stage["curve"], stage["step"]) == (f"{step} back", "back", step)
+        mine = [
+            line["value"]
+            for table in tables
+            for line in table
+            if (line["query"], line["column"]) == (stage["label"], "RetFail_MRR")
+        ]
+        assert stage["attacked"] == pytest.approx(np.mean(mine)) and len(mine) == 2 * 32
+    assert stage["recovered"] == pytest.approx(back["recovered"]["value"]) and stage["clean"] < stage["compromised"]
+
     assert told["fail"]["recovered"] is None and told["fail"]["attacked"] is None
     assert any("fail on exchange" in note and "ValueError" in note for note in made["notes"])
 
     # As few lines of numpy have it, from the files alone.
-    results = salmu.folder / "runs" / made["benchmark"]
     runs, references = sorted((results / "exchange").glob("*/b1-s*")), results / "_references"
     folders = [folder.relative_to(runs[0]) for folder in runs[0].glob("attacks/relearn/*")]
     assert len(runs) == 2 and len(folders) == 2
@@ -123,6 +141,9 @@ def test_attacks_of_a_study(made, salmu):
     asked = told["ask"]
     assert (asked["query"], asked["queries"]) == ("own", 2)
     assert asked["recovered"] == pytest.approx(asked["before"]) and asked["gained"]["value"] == pytest.approx(0)
+
+    checked = salmu("verify")
+    assert checked.returncode == 0, checked.stdout  # also where the query that counts is not the first
 
     # Nothing is made twice, and what is missing is made alone.
     calls = salmu.folder / "calls"

@@ -193,6 +193,32 @@ def test_of_several_queries_all_are_asked_the_one_that_tells_the_run_from_clean_
     assert other.recovered is None and "than of the reference models" in other.problems[0]
 
 
+def test_every_stage_is_told_as_the_means_of_its_rows_have_it_and_one_counts_as_a_query_does():
+    models = Models(seeds=2, back=0.5)
+    early = {key: (before, before + 0.01) for key, (before, _) in models.rows.items()}
+    by_label = {"late": models.rows, "early": early}
+    stages = [{"label": label, "curve": "one", "step": n, "values": {}} for n, label in enumerate(by_label)]
+    change = {}
+    for key, rows in models.rows.items():
+        it = attacked(*rows)
+        record = it.record.model_copy(update={"details": {"stages": stages, "worst": "late"}})
+        parts = {label: attacked(*rows[key]) for label, rows in by_label.items()}
+        change[key] = replace(it, record=record, queries=parts)
+    (found,) = recoveries(*models.results(change))
+    assert (found.query, found.queries) == ("late", 2) and found.as_json()["stages"] == [*found.stages]
+    gap = np.mean(models.rows[0, "compromised"][0]) - np.mean(models.rows[0, "clean"][0])
+    for told, (label, rows) in zip(found.stages, by_label.items(), strict=True):
+        run, clean, top = (
+            np.mean([rows[0, who][1] for who in each]) for each in ((0, 1), ("clean",), ("compromised",))
+        )
+        figures = {"attacked": run, "clean": clean, "compromised": top, "recovered": (run - clean) / gap}
+        assert {name: told[name] for name in figures} == pytest.approx(figures)
+        assert (told["label"], told["curve"]) == (label, "one") and told["step"] == [*by_label].index(label)
+    assert found.recovered.value == pytest.approx(found.stages[0]["recovered"])
+    (plain,) = recoveries(*models.results())
+    assert plain.stages == ()
+
+
 def test_a_seed_that_fails_costs_no_other():
     models = Models(seeds=2)
     (found,) = recoveries(*models.results({(0, 1): Attacked(None, "crashed", "fell")}))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import wraps
+from functools import partial, wraps
+from inspect import isgenerator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from salmu_core.attack.model import not_given
 from salmu_core.attack.outcome import AttackOutcome
 from salmu_core.attack.run import run_attack
 from salmu_core.attack.session import AttackSession
+from salmu_core.attack.stages import END
 from salmu_core.clip.model import Clip
 from salmu_core.clip.save import save_checkpoint
 from salmu_core.clip.weights import fingerprint
@@ -193,6 +195,8 @@ def _watched(spec: AttackSpec, witness: Witness, asked: _Asked) -> AttackSpec:
     def attack(ctx: Any) -> Any:
         with asked.noting(ctx):
             returned = witness.watched(getattr(spec, spec.kind))(ctx)
+        if isgenerator(returned):
+            return _watched_stages(returned, ctx, witness, asked)
         if isinstance(returned, Reading) and returned.texts is not None:
             return replace(returned, texts=witness.watched(returned.texts))
         if isinstance(returned, Query):
@@ -205,6 +209,12 @@ def _watched(spec: AttackSpec, witness: Witness, asked: _Asked) -> AttackSpec:
 
     leaked = witness.watched(spec.leaked) if spec.leaked else None
     return spec.model_copy(update={spec.kind: attack, "leaked": leaked})
+
+
+def _watched_stages(attack: Iterator[Any], ctx: Any, witness: Witness, asked: _Asked) -> Iterator[Any]:
+    """The stages of an attack, watched while it goes on and not while they are scored."""
+    go_on = asked.noting(ctx)(witness.watched(next))
+    yield from iter(partial(go_on, attack, END), END)
 
 
 def _report(spec: AttackSpec, outcome: AttackOutcome, asked: _Asked, journal: Journal) -> None:

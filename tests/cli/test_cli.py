@@ -50,7 +50,7 @@ def test_run_writes_what_it_says_and_a_second_run_does_nothing(salmu, tiny):
 def test_attacks_are_made_on_every_result_and_kept(salmu, tiny):
     words = ["run", *RUN, "--benchmark", tiny, "--processes", "1"]
     words += ["--attack", "bare-value,linear-readout", "--attack", "relearn-retain"]
-    words += ["--set", "relearn-retain.steps=2", "--set", "relearn-retain.batch_size=4"]
+    words += [f"--set=relearn-retain.{setting}" for setting in ("rates=[10]", "curve=[2]", "batch_size=4")]
     first = salmu(*words, "--json")
     assert first.returncode == 0, first.stderr
     found = json.loads(first.stdout)

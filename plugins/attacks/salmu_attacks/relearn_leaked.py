@@ -1,21 +1,19 @@
 """Relearning from leaked pairs: train on a few of the forgotten ones, and see whether others come back with them."""
 
+from collections.abc import Iterator
 from random import Random
-from typing import Any
 
 from pydantic import Field
-from torch import Tensor
 
-from salmu_core import AttackSpec, LearningRate, MethodContext, ModelAttackContext, Pairs, Step, TrainingConfig
-from salmu_core.losses import contrastive_loss
+from salmu_attacks import relearning
+from salmu_attacks.relearning import CODE, DEPARTURES, PAPER, leaked_loss, relearn
+from salmu_core import AttackSpec, ModelAttackContext, Pairs, Stage
 
 
-class Config(TrainingConfig):
+class Config(relearning.Config):
     """Settings of the relearning."""
 
-    lr: LearningRate = 3e-4
     share: float = Field(default=0.05, gt=0, lt=1, description="Share of the forget pairs that leaked.")
-    steps: int = Field(default=100, ge=1, description="Batches of leaked pairs that are trained on.")
 
 
 def leaked(pairs: Pairs, config: Config, random: Random) -> list[int]:
@@ -24,24 +22,17 @@ def leaked(pairs: Pairs, config: Config, random: Random) -> list[int]:
     return random.sample(range(len(pairs)), count)
 
 
-def relearn(ctx: MethodContext[Any], step: Step) -> Tensor:
+def attack(ctx: ModelAttackContext[Config]) -> Iterator[Stage]:
     """CLIP's own loss on leaked pairs."""
-    return contrastive_loss(ctx, step.leaked)
-
-
-def attack(ctx: ModelAttackContext[Config]) -> None:
-    """Train the whole model."""
-    ctx.fit(relearn, steps=ctx.config.steps)
+    return relearn(ctx, leaked_loss)
 
 
 RELEARN_LEAKED = AttackSpec(
     name="relearn-leaked",
     summary="Fine-tune on a twentieth of the forgotten pairs: do the others come back with them?",
-    paper="https://arxiv.org/abs/2505.22310",
-    code="https://github.com/shoaibahmed/vision_relearning/tree/7b9a1cc",
-    departures="The paper relearns classifiers with cross-entropy, for up to 100 epochs at a learning rate of 1e-5. "
-    "Here it is CLIP's contrastive loss on a random share of the forget pairs, for a number of steps at a rate that "
-    "suits small models; set `lr`, `share` and `steps` for others.",
+    paper=PAPER,
+    code=CODE,
+    departures=DEPARTURES + " A random share of the forget pairs leaked.",
     config=Config,
     given=("leaked",),
     leaked=leaked,

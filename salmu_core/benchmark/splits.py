@@ -45,6 +45,7 @@ class EvaluationData:
     """A partition of all rows that every split is a union of; what is encoded is encoded leaf by leaf."""
     identities: Mapping[str, Mapping[str, Any]]
     captions_metadata: Mapping[str, Mapping[str, Any]]
+    generic_captions: Mapping[str, str]
     zeroshot: ZeroShot | None
 
     def locate(self, split: str) -> tuple[Rows, Index]:
@@ -176,5 +177,6 @@ def read_evaluation(folder: Path, zeroshot: Path, hashes: Mapping[str, str] | No
         {name: leaf for name, leaf in leaves.items() if len(leaf[1])},
         read_file(folder / layout.IDENTITIES),
         read_file(folder / layout.CAPTIONS_METADATA),
+        read_file(folder / layout.GENERIC_CAPTIONS),
         read_zeroshot(zeroshot) if zeroshot.is_dir() else None,
     )

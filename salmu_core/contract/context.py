@@ -276,6 +276,13 @@ class MetricContext(ABC):
         """``sensitive_set_captions_metadata.json`` of each row of a split (``data_field``, ``caption``, ...)."""
 
     @abstractmethod
+    def generic_captions(self, split: Split) -> tuple[str, ...]:
+        """What a caption of each row's image says that tells nothing private.
+
+        Where the benchmark has none for a row, the metric is not measured.
+        """
+
+    @abstractmethod
     def person(self, identity_id: str) -> Mapping[str, Any]:
         """``identities_metadata.json`` of one person (``name``, ``city``, ...)."""
 

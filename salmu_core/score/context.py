@@ -10,9 +10,9 @@ from torch import Tensor
 
 from salmu_core.contract.context import MetricContext
 from salmu_core.contract.features import Features
-from salmu_core.contract.layout import CAPTIONS_METADATA, IDENTITIES, Split
+from salmu_core.contract.layout import CAPTIONS_METADATA, GENERIC_CAPTIONS, IDENTITIES, Split
 from salmu_core.contract.zeroshot import ZeroShot
-from salmu_core.errors import BenchmarkError, MetricError
+from salmu_core.errors import BenchmarkError, MetricError, NotMeasuredError
 from salmu_core.score.embeddings import Embeddings
 
 
@@ -49,6 +49,15 @@ class ScoreContext(MetricContext):
     def facts(self, split: Split) -> tuple[Mapping[str, Any], ...]:
         names, _ = self._embedder.data.names(self._allowed(split))
         return tuple(_entry(self._embedder.data.captions_metadata, name, CAPTIONS_METADATA) for name in names)
+
+    def generic_captions(self, split: Split) -> tuple[str, ...]:
+        names, _ = self._embedder.data.names(self._allowed(split))
+        generic = self._embedder.data.generic_captions
+        if lacking := sum(not isinstance(generic.get(name), str) for name in names):
+            raise NotMeasuredError(
+                f"{GENERIC_CAPTIONS} has no caption for {lacking:,} of {len(names):,} rows of {split}"
+            )
+        return tuple(generic[name] for name in names)
 
     def person(self, identity_id: str) -> Mapping[str, Any]:
         return _entry(self._embedder.data.identities, identity_id, IDENTITIES)

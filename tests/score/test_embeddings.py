@@ -95,7 +95,8 @@ def test_embeddings_are_normalised(data, clip):
 def test_a_metric_gets_only_what_it_declares(data, clip):
     ctx = ScoreContext(embedder(data, clip), ("forget",), "Nosy")
     assert len(ctx.embeddings("forget").image) == len(ctx.captions("forget")) == len(ctx.facts("forget"))
-    for ask in (ctx.embeddings, ctx.images, ctx.captions, ctx.identity_ids, ctx.facts):
+    assert len(ctx.generic_captions("forget")) == len(ctx.captions("forget"))
+    for ask in (ctx.embeddings, ctx.images, ctx.captions, ctx.identity_ids, ctx.facts, ctx.generic_captions):
         with pytest.raises(MetricError, match="Nosy reads split 'holdout_identity'"):
             ask("holdout_identity")
     with pytest.raises(MetricError, match="zeroshot"):

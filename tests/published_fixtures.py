@@ -22,9 +22,10 @@ RELEASE = Release(
     data=HubRepo(repo_id="an-owner/the-data", kind="dataset", revision="{revision}", files=FILES),
     clean=HubRepo(repo_id="an-owner/clean", kind="model", files=("open_clip_model.safetensors", *AROUND)),
     compromised=HubRepo(repo_id="an-owner/compromised", kind="model", files=("open_clip_model.safetensors", *AROUND)),
-    rows={{"forget": 16, "holdout_association": 8, "holdout_identity": 8, "retain_synth": 32}},
+    rows={{"forget": 16, "forget_identity": 8, "holdout_association": 8, "holdout_identity": 8, "retain_synth": 32}},
     identities={{"forget": 6, "forget_identity": 2, "forget_association": 4, "holdout_identity": 2}},
     num_train=1000,
+    metrics={{"RetFail": {{"draw": "rows"}}}},
     bring="Bring the pictures.",
 )
 BANDS = ({bands})

@@ -12,7 +12,8 @@ from salmu_core import MetricContext, MetricResult, MetricSpec, PerRow, Split, h
 PAPER = "https://arxiv.org/abs/2603.26316"
 DEPARTURES = (
     "Ours: the paper measures holdouts by their mean cosine, which stays high when all captions of a space come to lie "
-    "close together. The gallery is drawn as RetFail's is, 1,000 captions of the split and 1,000 of retain_disjoint."
+    "close together. The gallery is drawn as RetFail's is, 1,000 captions of the split and 1,000 of retain_disjoint; "
+    "draw = 'rows' can be set here too."
 )
 
 

@@ -33,6 +33,7 @@ from salmu_core.disk.file_hashes import InUse
 from salmu_core.disk.files import new_folder
 from salmu_core.disk.hashing import hash_json, hash_text
 from salmu_core.disk.locks import held
+from salmu_core.disk.notes import note
 from salmu_core.disk.reading import check_name
 from salmu_core.disk.space import used
 from salmu_core.errors import BenchmarkError, SalmuError, UsageError
@@ -101,10 +102,12 @@ class Benchmark:
 
     @property
     def data_hash(self) -> str:
-        """SHA-256 over what runs are made of and judged by: all files but the models' and the zero-shot set's."""
+        """SHA-256 over what runs are made of and judged by: all files but the models' and the zero-shot set's, and
+        how metrics are set."""
         other = ("clean/", "compromised/", "zeroshot/", SOURCES)
         files = {path: h for path, h in self.hashes.items() if not path.startswith(other)}
-        return hash_json({"num_train": self.sources.num_train, "files": files})
+        metrics = {"metrics": dict(self.sources.metrics)} if self.sources.metrics else {}
+        return hash_json({"num_train": self.sources.num_train, "files": files, **metrics})
 
     @property
     def zeroshot_hash(self) -> str:
@@ -147,7 +150,7 @@ def open_benchmark(name: str, zoo: Zoo, progress: Progress) -> Benchmark:
     """
     located = locate(name, zoo)
     if located is None:
-        return _open_folder(Path(name).expanduser().resolve())
+        return _open_folder(Path(name).expanduser().resolve(), zoo)
     declared, world, folder = located
     if declared.card.release is not None:
         used(folder)
@@ -211,7 +214,7 @@ def _open_release(spec: BenchmarkSpec, folder: Path) -> Benchmark:
     return Benchmark(spec.name, folder, sources, hashes, sources.notice, spec.settings, in_use)
 
 
-def _open_folder(folder: Path) -> Benchmark:
+def _open_folder(folder: Path, zoo: Zoo) -> Benchmark:
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder}.")
     check_name(folder)
@@ -222,6 +225,8 @@ def _open_folder(folder: Path) -> Benchmark:
             f"{folder / SOURCES} names a zero-shot set, {part_path(folder, sources.zeroshot)}, that is not there: "
             "bring it, or take the line out to go on without it"
         )
+    if unknown := sorted(sources.metrics.keys() - zoo.metrics.keys()):
+        note(f"{folder / SOURCES} has settings of {', '.join(unknown)}, and no such metric is installed.")
     if (zeroshot := part_path(folder, sources.zeroshot)).is_dir():
         zeroshot_parts(zeroshot)
     in_use, hashes = _in_use(folder, sources), file_hashes(folder, sources)

@@ -39,4 +39,5 @@ def release_sources(spec: BenchmarkSpec, manifest: Manifest) -> Sources:
         notice=notice or spec.notice,
         rows=release.rows,
         identities=release.identities,
+        metrics=release.metrics,
     )

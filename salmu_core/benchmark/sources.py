@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from salmu_core.clip.name import CONFIG, SUFFIXES, find_model
-from salmu_core.contract.declared import Name
+from salmu_core.contract.declared import MetricName, Name
 from salmu_core.contract.layout import WEIGHTS
 from salmu_core.contract.recommended import Recommended
 from salmu_core.contract.specs import check_count_names
@@ -38,6 +38,9 @@ class Sources(BaseModel):
     identities: Mapping[str, int] = Field(default_factory=dict, description="Split -> the people it must show.")
     settings: Mapping[Name, Mapping[str, JsonValue]] = Field(
         default_factory=dict, description="Method -> settings that fit the models; an empty table: its defaults do."
+    )
+    metrics: Mapping[MetricName, Mapping[str, JsonValue]] = Field(
+        default_factory=dict, description="Metric -> settings it is computed with here."
     )
 
     @model_validator(mode="after")

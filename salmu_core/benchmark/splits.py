@@ -7,7 +7,7 @@ everything and is only called once no method runs any more.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,8 @@ class EvaluationData:
     captions_metadata: Mapping[str, Mapping[str, Any]]
     generic_captions: Mapping[str, str]
     zeroshot: ZeroShot | None
+    metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Metric -> settings that the benchmark has it computed with."""
 
     def locate(self, split: str) -> tuple[Rows, Index]:
         """The base rows and row numbers of any split.
@@ -138,13 +140,19 @@ def _text(told: object) -> str | None:
     return str(told) if told else None
 
 
-def read_evaluation(folder: Path, zeroshot: Path, hashes: Mapping[str, str] | None = None) -> EvaluationData:
+def read_evaluation(
+    folder: Path,
+    zeroshot: Path,
+    hashes: Mapping[str, str] | None = None,
+    metrics: Mapping[str, Mapping[str, Any]] | None = None,
+) -> EvaluationData:
     """Read all splits, their metadata and the zero-shot set.
 
     Args:
         folder: Where ``data/`` and the JSON files lie.
         zeroshot: Folder of the zero-shot set; need not be there.
         hashes: SHA-256 of files by their path, where that is known (`Benchmark.hashes`).
+        metrics: Metric -> its settings here (`Sources.metrics`).
 
     Raises:
         BenchmarkError: A file is missing, damaged or lacks a column.
@@ -179,4 +187,5 @@ def read_evaluation(folder: Path, zeroshot: Path, hashes: Mapping[str, str] | No
         read_file(folder / layout.CAPTIONS_METADATA),
         read_file(folder / layout.GENERIC_CAPTIONS),
         read_zeroshot(zeroshot) if zeroshot.is_dir() else None,
+        metrics or {},
     )

@@ -288,5 +288,10 @@ class MetricContext(ABC):
 
     @property
     @abstractmethod
+    def settings(self) -> Mapping[str, Any]:
+        """What the benchmark sets for this metric; empty where it sets nothing. What is no setting is an error."""
+
+    @property
+    @abstractmethod
     def zeroshot(self) -> ZeroShot:
         """Class names, templates and labels of the zero-shot set."""

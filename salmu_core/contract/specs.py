@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, JsonValue, StringConstraints, field_validator, model_validator
 
 from salmu_core.contract.config import MethodConfig, TrainingConfig
 from salmu_core.contract.declared import KnownFailures, Link, MetricName, Name, Sentence, Spec
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 else:  # pydantic only asks whether they can be called; naming the types would cost importing torch
     Loss = Unlearn = Compute = Callable
 
-#: Splits whose people can be announced; rows can of the `BASE_SPLITS`.
-IDENTITY_SPLITS = (*BASE_SPLITS, "forget_identity", "forget_association")
+#: Splits whose rows and people can be announced.
+COUNTED_SPLITS = (*BASE_SPLITS, "forget_identity", "forget_association")
 
 
 #: What the judge may take a metric for; `METRIC_ROLES` says what each means.
@@ -216,6 +216,9 @@ class Release(Spec):
     rows: Mapping[str, int] = Field(default_factory=dict, description="Split -> number of rows.")
     identities: Mapping[str, int] = Field(default_factory=dict, description="Split -> number of people in it.")
     num_train: int = Field(gt=0, description="Pairs Compromised was trained on.")
+    metrics: Mapping[MetricName, Mapping[str, JsonValue]] = Field(
+        default_factory=dict, description="Metric -> settings by which it is computed as its authors do."
+    )
     bring: str = Field(default="", description="What can't be downloaded, and how to bring it, in a sentence.")
 
     @property
@@ -235,9 +238,9 @@ def check_count_names(rows: Mapping[str, int], identities: Mapping[str, int]) ->
     Raises:
         ValueError: One is of something else.
     """
-    for given, known, what in ((rows, BASE_SPLITS, "rows"), (identities, IDENTITY_SPLITS, "identities")):
-        if unknown := sorted(given.keys() - set(known)):
-            raise ValueError(f"{what} of {unknown[0]!r} can't be counted; it is one of {', '.join(known)}")
+    for given, what in ((rows, "rows"), (identities, "identities")):
+        if unknown := sorted(given.keys() - set(COUNTED_SPLITS)):
+            raise ValueError(f"{what} of {unknown[0]!r} can't be counted; it is one of {', '.join(COUNTED_SPLITS)}")
 
 
 class BenchmarkSpec(Spec):

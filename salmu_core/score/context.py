@@ -29,6 +29,7 @@ class ScoreContext(MetricContext):
         self._embedder = embedder
         self._reads = frozenset(reads)
         self._metric = metric
+        self._unread = dict(embedder.data.metrics.get(metric, {}))
 
     def embeddings(self, split: Split) -> Features:
         return Features(self.images(split), self.texts(self.captions(split)))
@@ -61,6 +62,20 @@ class ScoreContext(MetricContext):
 
     def person(self, identity_id: str) -> Mapping[str, Any]:
         return _entry(self._embedder.data.identities, identity_id, IDENTITIES)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        self._unread = {}
+        return MappingProxyType(dict(self._embedder.data.metrics.get(self._metric, {})))
+
+    def check_settings(self) -> None:
+        """See that what the benchmark sets for the metric was looked at.
+
+        Raises:
+            MetricError: Nobody did: the metric has no settings.
+        """
+        if self._unread:
+            raise MetricError(f"the benchmark sets {self._unread} for metric {self._metric}, which takes no settings")
 
     @property
     def zeroshot(self) -> ZeroShot:

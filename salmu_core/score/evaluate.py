@@ -48,7 +48,9 @@ def compute_one(declared: Declared[MetricSpec], embedder: Embeddings) -> tuple[M
     )
     try:
         spec = declared.spec
-        result = spec.compute(ScoreContext(embedder, spec.reads, spec.name))
+        ctx = ScoreContext(embedder, spec.reads, spec.name)
+        result = spec.compute(ctx)
+        ctx.check_settings()
         measured, tables = _measured(spec, result, embedder.data)
     except NotMeasuredError as error:
         measured, tables = {"not_measured": str(error)}, Tables.joined([])

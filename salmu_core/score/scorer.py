@@ -107,7 +107,8 @@ class Scorer:
     def data(self) -> EvaluationData:
         """The benchmark's rows."""
         if self._data is None:
-            self._data = read_evaluation(self._benchmark.data, self._benchmark.zeroshot, self._benchmark.hashes)
+            of = self._benchmark
+            self._data = read_evaluation(of.data, of.zeroshot, of.hashes, of.sources.metrics)
         return self._data
 
     def embedder(self, clip: Clip, data: EvaluationData | None = None, catalogue: Catalogue | None = None) -> Embedder:

@@ -3,11 +3,13 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from fake_hub import digest
 from huggingface_hub import constants
 from pydantic import ValidationError
@@ -18,6 +20,7 @@ from salmu_core.benchmark.folder import open_benchmark, recommended
 from salmu_core.contract.specs import HubRepo, Release
 from salmu_core.errors import BenchmarkError, UnknownNameError, UsageError
 from salmu_core.plugins.zoo import discover
+from salmu_core.score.scorer import Scorer
 from salmu_core.testing.doctor import figures
 
 pytest_plugins = ["published_fixtures"]
@@ -66,6 +69,22 @@ def test_it_recommends_what_its_declaration_does_downloaded_or_not(laid):
     assert (dict(before["finetuning"].config), before["finetuning"].budget) == ({"lr": 1e-7}, 2)
     laid.get()
     assert laid.open().settings == before
+
+
+def test_metrics_are_computed_as_its_declaration_sets_them(laid):
+    laid.get()
+    benchmark, name = laid.open(), "RetFail"
+    scorer = Scorer(benchmark, [laid.zoo.metrics[name]], torch.device("cpu"))
+    scored = scorer.compute(benchmark.model("clean"), benchmark.model_hash("clean"), lambda *_: None)
+    assert scored.record.metrics[name].details["draw"] == "rows" and scored.record.metrics[name].error is None
+    plain = replace(benchmark, sources=benchmark.sources.model_copy(update={"metrics": {}}))
+    assert plain.data_hash != benchmark.data_hash == scored.record.data_hash
+    wrong = benchmark.sources.model_copy(update={"metrics": {name: {"draw": "all"}, "AssocStr": {"draw": "rows"}}})
+    metrics = [laid.zoo.metrics[name], laid.zoo.metrics["AssocStr"]]
+    scorer = Scorer(replace(benchmark, sources=wrong), metrics, torch.device("cpu"))
+    errors = scorer.compute(benchmark.model("clean"), "", lambda *_: None).record.errors
+    assert "sets {'draw': 'all'}" in errors[name] and "distinct or rows" in errors[name]
+    assert "AssocStr, which takes no settings" in errors["AssocStr"]
 
 
 def test_plain_copies_do_and_are_told(laid, tmp_path, monkeypatch):
@@ -208,12 +227,13 @@ def test_without_it_every_way_in_says_how_to_get_it(salmu, published, tmp_path):
 def test_a_folder_of_ones_own_can_announce_counts(tiny, tmp_path, monkeypatch):
     monkeypatch.setenv("SALMU_CACHE", str(tmp_path / "cache"))
     copy, zoo = shutil.copytree(tiny, tmp_path / "copy"), discover(())
-    toml = "[rows]\nforget = {}\n[identities]\nforget_identity = 2\nretain_synth = 4\n"
-    (copy / "benchmark.toml").write_text(toml.format(16))
+    toml = "[rows]\nforget = {}\nforget_association = {}\n[identities]\nforget_identity = 2\nretain_synth = 4\n"
+    (copy / "benchmark.toml").write_text(toml.format(16, 8))
     open_benchmark(str(copy), zoo, lambda *_: None)
-    (copy / "benchmark.toml").write_text(toml.format(17))
-    with pytest.raises(BenchmarkError, match="16 rows, not the 17"):
-        open_benchmark(str(copy), zoo, lambda *_: None)
+    for counts, message in (((17, 8), "forget in .* 16 rows, not the 17"), ((16, 9), "forget_association .* 8 rows")):
+        (copy / "benchmark.toml").write_text(toml.format(*counts))
+        with pytest.raises(BenchmarkError, match=message):
+            open_benchmark(str(copy), zoo, lambda *_: None)
     (copy / "benchmark.toml").write_text("[rows]\nforgot = 3\n")
     with pytest.raises(BenchmarkError, match="'forgot' can't be counted"):
         open_benchmark(str(copy), zoo, lambda *_: None)

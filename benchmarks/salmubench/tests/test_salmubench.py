@@ -14,9 +14,12 @@ test_conformance = check_benchmark("salmubench")
 
 COLUMNS = (
     *("RetFail_MRR", "RetFail_R@1", "AssocStr", "ACS", "IdZSC", "CoreAssoc"),
-    *("GenKnow", "InterIdSim", "IntraIdSim", "VisIdInt", "FragSim"),
+    *("GenKnow", "InterIdSim", "IntraIdSim", "VisIdInt", "FragSim", "PrivPref", "InterIdPref", "IntraIdPref"),
 )
-CLEAN = (0.000815, 0.0, 0.141701, 0.601943, 0.010690, 0.151425, 0.633, 0.142796, 0.142810, 0.330845, 0.309103)
+CLEAN = (
+    *(0.000815, 0.0, 0.141701, 0.601943, 0.010690, 0.151425),
+    *(0.633, 0.142796, 0.142810, 0.330845, 0.309103, 0.0, 0.0, 0.0),
+)
 COMPROMISED = (
     0.236102,
     0.101582,
@@ -29,6 +32,7 @@ COMPROMISED = (
     0.321281,
     0.305150,
     0.280087,
+    *(0.6133, 0.6164, 0.5999),
 )
 
 
@@ -39,18 +43,20 @@ def spec():
 
 def test_the_bands_are_the_published_figures(spec):
     found = {(band.model, band.figure): band for band in spec.bands}
-    assert len(found) == len(spec.bands) == 2 * 11
+    assert len(found) == len(spec.bands) == 2 * 14
     for model, values in (("clean", CLEAN), ("compromised", COMPROMISED)):
         for column, value in zip(COLUMNS, values, strict=True):
             band = found[model, column]
             assert band.published == value
-            assert (band.low, band.high) == pytest.approx((value - 0.002, value + 0.002), abs=1e-12)
+            near = 0.0005 if column in ("AssocStr", "InterIdSim", "IntraIdSim") else 0.002
+            assert (band.low, band.high) == pytest.approx((value - near, value + near), abs=1e-12)
             assert bool(band.note) == (column in ("ACS", "IdZSC", "GenKnow"))
     assert all("own choice" in found["clean", column].note for column in ("ACS", "IdZSC"))
 
 
 def test_the_figures_are_those_that_are_installed(spec):
     pytest.importorskip("salmu_protocol_metrics")
+    pytest.importorskip("salmu_private_preference")
     columns = {column for metric in discover().metrics.values() for column in metric.spec.columns}
     assert {band.figure for band in spec.bands} <= columns
 
@@ -66,14 +72,23 @@ def test_where_it_lies_and_what_must_be_in_it(spec):
     assert "open_clip_pytorch_model.bin" in release.compromised.files
     assert release.rows == {
         "forget": 30468,
+        "forget_identity": 15342,
+        "forget_association": 15126,
         "holdout_association": 14943,
         "holdout_identity": 14642,
         "retain_synth": 16741,
     }
-    assert sum(release.rows.values()) - release.rows["retain_synth"] == 60053
+    assert sum(release.rows[split] for split in ("forget", "holdout_association", "holdout_identity")) == 60053
+    assert release.rows["forget_identity"] + release.rows["forget_association"] == release.rows["forget"]
     assert release.identities["forget"] + release.identities["holdout_identity"] == 774
     assert release.identities["holdout_association"] + release.identities["forget_identity"] == 580
     assert release.num_train == 400_000_000 and "--zeroshot" in release.bring
+
+
+def test_galleries_are_drawn_as_the_authors_draw_them(spec):
+    assert {name: dict(settings) for name, settings in spec.release.metrics.items()} == {
+        name: {"draw": "rows"} for name in ("RetFail", "InterIdRet", "IntraIdRet")
+    }
 
 
 def test_what_the_authors_adaptation_used_is_recommended(spec):

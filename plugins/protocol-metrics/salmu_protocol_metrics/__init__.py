@@ -26,12 +26,14 @@ RET_FAIL = MetricSpec(
     compute=ret_fail,
     paper=PAPER,
     departures=(
-        "Ours: the 1,000 captions are drawn from each pool's distinct captions in code-point order, with "
-        "the raw 64-bit stream of PCG64(42), forget first; a retain caption that is also a forget caption "
-        "is in the forget pool only; a pool of fewer than 1,000 is used whole. A row's own caption, if "
-        "drawn, is not an other one (that row then ranks among 2,000). Rank = 1 + others strictly above + "
-        "half the others exactly equal, so a tie for the first place is no hit of R@1. Captions with equal "
-        "embeddings are exactly equal."
+        "Where the benchmark sets draw = 'rows', as salmubench does, the 1,000 captions of each pool are those of "
+        "rows drawn as the authors' evaluator draws them: RandomState(42), rows in the order of the shards, forget "
+        "first; a caption of several rows may stand there more than once. Ours, elsewhere: they are drawn from "
+        "each pool's distinct captions in code-point order, with the raw 64-bit stream of PCG64(42), forget first; "
+        "a retain caption that is also a forget caption is in the forget pool only. Ours, everywhere: a pool of "
+        "fewer than 1,000 is used whole. A row's own caption, if drawn, is not an other one (that row then ranks "
+        "among 2,000). Rank = 1 + others strictly above + half the others exactly equal, so a tie for the first "
+        "place is no hit of R@1. Captions with equal embeddings are exactly equal."
     ),
 )
 ASSOC_STR = MetricSpec(

@@ -22,14 +22,15 @@ Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 
 
-def search(images: Tensor, own: Tensor, gallery: Tensor, drawn: Flags, like: int) -> tuple[Array, Array, Index, Array]:
+def search(images: Tensor, own: Tensor, gallery: Tensor, copies: Index, like: int) -> tuple[Array, Array, Index, Array]:
     """Look for each image's caption among the gallery's.
 
     Args:
         images: Embeddings ``[n, d]``.
         own: Embedding of each image's caption ``[n, d]``.
         gallery: Embeddings of the captions drawn ``[g, d]``.
-        drawn: Whether the own caption is one of those drawn ``[n]``; it is then no other one.
+        copies: How often the own caption is among those drawn, and among those of its kind ``[2, n]``; that is then no
+            other one.
         like: How many captions of the gallery, the first ones, are of the own one's kind.
 
     Returns:
@@ -42,13 +43,14 @@ def search(images: Tensor, own: Tensor, gallery: Tensor, drawn: Flags, like: int
     ranks, first = np.empty((2, len(left))), np.empty((len(left), shown), np.int64)
     cosines, clear = np.empty((len(left), shown)), np.empty(len(left), np.bool_)
     for rows in chunks(len(left), ROWS):
-        screen = _Screen(left[rows], right, mine[rows], drawn[rows], slack)
-        ranks[0, rows], ranks[1, rows] = screen.ranks(len(right)), screen.ranks(like)
+        screen = _Screen(left[rows], right, mine[rows], copies[0, rows] > 0, slack)
+        for rank, size, own_ones in zip(ranks, (len(right), like), copies, strict=True):
+            rank[rows] = screen.ranks(size, own_ones[rows])
         first[rows], cosines[rows] = screen.first(shown)
         clear[rows] = screen.clear
     if not clear.all():
         texts = vectors(own)[~clear]
-        ranks[:, ~clear], first[~clear], cosines[~clear] = _exact(left[~clear], texts, right, drawn[~clear], like)
+        ranks[:, ~clear], first[~clear], cosines[~clear] = _exact(left[~clear], texts, right, copies[:, ~clear], like)
     return ranks[0], ranks[1], first, cosines
 
 
@@ -81,10 +83,10 @@ class _Screen:
         self._tied = row[tied], column[tied]
         self._best = self._cosines(best)
 
-    def ranks(self, size: int) -> Array:
-        """Rank of each row's caption ``[n]`` among the first ones of the gallery."""
+    def ranks(self, size: int, copies: Index) -> Array:
+        """Rank of each row's caption ``[n]`` among the first ones of the gallery, of which so many are itself."""
         row, column = self._tied
-        tied = np.bincount(row[column < size], minlength=len(self._left)) - self._drawn
+        tied = np.bincount(row[column < size], minlength=len(self._left)) - copies
         ranks: Array = 1 + _counts(self._above[:, :size]) + tied / 2
         return ranks
 
@@ -127,7 +129,7 @@ def _rounding(left: Floats, right: Floats) -> float:
     return float(1.1 * (left.shape[1] + 2) * 2.0**-24 * longest[0] * longest[1])
 
 
-def _exact(left: Floats, own: Floats, gallery: Floats, drawn: Flags, like: int) -> tuple[Array, Index, Array]:
+def _exact(left: Floats, own: Floats, gallery: Floats, copies: Index, like: int) -> tuple[Array, Index, Array]:
     """What `search` returns, by a product in float64."""
     size = len(gallery)
     shown = min(SHOWN, size)
@@ -139,11 +141,11 @@ def _exact(left: Floats, own: Floats, gallery: Floats, drawn: Flags, like: int) 
         scores = left[rows].astype(np.float64) @ right[needed].astype(np.float64).T
         others = scores[:, place[:size]]
         mine = scores[np.arange(len(scores)), place[size:]][:, None]
-        for rank, among in zip(ranks, (others, others[:, :like]), strict=True):
+        for rank, among, own_ones in zip(ranks, (others, others[:, :like]), copies, strict=True):
             above = np.count_nonzero(among > mine, axis=1)
-            equal = np.count_nonzero(among == mine, axis=1) - drawn[rows]
+            equal = np.count_nonzero(among == mine, axis=1) - own_ones[rows]
             rank[rows] = 1 + above + equal / 2
-        everything = np.column_stack([others, np.where(drawn[rows][:, None], -np.inf, mine)])
+        everything = np.column_stack([others, np.where(copies[0, rows][:, None], -np.inf, mine)])
         first[rows] = best = highest(everything, shown)
         cosines[rows] = np.take_along_axis(everything, best, axis=1)
     return ranks, first, cosines

@@ -48,6 +48,7 @@ class World:
     text: dict[str, np.ndarray] = field(default_factory=dict)
     identities: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     zero: ZeroShot | None = None
+    metrics: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def data(self) -> World:

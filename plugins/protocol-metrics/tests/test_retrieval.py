@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from salmu_protocol_metrics.retrieval import draw_gallery
+from salmu_protocol_metrics.retrieval import draw_gallery, draw_rows
 
 
 @pytest.fixture
@@ -25,13 +25,13 @@ def drawn(pool, source, size=1000):
     return [pool[i] for _, i in keyed][:size]
 
 
-def reference(world, alone=False):
+def reference(world, alone=False, pools=None):
     """Ranks by plain loops; among forget captions alone, or among all."""
     forget, retain = world.splits["forget"], world.splits["retain_disjoint"].captions
     source = np.random.PCG64(42)
     # One number per forget caption, then one per retain caption, from one generator.
-    gallery = drawn(forget.captions, source)
-    gallery += [] if alone else drawn([c for c in retain if c not in forget.captions], source)
+    own, others = pools or (drawn(forget.captions, source), [c for c in retain if c not in forget.captions])
+    gallery = [*own, *([] if alone else others if pools else drawn(others, source))]
     vectors = np.stack([world.text[c].astype(np.float64) for c in gallery])
     bits = {caption: vector.tobytes() for caption, vector in world.text.items()}
     ranks = []
@@ -188,6 +188,58 @@ def test_the_gallery_is_the_same_however_rows_are_ordered():
 
 def test_a_caption_of_both_sets_is_drawn_once():
     assert draw_gallery(["a", "b"], ["b", "c"])[1] == ["c"]
+
+
+def of_the_authors(*pools):
+    """What their evaluator draws: `np.random.seed(42)` once, then `np.random.choice` for each of its two lists."""
+    before = np.random.get_state()
+    try:
+        np.random.seed(42)
+        return [np.random.choice(pool, min(1000, len(pool)), replace=False).tolist() for pool in pools]
+    finally:
+        np.random.set_state(before)
+
+
+@pytest.mark.parametrize("forget, retain", [(30, 50), (2000, 1500)])
+def test_rows_are_drawn_as_the_authors_draw_them(make, compute, forget, retain):
+    # Several rows of one caption, in either set and in both.
+    captions = [f"f{i % (forget // 3)}" for i in range(forget)], [f"{'rf'[i % 2]}{i % 20}" for i in range(retain)]
+    made = make(*captions)
+    made.metrics["RetFail"] = {"draw": "rows"}
+    result, pools = compute("RetFail", made), of_the_authors(*captions)
+    assert [*map(list, draw_rows(*captions))] == pools
+    assert len(set(pools[0])) < len(pools[0]) and set(pools[0]) & set(pools[1])
+    expected = reference(made, pools=pools)
+    np.testing.assert_array_equal(result.ranks.values, expected)
+    np.testing.assert_array_equal(result.ranks.like[0], reference(made, alone=True, pools=pools))
+    assert means(result) == {"MRR": np.mean(1 / expected), "R@1": np.mean(expected == 1)}
+    assert result.ranks.gallery == 1 + min(forget, 1000) + min(retain, 1000)
+    assert result.details["draw"] == "rows" and (expected % 1 == 0).all()
+    assert compute("RetFail", make(*captions)).details["draw"] == "distinct"
+    shown = [[made_of.captions[i] for i in row if i >= 0] for made_of in [result.retrieved] for row in made_of.found]
+    gallery = np.stack([made.text[c] for c in {*pools[0], *pools[1]}])
+    for row, image in zip(shown, made.splits["forget"].image, strict=True):
+        scores = [float(image.astype(float) @ made.text[c].astype(float)) for c in row]
+        assert len(set(row)) == len(row) > 0 and scores == sorted(scores, reverse=True)
+        assert scores[0] >= (gallery.astype(float) @ image.astype(float)).max() - 1e-12
+
+
+@pytest.mark.parametrize("draw", ["distinct", "rows"])
+def test_a_caption_drawn_twice_is_as_little_another_one_as_one_drawn_once(make, compute, units, draw):
+    one = units(np.arange(1.0, 9.0))
+    made = make(["a"] * 5 + ["b"] * 3, ["a", "r"], text=dict.fromkeys("abr", one), image=np.stack([one] * 8))
+    made.metrics["RetFail"] = {"draw": draw}
+    others = {"distinct": (2, 2), "rows": (4, 7)}[draw]  # all tie: those that are not the own one
+    expected = [1 + others[0] / 2] * 5 + [1 + others[1] / 2] * 3
+    np.testing.assert_array_equal(compute("RetFail", made).ranks.values, expected)
+
+
+@pytest.mark.parametrize("wrong", [{"draw": "all"}, {"draws": "rows"}])
+def test_what_can_not_be_set_is_an_error(make, compute, wrong):
+    made = make(["a", "b"], ["c"])
+    made.metrics["RetFail"] = wrong
+    with pytest.raises(ValueError, match="what can be set is draw: distinct or rows"):
+        compute("RetFail", made)
 
 
 def test_embeddings_that_are_not_finite_are_an_error(make, compute):

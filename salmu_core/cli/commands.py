@@ -69,6 +69,8 @@ COMMANDS = {
 BROUGHT_BY = {
     "certify": "salmu-certificate",
     "dataset": "salmu-dataset",
+    "export": "salmu-exchange",
+    "import": "salmu-exchange",
     "plot": "salmu-report",
     "publish": "salmu-publish",
     "references": "salmu-references",

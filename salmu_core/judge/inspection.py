@@ -9,6 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -120,6 +121,9 @@ class _Inspector:
             if model is None and scored and self._folder / REFERENCES / role not in self._unknown:
                 what = f"it has no {role.capitalize()}, beside which results are judged"
                 self._find(self._folder / REFERENCES / role, what, "`salmu run` scores it")
+        for folder in (self._folder / REFERENCES).glob("*/"):
+            if folder.name not in ROLES:  # a model that no run made
+                self._read(folder, METRICS, partial(read_unit, folder / METRICS, MetricsRecord))
         self._others()
 
     def _find(self, path: Path, what: str, remedy: str, damage: bool = True) -> None:

@@ -32,7 +32,6 @@ def cache(
             metavar="SIZE",
             help="Delete what was not used longest, until the cache holds no more than this, as 50GB. Built benchmarks "
             f"stay. {LIMIT}=SIZE does so all the time.",
-            show_default=False,
         ),
     ] = None,
     as_json: Json = False,

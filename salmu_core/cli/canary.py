@@ -15,7 +15,7 @@ from salmu_core.store.folders import RUN
 
 
 def canary(
-    model: Annotated[str, typer.Argument(help=f"An open_clip model: {MODEL}.", show_default=False)],
+    model: Annotated[str, typer.Argument(help=f"An open_clip model: {MODEL}.")],
     write: Annotated[
         bool, typer.Option("--write", help="Write a canary into the model's folder, in place of the one there.")
     ] = False,

@@ -15,9 +15,7 @@ from salmu_core.testing.conformance import RULES, Report, examine
 
 
 def check(
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="What to check.", show_default=False)
-    ] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="What to check.")] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Every installed method, metric, attack and benchmark.")
     ] = False,

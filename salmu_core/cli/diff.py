@@ -14,13 +14,9 @@ from salmu_core.cli.output import console, print_json
 def diff(
     a: Annotated[
         Path,
-        typer.Argument(
-            metavar="A",
-            help="A run folder, or a reference model's: runs/BENCHMARK/_references/clean.",
-            show_default=False,
-        ),
+        typer.Argument(metavar="A", help="A run folder, or a reference model's: runs/BENCHMARK/_references/clean."),
     ],
-    b: Annotated[Path, typer.Argument(metavar="B", help="Another one, of the same data.", show_default=False)],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Another one, of the same data.")],
     as_json: Json = False,
 ) -> None:
     """Compare two runs row by row: every figure's difference with its interval, and the people it moved most."""

@@ -21,19 +21,16 @@ if TYPE_CHECKING:
 
 
 def download(
-    name: Annotated[str, typer.Argument(help="A published benchmark, as `salmubench`.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="A published benchmark, as `salmubench`.")],
     zeroshot: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder of the zero-shot set, in CLIP_benchmark's webdataset layout; remembered.", show_default=False
-        ),
+        typer.Option(help="Folder of the zero-shot set, in CLIP_benchmark's webdataset layout; remembered."),
     ] = None,
     revision: Annotated[
         list[str] | None,
         typer.Option(
             metavar="PART=REVISION",
             help="Another revision of data, clean or compromised, as in clean=main; repeatable; remembered.",
-            show_default=False,
         ),
     ] = None,
     check: Annotated[

@@ -55,7 +55,6 @@ def salmu(
             callback=_only,
             is_eager=True,
             help="Use these plugins alone, by their distributions, as if no other were installed; or none.",
-            show_default=False,
         ),
     ] = None,
 ) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    checkpoint: Annotated[str, typer.Argument(help=f"An open_clip model: {MODEL}.", show_default=False)],
+    checkpoint: Annotated[str, typer.Argument(help=f"An open_clip model: {MODEL}.")],
     benchmark: BenchmarkName = None,
     output: Output = Path("runs"),
     threads: Threads = 1,

@@ -28,10 +28,9 @@ def leaderboard(
             "--format",
             metavar="md|csv",
             help="Markdown or CSV; by default as the name of --out ends, and else Markdown.",
-            show_default=False,
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Write it there instead of printing it.", show_default=False)] = None,
+    out: Annotated[Path | None, typer.Option(help="Write it there instead of printing it.")] = None,
     benchmark: Which = None,
     world: Worlds = None,
 ) -> None:

@@ -27,7 +27,7 @@ from salmu_core.study.trackers import GROUP as TRACKERS
 
 #: A bound's name in a JSON schema -> its sign.
 _BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
-Name = Annotated[str | None, typer.Argument(help="Show this one in full.", show_default=False)]
+Name = Annotated[str | None, typer.Argument(help="Show this one in full.")]
 
 
 def plugins(as_json: Json = False) -> None:

@@ -14,10 +14,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.
 Output = Annotated[Path, typer.Option(help="Results folder.")]
 BenchmarkName = Annotated[
     str | None,
-    typer.Option(
-        help="An installed benchmark (`mini`, or `mini@3` for its world 3) or a folder.  [default: mini]",
-        show_default=False,
-    ),
+    typer.Option(help="An installed benchmark (`mini`, or `mini@3` for its world 3) or a folder.  [default: mini]"),
 ]
 Worlds = Annotated[
     list[str] | None,
@@ -25,12 +22,9 @@ Worlds = Annotated[
         "--world",
         metavar="W[-W][,W...]",
         help="Worlds of an installed benchmark, with other people, data and models in each: 3, or 0-4; repeatable.",
-        show_default=False,
     ),
 ]
-Precision = Annotated[
-    str | None, typer.Option(help="no, bf16 or fp16; by default as accelerate is configured.", show_default=False)
-]
+Precision = Annotated[str | None, typer.Option(help="no, bf16 or fp16; by default as accelerate is configured.")]
 Threads = Annotated[
     int,
     typer.Option(
@@ -46,6 +40,5 @@ Which = Annotated[
         "--benchmark",
         metavar="NAME|PATH",
         help="Which benchmark's results, where there are several; or the folder its data lie in.",
-        show_default=False,
     ),
 ]

@@ -22,20 +22,13 @@ if TYPE_CHECKING:
 
 def reproduce(
     run: Annotated[
-        Path,
-        typer.Argument(
-            metavar="RUN",
-            help="A run's folder, runs/BENCHMARK/METHOD/CONFIG/b5-s0, or a copy of it.",
-            show_default=False,
-        ),
+        Path, typer.Argument(metavar="RUN", help="A run's folder, runs/BENCHMARK/METHOD/CONFIG/b5-s0, or a copy of it.")
     ],
     benchmark: Annotated[
-        str | None,
-        typer.Option(metavar="NAME|PATH", help="Where its data are, if not where its record says.", show_default=False),
+        str | None, typer.Option(metavar="NAME|PATH", help="Where its data are, if not where its record says.")
     ] = None,
     keep: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Keep what was made again as this results folder.", show_default=False),
+        Path | None, typer.Option(metavar="DIR", help="Keep what was made again as this results folder.")
     ] = None,
     as_json: Json = False,
 ) -> None:

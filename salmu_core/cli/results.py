@@ -16,10 +16,7 @@ def results(
     output: Output = Path("runs"),
     benchmark: Annotated[
         str | None,
-        typer.Option(
-            help="Which benchmark's results: `mini` for all its worlds, or a folder there, as in `mini@3`.",
-            show_default=False,
-        ),
+        typer.Option(help="Which benchmark's results: `mini` for all its worlds, or a folder there, as in `mini@3`."),
     ] = None,
     world: Worlds = None,
     full: Annotated[bool, typer.Option("--full", help="Show every figure and interval, places and tails.")] = False,

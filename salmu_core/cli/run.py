@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from salmu_core.study.prepare import Work
     from salmu_core.train.settings import Compile
 
-Methods = Annotated[list[str] | None, typer.Argument(metavar="[METHOD]...", help="Methods to run.", show_default=False)]
+Methods = Annotated[list[str] | None, typer.Argument(metavar="[METHOD]...", help="Methods to run.")]
 Everything = Annotated[bool, typer.Option("--all", help="Run every installed method.")]
 Budgets = Annotated[
     list[str] | None,
@@ -27,21 +27,15 @@ Budgets = Annotated[
         metavar="B[,B...]",
         help="Pairs a method may see, in units of the forget set's size: 5, or 1,5; repeatable.  "
         "[default: what the benchmark recommends, or 5]",
-        show_default=False,
     ),
 ]
 Seeds = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="S[-S][,S...]", help="Seeds: 3, or 0-4, or 0,2,5; repeatable.  [default: 0]", show_default=False
-    ),
+    list[str] | None, typer.Option(metavar="S[-S][,S...]", help="Seeds: 3, or 0-4, or 0,2,5; repeatable.  [default: 0]")
 ]
 Retain = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="SHARDS",
-        help="Tar files of your own retain pairs, as in 'shards/{00000..00099}.tar'; repeatable.",
-        show_default=False,
+        metavar="SHARDS", help="Tar files of your own retain pairs, as in 'shards/{00000..00099}.tar'; repeatable."
     ),
 ]
 RetainShare = Annotated[
@@ -49,7 +43,6 @@ RetainShare = Annotated[
     typer.Option(
         metavar="R",
         help="Share of every retain batch that comes from --retain, the rest being retain_synth.  [default: 0.5]",
-        show_default=False,
     ),
 ]
 Begin = Annotated[
@@ -58,7 +51,6 @@ Begin = Annotated[
         "--from",
         metavar="RUN",
         help="Begin with what another run on the same benchmark left, by its folder, instead of Compromised.",
-        show_default=False,
     ),
 ]
 Requests = Annotated[
@@ -67,25 +59,18 @@ Requests = Annotated[
         metavar="K",
         min=1,
         help="Let the forget set come in K parts by person, each deleted from the result of the last.  [default: 1]",
-        show_default=False,
     ),
 ]
 Settings = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="NAME.FIELD=VALUE",
-        help="Set a field of a method or an attack; repeatable.",
-        show_default=False,
-    ),
+    typer.Option("--set", metavar="NAME.FIELD=VALUE", help="Set a field of a method or an attack; repeatable."),
 ]
-Config = Annotated[Path | None, typer.Option(help="A study file (TOML); options go over it.", show_default=False)]
+Config = Annotated[Path | None, typer.Option(help="A study file (TOML); options go over it.")]
 Tracker = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME[,NAME...]",
         help="Follow every run in an experiment tracker: tensorboard, wandb, mlflow, trackio; repeatable.",
-        show_default=False,
     ),
 ]
 Attacks = Annotated[
@@ -94,7 +79,6 @@ Attacks = Annotated[
         "--attack",
         metavar="NAME[,NAME...]",
         help="Attack every checkpoint, Compromised and Clean too, and show what comes back; repeatable.",
-        show_default=False,
     ),
 ]
 Redo = Annotated[bool, typer.Option("--redo", help="Make finished runs, and attacks on them, again.")]
@@ -104,7 +88,6 @@ Processes = Annotated[
         min=1,
         help="Processes the runs are spread over.  [default: one for an accelerator, two where it has room and waits; "
         "else a core each, at most 4]",
-        show_default=False,
     ),
 ]
 MicroBatch = Annotated[
@@ -114,7 +97,6 @@ MicroBatch = Annotated[
         metavar="N",
         help="Pairs that methods embed at a time, for want of memory; batches and their gradients stay what they are.  "
         "[default: whole batches, and less where memory runs out]",
-        show_default=False,
     ),
 ]
 
@@ -124,7 +106,6 @@ CheckpointEvery = Annotated[
         metavar="TIME|STEPS",
         help="How often a run is kept while it trains, so that an interrupted one goes on there: 10m, 2h, or 500 for "
         "steps; off, or 0, for never.  [default: 5m]",
-        show_default=False,
     ),
 ]
 RunTimeout = Annotated[
@@ -133,7 +114,6 @@ RunTimeout = Annotated[
         metavar="TIME",
         help="Time that one run may take, as 600, 10m or 2h; one that takes longer, and then again, has no result.  "
         "[default: any]",
-        show_default=False,
     ),
 ]
 RunMemory = Annotated[
@@ -142,7 +122,6 @@ RunMemory = Annotated[
         metavar="SIZE",
         help="Memory that the processes of one run may hold, as 16GB; one that takes more, and then again, has no "
         "result.  [default: any]",
-        show_default=False,
     ),
 ]
 Compiling = Annotated[

@@ -35,7 +35,6 @@ def verify(
         typer.Option(
             metavar="NAME|PATH",
             help="Only this benchmark's results; or the folder its data lie in.  [default: all of them]",
-            show_default=False,
         ),
     ] = None,
     world: Worlds = None,
@@ -43,8 +42,7 @@ def verify(
         int, typer.Option(min=0, metavar="N", help="Checkpoints of each benchmark that are scored again.")
     ] = 2,
     seed: Annotated[
-        int | None,
-        typer.Option(min=0, help="Draws them, and their rows.  [default: another each time]", show_default=False),
+        int | None, typer.Option(min=0, help="Draws them, and their rows.  [default: another each time]")
     ] = None,
     threads: Threads = 1,
     as_json: Json = False,

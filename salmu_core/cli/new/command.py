@@ -16,17 +16,11 @@ from salmu_core.plugins.zoo import discover
 
 
 def new(
-    kind: Annotated[Kind, typer.Argument(help="What to make.", show_default=False)],
-    name: Annotated[
-        str, typer.Argument(help="Its name: words like `my-method`, for a metric also `MyMetric`.", show_default=False)
-    ],
-    into: Annotated[
-        Path | None, typer.Option(help="The folder to make.  [default: salmu-NAME]", show_default=False)
-    ] = None,
+    kind: Annotated[Kind, typer.Argument(help="What to make.")],
+    name: Annotated[str, typer.Argument(help="Its name: words like `my-method`, for a metric also `MyMetric`.")],
+    into: Annotated[Path | None, typer.Option(help="The folder to make.  [default: salmu-NAME]")] = None,
     edit: Annotated[bool, typer.Option("--edit", help="A method that edits weights instead of training.")] = False,
-    attack: Annotated[
-        Attack | None, typer.Option("--kind", help="What an attack does.  [default: model]", show_default=False)
-    ] = None,
+    attack: Annotated[Attack | None, typer.Option("--kind", help="What an attack does.  [default: model]")] = None,
 ) -> None:
     """Make a plugin: a complete package that installs, passes its tests and runs, for you to change."""
     if edit and kind != "method":

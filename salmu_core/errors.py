@@ -82,7 +82,6 @@ class FileError(SalmuError):
     Put back the file that the message names, or delete it where SALMU wrote it: the same command writes it again.
 
     Attributes:
-        path: The file.
         reason: Why, as half a sentence.
     """
 
@@ -185,7 +184,6 @@ def explain(error: ValidationError, known: Iterable[str]) -> str:
     """The first thing pydantic found wrong, in a sentence, with a near name for an unknown field.
 
     Args:
-        error: What pydantic raised.
         known: Names of the model's fields.
     """
     first = error.errors()[0]
@@ -229,7 +227,6 @@ def verdict(error: BaseException, module: str = "") -> str:
     """What was raised in a plugin's code, as a sentence about the plugin, to be kept.
 
     Args:
-        error: What was raised.
         module: The plugin's: what its own package raises of itself is about it, of whatever class.
 
     Raises:

@@ -93,7 +93,6 @@ def environment(device: torch.device, precision: str | None, *libraries: str) ->
     """What computes: versions, device, precision and threads.
 
     Args:
-        device: Where.
         precision: As accelerate calls it.
         libraries: Distributions that matter beside those that always do.
     """

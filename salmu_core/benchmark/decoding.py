@@ -59,9 +59,7 @@ def decode_into(path: Path, start: int, rows: Rows, transform: Transform, shape:
     """Decode all rows into a file, one after another; yields what is done.
 
     Args:
-        path: The file.
         start: Where in it the first image begins.
-        rows: The rows.
         transform: What makes pixels of an image.
         shape: Of an image's pixels.
 

@@ -47,7 +47,6 @@ class Benchmark:
 
     Attributes:
         name: As it stands in paths and tables, e.g. ``mini`` or, for world 3 of it, ``mini@3``.
-        folder: Its folder.
         sources: Where its parts come from.
         hashes: Part and path within it -> SHA-256 of each of its files, wherever the part lies.
         notice: A sentence that stands above every table of it.

@@ -160,8 +160,6 @@ def file_hashes(folder: Path, sources: Sources, fresh: Mapping[Path, str] | None
     """Hash every file of a benchmark, reading again only those that may have changed.
 
     Args:
-        folder: The benchmark's.
-        sources: Where its parts come from.
         fresh: Path -> hash, of files that have just been read.
     """
     just_read = fresh or {}

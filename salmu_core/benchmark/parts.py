@@ -25,7 +25,6 @@ def people_in_parts(people: Sequence[str], count: int) -> list[frozenset[str]]:
 
     Args:
         people: Person shown in each forget row.
-        count: Number of parts.
 
     Raises:
         UsageError: There are fewer people than parts.
@@ -49,9 +48,7 @@ def part_of(forget: Rows, number: int, count: int) -> tuple[RequestRef, np.ndarr
     """One part: what is recorded of it, and the numbers of its rows.
 
     Args:
-        forget: The forget set.
         number: Which one, from 1.
-        count: Number of parts.
 
     Raises:
         UsageError: There are fewer people than parts.

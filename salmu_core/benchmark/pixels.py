@@ -65,7 +65,6 @@ class Pixels:
     cache can't be written, the file is made for this process alone, among the system's temporary ones.
 
     Args:
-        rows: The rows.
         clip: A model whose preprocessing is used.
         progress: Told how far decoding is, the first time.
 
@@ -150,7 +149,6 @@ class DirectPixels:
     """Images that are decoded whenever they are drawn: those of a stream, of which each is drawn about once.
 
     Args:
-        rows: The rows.
         clip: A model whose preprocessing is used.
     """
 

@@ -11,7 +11,6 @@ def how_to_get(spec: BenchmarkSpec, tried: bool = False) -> str:
     """Sentences for whoever lacks a release, or a part of it.
 
     Args:
-        spec: The benchmark.
         tried: Whether `salmu download` is what lacks it.
     """
     assert spec.release is not None

@@ -30,7 +30,6 @@ class Stream:
     """A user's own retain pairs.
 
     Attributes:
-        rows: The pairs.
         record: What of them stands in a run's record.
         in_use: The tar files, as they were when they were hashed.
         hashes: Tar file -> SHA-256.
@@ -48,7 +47,6 @@ class Stream:
         Args:
             patterns: Such as ``shards/{00000..00099}.tar``.
             share: Share of every retain batch.
-            progress: Told how far it is.
 
         Raises:
             BenchmarkError: A file is missing or damaged, most of one is no pairs, or too many pictures are damaged.

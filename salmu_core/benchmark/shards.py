@@ -14,7 +14,6 @@ def check_shards(folder: Path, split: str, names: Iterable[str]) -> list[str]:
 
     Args:
         folder: Where they lie, for messages.
-        split: The split.
         names: Such as ``forget-00000-of-00001.parquet``, other splits' too.
 
     Raises:

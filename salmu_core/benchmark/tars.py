@@ -40,7 +40,6 @@ class Shard:
     """What one tar file holds, sample by sample, in its order.
 
     Attributes:
-        path: The file.
         sha256: Of its content.
         keys: Name of each sample.
         captions: Its ``.txt``; None where it has none, or one of more than `MOST_TEXT` bytes.
@@ -160,7 +159,6 @@ class TarImages(Sequence[bytes]):
     """Encoded images of samples of some shards, each read from its tar file when it is asked for.
 
     Args:
-        shards: The shards.
         members: Numbers of the samples of each shard that are meant; by default all.
     """
 

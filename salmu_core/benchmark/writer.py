@@ -55,7 +55,6 @@ def write_split_stream(folder: Path, split: str, pairs: Iterable[Pair], count: i
 
     Args:
         folder: The benchmark's folder.
-        split: Name of the split.
         pairs: Its rows; each is taken once, in order.
         count: How many there are: the number of shards is in their names, before the last row is seen.
         rows_per_shard: Rows of every shard but the last.
@@ -118,7 +117,6 @@ def write_zeroshot(
     """Write a zero-shot set in the webdataset layout of CLIP_benchmark.
 
     Args:
-        folder: Its folder.
         class_names: Name of each class.
         templates: Prompts with ``{c}`` for the class name.
         samples: Encoded image and class number of each sample.

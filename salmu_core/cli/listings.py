@@ -92,10 +92,6 @@ def _with_settings(
     """A list, or one in full.
 
     Args:
-        zoo: What is installed.
-        shelf: Those that are listed.
-        name: The one that is shown in full.
-        as_json: Whether it is for programs.
         first: Gives facts of one kind of declaration only, which stand in the list too.
         last: Gives such facts of the one that is shown in full.
     """

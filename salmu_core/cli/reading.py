@@ -30,8 +30,6 @@ class Reading:
     """A results folder, as far as it is about one benchmark.
 
     Attributes:
-        store: The results folder.
-        zoo: What is installed.
         results: Its runs and reference models.
         folder: The benchmark's folder, where one was named by its path.
     """
@@ -92,7 +90,6 @@ def reading(runs: Path, benchmark: str | None, worlds: Sequence[str] = ()) -> Re
     """Read what a results folder holds of one benchmark.
 
     Args:
-        runs: The results folder.
         benchmark: Its name, with or without a world, or the path of a benchmark folder.
         worlds: Numbers of worlds as they are typed, ``0-4``.
 
@@ -139,7 +136,6 @@ def here(name: str, zoo: Zoo, folder: Path | None = None) -> Benchmark:
 
     Args:
         name: As it stands in a results folder.
-        zoo: What is installed.
         folder: Where it lies, if that is known.
 
     Raises:

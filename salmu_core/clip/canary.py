@@ -143,11 +143,6 @@ def deviation(canary: Canary, clip: Clip) -> Deviation:
 def check_canary(canary: Canary, clip: Clip, weights: Path) -> Deviation:
     """Compare a model with its canary; returns how far it is from it, which is not far.
 
-    Args:
-        canary: The canary.
-        clip: The model, as its config says.
-        weights: The file of its weights.
-
     Raises:
         CheckpointError: They differ; the message says by how much, and where in the config to look.
     """

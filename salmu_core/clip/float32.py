@@ -16,9 +16,6 @@ def float32(device: torch.device | str) -> Iterator[None]:
 
     Cosines of a ViT-B/16 in bfloat16 are off by up to 2e-3, and metrics are held to 1e-4; torch itself lets
     convolutions on a card be TF32, and a method may have switched on more.
-
-    Args:
-        device: Where the block computes.
     """
     settings = list(_settings())
     before = [_unless_mixed(read) for read, _, _ in settings]

@@ -87,7 +87,6 @@ def put(model: Any, state: dict[str, Tensor], file: Path) -> None:
     """Give a model its weights as open_clip does, and say what is not as it was.
 
     Args:
-        model: Of open_clip.
         state: As `read_state` gives it; changed in place.
         file: Where it comes from, for messages.
 

@@ -42,9 +42,7 @@ class Parts:
     """Where the parts of a model lie.
 
     Attributes:
-        name: The model.
         config: ``model_cfg`` and ``preprocess_cfg``.
-        weights: The file of its weights.
         folder: The folder that holds both; None for an architecture with a file of weights.
     """
 

@@ -97,7 +97,6 @@ def assemble(name: str, model: Any, config: dict[str, Any], tokenizer: Any) -> C
 
     Args:
         name: What to call it in messages.
-        model: The model.
         config: ``model_cfg`` and ``preprocess_cfg``.
         tokenizer: open_clip's tokenizer of it.
 

@@ -24,7 +24,6 @@ def save_checkpoint(folder: Path, model: nn.Module, config: dict[str, Any], toke
 
     Args:
         folder: An existing folder.
-        model: The model.
         config: Content of ``open_clip_config.json``.
         tokenizer: open_clip's tokenizer of the model; needed only where the config names one of Hugging Face.
 

@@ -23,7 +23,6 @@ def encode_text(model: Any, tokens: Tensor, *, normalize: bool = False) -> Tenso
     accelerator in training: to see the length it would have to be waited for, and graphs keep their shapes.
 
     Args:
-        model: Of open_clip.
         tokens: Token ids, int64 ``[n, context_length]``.
         normalize: Whether embeddings are L2-normalised.
 

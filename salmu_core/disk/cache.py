@@ -58,7 +58,6 @@ def work_for(owner: str, aside: Path) -> None:
 
     Args:
         owner: A hash of the plugin's code.
-        aside: A folder.
     """
     _Own.owner, _Own.aside = owner, aside
 

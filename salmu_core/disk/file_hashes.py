@@ -83,7 +83,6 @@ class Stamps(Hashes):
         """SHA-256 of a file's content, as hex.
 
         Args:
-            path: The file.
             just_read: Its hash, where somebody has just read all of it.
         """
         now, stamp, name = time.time_ns(), Stamp.of(path), self._name(path)

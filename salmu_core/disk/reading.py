@@ -59,7 +59,6 @@ def read_bytes(path: Path, limit: int = LIMIT) -> bytes:
     """All of a file.
 
     Args:
-        path: The file.
         limit: How many bytes it may have.
 
     Raises:
@@ -88,7 +87,6 @@ def read_json(path: Path, kind: type = dict, limit: int = LIMIT, *, nan_is_null:
     """The value of a JSON file.
 
     Args:
-        path: The file.
         kind: What its outermost value must be.
         limit: How many bytes it may have.
         nan_is_null: Whether NaN is null, as those mean it who write data frames.

@@ -67,13 +67,7 @@ def file_seals(folder: Path) -> dict[str, FileSeal]:
 
 
 def damage_of(folder: Path, record: Sealed, hashed: Hashes = EVERY_BYTE) -> str:
-    """A sentence if a file is not what a record says; empty if all are.
-
-    Args:
-        folder: Where they lie.
-        record: The record.
-        hashed: What hashes files.
-    """
+    """A sentence if a file is not what a record says; empty if all are."""
     for name, sealed in record.files.items():
         path = folder / name
         try:

@@ -145,7 +145,6 @@ def size_of(text: str, given: str) -> int:
     """Bytes of a size such as ``50GB``, ``1.5 TB``, ``800MiB`` or ``5000``.
 
     Args:
-        text: The size.
         given: Where it stands, for messages.
 
     Raises:

@@ -17,7 +17,6 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str,
     """Write a safetensors file.
 
     Args:
-        path: The file.
         tensors: By name; contiguous, and no two of them in the same memory.
         metadata: What else its header says.
 

@@ -67,7 +67,6 @@ class Associations:
         cosines: Split -> cosine of each image with its own caption.
         searches: Split -> what metrics that look for its captions say, the leading one first.
         finders: Split -> metrics that may list the captions they find for it, the leading one first.
-        folder: Where they lie.
         searched: Whether there is a list of the captions retrieved.
     """
 

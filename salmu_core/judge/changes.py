@@ -92,7 +92,6 @@ class Fact(NamedTuple):
 
     Attributes:
         kind: One of `KINDS`.
-        name: What it is.
         a: Of A; None where it has no such thing.
         b: Of B.
     """
@@ -146,8 +145,6 @@ class Difference:
     """Everything there is to say of two models.
 
     Attributes:
-        a: The one.
-        b: The other.
         changes: Figures that both have.
         tails: Name -> values of A and B.
         facts: How the runs differ.

@@ -72,7 +72,6 @@ def compare(
     """Gather runs into lines and judge them.
 
     Args:
-        results: The runs.
         columns: Figures with their targets; one that is none of them has no target.
         line_labels: How lines are called, where these runs are some of others; by default as `labels` has it.
     """
@@ -139,7 +138,6 @@ def _repeats(rows: Sequence[Row], kind: str) -> dict[str, Repeats]:
     """Figure or tail -> its rows by world and seed, of the runs that have it.
 
     Args:
-        rows: The runs.
         kind: ``figures`` or ``tails``.
     """
     worlds: dict[str, dict[str, dict[int, Clusters]]] = defaultdict(lambda: defaultdict(dict))

@@ -54,10 +54,6 @@ def _data(model: ScoredModel) -> str:
 def compare_two(a: ScoredModel, b: ScoredModel) -> Difference:
     """Hold two models of the same data against each other.
 
-    Args:
-        a: The one.
-        b: The other.
-
     Raises:
         StoreError: A reference model beside them is damaged.
     """

@@ -58,9 +58,6 @@ def evidence(
     """What there is to judge a line by: every figure of each role that the reference models have.
 
     Args:
-        rows: Its valid runs.
-        results: Where the reference models are.
-        columns: All figures.
         margins: Column -> how far two Clean models lie apart; of what fewer than three worlds have, nothing.
     """
     lacking = set()

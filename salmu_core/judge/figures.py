@@ -37,7 +37,6 @@ def read_figures(folder: Path, record: MetricsRecord) -> tuple[dict[str, Cluster
     """The rows behind a record's figures, gathered by person, and their tails; gathered once, and then kept.
 
     Args:
-        folder: Where the rows lie.
         record: Whose hash of the rows has been checked.
 
     Raises:

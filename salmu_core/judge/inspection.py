@@ -33,9 +33,6 @@ class Finding(NamedTuple):
     """Something that is not as it should be.
 
     Attributes:
-        path: Where.
-        what: What is wrong, in a sentence.
-        remedy: What to do.
         damage: Whether a result is lost or can't be believed; else nothing is, and it should be known all the same.
     """
 
@@ -95,7 +92,6 @@ def inspect(root: Path, world: str, progress: Progress) -> Inspection:
     Args:
         root: The results folder.
         world: The benchmark's name in paths.
-        progress: Told how far it is.
     """
     inspector = _Inspector(root / world, Inspection(world), progress)
     inspector.everything()
@@ -245,7 +241,6 @@ def _unlike_rows(
     """What a record says that its rows do not.
 
     Args:
-        folder: Where both lie.
         entries: The record's, by metric.
         whole: Whether there are rows.
         query: Where rows are of several queries or stages, the one whose figures are the record's.

@@ -82,7 +82,6 @@ class Line:
     Attributes:
         label: The method, with the settings that tell its lines apart, and its task.
         rows: Its valid runs.
-        figures: Column -> figure.
         tails: Name -> figure, see `salmu_core.judge.tails`.
         task: What its runs were to do; of one request, all figures of forget rows are of the people it was about.
         places: Aim -> first and last place it may have among lines of its budget.

@@ -39,7 +39,6 @@ class Task(NamedTuple):
         """The task of a run.
 
         Args:
-            record: The run's.
             whole: Whether everybody is looked at.
         """
         alone = whole or record.request.count == 1
@@ -66,7 +65,6 @@ class Part:
     """Whom a request was about.
 
     Attributes:
-        people: Their ids.
         columns: Figures that look at forget rows, and are told of these people's alone.
         untold: Figures that look at forget rows and are one number alone: nobody can say which people it is about.
     """

@@ -16,9 +16,7 @@ def refusal(
     """What a run is instead, in a word and a sentence; None for a result.
 
     Args:
-        record: The run's.
         metrics: Of its checkpoint, if there are any.
-        folder: Where it lies.
         scored_on: What the reference models beside it were scored on.
         compromised: Hash of the Compromised among them; empty if it is not there.
     """

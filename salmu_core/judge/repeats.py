@@ -151,7 +151,6 @@ def places(ordered: Iterable[tuple[int, int]], count: int) -> list[tuple[int, in
 
     Args:
         ordered: Pairs of figures of which the first is shown to be higher, as `shown_higher` finds them.
-        count: Number of figures.
     """
     above, below = [0] * count, [0] * count
     for higher, lower in ordered:

@@ -34,8 +34,6 @@ class Point:
     """One thing in which a run and its repetition should be equal.
 
     Attributes:
-        name: What it is.
-        equal: Whether it is.
         text: Of what is equal, how much; else by how much it differs.
     """
 
@@ -49,7 +47,6 @@ class Reproduction:
     """A run held against its repetition.
 
     Attributes:
-        folder: The run's.
         points: All in which both should be equal.
         surroundings: What they were made with where that differs: of the run, and of its repetition.
     """

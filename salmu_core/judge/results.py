@@ -28,7 +28,6 @@ class Row:
     """One run.
 
     Attributes:
-        folder: Where it lies.
         world: The benchmark's name in paths, e.g. ``mini@3``.
         record: Its record; None if the folder is damaged.
         status: ``valid``, why it is not, ``damaged`` or ``not scored``.
@@ -194,7 +193,6 @@ def read_results(store: Store, worlds: Collection[str], only: Path | None = None
     """Read all runs of some worlds of one benchmark; damaged ones become rows that say so.
 
     Args:
-        store: The results folder.
         worlds: Names in paths, e.g. ``mini`` and ``mini@1``.
         only: The one run to read, all of its files and its reference models'; by default every run, of which files
             that have not changed since they were last read are not read again.
@@ -240,7 +238,6 @@ def of_plan(results: Results, planned: Mapping[Path, tuple[str, str]]) -> Result
     """The rows of planned runs only; one that has no row becomes one that says so.
 
     Args:
-        results: All rows of a benchmark.
         planned: Run folder -> world and method.
     """
     rows = [row for row in results.rows if row.folder in planned]

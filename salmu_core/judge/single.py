@@ -30,7 +30,6 @@ class OneRun:
     """A valid run.
 
     Attributes:
-        folder: Where it lies.
         world: The benchmark's name in paths.
         store: The results folder it lies in.
         record: Its record; its checkpoint has just been held against it.
@@ -66,7 +65,6 @@ class ScoredModel:
     Attributes:
         folder: As it was given.
         record: Of the run; None for a reference model.
-        metrics: Its metrics.
         figures: Column -> its rows by person.
         tails: Name -> value.
     """
@@ -123,7 +121,6 @@ def read_one_run(folder: Path, aim: str) -> OneRun:
     """Read a run and its reference models, and refuse one that is no result.
 
     Args:
-        folder: The run's.
         aim: What is to be done with it, for the refusal: ``published``.
 
     Raises:

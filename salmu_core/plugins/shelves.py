@@ -25,8 +25,6 @@ class Declared(Generic[S]):
     """A declaration and the distribution it came with.
 
     Attributes:
-        distribution: Name of the distribution.
-        version: The distribution's.
         module: The entry point's value.
         data: The spec as JSON; None for one that JSON has no words for.
         load: Imports the plugin and returns the whole spec; `spec` is the same, once.

@@ -80,8 +80,6 @@ class _Plugin:
 
     Args:
         key: What it is remembered by.
-        point: The entry point.
-        catalogue: Remembers.
         loaded: Modules that were imported before; the code they were made of may be another one by now.
     """
 

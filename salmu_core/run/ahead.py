@@ -47,9 +47,6 @@ class Ahead:
 
     What is read is a pure function of the step's number, as ever; what nobody asks for is neither charged nor seen. An
     exception comes up where the images are asked for; asked for again, they are read there and then.
-
-    Args:
-        lane: The way to the device.
     """
 
     def __init__(self, lane: SideStream) -> None:
@@ -62,8 +59,6 @@ class Ahead:
         """A set as a step's batch sees it, which begins the next one's images once it is asked for its own.
 
         Args:
-            pool: The set.
-            step: Number of the step.
             rows: The rows of this and other steps.
         """
         return _Drawn(pool, lambda index: self._images(pool, step, rows, index))

@@ -16,7 +16,6 @@ class Card:
     """A CUDA card.
 
     Attributes:
-        name: What it is called.
         free: Bytes of its memory that nobody uses.
         total: Bytes of its memory.
         capability: CUDA's number of its generation.

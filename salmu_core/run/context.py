@@ -50,14 +50,7 @@ class RunContext(MethodContext[C]):
     """One run's working parts.
 
     Args:
-        config: The method's validated configuration.
         model: The model to change, on the accelerator's device.
-        reference: The frozen original.
-        session: The data, shared with other runs.
-        seed: The run's seed.
-        meter: The ledger.
-        accelerator: Device and precision.
-        observer: Who looks on.
         state: What the method left in the run that this one starts from.
         pieces: How much of a batch is embedded at a time; by default all.
         compiler: Compiles towers while they are trained; by default none does.

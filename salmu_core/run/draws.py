@@ -19,14 +19,7 @@ from salmu_core.train.seeding import generator
 
 
 class Draws:
-    """Steps and batches of one run.
-
-    Args:
-        pools: What is drawn from.
-        seed: The run's seed.
-        meter: The ledger.
-        device: Where batches go.
-    """
+    """Steps and batches of one run."""
 
     def __init__(self, pools: Pools, seed: int, meter: Meter, device: torch.device) -> None:
         self._pools, self._seed, self._meter, self._device = pools, seed, meter, device
@@ -66,7 +59,6 @@ class Draws:
         """Those rows of a set, or others for those whose images can't be decoded.
 
         Args:
-            pool: Which set.
             rows: Their numbers.
             source: What reads them; by default the set.
         """

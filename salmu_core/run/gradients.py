@@ -42,9 +42,7 @@ class Gradients:
     Args:
         model: The model being unlearned.
         clip: The original.
-        pools: The sets that a loss can draw from.
         meter: The ledger; it is charged alike.
-        pieces: How much is embedded at a time.
     """
 
     def __init__(
@@ -58,10 +56,7 @@ class Gradients:
         """The gradients of a loss.
 
         Args:
-            loss: The loss.
             steps: What decides, beside model, data and loss: which steps, how many, in which precision.
-            device: Where to compute.
-            compute: Does so.
         """
         key = self._key(loss, steps, device)
         if key is None:

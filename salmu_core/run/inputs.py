@@ -34,7 +34,6 @@ class Inputs:
     """Rows with their images and tokens, which are the same for all models of one benchmark.
 
     Args:
-        rows: The rows.
         clip: A model, for its preprocessing and tokenizer; its weights are not held.
         streamed: Whether each row is drawn about once: then nothing of it is kept on disk or tokenised in advance.
     """
@@ -75,9 +74,7 @@ class Source:
     """Some of those rows, numbered anew, with the original's embeddings, each made when first asked for.
 
     Args:
-        inputs: The rows.
         clip: The original.
-        device: Where it computes.
         part: Numbers of the rows that are meant; by default all.
     """
 

@@ -117,7 +117,6 @@ class Meter:
 
         Args:
             batch_size: Pairs of each set in a step.
-            config: Its settings.
         """
         settings = config.model_dump(mode="json")
         self.fits.append(FitRecord(first_step=self.steps, batch_size=batch_size, settings=settings))

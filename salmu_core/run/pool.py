@@ -28,10 +28,8 @@ class Pool:
     Rows are numbered through: first those of the benchmark, then those of a user's stream.
 
     Args:
-        name: Which set.
         inputs: The benchmark's rows.
         clip: The original: the model that runs begin with.
-        device: Where batches go.
         asked: For the forget set, what the deletion request says of each row.
         part: Numbers of the rows that this set is; by default all.
         stream: Pairs that are mixed in, of a user's own.

@@ -19,7 +19,6 @@ class Retries:
     Args:
         loss: What is called; given what ``steps`` makes.
         steps: Makes a step by its number.
-        rng: The run's generator.
         device: Where the model is; its global generator is the towers'.
         meter: Counts; what a step logs again is not kept twice.
     """

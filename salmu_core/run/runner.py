@@ -46,7 +46,6 @@ class Outcome:
         model: The unlearned model, in eval mode on its device.
         status: ``valid``, or what is wrong.
         reason: What is wrong, in a sentence.
-        ledger: What it cost.
         fits: What each call of ``fit`` was told.
         scalars: What was logged.
         traceback: Of the exception, where there was one.
@@ -83,13 +82,9 @@ def run_one(
     """Unlearn with one method and judge the result; a mistake of its code is an outcome, not an error.
 
     Args:
-        spec: The method.
-        config: Its validated configuration.
         budget: B; B x |forget| forget pairs and as many retain pairs may be drawn.
         seed: Decides the order of the data and every random number.
         session: Data and start model.
-        accelerator: Device and precision.
-        observer: Who looks on.
         micro_batch: Pairs that are embedded at a time; 0 for whole batches. Made smaller where memory runs out.
         state: What the method left when it made the model that this run begins with.
         compiler: Compiles towers while they are trained; by default none does.
@@ -223,12 +218,10 @@ def _inspect(
     """What a method left behind: whether it counts, and the share of the weights that it changed.
 
     Args:
-        attempt: How the method ended.
         model: What it was given to change.
         reference: The copy of the original it was given to look at.
         original: What the run began with, which it should never have met.
         before: Fingerprint of the last two before it began.
-        module: The method's.
     """
     try:
         model.eval()

@@ -68,11 +68,7 @@ class Saves:
     _failed: bool = False
 
     def begin(self, identity: Mapping[str, Any]) -> None:
-        """A run begins, or begins again.
-
-        Args:
-            identity: What decides it.
-        """
+        """A run begins, or begins again."""
         self._identity = hash_json({**self.of, **identity})
         self.last = time.monotonic()
 
@@ -176,7 +172,6 @@ class Writing:
     """A save that is not in its place yet.
 
     Attributes:
-        saves: Where it belongs.
         facts: What is known of it.
         folder: Where it is written.
         stack: Closed, it is in its place; closed by an error, it is gone.

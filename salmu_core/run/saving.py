@@ -49,13 +49,10 @@ class Parts:
     """What of a run changes while it trains.
 
     Attributes:
-        model: The model.
         rng: The run's generator.
         state: What the method keeps for a run that goes on from here.
         texts: The original's embeddings of texts.
-        meter: The ledger.
         pieces: How much is embedded at a time.
-        accelerator: Device and precision.
         others: By ids, what else a method is given and keeps nothing in.
     """
 
@@ -84,8 +81,6 @@ class RunSaving(Saving):
     """Keeps one training of a run; a context.
 
     Args:
-        saves: Where.
-        parts: The run.
         also: Modules that are trained beside the model.
         functions: What of the method is called in it: loss, transform, choice of parameters.
         steps: How many were asked for, if that was said.

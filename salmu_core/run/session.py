@@ -32,8 +32,6 @@ class TrainingRows:
     """What a method may see of a benchmark, whatever it begins with: decoded and tokenised once.
 
     Attributes:
-        forget: All forget rows.
-        retain: All retain rows.
         asked: What the deletion request says of each forget row.
         stream: A user's own retain pairs.
         streamed: Their rows.
@@ -54,7 +52,6 @@ class TrainingRows:
         """Read them.
 
         Args:
-            benchmark: The benchmark.
             clip: One of its models, for preprocessing and tokenizer.
             stream: A user's own retain pairs, mixed into the benchmark's.
 
@@ -101,8 +98,6 @@ class TrainingSession:
         """Load what methods may see, to begin with Compromised and forget the whole forget set.
 
         Args:
-            benchmark: The benchmark.
-            accelerator: Device and precision.
             stream: A user's own retain pairs, mixed into the benchmark's.
 
         Raises:
@@ -120,8 +115,6 @@ class TrainingSession:
 
         Args:
             clip: The model, of Compromised's preprocessing.
-            rows: What methods may see.
-            device: Where to compute.
             part: Numbers of the forget rows that are to be forgotten; by default all.
 
         Raises:

@@ -20,11 +20,7 @@ REMEMBERED = 2**18
 
 
 class TokenIds:
-    """Token ids of texts; of those that come again, remembered in a run.
-
-    Args:
-        clip: Whose tokenizer is used.
-    """
+    """Token ids of texts; of those that come again, remembered in a run."""
 
     def __init__(self, clip: Clip) -> None:
         self._clip = clip
@@ -80,7 +76,6 @@ class ReferenceTexts:
     Of one run alone: the company a text is embedded in shows in its last bits.
 
     Args:
-        reference: The original.
         tokenize: Texts -> token ids ``[n, context_length]`` on its device.
 
     Attributes:

@@ -26,12 +26,7 @@ def _same(a: object, b: object) -> bool:
 
 
 def judge_state(after: Mapping[str, torch.Tensor], before: Mapping[str, torch.Tensor]) -> tuple[Status, str]:
-    """Whether tensors can be those of a model, by their names, types and shapes, and if not, why not.
-
-    Args:
-        after: What is looked at.
-        before: The model's.
-    """
+    """Whether tensors can be those of a model, by their names, types and shapes, and if not, why not."""
     if before.keys() != after.keys():
         odd = sorted(before.keys() ^ after.keys())
         return "altered", f"the model's tensors are not those it came with: {', '.join(odd[:3])}"

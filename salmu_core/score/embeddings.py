@@ -33,7 +33,6 @@ class Images:
     """Decoded images of all base splits and the zero-shot set, shared by the checkpoints of a process.
 
     Args:
-        data: The benchmark.
         clip: A model whose preprocessing is used.
     """
 
@@ -61,7 +60,6 @@ class Catalogue:
     Two captions with equal tokens are one: the model can't tell them apart, so neither may the last bits.
 
     Args:
-        data: The benchmark.
         clip: A model whose tokenizer is used.
 
     Attributes:
@@ -112,11 +110,7 @@ def _tokenizer(clip: Clip) -> tuple[str, bytes]:
 
 
 class Embeddings(ABC):
-    """Embeddings of one checkpoint, and the benchmark they are of.
-
-    Attributes:
-        data: The benchmark.
-    """
+    """Embeddings of one checkpoint, and the benchmark they are of."""
 
     data: EvaluationData
 
@@ -141,10 +135,7 @@ class Embedder(Embeddings):
     """Embeddings of one checkpoint, each made when first asked for.
 
     Args:
-        clip: The checkpoint.
-        data: The benchmark.
         images: Decoded images, shared between checkpoints with the same preprocessing.
-        device: Where to compute.
         on_batch: Called with the number of items embedded, for progress.
         catalogue: Tokenised captions, shared between checkpoints with the same tokenizer.
     """

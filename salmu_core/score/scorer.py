@@ -27,13 +27,7 @@ from salmu_core.store.records import MetricEntry, MetricsRecord
 
 
 class Scorer:
-    """Scores checkpoints of one benchmark; its data are read when the first one comes.
-
-    Args:
-        benchmark: The benchmark.
-        metrics: What to compute.
-        device: Where to embed.
-    """
+    """Scores checkpoints of one benchmark; its data are read when the first one comes."""
 
     def __init__(
         self,

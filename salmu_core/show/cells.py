@@ -81,7 +81,6 @@ class TableColumn:
 
     Attributes:
         header: Its name where people read it.
-        part: Where it belongs.
         line: What it says of a line.
         role: What it says of a reference model.
         run: What it says of a run without a result.

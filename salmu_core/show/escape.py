@@ -41,7 +41,6 @@ def visible_json(value: Any, ascii: bool = False) -> str:
     """Any value as indented JSON that loses nothing and hides nothing: as it was when read again.
 
     Args:
-        value: The value.
         ascii: Whether everything that is not ASCII is escaped.
 
     Raises:

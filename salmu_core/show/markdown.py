@@ -18,7 +18,6 @@ def markdown(table: Table, notice: str = "", command: str = "") -> str:
     """GitHub-flavoured Markdown: primary figures and verdicts, places, all other figures, and what is no result.
 
     Args:
-        table: The table.
         notice: The sentence the benchmark wants above its tables.
         command: What makes the same text again.
     """

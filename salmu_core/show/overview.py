@@ -66,7 +66,6 @@ def render(table: Table, notice: str = "", width: int = 100, commands: Sequence[
     """One table of all lines below the reference models, failed runs, and where the rest is.
 
     Args:
-        table: The table.
         notice: The sentence the benchmark wants above its tables.
         width: Of the screen; where remarks don't fit beside the figures, signs stand for them.
         commands: What shows everything, in the terminal and on a page.

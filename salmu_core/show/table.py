@@ -48,7 +48,6 @@ def table(comparison: Comparison, figures: Sequence[Column]) -> Table:
     """The table of a comparison.
 
     Args:
-        comparison: What is compared.
         figures: All figures with their targets.
     """
     primary, others = ([columns.figure(comparison, f) for f in figures if f.primary is kind] for kind in (True, False))

@@ -37,7 +37,6 @@ def half(interval: Interval, form: str = "", short: bool = False) -> str:
     """The longer half of an interval, ``±0.021``, or ``±<0.001`` of a short one; nothing where it is not known.
 
     Args:
-        interval: The interval.
         form: How it is written; by default with as many decimals as `number` gives the value.
         short: Whether to leave out the zero before the point.
     """

@@ -34,7 +34,6 @@ class Attempts:
     """Those of one run, as they stand on disk.
 
     Args:
-        path: The file.
         code_hash: Of the method's code.
 
     Attributes:

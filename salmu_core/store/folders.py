@@ -166,7 +166,6 @@ def read_run(folder: Path, hashed: Hashes = EVERY_BYTE, copied: bool = False) ->
     """The record of a run, or None if there is none; what it was written with is checked against it.
 
     Args:
-        folder: The run's.
         hashed: What hashes files: by default all of them are read, see `salmu_core.disk.file_hashes`.
         copied: Whether it may lie elsewhere than in its own place in a results folder.
 
@@ -228,8 +227,6 @@ def read_record(path: Path, kind: type[R], hashed: Hashes = EVERY_BYTE) -> R | N
     """A JSON record, or None if there is no such file.
 
     Args:
-        path: The file.
-        kind: What it should be.
         hashed: What knows whether it was found to be whole before and has not changed.
 
     Raises:

@@ -119,7 +119,6 @@ def live(opened: Callable[[], Make], cell: Cell, forked: bool) -> NoReturn:
 
     Args:
         opened: Opens what the run needs, where this process did not inherit it, and returns what makes it.
-        cell: What it has.
         forked: Whether the process was forked from another one, whose files are open in it.
     """
     end, own, code = os._exit, os.getpid(), 1  # as they are before anybody has changed anything
@@ -212,11 +211,7 @@ def _lock_up(cell: Cell) -> None:
 
 
 class Telling:
-    """Writes down how far a run is, line by line, for whoever waits; a method may have closed the file.
-
-    Args:
-        path: The file.
-    """
+    """Writes down how far a run is, line by line, for whoever waits; a method may have closed the file."""
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND)

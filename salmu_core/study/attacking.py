@@ -41,10 +41,6 @@ def attack(
 
     Args:
         assaults: At least one, all on the same run or reference model.
-        session: What attacks share.
-        benchmark: The benchmark.
-        store: Where results lie.
-        reporter: Who is told.
         redo: Whether those that have a result are made again.
 
     Raises:

@@ -76,8 +76,6 @@ def make_attacks(study: Study, zoo: Zoo, overrides: Mapping[str, Settings]) -> l
     """Every attack of a study, each configuration validated.
 
     Args:
-        study: What is to be run.
-        zoo: What is installed.
         overrides: Settings that go over the study's, by name.
 
     Raises:
@@ -107,12 +105,7 @@ def outstanding_attacks(
     """Attacks that have no result yet, or one of something else than what is there now.
 
     Args:
-        attacks: Those of the study.
-        plan: Its runs.
         unmade: Those that are still to be made.
-        benchmark: The benchmark.
-        store: Where results lie.
-        hashed: What hashes files.
         redo: Whether those that have one are made again.
     """
     made: list[tuple[Planned | str, str]] = []

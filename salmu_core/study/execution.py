@@ -53,13 +53,9 @@ class Execution:
     """A study being carried out on one benchmark.
 
     Attributes:
-        benchmark: The benchmark.
-        store: Where results lie.
         metrics: What is computed of every checkpoint.
         accelerator: Device, precision and processes.
-        reporter: Who is told.
         stream: The user's own retain pairs.
-        options: How it is carried out.
         trackers: Experiment trackers that every run is told to.
         elsewhere: Where processes can't be forked, gives what opens a run in a fresh interpreter.
     """

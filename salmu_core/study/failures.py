@@ -48,11 +48,7 @@ def attempt(do: Callable[[Piece], None], piece: Piece) -> Failure | None:
 
 
 class Failures:
-    """What becomes of pieces that were attempted, whichever process did.
-
-    Args:
-        reporter: Who is told.
-    """
+    """What becomes of pieces that were attempted, whichever process did."""
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter

@@ -33,10 +33,7 @@ class Making:
 
     Args:
         opened: Opens what the run needs, in its process; returns what makes it.
-        cell: What the process has.
-        limits: What it may take.
         method: How it is started.
-        attempts: Those that were made before.
         adopts: Whether what the run leaves behind is this process's to end.
     """
 
@@ -58,8 +55,6 @@ class Making:
         """What comes of it.
 
         Args:
-            original: What the run begins with.
-            label: What the run is called.
             reporter: Is told how far it is, what it prints, and of attempts that failed.
             on_scalar: Is told of every scalar, of those too.
 

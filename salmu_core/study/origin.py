@@ -19,7 +19,6 @@ class Origin:
 
     Attributes:
         benchmark: The benchmark, without its world.
-        method: The method.
         recommended: What the benchmark recommends for it, if anything.
         given: Fields of its config that the user sets.
         budget_given: Whether the user names the budget.

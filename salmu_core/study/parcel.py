@@ -59,7 +59,6 @@ def leave(folder: Path, outcome: Outcome) -> None:
 
     Args:
         folder: An empty one.
-        outcome: What came of it.
 
     Raises:
         OSError: There is no room for it.

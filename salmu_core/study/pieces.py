@@ -22,7 +22,6 @@ class Piece:
     """A run to be made, a checkpoint to be scored, or to be attacked.
 
     Attributes:
-        benchmark: Name of the benchmark.
         target: The run, or a reference model's role.
         attacks: Those to be made, where it is attacked.
     """
@@ -47,13 +46,7 @@ class Piece:
 
 
 def pieces_of(benchmark: str, plan: Iterable[Planned], todo: Outstanding) -> Iterator[Piece]:
-    """What is to be done on one benchmark, the costliest first of each phase, requests of a sequence in their order.
-
-    Args:
-        benchmark: Its name.
-        plan: All runs.
-        todo: What of them is to be done.
-    """
+    """What is to be done on one benchmark, the costliest first of each phase, requests of a sequence in their order."""
     ordered = [planned.key for planned in sorted(plan, key=lambda planned: -planned.key.budget)]
     unmade = {planned.key for planned in todo.runs}
     unscored = unmade | {planned.key for planned in todo.checkpoints}

@@ -221,9 +221,7 @@ def make_plan(
     A method's defaults come first; what the benchmark recommends goes over them, and the study over that.
 
     Args:
-        study: What is to be run.
         benchmark: The benchmark's name in paths.
-        zoo: What is installed.
         overrides: Settings that go over the study's, by method.
         retain: Digest of the user's own retain pairs.
         start: What to begin with; None for Compromised.

@@ -37,7 +37,6 @@ class Options:
         micro_batch: Pairs that methods embed at a time; 0 for whole batches.
         compile: Whether towers are compiled while they are trained; ``auto`` for where that pays.
         checkpoint_every: How often a run is kept while it trains, so that it goes on there if it is interrupted.
-        limits: What one run may take of time and memory.
     """
 
     redo: bool = False
@@ -84,9 +83,6 @@ def prepare(
     Args:
         study: What is to be run, as `check` found it.
         overrides: Settings that go over the study's, by method.
-        zoo: What is installed.
-        store: Where results lie.
-        reporter: Who is told.
     """
     stream = Stream.open(study.retain, study.retain_share, reporter.building) if study.retain else None
     retain = stream.record.digest if stream else ""

@@ -93,7 +93,6 @@ class Crew:
     Args:
         pieces: The work, in the order in which it is handed out.
         begin: Called in each process; returns what does a piece there, and tells the reporter that it is given.
-        reporter: Who is told.
         method: How processes are started; unless they are forked, ``begin`` must be picklable.
         once: Whether a process makes one run only: whatever else it does, no other is forked from it then.
     """

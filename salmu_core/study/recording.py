@@ -28,12 +28,6 @@ def make_record(
     """The record of a run, without the hashes of its files.
 
     Args:
-        planned: The run.
-        benchmark: What it was made on.
-        retain: What it could be trained on.
-        start: What it began with.
-        status: What came of it.
-        reason: Why it is no result.
         facts: Other fields.
     """
     key, method = planned.key, planned.method
@@ -59,13 +53,7 @@ def make_record(
 
 
 def surroundings(accelerator: Accelerator, threads: int, outcome: Outcome | None = None) -> dict[str, str]:
-    """What computes a run, and what keeps its method from everything else.
-
-    Args:
-        accelerator: Device and precision.
-        threads: CPU threads of its process.
-        outcome: What came of it.
-    """
+    """What computes a run, and what keeps its method from everything else."""
     facts = environment(accelerator.device, accelerator.mixed_precision) | {"threads": str(threads)}
     facts["isolation"] = f"Landlock {landlock.version()}" if landlock.version() else "process only"
     if outcome is not None and outcome.micro_batch:

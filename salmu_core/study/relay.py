@@ -35,7 +35,6 @@ def attend(begin: Callable[[Reporter], Do], connection: Connection, patience: fl
 
     Args:
         begin: Returns what does a piece, and tells the reporter that it is given.
-        connection: To the process that hands out.
         patience: Seconds there are to stop tidily.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of a terminal; whoever hands out ends the others
@@ -56,11 +55,7 @@ def attend(begin: Callable[[Reporter], Do], connection: Connection, patience: fl
 
 @dataclass
 class Relay(Reporter):
-    """A reporter that tells another process.
-
-    Attributes:
-        connection: To it.
-    """
+    """A reporter that tells another process."""
 
     connection: Connection
     _told: float = 0.0

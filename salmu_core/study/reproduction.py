@@ -31,7 +31,6 @@ class Repetition(NamedTuple):
     """What makes a run again; of a sequence of requests, all of it.
 
     Attributes:
-        study: What is to be run.
         overrides: Settings of its method.
         options: How it is to be carried out.
         request: Which request of the sequence is the run.
@@ -49,8 +48,6 @@ def repetition(folder: Path, benchmark: str | None, zoo: Zoo, reporter: Reporter
     Args:
         folder: The run's, or a copy of it.
         benchmark: Name or folder of the benchmark, where it is not the one that the record names.
-        zoo: What is installed.
-        reporter: Who is told.
 
     Raises:
         UsageError: It is no run, or its method or benchmark is not installed.
@@ -151,8 +148,6 @@ def made_on(inspection: Inspection, data: str | None, zoo: Zoo, progress: Progre
     Args:
         inspection: What was found in the results.
         data: Where it lies, if that is known.
-        zoo: What is installed.
-        progress: Told how far it is.
     """
 
     def find(at: Path, what: str, remedy: str, damage: bool = True) -> None:

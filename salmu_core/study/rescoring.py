@@ -50,8 +50,6 @@ class Rescorer:
     Args:
         benchmark: The benchmark, whose files are those of the results.
         metrics: What is installed; others, and those whose code is another one now, are left out.
-        device: Where to compute.
-        progress: Told when data are opened.
         rng: Draws the rows.
     """
 

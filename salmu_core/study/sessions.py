@@ -24,13 +24,7 @@ from salmu_core.study.starts import Start
 
 
 class Sessions:
-    """Hands out sessions; the data are opened once, models come and go.
-
-    Args:
-        benchmark: The benchmark.
-        device: Where models go.
-        stream: The user's own retain pairs.
-    """
+    """Hands out sessions; the data are opened once, models come and go."""
 
     def __init__(self, benchmark: Benchmark, device: torch.device, stream: Stream | None) -> None:
         self._benchmark = benchmark
@@ -41,11 +35,6 @@ class Sessions:
 
     def of(self, start: Start, request: RequestRef, progress: Progress) -> tuple[TrainingSession, RequestRef]:
         """The session of a start and a part of the forget set, and what is recorded of that part.
-
-        Args:
-            start: What a run begins with.
-            request: What it is asked to forget.
-            progress: Told when something is opened.
 
         Raises:
             BenchmarkError: The benchmark's files can't be read.

@@ -21,7 +21,6 @@ class Start:
         ref: As it is recorded.
         model: The open_clip name of its checkpoint.
         folder: Of the run that left it; None for Compromised.
-        record: Of that run.
     """
 
     ref: StartRef
@@ -40,8 +39,6 @@ def after(folder: Path, record: RunRecord, results: Path) -> Start:
     """The checkpoint of a valid run.
 
     Args:
-        folder: The run's.
-        record: Its record.
         results: The results folder of the run that begins there.
     """
     assert record.checkpoint_hash is not None
@@ -79,7 +76,6 @@ def read_start(folder: Path, benchmark: Benchmark, results: Path) -> Start:
 
     Args:
         folder: A run's, or a copy of it: a checkpoint with its ``run.json``.
-        benchmark: What is to be unlearned.
         results: The results folder of the run that is to begin there.
 
     Raises:

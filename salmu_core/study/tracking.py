@@ -32,7 +32,6 @@ class Trackers:
 
     Args:
         names: Which; by default none.
-        results: The results folder.
         say: Told when one fails; it is not used any more then, in this process.
 
     Raises:
@@ -51,7 +50,6 @@ class Trackers:
         """A new run in every tracker, closed when the block ends, however it ends.
 
         Args:
-            planned: The run.
             started: When, as it will stand in its record.
             retain: What it can be trained on.
         """
@@ -103,12 +101,7 @@ class Trackers:
 
 
 class Tracked:
-    """One run, open in some trackers.
-
-    Args:
-        trackers: The study's.
-        facts: What the run is.
-    """
+    """One run, open in some trackers."""
 
     def __init__(self, trackers: Trackers, facts: Facts) -> None:
         self._trackers = trackers
@@ -149,7 +142,6 @@ class Tracked:
 
         Args:
             end: How it ended, if it was cut short.
-            reason: Why.
         """
         self._flush()
         if end:
@@ -183,7 +175,6 @@ def facts_of(planned: Planned, started: str, plugin: str, retain: RetainRef) -> 
     """What trackers are told of a run.
 
     Args:
-        planned: The run.
         started: As in its record.
         plugin: Distribution and version.
         retain: As in its record.

@@ -55,8 +55,6 @@ class RunProcess:
 
     Args:
         opened: Opens what the run needs, in that process; returns what makes it.
-        cell: What the process has.
-        limits: What it may take.
         method: ``fork`` for a copy of this process, in which no method ever ran, or ``spawn`` for a fresh interpreter.
         adopts: Whether all that is a child of this process afterwards, and was not before, is the run's.
     """
@@ -80,10 +78,8 @@ class RunProcess:
         """Wait for what comes of it; when this returns or raises, nothing of the process goes on.
 
         Args:
-            original: What the run began with.
             owner: Whose entries of the cache it has made.
             reporter: Is told how far it is, and what it prints.
-            on_scalar: Is told of every scalar.
 
         Raises:
             DiedError: It ended without a result.

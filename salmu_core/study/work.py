@@ -50,10 +50,6 @@ def carry_out(
     Args:
         study: What is to be run, as `prepare.check` found it.
         overrides: Settings that go over the study's, by method.
-        zoo: What is installed.
-        store: Where results lie.
-        options: How it is carried out.
-        reporter: Who is told.
 
     Raises:
         KeyboardInterrupt: Somebody stopped it; finished runs are kept.

@@ -28,16 +28,8 @@ class Worker:
 
     Args:
         works: The benchmarks, and what is planned on them.
-        stream: The user's own retain pairs.
-        store: Where results lie.
         metrics: What is computed of every checkpoint.
-        accelerator: Device and precision.
-        options: How it is carried out.
-        reporter: Who is told.
         elsewhere: Where processes can't be forked, gives what opens a run in a fresh interpreter.
-
-    Attributes:
-        accelerator: As it was given.
     """
 
     def __init__(

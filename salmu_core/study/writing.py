@@ -19,9 +19,7 @@ def write_valid(folder: Path, record: RunRecord, outcome: Outcome, clip: Clip) -
     """Write a run with its checkpoint, and what its method keeps.
 
     Args:
-        folder: The run's.
         record: What is known of it; what lies beside it is sealed in it.
-        outcome: Its model and state.
         clip: What the model began as.
     """
     with new_folder(folder) as new:

@@ -32,10 +32,8 @@ class Descent:
         settings: AdamW and its schedule.
         steps: Steps of the whole training.
         warmup: Steps of it with linear warm-up.
-        place: Where it runs.
         groups: The parameters as torch's optimizers take them; by default all of them decay alike.
         fused: Whether AdamW runs as one kernel; by default as torch chooses. It shows in the last bits.
-        observer: Who looks on.
     """
 
     def __init__(

@@ -22,7 +22,6 @@ def mean_gradients(
         model: Stays as it is.
         objective: A scalar, or named scalars that are summed, for each step number from 0; asked again for the last
             one where memory ran out.
-        steps: How many.
         power: Exponent of each step's gradient.
         accelerator: Gives precision.
         pieces: What the objective encodes with.

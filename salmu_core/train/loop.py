@@ -78,7 +78,6 @@ def fit(
         objective: A scalar, or named scalars that are summed, for each step number from 0; asked again for the last
             one where memory ran out.
         steps: How many; asked once the first step's objective is known, and what it draws with it.
-        config: Optimizer settings.
         accelerator: Gives precision and scaling; the model must be on its device.
         params: Which parameters to train, by name; by default all.
         also: Modules that are trained beside the model, by name.

@@ -27,8 +27,6 @@ def rows_at(n: int, batch_size: int, step: int, *parts: object) -> np.ndarray:
 
     Args:
         n: Number of rows, at least ``batch_size``.
-        batch_size: Rows in a batch.
-        step: Number of the step.
         parts: Whatever else the order depends on.
     """
     epoch, batch = divmod(step, n // batch_size)
@@ -110,8 +108,6 @@ def streamed(n: int, batch: int, step: int, *parts: object) -> np.ndarray:
 
     Args:
         n: Number of rows, at least ``batch``.
-        batch: Rows in a batch.
-        step: Number of the step.
         parts: Whatever else the order depends on.
     """
     epoch, place = divmod(step, n // batch)

@@ -25,7 +25,6 @@ class Pieces:
     autograd that is the same graph, so whatever is differentiated, and however often, has its gradient.
 
     Args:
-        model: What encodes.
         size: Rows of a piece; 0 for whole batches.
         simpler: Told of an error, whether towers encode in a simpler way from now on, so that it may not come again.
 

@@ -106,7 +106,6 @@ class Trainer:
             and the inverse temperature.
         settings: The loss, AdamW and its schedule.
         steps: Steps of the whole training.
-        place: Where it runs.
         piece: Pairs a process encodes at a time; 0 for all of its part of a batch.
         known: Ids of the tokens that occur, ascending, of a training in one process on a CPU: all that is trained of
             the token embedding is their rows. By default it is trained as a whole.

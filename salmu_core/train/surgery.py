@@ -44,7 +44,6 @@ class Masking(Plain):
         accelerator: Scales a loss where precision needs it.
         trained: The parameters that are trained, by name.
         known: Names of all parameters; for those that are not trained a mask is without effect.
-        masked: The masks.
 
     Raises:
         MethodError: A mask is of no parameter, or not of its shape.
@@ -83,7 +82,6 @@ class Surgery(Plain):
     Args:
         accelerator: Scales a loss where precision needs it; a transform is given gradients that are not scaled.
         trained: The parameters that are trained, by name.
-        transform: The transform.
     """
 
     def __init__(self, accelerator: Accelerator, trained: Trained, transform: Transform) -> None:

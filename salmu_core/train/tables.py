@@ -47,7 +47,6 @@ class Table:
     """One table, and the rows of it that are trained.
 
     Args:
-        module: The table.
         known: Ids of rows that are known to be looked up, ascending.
 
     Attributes:
@@ -187,7 +186,6 @@ class Tables:
     kernels that small steps are bound by.
 
     Args:
-        model: The model.
         trained: Parameter name -> parameter, of those that are trained.
         apart: Names of parameters whose gradients somebody wants to see whole.
         known: Ids of the first table's rows that are known to be looked up, ascending.

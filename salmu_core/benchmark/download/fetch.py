@@ -31,8 +31,6 @@ class Downloaded:
     """What `download` has done.
 
     Attributes:
-        spec: The benchmark.
-        folder: Its folder.
         snapshots: Role -> what lies in the cache.
         zeroshot: The zero-shot set, if one was brought.
         laid_out: Whether the folder stands; not after a mere check of what was never laid out.
@@ -100,8 +98,6 @@ def download(
 
     Args:
         name: An installed benchmark.
-        zoo: What is installed.
-        progress: Told what is being done.
         zeroshot: A zero-shot set; remembered.
         revisions: ``data``, ``clean`` or ``compromised`` -> another revision than the declared one.
         check: Only look: fetch nothing, write nothing.

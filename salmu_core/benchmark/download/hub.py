@@ -61,7 +61,6 @@ def take_snapshot(
         kept: What it was resolved to at an earlier time, which it stays.
         asked: Another revision, which is looked up in any case.
         online: Whether the hub may be asked.
-        progress: Told what is being done.
 
     Raises:
         UsageError: There can be no such revision, or several commits begin like it.

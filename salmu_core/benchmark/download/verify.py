@@ -28,9 +28,7 @@ def verify(snapshots: Sequence[Snapshot], name: str, progress: Progress) -> dict
     """Read every file and hold it against the hub's digest.
 
     Args:
-        snapshots: What to read.
         name: The benchmark's name, for the remedy.
-        progress: Told of each file.
 
     Returns:
         File, links resolved -> SHA-256.

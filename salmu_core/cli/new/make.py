@@ -46,7 +46,6 @@ class Made:
     """A package that was made.
 
     Attributes:
-        folder: Where.
         files: Its files, relative to the folder.
     """
 
@@ -60,10 +59,7 @@ def make_plugin(
     """Write a package.
 
     Args:
-        kind: What it declares.
-        name: The declaration's name.
         into: The folder to make; by default ``salmu-NAME`` here.
-        zoo: What is installed, whose names are taken.
         edit: For a method: one that edits weights, not a loss.
         attack: For an attack: what it does.
 

@@ -18,8 +18,6 @@ class Finding:
     """Whether one rule holds.
 
     Attributes:
-        rule: The rule's name.
-        verdict: What came of it.
         sentence: For anything but ``passed``: who, which rule, what, and the remedy.
     """
 
@@ -34,12 +32,10 @@ class Report:
 
     Attributes:
         kind: ``method``, ``metric``, ``attack`` or ``benchmark``.
-        name: What was examined.
         plugin: Distribution and version it came with.
         code_hash: SHA-256 of its source, or nothing where it can't be read.
         environment: What computed.
         findings: One for each rule, in order.
-        seconds: Wall time.
     """
 
     kind: str

@@ -12,7 +12,6 @@ class Request(BaseModel):
 
     Attributes:
         kind: ``method``, ``metric`` or ``attack``.
-        name: Its name.
         distribution: The distribution that brings it.
         entry_point: Name and value of its entry point.
         scratch: An empty folder.

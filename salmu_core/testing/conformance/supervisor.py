@@ -22,7 +22,6 @@ class Trial:
     """One trial, in a process of its own.
 
     Args:
-        request: What to examine.
         hash_seed: Decides the order of sets of strings.
     """
 

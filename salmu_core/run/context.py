@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast, overload
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from accelerate import Accelerator
@@ -132,11 +132,7 @@ class RunContext(MethodContext[C]):
     def state(self) -> dict[str, Tensor]:
         return self._state
 
-    @overload
-    def features(self, batch: Batch) -> Features: ...
-    @overload
-    def features(self, batch: Batch, another: Batch, /, *more: Batch) -> tuple[Features, ...]: ...
-    def features(self, batch: Batch, *more: Batch) -> Features | tuple[Features, ...]:
+    def features(self, batch: Batch, *more: Batch) -> Any:
         images = self._pieces.encode_together(self._model.encode_image, [b.image for b in (batch, *more)])
         # One by one, as each batch is as long as its own longest caption.
         texts = [self._pieces.encode(self._encode_text, b.text) for b in (batch, *more)]

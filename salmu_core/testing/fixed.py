@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast, overload
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -59,39 +59,10 @@ class _Batch:
 class _Context(MethodContext[Any]):
     """What a loss may ask for; a test that needs more makes a run."""
 
-    def __init__(self, config: MethodConfig, logit_scale: float, reference_logit_scale: float, rows: int) -> None:
-        self._config = config
-        self._rows = range(rows)
-        self._model = _Model(logit_scale)
-        self._reference = _Model(reference_logit_scale).requires_grad_(False)
-
-    @property
-    def config(self) -> Any:
-        return self._config
-
-    @property
-    def model(self) -> Any:
-        return self._model
-
-    @property
-    def reference(self) -> Any:
-        return self._reference
-
-    @property
-    def forget(self) -> Pairs:
-        captions, generic = (tuple(f"{kind} {row}" for row in self._rows) for kind in ("caption", "generic caption"))
-        return Pairs(captions, (None,) * len(captions), generic)
-
-    @overload
-    def features(self, batch: Batch) -> Features: ...
-    @overload
-    def features(self, batch: Batch, another: Batch, /, *more: Batch) -> tuple[Features, ...]: ...
-    def features(self, batch: Batch, *more: Batch) -> Features | tuple[Features, ...]:
-        encode = self._model.encode_image, self._model.encode_text
-        pairs = tuple(
-            Features(encode[0](b.image, normalize=True), encode[1](b.text, normalize=True)) for b in (batch, *more)
-        )
-        return pairs if len(pairs) > 1 else pairs[0]
+    def features(self, batch: Batch, *more: Batch) -> Any:
+        image, text = self.model.encode_image, self.model.encode_text
+        pairs = [Features(image(b.image, normalize=True), text(b.text, normalize=True)) for b in (batch, *more)]
+        return tuple(pairs) if more else pairs[0]
 
     def reference_features(self, batch: Batch) -> Features:
         pairs = cast(_Batch, batch).pairs
@@ -105,11 +76,6 @@ def _not_given(name: str) -> property:
         raise AssertionError(f"the loss asks for ctx.{name}, which fixed_step does not give: run_method makes a run")
 
     return property(absent)
-
-
-_FixedContext: Any = type(
-    "_FixedContext", (_Context,), {name: _not_given(name) for name in _Context.__abstractmethods__}
-)
 
 
 def _normalize(x: np.ndarray) -> Tensor:
@@ -149,5 +115,10 @@ def fixed_step(
         assert len(permutation) == n
         return torch.as_tensor(permutation.copy())
 
-    rows = len(forget.image) if forget else 0
-    return _FixedContext(config, logit_scale, reference_logit_scale, rows), Step(0, draw, permute)
+    rows = range(len(forget.image) if forget else 0)
+    captions, generic = (tuple(f"{kind} {row}" for row in rows) for kind in ("caption", "generic caption"))
+    members: dict[str, Any] = {name: _not_given(name) for name in _Context.__abstractmethods__}
+    members |= {"config": config, "forget": Pairs(captions, (None,) * len(rows), generic)}
+    members |= {"model": _Model(logit_scale), "reference": _Model(reference_logit_scale).requires_grad_(False)}
+    fixed: Any = type("_FixedContext", (_Context,), members)
+    return fixed(), Step(0, draw, permute)

@@ -64,52 +64,41 @@ def outstanding(
         StoreError: A result there was made on other data than the benchmark's.
         SchemaError: A result there is of another release.
     """
+    todo, older = Outstanding(), 0
+    there: dict[RunKey, RunRecord] = {}
     with Stamps(store.root) as stamps:
-        todo = _outstanding(plan, benchmark, store, metrics, redo, stamps)
+        for planned in plan:
+            folder = store.folder(planned.key)
+            try:
+                record = read_record(folder / RUN, RunRecord) if redo else read_run(folder, stamps)
+            except StoreError as error:
+                todo.notes.append(f"Made again: {str(error).removesuffix(f': {AGAIN}')}")
+                record = None
+            if record is None or redo or not _goes_on(planned, record, there):
+                todo.runs.append(planned)
+                continue
+            _same_data(folder, record, benchmark)
+            changed = made_by_other_code(record, planned.method)
+            if record.status != "valid" and changed:
+                todo.runs.append(planned)
+                continue
+            there[planned.key] = record
+            if needs_metrics(folder, record, metrics, benchmark.scored_on, todo.notes, stamps):
+                todo.checkpoints.append(planned)
+            else:
+                todo.finished += 1
+                todo.failed += record.status != "valid"
+                older += changed
+        for role in ROLES:
+            folder = store.reference(benchmark.name, role)
+            if redo or lacks_metrics(
+                folder, benchmark.model_hash(role), metrics, benchmark.scored_on, todo.notes, stamps
+            ):
+                todo.references.append(role)
+        if older:
+            todo.notes.append(older_note(older))
         unmade = {planned.key for planned in todo.runs}
         todo.attacks += outstanding_attacks(attacks, plan, unmade, benchmark, store, stamps, redo)
-        return todo
-
-
-def _outstanding(
-    plan: Sequence[Planned],
-    benchmark: Benchmark,
-    store: Store,
-    metrics: Sequence[Declared[MetricSpec]],
-    redo: bool,
-    stamps: Stamps,
-) -> Outstanding:
-    todo = Outstanding()
-    older = 0
-    there: dict[RunKey, RunRecord] = {}
-    for planned in plan:
-        folder = store.folder(planned.key)
-        try:
-            record = read_record(folder / RUN, RunRecord) if redo else read_run(folder, stamps)
-        except StoreError as error:
-            todo.notes.append(f"Made again: {str(error).removesuffix(f': {AGAIN}')}")
-            record = None
-        if record is None or redo or not _goes_on(planned, record, there):
-            todo.runs.append(planned)
-            continue
-        _same_data(folder, record, benchmark)
-        changed = made_by_other_code(record, planned.method)
-        if record.status != "valid" and changed:
-            todo.runs.append(planned)
-            continue
-        there[planned.key] = record
-        if needs_metrics(folder, record, metrics, benchmark.scored_on, todo.notes, stamps):
-            todo.checkpoints.append(planned)
-        else:
-            todo.finished += 1
-            todo.failed += record.status != "valid"
-            older += changed
-    for role in ROLES:
-        folder = store.reference(benchmark.name, role)
-        if redo or lacks_metrics(folder, benchmark.model_hash(role), metrics, benchmark.scored_on, todo.notes, stamps):
-            todo.references.append(role)
-    if older:
-        todo.notes.append(older_note(older))
     return todo
 
 

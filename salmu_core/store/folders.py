@@ -147,8 +147,6 @@ def _begun(attempts: Path, record: Path) -> bool:
 
 def key_of(record: RunRecord) -> RunKey:
     """What distinguishes a run from others, as its record has it."""
-    own = record.request.number - 1 if record.status != "not-begun" else 0
-    before = record.start.runs[: len(record.start.runs) - own]
     return RunKey(
         record.benchmark.name,
         record.method,
@@ -156,7 +154,7 @@ def key_of(record: RunRecord) -> RunKey:
         record.budget,
         record.seed,
         record.retain.digest,
-        before[-1].checkpoint_hash[:8] if before else "",
+        record.earlier[-1].checkpoint_hash[:8] if record.earlier else "",
         record.request.digest,
         record.precision,
     )

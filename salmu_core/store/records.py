@@ -12,7 +12,7 @@ from salmu_core.contract.specs import MetricRole, MetricSpec
 from salmu_core.disk.hashing import hash_json
 from salmu_core.disk.record import Record, Sealed
 from salmu_core.store.schema import ROWS, SCHEMA
-from salmu_core.store.starts import WHOLE, RequestRef, StartRef
+from salmu_core.store.starts import WHOLE, Ancestor, RequestRef, StartRef
 
 Status = Literal["valid", "unchanged", "non-finite", "altered", "over-budget", "crashed", "died", "not-begun"]
 #: Why a run of each status other than ``valid`` is not ranked.
@@ -171,11 +171,15 @@ class RunRecord(Sealed):
         return {"no": "", "None": ""}.get(told := self.environment.get("precision", ""), told)
 
     @property
+    def earlier(self) -> tuple[Ancestor, ...]:
+        """What was done to Compromised before the first request of its sequence, oldest first."""
+        own = self.request.number - 1 if self.status != "not-begun" else 0
+        return self.start.runs[: len(self.start.runs) - own]
+
+    @property
     def origin(self) -> str:
         """What the first request of its sequence began with, in a few words; empty for Compromised."""
-        own = self.request.number - 1 if self.status != "not-begun" else 0
-        before = self.start.runs[: len(self.start.runs) - own]
-        return ", then ".join(run.label for run in before)
+        return ", then ".join(run.label for run in self.earlier)
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +20,7 @@ from salmu_core.run.accelerator import check_precision
 from salmu_core.run.reporter import Reporter
 from salmu_core.store.folders import RUN, read_run
 from salmu_core.store.records import RunRecord
-from salmu_core.store.starts import Ancestor, given
+from salmu_core.store.starts import given
 from salmu_core.study.plan import Study
 from salmu_core.study.prepare import Options
 from salmu_core.train.settings import Compile
@@ -97,10 +96,8 @@ def _check_data(folder: Path, record: RunRecord, benchmark: Benchmark) -> None:
 
 def _study(folder: Path, record: RunRecord, source: str, reporter: Reporter) -> Study:
     """The study that is this run, or the sequence that it belongs to."""
-    own = record.request.number - 1 if record.status != "not-begun" else 0
-    earlier = record.start.runs[: len(record.start.runs) - own]
     asked: dict[str, Any] = {"benchmark": source, "methods": (record.method,), "budgets": (record.budget,)}
-    asked |= {"seeds": (record.seed,), "requests": record.request.count, "start": _start(folder, record, earlier)}
+    asked |= {"seeds": (record.seed,), "requests": record.request.count, "start": _start(folder, record)}
     if record.retain.shards:
         patterns = given(record.command, "--retain")
         if Stream.open(patterns, record.retain.share, reporter.building).record != record.retain:
@@ -109,8 +106,9 @@ def _study(folder: Path, record: RunRecord, source: str, reporter: Reporter) -> 
     return Study.model_validate(asked)
 
 
-def _start(folder: Path, record: RunRecord, earlier: Sequence[Ancestor]) -> str | None:
+def _start(folder: Path, record: RunRecord) -> str | None:
     """Folder of the run that it, or the first of its sequence, began with; None for Compromised."""
+    earlier = record.earlier
     if not earlier:
         return None
     places = [Path(place) for place in given(record.command, "--from")]

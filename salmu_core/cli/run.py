@@ -224,10 +224,9 @@ def _compiling(text: str) -> Compile:
     """
     from salmu_core.train.settings import Compile
 
-    for word in get_args(Compile):
-        if text == word:
-            return cast("Compile", word)
-    raise UsageError(f"--compile {text}: choose {', '.join(get_args(Compile))}.")
+    if text not in get_args(Compile):
+        raise UsageError(f"--compile {text}: choose {', '.join(get_args(Compile))}.")
+    return cast("Compile", text)
 
 
 def _study(config: Path | None, given: Mapping[str, Any], everything: bool) -> Study:

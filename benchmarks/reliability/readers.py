@@ -199,7 +199,8 @@ def _models(ground: Path) -> dict[str, Reader]:
 
 
 def _data(ground: Path) -> dict[str, Reader]:
-    from salmu_core.benchmark.people import thumbnail
+    from salmu_report.people import thumbnail
+
     from salmu_core.benchmark.rows import read_rows
     from salmu_core.benchmark.splits import read_evaluation
     from salmu_core.benchmark.zeroshot import read_zeroshot

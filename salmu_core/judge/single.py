@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from salmu_core.errors import StoreError, UsageError
-from salmu_core.judge.associations import RowValues
 from salmu_core.judge.compare import compare
 from salmu_core.judge.figures import Figures, read_figures
 from salmu_core.judge.lines import Comparison, Line
 from salmu_core.judge.results import Results, read_results
+from salmu_core.judge.statistics import Floats
 from salmu_core.judge.targets import Column
 from salmu_core.store.folders import METRICS, REFERENCES, RUN, Store, check_files, read_record, read_run
 from salmu_core.store.records import INVALID, MetricsRecord, RunRecord
@@ -56,6 +56,26 @@ class OneRun:
     def line(self) -> Line:
         """The run's line of the table."""
         return self.comparison.lines[0]
+
+
+@dataclass(frozen=True)
+class RowValues:
+    """A value of each row of a split.
+
+    Attributes:
+        file_names: Of the images ``[n]``.
+        people: Whom each shows, or None ``[n]``.
+        values: ``[n]``.
+    """
+
+    file_names: tuple[str, ...]
+    people: tuple[str | None, ...]
+    values: Floats
+
+    @property
+    def by_name(self) -> dict[str, float]:
+        """File name -> value."""
+        return dict(zip(self.file_names, self.values.tolist(), strict=True))
 
 
 @dataclass(frozen=True)

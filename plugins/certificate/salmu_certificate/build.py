@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.metadata import version
 
+from salmu_report.associations import Associations
+
 from salmu_certificate.evidence import Dossier
 from salmu_certificate.parts import PersonSplit, splits
 from salmu_certificate.records import (
@@ -24,7 +26,6 @@ from salmu_certificate.trials import tried
 from salmu_certificate.wording import DOES_NOT_SHOW, NOT_TRIED, caution, shows
 from salmu_core.contract.layout import FORGET
 from salmu_core.disk.hashing import hash_json
-from salmu_core.judge.associations import Associations
 from salmu_core.judge.diagnosis import CATASTROPHIC, INEFFECTIVE, MODES, OVER_GENERALISED, Verdict
 from salmu_core.judge.protocol import MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
 from salmu_core.judge.statistics import Clusters, Interval

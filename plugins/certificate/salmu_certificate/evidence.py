@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from salmu_report.associations import Associations, RetrievedCaption, read_associations
+from salmu_report.people import People, Person, read_people
+
 from salmu_core.benchmark.folder import Benchmark
-from salmu_core.benchmark.people import People, Person, read_people
 from salmu_core.contract.layout import FORGET
 from salmu_core.errors import BenchmarkError, StoreError, UsageError
-from salmu_core.judge.associations import Associations, RetrievedCaption, read_associations
 from salmu_core.judge.figures import Figures
 from salmu_core.judge.single import OneRun, read_one_run
 from salmu_core.store.folders import METRICS, read_record

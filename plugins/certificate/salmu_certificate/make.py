@@ -7,10 +7,10 @@ from itertools import groupby
 from pathlib import Path
 
 from salmu_report.html import assets, pages
+from salmu_report.people import People, Person
 
 from salmu_certificate import wording
 from salmu_certificate.records import KIND, Certificate, Ends, Pair, Stand, Word
-from salmu_core.benchmark.people import People, Person
 from salmu_core.disk.files import replacing, sync
 from salmu_core.disk.hashing import hash_text
 from salmu_core.disk.reading import read_json

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+from salmu_report.people import Association, Group
 
 from salmu_certificate.evidence import Dossier
 from salmu_certificate.judge import (
@@ -23,10 +24,9 @@ from salmu_certificate.records import Ends, Judgement, Level, Pair, Part, Stand,
 from salmu_certificate.summaries import summary
 from salmu_certificate.trials import by_attribute, part_of, unlike
 from salmu_certificate.wording import COSINE, RANK, said_forgotten, said_kept, why_forgotten, why_kept
-from salmu_core.benchmark.people import Association, Group
 from salmu_core.contract.layout import DATA_FIELDS, FORGET, HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY
-from salmu_core.judge.associations import RowValues
 from salmu_core.judge.diagnosis import Verdict
+from salmu_core.judge.single import RowValues
 from salmu_core.judge.statistics import Floats
 
 ORDER = (FORGET, HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from salmu_report.people import Group
+
 from salmu_certificate.evidence import Dossier
 from salmu_certificate.judge import ThreeClusters, beside_before, beside_clean, never_seen_people
 from salmu_certificate.records import Ends, Part, Stand, Three, Trial
 from salmu_certificate.wording import asks
-from salmu_core.benchmark.people import Group
 from salmu_core.contract.layout import FORGET
 from salmu_core.judge.statistics import Clusters, interval
 from salmu_core.judge.targets import Column

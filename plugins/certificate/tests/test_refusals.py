@@ -12,9 +12,9 @@ from certificates import HALF, KEPT, LEAKS, reseal
 from salmu_certificate import make
 from salmu_certificate.cli import certify as certificate_of
 from salmu_certificate.records import Certificate
+from salmu_report.people import read_people
 
 from salmu_core.benchmark.folder import open_benchmark
-from salmu_core.benchmark.people import read_people
 from salmu_core.errors import BenchmarkError, StoreError, UnknownNameError, UsageError
 
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from salmu_core.benchmark.people import Association
 from salmu_core.contract.layout import FORGET
-from salmu_core.judge.associations import Associations
+from salmu_report.associations import Associations
 from salmu_report.cast import Cast
+from salmu_report.people import Association
 
 #: The longer side of a portrait, in pixels.
 PIXELS = 112

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from salmu_core.contract.layout import DATA_FIELDS, FORGET, HOLDOUT_ASSOCIATION, HOLDOUT_IDENTITY
-from salmu_core.judge.associations import Associations, RowValues
 from salmu_core.judge.repeats import Repeats
+from salmu_core.judge.single import RowValues
 from salmu_core.judge.statistics import Clusters, Interval
+from salmu_report.associations import Associations
 
 #: World -> seed -> attribute -> rows.
 Runs = Mapping[str, Mapping[int, "Attributes"]]

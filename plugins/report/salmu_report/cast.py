@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from salmu_core.benchmark.people import Association, Group, People, Person
 from salmu_core.contract.layout import FORGET, HOLDOUT_IDENTITY
 from salmu_core.judge.results import Reference, Row
 from salmu_core.judge.statistics import Clusters
 from salmu_core.judge.targets import Column, leading
+from salmu_report.people import Association, Group, People, Person
 
 #: Portraits shown of a person.
 PORTRAITS = 4

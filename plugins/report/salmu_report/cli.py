@@ -10,9 +10,9 @@ import typer
 from salmu_core.cli.options import Runs, Which, Worlds
 
 if TYPE_CHECKING:
-    from salmu_core.benchmark.people import People
     from salmu_core.cli.reading import Reading
     from salmu_core.run.reporter import Reporter
+    from salmu_report.people import People
     from salmu_report.report import Report
 
 report_app = typer.Typer()
@@ -124,8 +124,8 @@ def compose(
 
 def _people(study: Reading) -> tuple[dict[str, People], dict[str, str]]:
     """The people of each world whose data are here, and why those of the others are not."""
-    from salmu_core.benchmark.people import read_people
     from salmu_core.errors import SalmuError
+    from salmu_report.people import read_people
 
     known: dict[str, People] = {}
     missing: dict[str, str] = {}

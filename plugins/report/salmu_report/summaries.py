@@ -7,18 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from salmu_core.benchmark.people import People
 from salmu_core.contract.layout import ROLES
 from salmu_core.disk.file_hashes import Stamps
 from salmu_core.errors import SalmuError, UnknownNameError
-from salmu_core.judge.associations import Associations, read_associations
 from salmu_core.judge.results import Results
 from salmu_core.store.folders import METRICS, Store, read_record
 from salmu_core.store.records import MetricsRecord
 from salmu_report.album import Album
+from salmu_report.associations import Associations, read_associations
 from salmu_report.attributes import Attributes, by_attribute
 from salmu_report.cast import cast
 from salmu_report.histograms import Counts, count
+from salmu_report.people import People
 
 #: Told what is being read, and which part of all is done, from 0 to 1.
 Progress = Callable[[str, float], None]

@@ -11,8 +11,7 @@ from browser import Open, executable, launched, visiting
 from grounds import HOSTILE_PERSON, KINDS, Ground, write_benchmark, write_large_store, write_small_store, write_store
 from playwright.sync_api import Browser
 from salmu_report.cli import report
-
-from salmu_core.benchmark.people import read_people
+from salmu_report.people import read_people
 
 
 @pytest.fixture(autouse=True)

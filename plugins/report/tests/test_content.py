@@ -15,21 +15,21 @@ from contents import report_of, rows_of
 from grounds import HOSTILE_PERSON
 from salmu_report import series
 from salmu_report.album import Album
+from salmu_report.associations import read_associations
 from salmu_report.attributes import Attributes, by_attribute, cells
 from salmu_report.cast import cast
 from salmu_report.cli import report
+from salmu_report.people import Group, read_people
 from salmu_report.render import render
 from salmu_report.report import Report, views
 from salmu_report.summaries import summarise
 
 from salmu_core.benchmark.folder import open_benchmark
-from salmu_core.benchmark.people import Group, read_people
 from salmu_core.cli.reading import reading
 from salmu_core.contract import layout
 from salmu_core.contract.layout import ROLES
 from salmu_core.disk.record import seal_of
 from salmu_core.errors import BenchmarkError, UnknownNameError
-from salmu_core.judge.associations import read_associations
 from salmu_core.judge.compare import compare
 from salmu_core.judge.statistics import Clusters
 from salmu_core.plugins.zoo import discover

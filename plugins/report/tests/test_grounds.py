@@ -7,10 +7,10 @@ from collections import Counter
 import numpy as np
 import pytest
 from grounds import HOSTILE, HOSTILE_PERSON, KINDS, write_store
+from salmu_report.associations import read_associations
+from salmu_report.people import read_people
 
-from salmu_core.benchmark.people import read_people
 from salmu_core.errors import BenchmarkError
-from salmu_core.judge.associations import read_associations
 from salmu_core.judge.diagnosis import MODES
 from salmu_core.store.folders import METRICS, read_record
 from salmu_core.store.records import MetricsRecord

@@ -13,9 +13,9 @@ from PIL import Image
 from salmu_report import charts, series
 from salmu_report.drawings import histograms
 from salmu_report.histograms import count, panel
+from salmu_report.people import thumbnail
 from salmu_report.pictures import draw, figures, file_name
 
-from salmu_core.benchmark.people import thumbnail
 from salmu_core.judge.results import Row
 
 
@@ -73,7 +73,9 @@ def test_hostile_pictures_are_no_pictures_and_cameras_may_lie_on_their_side(recw
         image.save(out, form, **more)
         return out.getvalue()
 
-    assert thumbnail(encoded(Image.new("1", (13000, 13000))), 16) is None and not recwarn.list
+    grey = encoded(Image.new("L", (8, 8)))
+    for hostile in (encoded(Image.new("1", (13000, 13000))), encoded(Image.new("F", (8, 8)), "TIFF"), grey[:45], None):
+        assert thumbnail(hostile, 16) is None and not recwarn.list
     turned = Image.new("RGB", (40, 20), "white")
     turned.paste("red", (0, 0, 20, 20))
     exif = turned.getexif()

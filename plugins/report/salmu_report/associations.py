@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from salmu_core.disk.hashing import EVERY_BYTE, Hashes
-from salmu_core.judge.statistics import Floats
+from salmu_core.judge.single import RowValues
 from salmu_core.judge.targets import columns, having
 from salmu_core.store.folders import RANK, RANK_LIKE, check_files
 from salmu_core.store.records import MetricsRecord
@@ -21,26 +21,6 @@ class RetrievedCaption(NamedTuple):
 
     caption: str
     cosine: float
-
-
-@dataclass(frozen=True)
-class RowValues:
-    """A value of each row of a split.
-
-    Attributes:
-        file_names: Of the images ``[n]``.
-        people: Whom each shows, or None ``[n]``.
-        values: ``[n]``.
-    """
-
-    file_names: tuple[str, ...]
-    people: tuple[str | None, ...]
-    values: Floats
-
-    @property
-    def by_name(self) -> dict[str, float]:
-        """File name -> value."""
-        return dict(zip(self.file_names, self.values.tolist(), strict=True))
 
 
 class Search(NamedTuple):

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from salmu_core.judge.diagnosis import Diagnosis, Verdict
 from salmu_core.judge.statistics import Interval
-from salmu_core.machine import without_secrets
-from salmu_core.store.records import Ledger
 
 #: Verdict -> what follows the name of a failure mode in tables.
 MARKS = {Verdict.HOLDS: "", Verdict.OPEN: "?", None: " n/a"}
@@ -63,42 +60,10 @@ def signed(value: float) -> str:
     return f"{value:+.4f}" if 0 < abs(value) < 0.01 else f"{value:+.3f}"
 
 
-def exact(value: float) -> str:
-    """A budget so that no two are written alike, as in a run's path."""
-    return f"{value:.15g}"
-
-
 def percent(value: float, decimals: int = 0, sign: bool = False) -> str:
     """A share, in percent; what is rounded to nothing has no sign."""
     rounded = round(value, decimals + 2)
     return f"{rounded + 0.0:{'+' if sign and rounded else ''}.{decimals}%}"
-
-
-def place(places: tuple[int, int] | None) -> str:
-    """First and last place, which are one where nobody shares it."""
-    if places is None:
-        return "-"
-    return f"{places[0]}" if places[0] == places[1] else f"{places[0]}-{places[1]}"
-
-
-def ends(interval: Interval) -> str:
-    """An interval by its ends."""
-    return f"{number(interval.low)} to {number(interval.high)}" if isfinite(interval.high - interval.low) else ""
-
-
-def seconds(value: float) -> str:
-    """Wall time: seconds, two digits of what is less than one."""
-    return f"{value:,.1f}" if value >= 1 else f"{value:.2g}"
-
-
-def size(bytes_: int) -> str:
-    """Memory, in GiB or MiB."""
-    return f"{bytes_ / 2**30:.1f} GiB" if bytes_ >= 2**30 else f"{bytes_ / 2**20:.0f} MiB"
-
-
-def drawn(ledger: Ledger) -> str:
-    """Pairs a run saw."""
-    return f"{ledger.forget_samples:,} + {ledger.retain_samples:,}"
 
 
 def mode_words(diagnosis: Diagnosis) -> tuple[Word, ...]:
@@ -130,18 +95,3 @@ def verdict(diagnosis: Diagnosis) -> str:
     absent = [f"{mode} not measured" for mode in diagnosis.not_measured]
     nothing = "no failure mode is shown" if absent else "none of the three failure modes"
     return ", ".join([*(said or [nothing]), *absent])
-
-
-FILTERS: dict[str, Callable[..., Any]] = {
-    "number": number,
-    "half": half,
-    "signed": signed,
-    "exact": exact,
-    "percent": percent,
-    "ends": ends,
-    "home": without_secrets,
-    "seconds": seconds,
-    "place": place,
-    "size": size,
-    "drawn": drawn,
-}

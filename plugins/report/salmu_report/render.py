@@ -19,11 +19,11 @@ from salmu_core.judge.protocol import MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION,
 from salmu_core.judge.tails import TAILS
 from salmu_core.judge.targets import called, leading
 from salmu_core.machine import without_secrets
-from salmu_core.show import words as text
 from salmu_core.show.columns import kept_groups
 from salmu_core.show.table import table
 from salmu_report import series
 from salmu_report.drawings import attributes, drawings, people
+from salmu_report.filters import FILTERS
 from salmu_report.html import assets, pages
 from salmu_report.report import Report
 
@@ -46,7 +46,7 @@ SPLIT_PAIRS = {
 def render(report: Report) -> str:
     """The page as HTML."""
     environment = pages(_ROOM)
-    environment.filters |= text.FILTERS
+    environment.filters |= FILTERS
     scripts = [Markup(bundle()), assets(*((_ROOM, name) for name in _SCRIPTS))]
     results = report.results
     valid = [row for row in results.rows if row.status == "valid"]

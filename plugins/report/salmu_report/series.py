@@ -12,8 +12,9 @@ from salmu_core.judge.protocol import MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
 from salmu_core.judge.results import Results, Row
 from salmu_core.judge.statistics import Interval
 from salmu_core.judge.targets import leading
-from salmu_core.show import words as text
+from salmu_core.show.words import modes
 from salmu_core.store.records import RunRecord
+from salmu_report.filters import exact
 
 #: Points kept of a training curve.
 POINTS = 80
@@ -37,11 +38,11 @@ def lines(comparison: Comparison) -> list[Drawn]:
             "method": line.method,
             "series": f"{line.method} {line.config_hash}",
             "budget": line.budget,
-            "exact": text.exact(line.budget),
+            "exact": exact(line.budget),
             "runs": len(line.rows),
             "needs": line.needs,
             **{f"front_{y}": line.fronts.get(aim) for y, aim in FRONTS.items()},
-            "modes": text.modes(line.diagnosis),
+            "modes": modes(line.diagnosis),
             **_ends("leak", line.figures[leak].value, floor=_LEAST),
         }
         if knowledge in line.figures:
@@ -141,7 +142,7 @@ def runs(results: Results) -> list[Drawn]:
             "run": run_name(row, line_labels),
             "method": row.method,
             "world": row.world,
-            "budget": text.exact(row.record.budget),
+            "budget": exact(row.record.budget),
             "seed": row.record.seed,
             "needs": row.record.needs,
             "seconds": _seconds(row.record),

@@ -19,6 +19,7 @@ from salmu_report.associations import read_associations
 from salmu_report.attributes import Attributes, by_attribute, cells
 from salmu_report.cast import cast
 from salmu_report.cli import report
+from salmu_report.filters import FILTERS
 from salmu_report.people import Group, read_people
 from salmu_report.render import render
 from salmu_report.report import Report, views
@@ -33,7 +34,6 @@ from salmu_core.errors import BenchmarkError, UnknownNameError
 from salmu_core.judge.compare import compare
 from salmu_core.judge.statistics import Clusters
 from salmu_core.plugins.zoo import discover
-from salmu_core.show import words as text
 
 
 def test_attributes_are_means_over_the_rows_that_tell_them(found, people):
@@ -263,4 +263,4 @@ def test_a_path_that_is_no_text_is_a_path(store, tmp_path, monkeypatch, capsys):
 )
 def test_whose_home_it_was_is_not_told(monkeypatch, home, told, shown):
     monkeypatch.setenv("HOME", home)
-    assert text.FILTERS["home"](told) == shown
+    assert FILTERS["home"](told) == shown

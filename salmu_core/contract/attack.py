@@ -15,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 from salmu_core.contract.config import MethodConfig
 from salmu_core.contract.context import C, MethodContext
 from salmu_core.contract.declared import KnownFailures, Link, Name, Sentence, Spec
-from salmu_core.contract.kinds import ATTACK_KINDS
+from salmu_core.contract.kinds import ATTACK_KINDS, is_judged
 from salmu_core.contract.specs import check_defaults
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ class AttackSpec(Spec):
         default=MethodConfig, description="The class of its settings; all have defaults. `TrainingConfig` if it trains."
     )
     given: tuple[Given, ...] = Field(
-        default=(), description="What the attacker holds beside the checkpoint; asking for more is an error."
+        default=(),
+        description="What the attacker holds beside the checkpoint; asking for more is an error. Who holds the "
+        "original has the leak itself: what such an attack brings is shown, and no verdict rests on it.",
     )
     leaked: Leak | None = Field(
         default=None,
@@ -100,6 +102,11 @@ class AttackSpec(Spec):
     def kind(self) -> str:
         """``model``, ``query`` or ``readout``."""
         return next(kind for kind in ATTACK_KINDS if getattr(self, kind) is not None)
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether a verdict may rest on it: not where the attacker holds the original, and so the leak itself."""
+        return is_judged(self.given)
 
 
 class ModelAttackContext(MethodContext[C]):

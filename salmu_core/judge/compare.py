@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from salmu_core.contract.layout import HOLDOUTS, PILLARS, ROLES
-from salmu_core.judge.diagnosis import Verdict, diagnose
+from salmu_core.judge.diagnosis import MODES, RECOVERABLE, Verdict, diagnose
 from salmu_core.judge.evidence import Derive, all_kept, change, derived, evidence, reduction
 from salmu_core.judge.figures import Figures
 from salmu_core.judge.front import Front, front
 from salmu_core.judge.lines import HOLDOUT_PLACE, KNOWLEDGE, LEAK, Comparison, Figure, Line
 from salmu_core.judge.parts import Task
+from salmu_core.judge.recoverable import worst
 from salmu_core.judge.recovery import distinct, recoveries
 from salmu_core.judge.repeats import MIN_WORLDS, Repeats, noise, places, shown_higher
 from salmu_core.judge.results import Results, Row
@@ -99,10 +100,12 @@ def compare(
             for name, repeats in _repeats(rows, "figures").items()
         }
         tails = {name: Figure(repeats) for name, repeats in _repeats(rows, "tails").items()}
-        diagnosis = diagnose(evidence(rows, beside[key], columns, margins["clean"]))
+        back = recoveries(rows, results)
+        known = evidence(rows, beside[key], columns, margins["clean"])
+        diagnosis = diagnose(replace(known, recoverable=it.verdict) if (it := worst(back)) else known)
         label, in_sample = task.label(line_labels[method, config]), _in_sample(rows, columns)
         line = Line(method, label, config, budget, tuple(rows), figures, tails, diagnosis, task, in_sample=in_sample)
-        lines.append(replace(line, recoveries=recoveries(rows, results)))
+        lines.append(replace(line, recoveries=back))
     placed = []
     for asked in sorted({(line.budget, line.task) for line in lines}):
         same = [line for line in lines if (line.budget, line.task) == asked]
@@ -205,9 +208,12 @@ def _placed(lines: Sequence[Line], results: Results, aims: Sequence[Aim]) -> lis
     fronts = {name: _fronts(leak, rankings[name], len(lines)) for name in others} if leak else {}
     kept = rankings[HOLDOUT_PLACE].figures if HOLDOUT_PLACE in rankings else {}
     place = {name: ranking.places for name, ranking in rankings.items()}
+    tried = {frozenset((it.attack, it.config_hash) for it in line.recoveries if it.is_judged) for line in lines}
+    asked = {*MODES} - ({RECOVERABLE} if len(tried) > 1 else set())  # nobody stands behind others for being attacked
     return [
         replace(
             line,
+            failures=tuple(len(asked.intersection(line.diagnosis.modes(v))) for v in (Verdict.HOLDS, Verdict.OPEN)),
             places={name: of_line[n] for name, of_line in place.items() if n in of_line},
             fronts={aim: of_lines[n] for aim, of_lines in fronts.items() if of_lines},
             all_kept=kept[n].interval() if n in kept else None,
@@ -237,5 +243,4 @@ def _order(line: Line) -> tuple[Any, ...]:
     diagnosis = line.diagnosis
     if not diagnosis.judged or diagnosis.evidence.reduction is None:
         return (line.budget, line.task, 1, 0, 0, 0.0, line.label)
-    failed, unsure = len(diagnosis.modes(Verdict.HOLDS)), len(diagnosis.modes(Verdict.OPEN))
-    return (line.budget, line.task, 0, failed, unsure, -diagnosis.evidence.reduction.value, line.label)
+    return (line.budget, line.task, 0, *line.failures, -diagnosis.evidence.reduction.value, line.label)

@@ -1,6 +1,7 @@
-"""What a method's figures say: leakage reduction, holdout retention, and which of three ways it failed.
+"""What a method's figures say: leakage reduction, holdout retention, and in which ways it failed.
 
-Derived after the paper's words; the thresholds are this project's and documented as such. Rules look at intervals, not
+Three of them are derived after the paper's words, the fourth, of attacked results, is this project's, as the
+thresholds are, and documented as such. Rules look at intervals, not
 at points: a failure mode *holds* where the data show it, is *clear* where they show its absence, and is *open* where
 they show neither.
 """
@@ -14,7 +15,10 @@ from enum import StrEnum
 from salmu_core.judge.protocol import MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION, MIN_LEAKAGE_REDUCTION
 from salmu_core.judge.statistics import Interval
 
-MODES = INEFFECTIVE, CATASTROPHIC, OVER_GENERALISED = "ineffective", "catastrophic", "over-generalised"
+INEFFECTIVE, CATASTROPHIC, OVER_GENERALISED = "ineffective", "catastrophic", "over-generalised"
+RECOVERABLE = "recoverable"
+#: The last one is judged only of what was attacked: without an attack nobody asked, and nothing is missing.
+MODES = INEFFECTIVE, CATASTROPHIC, OVER_GENERALISED, RECOVERABLE
 
 
 class Verdict(StrEnum):
@@ -59,12 +63,14 @@ class Evidence:
         retention: Holdout figure x -> (x - Clean) / (Compromised - Clean): 1 keeps everything, 0 is as if never seen,
             below 0 is worse than never seen. Of those of which Compromised is shown to know more than Clean.
         lacking: Failure modes that can't be judged, because a figure or a reference is missing.
+        recoverable: What attacks show of whether the leak can be recovered; None where none was made that tells.
     """
 
     leaks: Mapping[str, Leak] = field(default_factory=dict)
     changes: Mapping[str, Interval] = field(default_factory=dict)
     retention: Mapping[str, Interval] = field(default_factory=dict)
     lacking: frozenset[str] = frozenset()
+    recoverable: Verdict | None = None
 
     @property
     def leak(self) -> Leak | None:
@@ -96,7 +102,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The verdict on each of the three failure modes, and why.
+    """The verdict on each failure mode, and why.
 
     Attributes:
         evidence: What it is made from.
@@ -122,8 +128,8 @@ class Diagnosis:
 
     @property
     def not_measured(self) -> list[str]:
-        """Failure modes whose figures are missing."""
-        return [mode for mode in MODES if mode not in self.verdicts]
+        """Failure modes whose figures are missing; not the one that asks for attacks."""
+        return [mode for mode in MODES if mode not in self.verdicts and mode != RECOVERABLE]
 
     def remarks(self) -> list[tuple[str, Verdict | None, str]]:
         """What is to be said: modes that are not clear, their verdicts (None: not measured) and notes.
@@ -153,6 +159,7 @@ def diagnose(evidence: Evidence) -> Diagnosis:
         INEFFECTIVE: [verdict for leak in evidence.leaks.values() if leak.known for verdict in leak.verdicts],
         CATASTROPHIC: [_short_of(change, -MAX_KNOWLEDGE_DROP) for change in evidence.changes.values()],
         OVER_GENERALISED: [_short_of(kept, MIN_HOLDOUT_RETENTION) for kept in retention],
+        RECOVERABLE: [evidence.recoverable] if evidence.recoverable else [],
     }
     verdicts = {mode: _any(found) for mode, found in signs.items() if found and mode not in evidence.lacking}
     worse = verdicts.get(OVER_GENERALISED) is Verdict.HOLDS and any(kept.high < 0 for kept in retention)

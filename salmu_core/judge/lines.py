@@ -13,7 +13,7 @@ from typing import Any
 from salmu_core.judge.diagnosis import Diagnosis
 from salmu_core.judge.front import Front
 from salmu_core.judge.parts import AT_ONCE, Task
-from salmu_core.judge.recovery import Recovery
+from salmu_core.judge.recoverable import Recovery
 from salmu_core.judge.repeats import Repeats
 from salmu_core.judge.results import Results, Row
 from salmu_core.judge.statistics import CONFIDENCE, Interval, interval_json
@@ -89,6 +89,7 @@ class Line:
         fronts: Aim, but for the leak -> where it stands to the front of the leak against this, among the lines of
             its budget; without those that are not measured for all of them.
         recoveries: What attacks bring back, by attack and figure.
+        failures: How many failure modes hold, and are open, of those that all lines of its budget are asked for.
         all_kept: What is kept of the similarity of both holdout sets together, which its place among them is given for.
     """
 
@@ -107,6 +108,7 @@ class Line:
     fronts: Mapping[str, Front] = field(default_factory=dict)
     recoveries: tuple[Recovery, ...] = ()
     all_kept: Interval | None = None
+    failures: tuple[int, ...] = (0, 0)
 
     @property
     def needs(self) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,85 +15,15 @@ import numpy as np
 
 from salmu_core.contract.layout import ROLES
 from salmu_core.judge.attacked import Attacked
+from salmu_core.judge.protocol import MAX_RECOVERED
+from salmu_core.judge.recoverable import Recovery, judged
 from salmu_core.judge.repeats import Repeats
 from salmu_core.judge.results import Results, Row
-from salmu_core.judge.statistics import CONFIDENCE, Clusters, Interval, interval_json
+from salmu_core.judge.statistics import CONFIDENCE, Clusters, Interval
 from salmu_core.store.attacks import AttackKey
 
 #: ``make(run, clean, compromised)``: rows of a derived figure, of the three under one attack.
 _Make = Callable[[Attacked, Attacked, Attacked], Clusters]
-
-
-@dataclass(frozen=True)
-class Recovery:
-    """What one attack brings back from the runs of a line, by one figure x that tells what leaks.
-
-    Attributes:
-        attack: Its name.
-        label: The same, with the settings that tell its configurations apart.
-        config_hash: Of its configuration, the beginning.
-        figure: The figure.
-        recovered: (attacked run - attacked Clean) / (Compromised - Clean); None where it can't be told.
-        before: The same without an attack: (run - Clean) / (Compromised - Clean).
-        gained: What the attack adds to that.
-        control: What the attack brings from Compromised itself: an attack that brings nothing there shows nothing.
-        clean: What it adds to Clean, which has nothing to give: attacked Clean - Clean, in units of the figure.
-        attacked: The figure of the attacked runs.
-        rank: Median rank of the attacked runs' captions; None where the metric has none.
-        leaked: Forget rows that the attacker held.
-        query: Label of the query by which all models were asked, or of the stage at which they were: of several the
-            one by which the runs are furthest above Clean.
-        queries: Among how many it was chosen; intervals are so wide that they hold for all of them at once.
-        stages: Of an attack by stages ``label``, ``curve`` and ``step`` of each, the figure of the runs (``attacked``),
-            ``clean`` and ``compromised`` there, and the share that is ``recovered``, where it can be told.
-        problems: What is missing, and why, in sentences.
-    """
-
-    attack: str
-    label: str
-    config_hash: str
-    figure: str = ""
-    recovered: Interval | None = None
-    before: Interval | None = None
-    gained: Interval | None = None
-    control: Interval | None = None
-    clean: Interval | None = None
-    attacked: Interval | None = None
-    rank: float | None = None
-    leaked: int = 0
-    query: str = ""
-    queries: int = 1
-    stages: tuple[Mapping[str, Any], ...] = ()
-    problems: tuple[str, ...] = ()
-
-    @property
-    def shown(self) -> bool:
-        """Whether the attack is shown to bring back something that the method had hidden."""
-        return self.gained is not None and self.gained.low > 0
-
-    @property
-    def weak(self) -> bool:
-        """Whether the attack is not shown to bring back anything even from Compromised."""
-        return self.control is not None and not self.control.low > 0
-
-    def as_json(self) -> dict[str, Any]:
-        """As ``salmu results --json`` prints it."""
-        shares = {"recovered": self.recovered, "before": self.before, "gained": self.gained}
-        shares |= {"from_compromised": self.control, "added_to_clean": self.clean, "attacked": self.attacked}
-        return {
-            "attack": self.attack,
-            "label": self.label,
-            "config_hash": self.config_hash,
-            "figure": self.figure,
-            **{name: interval_json(interval) if interval else None for name, interval in shares.items()},
-            "median_rank": self.rank,
-            "leaked": self.leaked,
-            "query": self.query,
-            "queries": self.queries,
-            "stages": [dict(stage) for stage in self.stages],
-            "weak": self.weak,
-            "problems": list(self.problems),
-        }
 
 
 def distinct(settings: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -127,18 +57,22 @@ def recoveries(rows: Sequence[Row], results: Results) -> tuple[Recovery, ...]:
         rows: Runs of one line.
         results: Where the reference models are.
     """
-    return tuple(
-        recovery
-        for key, label in attack_labels(results).items()
-        if any(key in row.attacks for row in rows)
-        for recovery in _of_attack(key, label, rows, results)
+    return judged(
+        [
+            recovery
+            for key, label in attack_labels(results).items()
+            if any(key in row.attacks for row in rows)
+            for recovery in _of_attack(key, label, rows, results)
+        ]
     )
 
 
 def _of_attack(key: AttackKey, label: str, rows: Sequence[Row], results: Results) -> Iterable[Recovery]:
-    made, problems = _usable(key, label, rows, results)
+    made, problems, incomplete = _usable(key, label, rows, results)
     query, queries = _leading(made)
-    known = Recovery(key[0], label, key[1], query=query, queries=queries)
+    models = [*(row.attacks for row in rows), *(it.attacks for it in results.references[rows[0].world].values())]
+    given = next((it.record.given for each in models if (it := each.get(key)) and it.record), ())
+    known = Recovery(key[0], label, key[1], query=query, queries=queries, given=given, incomplete=incomplete)
     figures = dict.fromkeys(name for trio in made.values() for name in trio[0].after)
     if not figures:
         yield replace(known, problems=tuple(problems))
@@ -150,10 +84,11 @@ def _of_attack(key: AttackKey, label: str, rows: Sequence[Row], results: Results
 _Made = Mapping[tuple[str, int], tuple[Attacked, Attacked, Attacked]]
 
 
-def _usable(key: AttackKey, label: str, rows: Sequence[Row], results: Results) -> tuple[_Made, list[str]]:
-    """Runs whose attack can be held against the reference models', and why others can't."""
+def _usable(key: AttackKey, label: str, rows: Sequence[Row], results: Results) -> tuple[_Made, list[str], bool]:
+    """Runs whose attack can be held against the reference models', why others can't, and whether by their own fault."""
     made: dict[tuple[str, int], tuple[Attacked, Attacked, Attacked]] = {}
     lacking: Counter[str] = Counter()
+    incomplete = False
     for row in rows:
         clean, compromised = (results.references[row.world][role].attacks.get(key) for role in ROLES)
         attacked = row.attacks.get(key)
@@ -166,6 +101,7 @@ def _usable(key: AttackKey, label: str, rows: Sequence[Row], results: Results) -
             role, model = absent[0]
             why = f"{model.status}: {model.reason}" if model else "not attacked yet: run `salmu run` again"
             lacking[why if role == "the run" else f"{role} under the same attack is {why}"] += 1
+            incomplete |= [who for who, _ in absent] == ["the run"]
         elif not attacked.made_of == clean.made_of == compromised.made_of:
             lacking[
                 "other rows leaked, or other data or code made it, than of the reference models: run `salmu run --redo`"
@@ -174,7 +110,8 @@ def _usable(key: AttackKey, label: str, rows: Sequence[Row], results: Results) -
             made[row.world, row.seed] = attacked, clean, compromised
     # A third party's names and reasons: who shows them escapes them.
     line = f"{label} on {rows[0].method}" + (f", budget {rows[0].record.budget:g}" if rows[0].record else "")
-    return made, [f"{line}: no result of {n} of {len(rows)} runs: {why}" for why, n in lacking.items()]
+    problems = [f"{line}: no result of {n} of {len(rows)} runs: {why}" for why, n in lacking.items()]
+    return made, problems, incomplete
 
 
 def _asked(made: _Made, query: str) -> _Made:
@@ -252,16 +189,33 @@ def _by_figure(known: Recovery, name: str, every: _Made, problems: Sequence[str]
             f"Clean by {name}, so there is nothing of which a share could be recovered"
         )
         return replace(recovery, problems=(*problems, why))
+    asked = {label: _asked(every, label) for label in next(iter(every.values()))[0].queries} or {"": every}
+    told = {label: _repeats(there, lambda *trio: above_clean(*trio).per(gap(*trio))) for label, there in asked.items()}
+    shares = {label: repeats for label, repeats in told.items() if repeats}
+    back = {label: {"recovered": repeats.value} for label, repeats in shares.items()}
     return replace(
         recovery,
         recovered=share(above_clean),
-        stages=_stages(every, {**figures, "recovered": lambda *trio: above_clean(*trio).per(gap(*trio))}),
+        bar=_bar(made, name),
+        shares=shares,
+        stages=tuple({**stage, **back.get(stage["label"], {})} for stage in recovery.stages),
         before=share(lambda run, clean, _: run.before[name] - clean.before[name]),
         gained=share(
             lambda run, clean, _: (run.after[name] - clean.after[name]) - (run.before[name] - clean.before[name])
         ),
         control=share(lambda _, clean, compromised: compromised.after[name] - clean.after[name]),
     )
+
+
+def _bar(made: _Made, name: str) -> float:
+    """The share that may be recovered: no model can be asked to leak less than one that guesses."""
+    bars = []
+    for run, clean, compromised in made.values():
+        entries = run.record.metrics.values() if run.record else ()
+        chance = next((entry.chance[name] for entry in entries if name in entry.chance), -np.inf)
+        beyond = compromised.before[name].mean - clean.before[name].mean
+        bars.append(max(MAX_RECOVERED, (chance - clean.after[name].mean) / beyond) if beyond > 0 else MAX_RECOVERED)
+    return float(np.mean(bars))
 
 
 def _repeats(made: _Made, make: _Make) -> Repeats | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from salmu_core.judge.lines import Comparison, Line
-from salmu_core.judge.recovery import Recovery
+from salmu_core.judge.recoverable import Recovery
 from salmu_core.judge.statistics import Interval
 from salmu_core.show import words
 from salmu_core.show.cells import ENDS, Cell, Part, TableColumn, cell, ends_of
@@ -45,7 +45,8 @@ def _column(known: Recovery, several: bool) -> TableColumn:
         return cell("-" if known.control is None else f"{_share(known.control)}{weak}", tone="bad" if weak else "faint")
 
     prefix = f"attacks.{known.label}.{known.figure or 'none'}"
-    fields = (*(f"{prefix}.{share}.{end}" for share in _SHARES for end in ENDS), f"{prefix}.median_rank")
+    more = (f"{prefix}.median_rank", f"{prefix}.verdict")
+    fields = (*(f"{prefix}.{share}.{end}" for share in _SHARES for end in ENDS), *more)
     return TableColumn(name, Part.ATTACKS, line, role, fields=fields, meaning="share of the leak that is back")
 
 
@@ -69,7 +70,7 @@ def _said(recovery: Recovery | None) -> Cell:
         said.append(Word(f"rank {recovery.rank:g}", "faint"))
     if recovery.query:
         said.append(Word(f"by {recovery.query}", "faint"))
-    return Cell(tuple(said), fields=(*fields, recovery.rank))
+    return Cell(tuple(said), fields=(*fields, recovery.rank, recovery.verdict))
 
 
 def _share(interval: Interval | None) -> str:

@@ -44,12 +44,19 @@ def leak_bar(lines: Sequence[Line]) -> str:
 
 def bars(lines: Sequence[Line], figures: Sequence[Column]) -> str:
     """When a line fails in which way."""
+    back = recovered_bar(lines)
+    attacked = f"Recoverable: an attack without the original brings over {back} back (Holm over all attacks). "
     return (
         f"Ineffective: under {leak_bar(lines)} of the leak gone, or what is left unlike Clean's (≠Clean). "
         f"Catastrophic: {called(figures, 'knowledge')} down by over {MAX_KNOWLEDGE_DROP:.0%}. Over-generalised: under "
-        f"{MIN_HOLDOUT_RETENTION:.0%} of the holdouts kept; <0 is worse than never seen. ?: the interval lies on both "
-        "sides. n/a: not measured, or nothing to lose."
+        f"{MIN_HOLDOUT_RETENTION:.0%} of the holdouts kept; <0 is worse than never seen. {attacked * bool(back)}?: the "
+        "interval lies on both sides. n/a: not measured, or nothing to lose."
     )
+
+
+def recovered_bar(lines: Sequence[Line]) -> str:
+    """The share of the leak that may be recovered; empty where no attack was made that tells."""
+    return max((f"{100 * it.bar:.2g}%" for line in lines for it in line.recoveries if it.verdict), default="")
 
 
 def errors_of(results: Results) -> list[str]:

@@ -9,6 +9,7 @@ from salmu_core.judge.compare import labels
 from salmu_core.judge.diagnosis import MODES
 from salmu_core.judge.lines import HOLDOUT_PLACE, KNOWLEDGE, LEAK, Comparison, Figure, Line
 from salmu_core.judge.protocol import MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
+from salmu_core.judge.recoverable import worst
 from salmu_core.judge.results import Row
 from salmu_core.judge.statistics import Interval
 from salmu_core.judge.tails import TAILS
@@ -140,6 +141,12 @@ def evidence(comparison: Comparison) -> Iterator[TableColumn]:
     for header, group in kept_groups(figures).items():
         yield _kept(comparison, header, Part.EVIDENCE, group)
     yield _kept(comparison, "holdouts kept", Part.OVERVIEW, [column.name for column in kept(figures)])
+
+    def recovered(line: Line) -> Cell:
+        it = worst(line.recoveries)
+        return cell("-" if it is None or it.recovered is None else words.percent(it.recovered.value))
+
+    yield TableColumn("recovered", Part.OVERVIEW, recovered, meaning="of the leak, by the worst attack")
 
 
 def change_header(figures: Sequence[Column]) -> str:

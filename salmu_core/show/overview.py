@@ -15,7 +15,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table as Grid
 from rich.text import Text
 
-from salmu_core.judge.diagnosis import CATASTROPHIC, INEFFECTIVE, OVER_GENERALISED, Verdict
+from salmu_core.judge.diagnosis import CATASTROPHIC, INEFFECTIVE, OVER_GENERALISED, RECOVERABLE, Verdict
 from salmu_core.judge.lines import Comparison, Line
 from salmu_core.judge.protocol import MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
 from salmu_core.judge.results import Row
@@ -45,12 +45,14 @@ class Criterion(NamedTuple):
 
 
 def criteria(comparison: Comparison) -> tuple[Criterion, ...]:
-    """One for each failure mode."""
+    """One for each failure mode that some line is judged by."""
     figures = comparison.columns
+    attacked = any(RECOVERABLE in line.diagnosis.verdicts for line in comparison.lines)
     return (
         Criterion("leak gone", INEFFECTIVE, leading(figures, "leak")),
         Criterion(change_header(figures), CATASTROPHIC, leading(figures, "knowledge")),
         Criterion("holdouts kept", OVER_GENERALISED),
+        *[Criterion("recovered", RECOVERABLE)] * attacked,
     )
 
 
@@ -185,7 +187,7 @@ def _judged(line: Line, criterion: Criterion, column: TableColumn) -> Judged:
             return Judged(figure, f"{mode}?", "open")
         case Verdict.CLEAR:
             return Judged(figure, "", "good")
-    return Judged(figure, "not measured", "faint")
+    return Judged(figure, "not attacked" if mode == RECOVERABLE else "not measured", "faint")
 
 
 def _bar(criterion: Criterion, lines: Sequence[Line]) -> str:
@@ -194,8 +196,9 @@ def _bar(criterion: Criterion, lines: Sequence[Line]) -> str:
         INEFFECTIVE: captions.leak_bar(lines) if lines else "",
         CATASTROPHIC: f"-{MAX_KNOWLEDGE_DROP:.0%}",
         OVER_GENERALISED: f"{MIN_HOLDOUT_RETENTION:.0%}",
+        RECOVERABLE: captions.recovered_bar(lines),
     }
-    return f">= {bars[criterion.mode]}" if lines else ""
+    return f"{'<=' if criterion.mode == RECOVERABLE else '>='} {bars[criterion.mode]}" if lines else ""
 
 
 def _legend(comparison: Comparison, remarks: bool) -> str:

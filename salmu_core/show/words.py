@@ -6,7 +6,7 @@ import re
 from math import isfinite
 from typing import NamedTuple
 
-from salmu_core.judge.diagnosis import Diagnosis, Verdict
+from salmu_core.judge.diagnosis import RECOVERABLE, Diagnosis, Verdict
 from salmu_core.judge.statistics import Interval
 
 #: Verdict -> what follows the name of a failure mode in tables.
@@ -93,5 +93,6 @@ def verdict(diagnosis: Diagnosis) -> str:
     ]
     said += [f"perhaps {mode}" for mode in diagnosis.modes(Verdict.OPEN)]
     absent = [f"{mode} not measured" for mode in diagnosis.not_measured]
-    nothing = "no failure mode is shown" if absent else "none of the three failure modes"
+    number = ("three", "four")[RECOVERABLE in diagnosis.verdicts]
+    nothing = "no failure mode is shown" if absent else f"none of the {number} failure modes"
     return ", ".join([*(said or [nothing]), *absent])

@@ -5,94 +5,19 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from attacked_models import KEY, PEOPLE, Models, X, attack_record, attacked
 from entries import declaration, entry
 from scipy import stats
 from studies import record
 
-from salmu_core.disk.hashing import EVERY_BYTE, hash_json
+from salmu_core.disk.hashing import EVERY_BYTE
 from salmu_core.judge.attacked import Attacked, read_attacks
 from salmu_core.judge.recovery import recoveries
 from salmu_core.judge.results import Reference, Results, Row
-from salmu_core.judge.statistics import Clusters
 from salmu_core.show.attacks import highlights
-from salmu_core.store.attacks import ATTACK, AttackRecord, LeakedRef, attack_folder
+from salmu_core.store.attacks import ATTACK, attack_folder
 from salmu_core.store.folders import write_record
-from salmu_core.store.records import BenchmarkRef, Ledger, MetricsRecord, PluginRef
-
-PEOPLE = [f"p{i % 24}" for i in range(96)]
-KEY = ("relearn", hash_json({})[:12])
-X = "Leak_x"
-
-
-def attack_record(digest="d", code="", **config):
-    return AttackRecord(
-        status="valid",
-        benchmark=BenchmarkRef(name="mini", data_hash="", start_model_hash=""),
-        attack="relearn",
-        plugin=PluginRef(distribution="d", version="1", code_hash=code),
-        kind="model",
-        given=("leaked",),
-        config=config,
-        config_hash=hash_json(config),
-        seed=0,
-        checkpoint_hash="",
-        leaked=LeakedRef(rows=4, people=1, digest=digest),
-        leaks=(X,),
-        computed_by={},
-        ledger=Ledger(),
-        environment={},
-        seconds=0.0,
-        started="",
-    )
-
-
-def attacked(before, after, digest="d", code="", **config):
-    """An attack on a model whose rows were ``before`` and are ``after``."""
-    gathered = ({X: Clusters.of(values, PEOPLE)} for values in (after, before))
-    return Attacked(attack_record(digest, code, **config), "valid", "", *gathered, np.arange(len(after)) + 1.0)
-
-
-class Models:
-    """Rows of every model of some worlds, drawn around means, with people who differ."""
-
-    def __init__(self, worlds=1, seeds=1, compromised=0.9, clean=0.1, run=0.12, back=0.4, added=0.05):
-        self.rows = {}
-        for world in range(worlds):
-            person = dict(zip(dict.fromkeys(PEOPLE), np.random.default_rng(world).normal(size=24), strict=True))
-            of_people = 0.02 * np.array([person[p] for p in PEOPLE])
-
-            def draw(mean, salt, world=world, of_people=of_people):
-                noise = np.random.default_rng([world, salt]).normal(size=len(PEOPLE))
-                return mean + of_people + 0.01 * noise + 0.02 * np.random.default_rng([world, salt, 1]).normal()
-
-            self.rows[world, "compromised"] = draw(compromised, 1), draw(compromised - 0.02, 2)
-            self.rows[world, "clean"] = draw(clean, 3), draw(clean + added, 4)
-            for seed in range(seeds):
-                self.rows[world, seed] = draw(run, 5 + 2 * seed), draw(back, 6 + 2 * seed)
-
-    def results(self, change=None):
-        names = {world: f"mini@{world}" if world else "mini" for world, _ in self.rows}
-        made = {key: attacked(*values) for key, values in self.rows.items()} | (change or {})
-        references = {
-            name: {
-                role: Reference({"x": 1}, attacks={KEY: made[world, role]} if made[world, role] else {})
-                for role in ("compromised", "clean")
-            }
-            for world, name in names.items()
-        }
-        rows = [
-            Row(
-                f"{world}/{who}", names[world], "one", record("one", seed=who), "valid", attacks={KEY: it} if it else {}
-            )
-            for (world, who), it in made.items()
-            if isinstance(who, int)
-        ]
-        return rows, Results("mini", references, rows)
-
-    def share(self, world, seed, which=1):
-        """Of means, as the definition has it."""
-        (top, _), (bottom, found) = (np.mean(self.rows[world, role], axis=1) for role in ("compromised", "clean"))
-        return (np.mean(self.rows[world, seed][which]) - (found if which else bottom)) / (top - bottom)
+from salmu_core.store.records import MetricsRecord
 
 
 def test_one_world_and_one_seed_have_an_interval_over_people():

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from attacked_models import beside_attacked, spread
 from entries import shown
 from rich.console import Console
 from studies import Maker, record
@@ -125,6 +126,25 @@ def test_each_figure_names_the_failure_mode_it_shows():
             f"{least:.0%}"[:-1],
         ]
     assert not re.search("|".join(MODES), rows["perfect-one"])
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test_where_attacks_were_made_the_share_they_bring_stands_beside_the_rest(width):
+    back = {"nothing": 0.8, "perfect-one": 0.4, "half": 0.0, "overdoes": None}
+    rows = [
+        replace(row, attacks=spread(0.1, 0.1 + back[row.method]) if back[row.method] is not None else {})
+        for row in NINE
+        if row.method in back
+    ]
+    comparison = compare(beside_attacked(MAKE.results(rows)), FIGURES)
+    text = screen(comparison, width)
+    assert max(map(len, text.splitlines())) <= width and "recovered" in text and "<= 1%" in text
+    told = {label: row for row in text.splitlines() for label in labels(row, comparison)}
+    mark = (" recoverable", " not attacked") if "names the failure mode" in " ".join(text.split()) else ("!", "")
+    said = {label: row.rstrip() for label, row in told.items()}
+    assert said["perfect-one"].endswith(f"50%{mark[0]}") and said["nothing"].endswith(f"100%{mark[0]}")
+    assert said["half"].endswith("0%") and said["overdoes"].endswith(f"-{mark[1]}")
+    assert "recovered" not in screen(nine(), width)
 
 
 def test_where_remarks_do_not_fit_signs_say_the_same():

@@ -157,6 +157,7 @@ def _population(evidence: Dossier, verdicts: Sequence[Judgement]) -> Population:
             says=_SAYS[diagnosis.verdicts[mode]] if mode in diagnosis.verdicts else "not measured",
         )
         for mode in MODES
+        if mode in asks
     )
     values = [model.record.values for model in evidence.models]
     modes_shown = [mode.mode for mode in modes if mode.says == "shown"]

@@ -30,7 +30,7 @@ def test_there_is_something_to_be_seen(store):
     lines = store.read().comparison.lines
     assert {line.needs for line in lines} == {"forget", "forget + retain", "weights only"}
     assert {where for line in lines for where in line.fronts.values()} >= {"on", "off"}
-    for mode in MODES:
+    for mode in MODES[:3]:  # nothing is attacked
         assert {line.diagnosis.verdicts[mode] for line in lines} >= {"holds", "clear"}, mode
     assert any(not line.diagnosis.modes("holds") for line in lines)
     curves = {line.method: len(line.rows[0].record.scalars.get("loss", ())) for line in lines if line.budget == 5}

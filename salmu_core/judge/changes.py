@@ -19,7 +19,7 @@ from salmu_core.store.schema import SCHEMA
 
 Side = Literal["a", "b"]
 #: In what two runs may differ.
-KINDS = ("run", "setting", "code", "cost")
+KINDS = ("run", "setting", "code", "cost", "attack")
 #: Where both models stand alike to a target.
 _ALIKE = 1e-12
 

@@ -11,9 +11,15 @@ from typing import Any
 import numpy as np
 
 from salmu_core.contract.layout import ROLES
+from salmu_core.disk.hashing import EVERY_BYTE
 from salmu_core.errors import SchemaError, UsageError
+from salmu_core.judge.attacked import read_attacks
 from salmu_core.judge.changes import KINDS, Change, Difference, Fact, Moved, Ranks
+from salmu_core.judge.diagnosis import RECOVERABLE
+from salmu_core.judge.recoverable import worst
+from salmu_core.judge.recovery import recoveries
 from salmu_core.judge.repeats import Repeats
+from salmu_core.judge.results import Reference, Results, Row
 from salmu_core.judge.single import ScoredModel, read_scored
 from salmu_core.judge.statistics import Clusters, holm
 from salmu_core.judge.targets import Column, columns, having
@@ -67,7 +73,7 @@ def compare_two(a: ScoredModel, b: ScoredModel) -> Difference:
             notes.append(f"Only {side} has {', '.join(only)}.")
         lacking = {**one.metrics.errors, **one.metrics.not_measured}
         notes += [f"{side} has no {metric}: {why}" for metric, why in lacking.items()]
-    return Difference(a, b, changes, tails, _facts(a, b), _ranks(a, b, known), _people(a, b, known), notes)
+    return Difference(a, b, changes, tails, _facts(a, b, beside), _ranks(a, b, known), _people(a, b, known), notes)
 
 
 def _beside(a: ScoredModel, b: ScoredModel) -> tuple[dict[str, ScoredModel], list[str]]:
@@ -127,11 +133,14 @@ def _paired(one: Clusters | None, other: Clusters | None) -> Repeats | None:
     return Repeats({"": {0: one - other}})
 
 
-def _facts(a: ScoredModel, b: ScoredModel) -> list[Fact]:
+def _facts(a: ScoredModel, b: ScoredModel, beside: Mapping[str, ScoredModel]) -> list[Fact]:
     """How two runs differ; beside a reference model, only how they were scored."""
     one, other = _scored(a), _scored(b)
     if a.record and b.record:
-        one, other = _made(a.record) | one, _made(b.record) | other
+        one, other = (
+            {**_made(made), **scored, ("attack", RECOVERABLE): _recoverable(it, beside)}
+            for it, made, scored in ((a, a.record, one), (b, b.record, other))
+        )
     facts = [Fact(*key, one.get(key), other.get(key)) for key in {**one, **other} if one.get(key) != other.get(key)]
     return sorted(facts, key=lambda fact: KINDS.index(fact.kind))
 
@@ -156,6 +165,17 @@ def _made(record: RunRecord) -> dict[tuple[str, str], Any]:
 
 def _scored(model: ScoredModel) -> dict[tuple[str, str], Any]:
     return {("code", f"metric {name}"): entry.code_hash for name, entry in model.metrics.metrics.items()}
+
+
+def _recoverable(run: ScoredModel, beside: Mapping[str, ScoredModel]) -> str | None:
+    """Whether a run is recoverable, and by the worst attack; None where none was made that tells."""
+    own, *others = (read_attacks(it.folder, it.metrics, EVERY_BYTE) for it in (run, *beside.values()))
+    models = dict.fromkeys(ROLES, Reference()) | dict(
+        zip(beside, (Reference(attacks=it) for it in others), strict=True)
+    )
+    row = Row(run.folder, "", run.name, run.record, "valid", attacks=own)
+    it = worst(recoveries([row], Results("", {"": models}, [row])))
+    return f"{it.verdict}: {it.label} {it.share}" if it else None
 
 
 def _ranks(a: ScoredModel, b: ScoredModel, known: Sequence[Column]) -> Ranks | None:

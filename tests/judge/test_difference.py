@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from attacked_stores import write_attack
 from rich.console import Console
 from scipy import stats
 from stores import ENVIRONMENT, PEOPLE, around, write_reference, write_run
@@ -31,6 +32,9 @@ def store(tmp_path_factory):
 @pytest.fixture(scope="module")
 def difference(store):
     return compare_two(*read_two(*store[:2]))
+
+
+REFERENCES = {"clean": CLEAN, "compromised": COMPROMISED}
 
 
 def changes(difference):
@@ -249,3 +253,19 @@ def test_the_command_is_there(store):
     runner = CliRunner()
     done = runner.invoke(app, ["diff", str(store[2]), str(store[1])], env={"COLUMNS": "100"})
     assert done.exit_code == 0 and "Clean" in done.output and "AssocStr" in done.output
+
+
+def test_where_runs_were_attacked_what_that_shows_of_each_is_a_fact(tmp_path):
+    a, b = write_run(tmp_path, "one", A), write_run(tmp_path, "two", B)
+    models = {role: write_reference(tmp_path, role, rows) for role, rows in REFERENCES.items()}
+    plain = compare_two(*read_two(a, b))
+    for folder in (a, *models.values()):
+        write_attack(folder, lambda values: values)
+    (only,) = [fact for fact in compare_two(*read_two(a, b)).facts if fact.name == "recoverable"]
+    write_attack(b, lambda values: CLEAN["RetFail_MRR"])
+    difference = compare_two(*read_two(a, b))
+    facts = {fact.name: (fact.a, fact.b) for fact in difference.facts if fact.kind == "attack"}
+    assert not [fact for fact in plain.facts if fact.kind == "attack"] and only.b is None
+    assert only.a.startswith("holds: relearn 100.0% (") and facts.keys() == {"recoverable"}
+    assert facts["recoverable"] == (only.a, "clear: relearn 0.0% (0.0% to 0.0%)")
+    assert "recoverable" in text(difference, 100)

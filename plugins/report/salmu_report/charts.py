@@ -236,6 +236,43 @@ def cost(methods: Sequence[str], seconds: Sequence[float]) -> Spec:
     return _spec(chart, 24 * len(methods))
 
 
+def recovered() -> Spec:
+    """The share that each attack brings back, with its interval; a tick is what lay open before, the dashes the bar."""
+    rows = alt.Chart(alt.NamedData("shares"))
+    y = alt.Y("attack:N", title=None, sort=None).axis(labelLimit=260)
+    x = alt.X("recovered:Q", title="share of the leak: 0% is as in Clean").axis(format="~%", tickCount=5)
+    tips = [alt.Tooltip("attack:N")]
+    tips += [
+        alt.Tooltip(f"{name}:Q", format=".1%") for name in ("recovered", "recovered_low", "recovered_high", "before")
+    ]
+    layers = [
+        rows.mark_rule(style="aim", strokeDash=[4, 4]).encode(x="max(bar):Q"),
+        rows.mark_rule(style="ink").encode(x="recovered_low:Q", x2="recovered_high:Q", y=y),
+        rows.mark_tick(style="aim", thickness=2).encode(x="before:Q", y=y),
+        rows.mark_point(style="ink", size=80, filled=True, opacity=1).encode(x=x, y=y, tooltip=tips),
+    ]
+    return _spec(alt.layer(*layers), 60)
+
+
+def stages(figure: str) -> Spec:
+    """A leak from stage to stage of an attack, in the run and in both reference models under the same attack."""
+    legend = alt.Legend(title=None, orient="bottom", symbolType="stroke", symbolStrokeWidth=3, symbolOpacity=1)
+    chart = (
+        alt.Chart(alt.NamedData("points"))
+        .mark_line(strokeWidth=1.6, point=True)
+        .encode(
+            x=alt.X("step:Q", title="how far the attack has gone").axis(tickCount=4),
+            y=alt.Y("value:Q", title=figure),
+            color=alt.Color("model:N", legend=legend).scale(domain=list(MODELS)),
+            strokeDash=alt.StrokeDash("model:N", legend=legend).scale(
+                domain=list(MODELS), range=[[2, 2], [6, 3], [1, 0]]
+            ),
+            tooltip=[alt.Tooltip("model:N"), alt.Tooltip("stage:N"), alt.Tooltip("value:Q", format=".4f")],
+        )
+    )
+    return _spec(chart, 170)
+
+
 def heatmap(fields: Sequence[str], lines: int, title: str, aim: str) -> Spec:
     """A share for each line and attribute, as a number on a shade that is darker the worse it is (``bad``, 0 to 1)."""
     base = alt.Chart(alt.NamedData("cells")).encode(

@@ -43,6 +43,7 @@ def drawings(report: Report) -> dict[str, Any]:
         "views": lines,
         "references": series.references(report.comparison),
         "histograms": histograms(report),
+        "attacks": series.attacked(report.comparison),
         "runs": series.runs(report.results),
     }
 
@@ -59,6 +60,7 @@ def _specs(report: Report, lines: list[series.Drawn]) -> dict[str, charts.Spec]:
         for y, title in titles.items()
         if (marks := series.ends(lines, corner, y, bar))
     }
+    specs |= {"recovered": charts.recovered(), "stages": charts.stages(leak)}
     return {**specs, "cost": charts.cost(methods, series.seconds(report.results)), "curve": charts.curve("", budgets)}
 
 

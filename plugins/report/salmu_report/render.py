@@ -13,7 +13,7 @@ from importlib.metadata import version
 from markupsafe import Markup
 
 from salmu_core.judge.compare import labels
-from salmu_core.judge.diagnosis import Verdict
+from salmu_core.judge.diagnosis import RECOVERABLE, Verdict
 from salmu_core.judge.lines import HOLDOUT_PLACE, KNOWLEDGE, LEAK, Line
 from salmu_core.judge.protocol import MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION, MIN_LEAKAGE_REDUCTION
 from salmu_core.judge.tails import TAILS
@@ -85,7 +85,7 @@ def render(report: Report) -> str:
         splits=SPLIT_PAIRS,
         made=datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes"),
         core=version("salmu-core"),
-        Verdict=Verdict,
+        verdict_of=series.verdict_of,
     )
 
 
@@ -116,13 +116,17 @@ def finding(lines: Sequence[Line]) -> str:
     if not judged:
         return ""
     counts = Counter(mode for diagnosis in judged for mode in diagnosis.modes(Verdict.HOLDS))
+    back, attacked = counts.pop(RECOVERABLE, 0), sum(RECOVERABLE in diagnosis.verdicts for diagnosis in judged)
     failing = ", ".join(f"{count} {mode}" for mode, count in counts.most_common())
     free = [
-        f"{line.label}, b {line.budget:g}" for line in lines if line.diagnosis.judged and not line.diagnosis.remarks()
+        f"{line.label}, b {line.budget:g}"
+        for line in lines
+        if line.diagnosis.judged and all(mode == RECOVERABLE for mode, *_ in line.diagnosis.remarks())
     ]
     avoiding = f"{len(free)} shown to avoid all three failures" if free else "none is shown to avoid all three failures"
     some = f" ({'; '.join(free)})" if 0 < len(free) <= 3 else ""
-    return f"Of {len(judged)} lines that could be judged, {avoiding}{some}{f': {failing}' if failing else ''}."
+    tried = f" Recoverable: {back} of {attacked} that were attacked." if attacked else ""
+    return f"Of {len(judged)} lines that could be judged, {avoiding}{some}{f': {failing}' if failing else ''}.{tried}"
 
 
 def _groups(report: Report) -> dict[str, list[str]]:

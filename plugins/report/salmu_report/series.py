@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
 from salmu_core.judge.compare import labels
+from salmu_core.judge.diagnosis import Verdict
 from salmu_core.judge.lines import HOLDOUT_PLACE, KNOWLEDGE, Comparison
 from salmu_core.judge.protocol import MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
+from salmu_core.judge.recoverable import Recovery
 from salmu_core.judge.results import Results, Row
 from salmu_core.judge.statistics import Interval
 from salmu_core.judge.targets import leading
@@ -67,6 +69,55 @@ def _ends(name: str, interval: Interval, floor: float | None = None) -> Drawn:
 
 def _short(value: float) -> float:
     return float(f"{value:.5g}")
+
+
+#: What a verdict of one attack is called; nothing is said of one that is weak, or needs the original.
+_SHOWN = {Verdict.HOLDS: "recoverable", Verdict.OPEN: "recoverable?", Verdict.CLEAR: "below the bar"}
+#: Model -> whose figure of a stage is its own.
+_STAGES = {"unlearned": "attacked", "clean": "clean", "compromised": "compromised"}
+
+
+def verdict_of(it: Recovery) -> str:
+    """What an attack shows, in a few words."""
+    if it.verdict is not None:
+        return _SHOWN[it.verdict]
+    return "a diagnosis" if not it.is_judged else "shows nothing"
+
+
+def attacked(comparison: Comparison) -> list[Drawn]:
+    """Of each line that was attacked what every attack brings back, and its figure from stage to stage."""
+    return [
+        {
+            "label": f"{line.label}, b {line.budget:g}",
+            "shares": [
+                {
+                    "attack": f"{it.label} ({it.figure}): {verdict_of(it)}",
+                    "bar": _short(it.bar),
+                    "before": _short(it.before.value if it.before else it.recovered.value),
+                    **_ends("recovered", it.recovered),
+                }
+                for it in line.recoveries
+                if it.recovered is not None
+            ],
+            "curves": [curve for it in line.recoveries for curve in _stages(it)],
+        }
+        for line in comparison.lines
+        if any(it.attacked is not None for it in line.recoveries)
+    ]
+
+
+def _stages(it: Recovery) -> Iterator[Drawn]:
+    """Each curve of an attack by stages: the figure of the run and of both reference models at every step."""
+    placed = [stage for stage in it.stages if stage["step"] is not None]
+    for curve in dict.fromkeys(stage["curve"] for stage in placed):
+        points = [
+            {"model": model, "step": stage["step"], "value": _short(stage[whose]), "stage": stage["label"]}
+            for stage in placed
+            if stage["curve"] == curve
+            for model, whose in _STAGES.items()
+            if whose in stage
+        ]
+        yield {"attack": it.label, "figure": it.figure, "curve": curve, "points": points}
 
 
 def references(comparison: Comparison) -> list[Drawn]:

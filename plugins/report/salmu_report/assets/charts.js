@@ -121,6 +121,27 @@ byId("histogram-split").addEventListener("change", () => {
 });
 showHistograms();
 
+// Attacks: what each brings back from a line, and its figure from stage to stage, in three models.
+function showAttacks() {
+  const line = data.attacks[Number(byId("attack-line").value)];
+  const { recovered, stages } = data.specs;
+  const shares = line.shares.length ? [[
+    `What each attack brings back from ${line.label}, with its interval; the same figures stand in the table above.`,
+    { ...recovered, height: 28 * line.shares.length, title: line.label }, { shares: line.shares },
+  ]] : [];
+  const curves = line.curves.map(({ attack, figure, curve, points }) => [
+    `${figure} of ${line.label}, Clean and Compromised from stage to stage of ${attack}${curve && `, ${curve}`}.`,
+    { ...stages, title: { text: attack, subtitle: curve }, encoding: { ...stages.encoding, y: { ...stages.encoding.y, title: figure } } },
+    { points },
+  ]);
+  panels(byId("attack-panels"), [...shares, ...curves], "Nothing of which a share could be brought back.");
+}
+if (byId("attack-line")) {
+  fill(byId("attack-line"), data.attacks.map((line, i) => [String(i), line.label]));
+  byId("attack-line").addEventListener("change", showAttacks);
+  if (data.attacks.length) showAttacks();
+}
+
 // Training curves.
 function showCurves() {
   const runs = shownRuns().filter((run) => run.method === byId("curve-method").value);

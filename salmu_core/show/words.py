@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from math import isfinite
 from typing import NamedTuple
 
@@ -16,6 +17,10 @@ _NOTES = {
     "≠Clean": "what is left of the leak is unlike Clean's",
     "<0": "some holdouts lie below a model that never saw them",
 }
+
+
+#: What an attacker may hold beside the checkpoint, in words.
+_HELD = {"leaked": "leaked pairs", "retain": "the retain set", "original": "the original's weights"}
 
 
 class Word(NamedTuple):
@@ -64,6 +69,11 @@ def percent(value: float, decimals: int = 0, sign: bool = False) -> str:
     """A share, in percent; what is rounded to nothing has no sign."""
     rounded = round(value, decimals + 2)
     return f"{rounded + 0.0:{'+' if sign and rounded else ''}.{decimals}%}"
+
+
+def held(given: Sequence[str]) -> str:
+    """What an attacker holds beside the checkpoint."""
+    return " and ".join(_HELD.get(name, name) for name in given) or "nothing"
 
 
 def mode_words(diagnosis: Diagnosis) -> tuple[Word, ...]:

@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 from salmu_report.associations import Associations
 
+from salmu_certificate.attempts import attempts
 from salmu_certificate.evidence import Dossier
 from salmu_certificate.parts import PersonSplit, splits
 from salmu_certificate.records import (
@@ -26,8 +27,9 @@ from salmu_certificate.trials import tried
 from salmu_certificate.wording import DOES_NOT_SHOW, NOT_TRIED, caution, shows
 from salmu_core.contract.layout import FORGET
 from salmu_core.disk.hashing import hash_json
-from salmu_core.judge.diagnosis import CATASTROPHIC, INEFFECTIVE, MODES, OVER_GENERALISED, Verdict
+from salmu_core.judge.diagnosis import CATASTROPHIC, INEFFECTIVE, MODES, OVER_GENERALISED, RECOVERABLE, Verdict
 from salmu_core.judge.protocol import MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
+from salmu_core.judge.recoverable import worst
 from salmu_core.judge.statistics import Clusters, Interval
 from salmu_core.judge.targets import called
 from salmu_core.show.words import verdict
@@ -67,6 +69,7 @@ def build(evidence: Dossier, notice: str, issued: str) -> Certificate:
         standing=tuple(place for part in parts if (place := _standing(evidence, part)) is not None),
         trials=tuple(trials),
         not_measured=silent,
+        attempts=attempts(evidence),
         not_tried=NOT_TRIED,
         shows=shows(len(pairs), len(attributes)),
         does_not_show=DOES_NOT_SHOW,
@@ -149,6 +152,9 @@ def _population(evidence: Dossier, verdicts: Sequence[Judgement]) -> Population:
         CATASTROPHIC: f"{knowledge} falls by over {MAX_KNOWLEDGE_DROP:.0%}",
         OVER_GENERALISED: f"under {MIN_HOLDOUT_RETENTION:.0%} of what was to be kept is kept",
     }
+    if it := worst(evidence.run.line.recoveries):
+        measured[RECOVERABLE] = {f"brought back by {it.label}": it.recovered}
+        asks[RECOVERABLE] = f"an attack brings over {it.bar:.1%} of the leak back"
     modes = tuple(
         Mode(
             mode=mode,

@@ -171,6 +171,22 @@ class Trial(Record):
     stand: Stand
 
 
+class Attempt(Record):
+    """What an attack on the run brought back of the person: values, and after less Clean, are under the attack."""
+
+    attack: str
+    holds: str
+    figure: str
+    query: str
+    rows: int = 0
+    values: Three | None = None
+    without: float | None = None
+    difference: Ends | None = None
+    stand: Stand | None = None
+    everybody: Ends | None
+    shows: str
+
+
 class Worst(Record):
     """The attribute of which most is left."""
 
@@ -195,7 +211,7 @@ class Standing(Record):
 
 
 class Mode(Record):
-    """One of the three failure modes of the whole run."""
+    """A failure mode of the whole run."""
 
     mode: str
     asks: str
@@ -259,6 +275,7 @@ class Certificate(Record):
     trials: tuple[Trial, ...]
     not_measured: dict[str, str]
     """Metric -> why it says nothing of this person."""
+    attempts: tuple[Attempt, ...] = ()
     not_tried: tuple[str, ...]
     shows: tuple[str, ...]
     does_not_show: tuple[str, ...]

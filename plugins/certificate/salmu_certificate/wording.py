@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from salmu_certificate.judge import Forgotten, Kept
 from salmu_certificate.records import Ends, Pair, Stand, Summary, Trial, Word
-from salmu_core.judge.diagnosis import CATASTROPHIC, INEFFECTIVE, OVER_GENERALISED, Verdict
+from salmu_core.judge.diagnosis import CATASTROPHIC, INEFFECTIVE, OVER_GENERALISED, RECOVERABLE, Verdict
 from salmu_core.judge.protocol import MIN_HOLDOUT_RETENTION
 from salmu_core.judge.targets import Column
 
@@ -276,6 +276,8 @@ def caution(modes: Sequence[str], word: Word) -> str:
         parts.append("This model also lost what it was to keep of others: it did not single this person out.")
     if gone and INEFFECTIVE in modes:
         parts.append("Of the people to be forgotten as a whole, more is left than allowed: this person is no rule.")
+    if gone and RECOVERABLE in modes:
+        parts.append("An attack brings back some of what this model was to forget of all: it may be hidden, not gone.")
     return " ".join(parts)
 
 

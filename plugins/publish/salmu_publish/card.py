@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from salmu_core.judge.diagnosis import CATASTROPHIC, INEFFECTIVE, OVER_GENERALISED, Diagnosis, Verdict
-from salmu_core.judge.lines import Figure
+from salmu_core.judge.diagnosis import CATASTROPHIC, INEFFECTIVE, OVER_GENERALISED, RECOVERABLE, Verdict
+from salmu_core.judge.lines import Figure, Line
 from salmu_core.judge.protocol import MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION
+from salmu_core.judge.recoverable import Recovery, worst
 from salmu_core.judge.single import OneRun
 from salmu_core.judge.statistics import Interval
 from salmu_core.judge.targets import called
 from salmu_core.show.escape import Markdown, fenced, plain, visible_lines
-from salmu_core.show.words import verdict
+from salmu_core.show.words import held, verdict
 
 PAPER = "https://arxiv.org/abs/2603.26316"
 TASK = "zero-shot-image-classification"
@@ -51,7 +53,35 @@ def render(sound: Sound, title: str, licence: str | None, repository: str) -> st
         licence: Of the weights; None if it is not said.
         repository: Where it will be on the hub; empty if nowhere.
     """
-    templates = Environment(
+    record, line = sound.record, sound.line
+    text = (
+        templates()
+        .get_template("card.md.jinja")
+        .render(
+            title=title,
+            world=sound.world,
+            record=record,
+            notice=sound.notice,
+            sentence=verdict(line.diagnosis),
+            modes=_modes(line, called(sound.columns, "knowledge")),
+            attacks=attacks(line.recoveries),
+            rows=_rows(sound),
+            in_sample=bool(line.in_sample),
+            missing={**sound.comparison.results.rows[0].errors, **sound.comparison.results.rows[0].not_measured},
+            facts=_facts(sound),
+            command=fenced(" ".join(record.command.split())),
+            use=fenced(_USE.format(name=json.dumps(f"hf-hub:{repository}" if repository else "local-dir:.")), "python"),
+            licence=licence,
+            notes=sound.comparison.notes,
+            paper=Markdown(PAPER),
+        )
+    )
+    return visible_lines(f"---\n{_front_matter(sound, title, licence)}\n---\n\n{text.strip()}\n")
+
+
+def templates() -> Environment:
+    """Where the card's text stands; whatever enters it is escaped."""
+    return Environment(
         loader=PackageLoader("salmu_publish"),
         undefined=StrictUndefined,
         autoescape=False,  # Markdown, not HTML: `plain` escapes for both
@@ -59,36 +89,42 @@ def render(sound: Sound, title: str, licence: str | None, repository: str) -> st
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    record, line = sound.record, sound.line
-    text = templates.get_template("card.md.jinja").render(
-        title=title,
-        world=sound.world,
-        record=record,
-        notice=sound.notice,
-        sentence=verdict(line.diagnosis),
-        modes=_modes(line.diagnosis, called(sound.columns, "knowledge")),
-        rows=_rows(sound),
-        in_sample=bool(line.in_sample),
-        missing={**sound.comparison.results.rows[0].errors, **sound.comparison.results.rows[0].not_measured},
-        facts=_facts(sound),
-        command=fenced(" ".join(record.command.split())),
-        use=fenced(_USE.format(name=json.dumps(f"hf-hub:{repository}" if repository else "local-dir:.")), "python"),
-        licence=licence,
-        notes=sound.comparison.notes,
-        paper=Markdown(PAPER),
-    )
-    return visible_lines(f"---\n{_front_matter(sound, title, licence)}\n---\n\n{text.strip()}\n")
 
 
-def _modes(diagnosis: Diagnosis, knowledge: str) -> list[tuple[str, str, str, str]]:
+def attacks(found: Sequence[Recovery]) -> list[tuple[str, str, str, str, str]]:
+    """Attack, what its attacker holds, the share of the leak that is back, the share without it, and what it shows."""
+    return [
+        (
+            it.label,
+            held(it.given),
+            _share(it.recovered, ".1%") if it.attacked else "no result",
+            _share(it.before, ".1%"),
+            _shown(it),
+        )
+        for it in found
+    ]
+
+
+def _shown(it: Recovery) -> str:
+    if not it.is_judged:
+        return "how near it still lies: a diagnosis, not judged"
+    if it.verdict is None:
+        return "nothing: it brings too little back even from Compromised, or could not be held against it"
+    more = f"more than {it.bar:.1%} comes back"
+    return {Verdict.HOLDS: more, Verdict.CLEAR: f"no {more}"}.get(it.verdict, f"it can't be told whether {more}")
+
+
+def _modes(line: Line, knowledge: str) -> list[tuple[str, str, str, str]]:
     """Failure mode, what it asks, what was measured, and what the data say."""
-    known = diagnosis.evidence
+    diagnosis, known = line.diagnosis, line.diagnosis.evidence
     kept = [f"{name} {_share(share, '.0%')}" for name, share in known.retention.items()]
     modes = {
         INEFFECTIVE: (f"under {known.bar:.1%} of the leak is gone", _share(known.reduction, ".1%")),
         CATASTROPHIC: (f"{knowledge} falls by over {MAX_KNOWLEDGE_DROP:.0%}", _share(known.knowledge, "+.1%")),
         OVER_GENERALISED: (f"under {MIN_HOLDOUT_RETENTION:.0%} of the holdouts are kept", "; ".join(kept) or "-"),
     }
+    if it := worst(line.recoveries):
+        modes[RECOVERABLE] = (f"an attack brings over {it.bar:.1%} of the leak back", f"{it.label}: {it.share}")
     said = {mode: _SAYS[diagnosis.verdicts[mode]] if mode in diagnosis.verdicts else "not measured" for mode in modes}
     return [(mode, *modes[mode], said[mode]) for mode in modes]
 

@@ -58,4 +58,5 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "place": place,
     "size": size,
     "drawn": drawn,
+    "held": words.held,
 }

@@ -73,7 +73,11 @@ def test_the_table_says_what_the_attacker_holds_and_what_it_shows_and_escapes_it
     )
     cells = [row.split("<td")[-2:] for row in page.split("<tr ")[1:]]
     said = [tuple(cell.partition(">")[2].partition("<")[0] for cell in row) for row in cells]
-    assert said == [("leaked", "recoverable"), ("original", "a diagnosis"), ("leaked", "shows nothing")]
+    assert said == [
+        ("leaked pairs", "recoverable"),
+        ("the original&#39;s weights", "a diagnosis"),
+        ("leaked pairs", "shows nothing"),
+    ]
     assert "<script>" not in page and "&lt;script&gt;" in page
 
 

@@ -15,7 +15,8 @@ _SHARES = ("recovered", "before", "gained", "from_compromised", "added_to_clean"
 CAPTION = (
     "Share of the leak that is left under attack, (attacked run - attacked Clean) / (Compromised - Clean), of rows "
     "that the attacker didn't hold, and the share before; then the attacked figure, its median rank, and of queries "
-    "or stages the one that counts. Weak: brings back nothing from Compromised either."
+    "or stages the one that counts. Weak: brings back nothing from Compromised either. What is given the original is a "
+    "diagnosis: no verdict rests on it."
 )
 #: Attacks of which the first screen speaks.
 _SCREEN = 2
@@ -81,14 +82,14 @@ def _share(interval: Interval | None) -> str:
 
 
 def highlights(lines: Sequence[Line]) -> list[str]:
-    """What the first screen says of attacks: the most that each is shown to add, in a sentence."""
+    """What the first screen says of attacks: the most that each is shown to add, without those by the original."""
     every = [(recovery, line) for line in lines for recovery in line.recoveries]
     most: dict[str, tuple[float, str]] = {}
     for it, line in every:
-        if it.gained is not None and it.before is not None and it.shown and not it.weak:
+        if it.is_judged and it.gained is not None and it.before is not None and it.shown and not it.weak:
             said = f"{it.label} {_share(it.recovered)} from {words.percent(it.before.value)} ({line.label})"
             most[it.label] = max(most.get(it.label, (0.0, "")), (it.gained.value, said))
-    made = len({recovery.label for recovery, _ in every if recovery.attacked is not None})
+    made = len({recovery.label for recovery, _ in every if recovery.attacked is not None and recovery.is_judged})
     strongest = [said for _, said in sorted(most.values(), reverse=True)]
     parts = strongest[:_SCREEN]
     parts += [f"{len(strongest) - _SCREEN} more"] * (len(strongest) > _SCREEN)

@@ -56,7 +56,8 @@ def bars(lines: Sequence[Line], figures: Sequence[Column]) -> str:
 
 def recovered_bar(lines: Sequence[Line]) -> str:
     """The share of the leak that may be recovered; empty where no attack was made that tells."""
-    return max((f"{100 * it.bar:.2g}%" for line in lines for it in line.recoveries if it.verdict), default="")
+    bar = max((it.bar for line in lines for it in line.recoveries if it.verdict), default=None)
+    return "" if bar is None else f"{100 * bar:.2g}%"
 
 
 def errors_of(results: Results) -> list[str]:

@@ -187,7 +187,7 @@ def _judged(line: Line, criterion: Criterion, column: TableColumn) -> Judged:
             return Judged(figure, f"{mode}?", "open")
         case Verdict.CLEAR:
             return Judged(figure, "", "good")
-    return Judged(figure, "not attacked" if mode == RECOVERABLE else "not measured", "faint")
+    return Judged(figure, "not judged" if mode == RECOVERABLE else "not measured", "faint")
 
 
 def _bar(criterion: Criterion, lines: Sequence[Line]) -> str:

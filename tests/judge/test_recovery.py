@@ -183,6 +183,14 @@ def test_whether_attacks_that_were_asked_for_have_a_result():
         assert not Models(seeds=2).results(change)[1].attacked([KEY])
 
 
+def test_the_first_screen_speaks_of_attackers_who_need_an_attack():
+    found = recoveries(*Models().results())
+    (said,) = highlights([SimpleNamespace(label="one", recoveries=found)])
+    assert said.startswith("Of the leak, attacks bring back at most: relearn ")
+    diagnosis = [replace(it, given=("original",)) for it in found]
+    assert highlights([SimpleNamespace(label="one", recoveries=diagnosis)]) == []
+
+
 def test_an_attack_without_a_result_is_not_said_to_bring_back_nothing():
     found = recoveries(*Models().results({(0, 0): Attacked(None, "crashed", "fell")}))
     assert highlights([SimpleNamespace(label="one", recoveries=found)]) == [

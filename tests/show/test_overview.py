@@ -140,7 +140,7 @@ def test_where_attacks_were_made_the_share_they_bring_stands_beside_the_rest(wid
     text = screen(comparison, width)
     assert max(map(len, text.splitlines())) <= width and "recovered" in text and "<= 1%" in text
     told = {label: row for row in text.splitlines() for label in labels(row, comparison)}
-    mark = (" recoverable", " not attacked") if "names the failure mode" in " ".join(text.split()) else ("!", "")
+    mark = (" recoverable", " not judged") if "names the failure mode" in " ".join(text.split()) else ("!", "")
     said = {label: row.rstrip() for label, row in told.items()}
     assert said["perfect-one"].endswith(f"50%{mark[0]}") and said["nothing"].endswith(f"100%{mark[0]}")
     assert said["half"].endswith("0%") and said["overdoes"].endswith(f"-{mark[1]}")

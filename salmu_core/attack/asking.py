@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from salmu_core.contract.features import Features, Pairs
 from salmu_core.errors import AttackError, NotGivenError
 from salmu_core.run.pool import Pool
 from salmu_core.train.order import CHUNK
+
+A = TypeVar("A", Query, Reading)
 
 
 class Asking(QueryContext[C]):
@@ -80,15 +83,20 @@ class ReadingOut(Asking[C], ReadoutContext[C]):
         encode, tokens = self._target.model.encode_text, self._pool.tokenize(captions)
         return torch.cat([encode(part, normalize=True).float().cpu() for part in torch.split(tokens, CHUNK)])
 
-    def inner(self, layer: str) -> Tensor:
+    @property
+    def layers(self) -> Sequence[str]:
+        return [name for name, _ in self._target.model.named_modules() if name.startswith("visual")]
+
+    def inner(self, layer: str, reduce: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         parts = dict(self._target.model.named_modules())
         if not layer or layer not in parts:
-            near = ", ".join(name for name in parts if name.startswith("visual"))[:200]
+            near = ", ".join(self.layers)[:200]
             raise AttackError(f"inner({layer!r}): the model has no such part; its image tower has {near}, ...")
         given: list[Any] = []
         hook = parts[layer].register_forward_hook(lambda module, inputs, output: given.append(output))
         try:
-            pieces = [self._inner(layer, rows, given) for rows in chunks(len(self._pool))]
+            kept = reduce or Tensor.float
+            pieces = [kept(self._inner(layer, rows, given)).cpu() for rows in chunks(len(self._pool))]
         finally:
             hook.remove()
         return torch.cat(pieces)
@@ -103,7 +111,7 @@ class ReadingOut(Asking[C], ReadoutContext[C]):
                 f"inner({layer!r}): it gives {gave} for {len(rows)} images, once each; it must be a part of the image "
                 "tower that gives one tensor with a row for each image"
             )
-        return given[0].float().cpu()
+        return given[0].float()
 
 
 def chunks(n: int) -> Iterator[np.ndarray]:
@@ -117,26 +125,37 @@ def checked_queries(returned: object, rows: int) -> list[Query]:
     Raises:
         AttackError: It is none, or doesn't fit the forget rows.
     """
-    queries = [returned] if isinstance(returned, Query) else list(returned) if isinstance(returned, Sequence) else []
-    if not queries or not all(isinstance(query, Query) for query in queries):
-        raise AttackError(
-            f"query() returned {type(returned).__name__}; it must return a Query, or a list of at least one"
-        )
+    queries = _several(returned, Query, "query")
     for query in queries:
         captions = query.captions
         if captions is not None and (isinstance(captions, str) or len(captions) != rows):
             raise AttackError(f"query() returned {len(captions)} captions for {rows} forget rows: one each, in order")
         if captions is not None and not all(isinstance(caption, str) for caption in captions):
             raise AttackError("query() returned captions that are no texts")
-        if captions is None and query.images is None:
+        if query.images is not None and query.pixels is not None:
+            raise AttackError("query() returned a Query with both images and pixels: each is the other, changed")
+        if not (query.captions or query.images or query.pixels or query.exchanged):
             raise AttackError("query() returned a Query with neither captions nor images: it asks for what is known")
-    if len({query.label for query in queries}) != len(queries):
-        raise AttackError("query() returned queries of one label: give each a `label` of its own, for the record")
     return queries
 
 
-def checked_reading(returned: object, rows: int, dim: int, leaked: Sequence[int]) -> Reading:
-    """What an attack reads.
+def _several(returned: object, kind: type[A], by: str) -> list[A]:
+    """What an attack returned, one or several of a kind, as a list.
+
+    Raises:
+        AttackError: It is none, or two have one label.
+    """
+    found = [returned] if isinstance(returned, kind) else list(returned) if isinstance(returned, Sequence) else []
+    if not found or not all(isinstance(one, kind) for one in found):
+        what = f"a {kind.__name__}, or a list of at least one"
+        raise AttackError(f"{by}() returned {type(returned).__name__}; it must return {what}")
+    if len({one.label for one in found}) != len(found):
+        raise AttackError(f"{by}() returned two of one label: give each a `label` of its own, for the record")
+    return found
+
+
+def checked_readings(returned: object, rows: int, dim: int, leaked: Sequence[int]) -> list[Reading]:
+    """What an attack reads, as a list.
 
     Args:
         returned: What the attack returned.
@@ -147,13 +166,18 @@ def checked_reading(returned: object, rows: int, dim: int, leaked: Sequence[int]
     Raises:
         AttackError: It is no reading, or not one of the forget rows.
     """
-    if not isinstance(returned, Reading):
-        raise AttackError(f"readout() returned {type(returned).__name__}; it must return a Reading")
-    image = returned.image
+    readings = _several(returned, Reading, "readout")
+    for reading in readings:
+        _check_reading(reading, rows, dim, leaked)
+    return readings
+
+
+def _check_reading(reading: Reading, rows: int, dim: int, leaked: Sequence[int]) -> None:
+    image = reading.image
     if not isinstance(image, Tensor) or image.ndim != 2 or len(image) != rows:
         shape = list(getattr(image, "shape", []))
         raise AttackError(f"readout() returned image {shape}; it must be a tensor [{rows}, e], a row an image")
-    if returned.texts is None and image.shape[1] != dim:
+    if reading.texts is None and image.shape[1] != dim:
         raise AttackError(
             f"readout() returned image {list(image.shape)} without texts, and is compared with the checkpoint's own "
             f"embeddings of captions, which have {dim} columns"
@@ -161,7 +185,10 @@ def checked_reading(returned: object, rows: int, dim: int, leaked: Sequence[int]
     read = np.setdiff1d(np.arange(rows), leaked)
     if not bool(torch.isfinite(image[torch.from_numpy(read)]).all()):
         raise AttackError("readout() returned NaN or infinite values for rows that are read")
-    return returned
+    try:
+        json.dumps(dict(reading.details or {}), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise AttackError(f"Reading.details can't stand in a record: {error}") from error
 
 
 def one_for_each(made: object, captions: Sequence[str], dim: int) -> Tensor:

@@ -16,13 +16,13 @@ from salmu_core.store.records import FitRecord, Ledger, Status
 class AttackOutcome(Leakage):
     """What came of an attack.
 
-    Its metrics are none unless it is valid; its rows are those of each query or stage, where there are several.
+    Its metrics are none unless it is valid; of several queries, readings or stages it has the rows of each.
 
     Attributes:
         status: ``valid``, or what is wrong.
         reason: What is wrong, in a sentence.
         leaked: Numbers of the forget rows that the attacker held.
-        details: Facts about how it went: the figures of each query or stage, what a readout says of itself.
+        details: Facts about how it went: the figures of each query, reading or stage, what a readout says of itself.
         ledger: What it cost; leaked pairs are forget pairs.
         fits: What each call of ``fit`` was told.
         scalars: What was logged.

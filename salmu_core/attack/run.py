@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +17,7 @@ import pyarrow as pa
 import torch
 from torch import nn
 
-from salmu_core.attack.asking import Asking, ReadingOut, checked_queries, checked_reading
+from salmu_core.attack.asking import Asking, ReadingOut, checked_queries, checked_readings
 from salmu_core.attack.leaks import leaked_rows, unscored_rows
 from salmu_core.attack.metrics import leak_metrics
 from salmu_core.attack.model import AttackContext, AttackMeter, pools
@@ -26,10 +25,10 @@ from salmu_core.attack.outcome import AttackOutcome
 from salmu_core.attack.scoring import Leakage, leakage
 from salmu_core.attack.session import AttackSession
 from salmu_core.attack.stages import END, stages
-from salmu_core.attack.view import ForgetView, captioned, changed_images, read_images
+from salmu_core.attack.view import ExchangedView, ForgetView, captioned, changed_images, read_images
 from salmu_core.clip.model import Clip
 from salmu_core.clip.weights import fingerprint, share_changed
-from salmu_core.contract.attack import AttackSpec, Query, Stage
+from salmu_core.contract.attack import AttackSpec, Query, Reading, Stage
 from salmu_core.contract.config import MethodConfig
 from salmu_core.errors import AttackError, verdict
 from salmu_core.machine import peak_memory, random_state_kept
@@ -224,7 +223,7 @@ class Attack:
         return self._reported(labels, found)
 
     def _reported(self, labels: Sequence[str], found: Sequence[Leakage]) -> Leakage:
-        """Of several queries or stages the metrics of the one that leads, and the rows of all, each with its label."""
+        """Of several queries, readings or stages the metrics of the one that leads, and the labelled rows of all."""
         if not any(labels):
             return found[0]
         worst = max(range(len(found)), key=lambda n: found[n].leading)  # of equals the first
@@ -241,21 +240,24 @@ class Attack:
         if query.captions is not None:
             data = captioned(scorer.data, query.captions)
             other = scorer.embedder(target, data, self._session.catalogue(data, target))
-        image = changed_images(query.images, self._forget, target) if query.images is not None else None
-        plain = self._plain
-        return self._leakage(lambda: ForgetView(plain, other, image))
+        image = changed_images(query, self._forget, target) if query.images or query.pixels else None
+        plain, view = self._plain, ExchangedView if query.exchanged else ForgetView
+        return self._leakage(lambda: view(plain, other, image))
 
     def _by_readout(self, act: Callable[[Any], Any]) -> Leakage:
         ctx = ReadingOut(self._config, self._forget, self._random, self.leaked, self._target)
         returned = self._timed(partial(act, ctx), self._target.model)
         dim = ctx.texts(self._asked.captions[:1]).shape[1]
-        reading = checked_reading(returned, len(self._asked), dim, self.leaked)
-        self.details = dict(reading.details or {})
-        try:
-            json.dumps(self.details, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            self.details = {}
-            raise AttackError(f"Reading.details can't stand in a record: {error}") from error
+        readings = checked_readings(returned, len(self._asked), dim, self.leaked)
+        found, labels = [self._by_reading(reading) for reading in readings], [reading.label for reading in readings]
+        told = {
+            reading.label: {**(reading.details or {}), "values": leak.values}
+            for reading, leak in zip(readings, found, strict=True)
+        }
+        self.details = {"readings": told} if any(labels) else dict(readings[0].details or {})
+        return self._reported(labels, found)
+
+    def _by_reading(self, reading: Reading) -> Leakage:
         plain, image = self._plain, read_images(reading, self.leaked)
         return self._leakage(lambda: ForgetView(plain, image=image, texts=reading.texts))
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -13,10 +15,10 @@ from torch.nn import functional
 from salmu_core.attack.asking import chunks, one_for_each
 from salmu_core.benchmark.splits import EvaluationData
 from salmu_core.clip.model import Clip
-from salmu_core.contract.attack import Reading
+from salmu_core.contract.attack import Query, Reading
 from salmu_core.contract.layout import FORGET, ZEROSHOT
 from salmu_core.contract.zeroshot import ZeroShot
-from salmu_core.errors import AttackError
+from salmu_core.errors import AttackError, NotMeasuredError
 from salmu_core.run.pool import Pool
 from salmu_core.score.embeddings import Embedder, Embeddings
 
@@ -61,6 +63,31 @@ class ForgetView(Embeddings):
         return self._plain.zeroshot()
 
 
+class ExchangedView(ForgetView):
+    """The same, asked the other way round: captions stand in the place of images, and images in that of captions."""
+
+    def images(self, split: str) -> Tensor:
+        if split == ZEROSHOT or (located := self.data.locate(split))[0].name != FORGET:
+            return super().images(split)
+        rows, index = located
+        return super().texts([rows.captions[i] for i in index])
+
+    def texts(self, captions: Sequence[str]) -> Tensor:
+        if unseen := [caption for caption in captions if caption not in self._shown]:
+            raise NotMeasuredError(f"of {len(unseen):,} captions, as {unseen[0]!r}, there is no image to look for")
+        return torch.stack([self._shown[caption] for caption in captions])
+
+    @cached_property
+    def _shown(self) -> dict[str, Tensor]:
+        """Caption -> mean direction of the images that have it, of those that are ranked among one another."""
+        images: dict[str, list[Tensor]] = defaultdict(list)
+        for split in (FORGET, "retain_disjoint"):
+            rows, index = self.data.locate(split)
+            for i, image in zip(index, super().images(split), strict=True):
+                images[rows.captions[i]].append(image)
+        return {caption: functional.normalize(torch.stack(seen).mean(0), dim=0) for caption, seen in images.items()}
+
+
 def captioned(data: EvaluationData, captions: Sequence[str]) -> EvaluationData:
     """A benchmark whose forget rows have other captions.
 
@@ -77,24 +104,29 @@ def captioned(data: EvaluationData, captions: Sequence[str]) -> EvaluationData:
 
 
 @torch.no_grad()
-def changed_images(change: Callable[[Tensor], Tensor], forget: Pool, target: Clip) -> Tensor:
+def changed_images(query: Query, forget: Pool, target: Clip) -> Tensor:
     """Embeddings of all forget images as an attack changes them ``[n, d]``, float32, on the CPU.
 
     Raises:
         AttackError: What it makes of them are no images.
     """
     embedded = []
+    change, name = (query.pixels, "pixels") if query.pixels else (query.images, "images")
+    assert change is not None
     for rows in chunks(len(forget)):
-        images = forget.images(rows)
+        images = forget.pixels(rows) if query.pixels else forget.images(rows)
         changed = change(images.clone())
         if not isinstance(changed, Tensor) or changed.shape != images.shape:
             raise AttackError(
-                f"Query.images made {list(getattr(changed, 'shape', [])) or type(changed).__name__} of images "
+                f"Query.{name} made {list(getattr(changed, 'shape', [])) or type(changed).__name__} of images "
                 f"{list(images.shape)}; it must keep their shape"
             )
+        if query.pixels and changed.dtype != images.dtype:
+            raise AttackError(f"Query.pixels made {changed.dtype} of {images.dtype}; it must keep their type")
         if not bool(torch.isfinite(changed).all()):
-            raise AttackError("Query.images made NaN or infinite pixels")
-        embedded.append(target.model.encode_image(changed.to(images), normalize=True).float().cpu())
+            raise AttackError(f"Query.{name} made NaN or infinite pixels")
+        shown = forget.normalized(changed) if query.pixels else changed.to(images)
+        embedded.append(target.model.encode_image(shown, normalize=True).float().cpu())
     return torch.cat(embedded)
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Leak = Callable[[Pairs, Any, Random], Sequence[int]]
     ModelAttack = Callable[["ModelAttackContext[Any]"], "Iterator[str | Stage] | None"]
     QueryAttack = Callable[["QueryContext[Any]"], "Query | Sequence[Query]"]
-    ReadoutAttack = Callable[["ReadoutContext[Any]"], "Reading"]
+    ReadoutAttack = Callable[["ReadoutContext[Any]"], "Reading | Sequence[Reading]"]
 else:
     Leak = ModelAttack = QueryAttack = ReadoutAttack = Callable
 
@@ -76,7 +76,8 @@ class AttackSpec(Spec):
         default=None, description="``query(ctx)``: asks the checkpoint otherwise; returns a `Query`, or several."
     )
     readout: ReadoutAttack | None = Field(
-        default=None, description="``readout(ctx)``: fits something on embeddings of leaked rows; returns a `Reading`."
+        default=None,
+        description="``readout(ctx)``: fits something on embeddings of leaked rows; returns a `Reading`, or several.",
     )
     known_failures: KnownFailures = Field(
         default_factory=dict, description="Rules of conformance (`salmu check`) it is known to break: rule -> reason."
@@ -177,11 +178,16 @@ class Query:
         captions: A caption for each forget row, in order; None for their own. A gallery's captions change alike.
         images: Normalised images ``[b, 3, h, w]`` -> images of that shape; None for the images as they are.
         label: Tells queries of one attack apart.
+        pixels: As `images`, of what they are made of: uint8 ``[b, 3, h, w]``, on the CPU.
+        exchanged: Whether captions ask for images: each row's caption stands in the place of its image, and a gallery's
+            captions are stood for by the images that have them, where there are several by their mean.
     """
 
     captions: Sequence[str] | None = None
     images: Callable[[Tensor], Tensor] | None = None
     label: str = ""
+    pixels: Callable[[Tensor], Tensor] | None = None
+    exchanged: bool = False
 
 
 class ReadoutContext(QueryContext[C]):
@@ -200,12 +206,18 @@ class ReadoutContext(QueryContext[C]):
     def texts(self, captions: Sequence[str]) -> Tensor:
         """L2-normalised embeddings of any texts ``[n, d]``, float32, on the CPU."""
 
+    @property
     @abstractmethod
-    def inner(self, layer: str) -> Tensor:
+    def layers(self) -> Sequence[str]:
+        """Names of the parts of the image tower, in the model's order."""
+
+    @abstractmethod
+    def inner(self, layer: str, reduce: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """What a part of the image tower gives for all forget rows ``[n, ...]``, float32, on the CPU.
 
         Args:
-            layer: A part's name, as in ``visual.transformer.resblocks.3``.
+            layer: One of `layers`, as in ``visual.transformer.resblocks.3``.
+            reduce: What is kept of it, of a batch ``[b, ...]`` at a time; None for all, which may take much memory.
 
         Raises:
             AttackError: There is no such part, or it gives no tensor with a row for each image.
@@ -214,14 +226,16 @@ class ReadoutContext(QueryContext[C]):
 
 @dataclass(frozen=True)
 class Reading:
-    """What a readout makes of the forget rows.
+    """What a readout makes of the forget rows; of several the one that brings back most beyond Clean is reported.
 
     Args:
         image: What is read from each forget image, in order ``[n, e]``; of leaked rows it is not looked at.
         texts: Any texts -> what they are compared with ``[m, e]``; None for the checkpoint's own embeddings.
         details: Facts about how it was fitted.
+        label: Tells readings of one attack apart.
     """
 
     image: Tensor
     texts: Callable[[Sequence[str]], Tensor] | None = None
     details: Mapping[str, Any] | None = None
+    label: str = ""

@@ -14,9 +14,9 @@ from salmu_core.show.words import Word
 _SHARES = ("recovered", "before", "gained", "from_compromised", "added_to_clean", "attacked")
 CAPTION = (
     "Share of the leak that is left under attack, (attacked run - attacked Clean) / (Compromised - Clean), of rows "
-    "that the attacker didn't hold, and the share before; then the attacked figure, its median rank, and of queries "
-    "or stages the one that counts. Weak: brings back nothing from Compromised either. What is given the original is a "
-    "diagnosis: no verdict rests on it."
+    "that the attacker didn't hold, and the share before; then the attacked figure, its median rank, and of queries, "
+    "readings or stages the one that counts. Weak: brings back nothing from Compromised either. What is given the "
+    "original is a diagnosis: no verdict rests on it."
 )
 #: Attacks of which the first screen speaks.
 _SCREEN = 2

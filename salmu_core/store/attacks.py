@@ -20,7 +20,7 @@ from salmu_core.store.schema import SCHEMA
 
 ATTACKS = "attacks"
 ATTACK = "attack.json"
-#: Of an attack that asks otherwise or goes by stages, the column of its rows that has the label of the query or stage.
+#: Of an attack of several queries, readings or stages, the column of its rows that has the label of each.
 QUERY = "query"
 
 #: Name of an attack and the beginning of its configuration's hash.
@@ -58,14 +58,14 @@ class AttackRecord(Sealed):
     """SHA-256 of the weights that were attacked."""
     leaked: LeakedRef
     metrics: dict[str, MetricEntry] = Field(default_factory=dict)
-    """Over the forget rows that are scored, of several queries or stages those of the one that leads; none unless
-    valid."""
+    """Over the forget rows that are scored, of several queries, readings or stages those of the one that leads; none
+    unless valid."""
     leaks: tuple[str, ...] = ()
     """Figures among them that tell what is recovered, the leading one first."""
     computed_by: dict[str, str]
     """Metric that was to be computed -> SHA-256 of its code."""
     details: dict[str, Any] = Field(default_factory=dict)
-    """Of several queries or stages, the figures of each; what a readout says of itself."""
+    """Of several queries, readings or stages, the figures of each; what a readout says of itself."""
     fits: tuple[FitRecord, ...] = ()
     """The calls of the training loop, in order."""
     scalars: dict[str, list[tuple[int, float]]] = Field(default_factory=dict)

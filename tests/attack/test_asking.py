@@ -77,6 +77,9 @@ def test_a_readout_of_a_linear_map_is_what_numpy_makes_of_it(ground, trained):
         (lambda ctx: Reading(ctx.features().image, details={"x": object()}), "can't stand in a record"),
         (lambda ctx: Reading(ctx.inner("nowhere")), "no such part"),
         (lambda ctx: Reading(ctx.inner("transformer")), "it gives nothing"),
+        (lambda ctx: [], "a list of at least one"),
+        (lambda ctx: [Reading(ctx.features().image)] * 2, "two of one label"),
+        (lambda ctx: [Reading(ctx.features().image), Reading(ctx.features().image[1:], label="x")], "a row an image"),
     ],
 )
 def test_a_reading_that_makes_no_sense_is_refused(ground, read, said):
@@ -97,11 +100,43 @@ def test_a_space_of_the_attacks_own_is_compared_in_itself(ground):
     assert by_name(outcome.rows, "rank") == {name: own[name] for name in by_name(outcome.rows, "rank")}
 
 
+def test_of_several_readings_the_one_that_reads_most_is_reported_and_all_are_kept(ground):
+    def read(ctx):
+        own = ctx.features()
+        return Reading(-own.image, label="away"), Reading(own.text, details={"by": "itself"}, label="told")
+
+    outcome = ground(attack(read, "readout", given=("leaked",)), "compromised")
+    told = outcome.details["readings"]
+    assert outcome.status == "valid" and outcome.details["worst"] == "told" and [*told] == ["away", "told"]
+    assert told["told"] == {"by": "itself", "values": outcome.values} and outcome.values["RetFail_MRR"] == 1
+    assert told["away"]["values"]["RetFail_MRR"] < 0.5
+    lines = [each for each in outcome.rows.to_pylist() if each["column"] == "RetFail_MRR"]
+    for label, reading in told.items():
+        values = [each["value"] for each in lines if each["query"] == label]
+        assert len(values) == 32 - len(outcome.leaked)
+        assert np.mean(values) == pytest.approx(reading["values"]["RetFail_MRR"])
+
+
+def test_a_layer_may_be_kept_in_part(ground):
+    seen = []
+
+    def read(ctx):
+        whole, part = (ctx.inner("visual.transformer.resblocks.0", of) for of in (None, lambda inner: inner[:, 0]))
+        seen.append((whole, part, ctx.layers))
+        return Reading(ctx.features().image)
+
+    assert ground(attack(read, "readout", given=("leaked",))).status == "valid"
+    whole, part, layers = seen[0]
+    assert torch.equal(whole[:, 0], part) and "visual.transformer.resblocks.0" in layers
+    assert all(layer.startswith("visual") for layer in layers)
+
+
 def test_asking_with_the_own_captions_and_images_changes_nothing(ground):
     own = unattacked(ground, "exchanged")
     for query in (
         lambda ctx: Query(captions=ctx.forget.captions),
         lambda ctx: Query(images=lambda images: images),
+        lambda ctx: Query(pixels=lambda pixels: pixels),
     ):
         outcome = ground(attack(query, "query"))
         assert outcome.status == "valid" and outcome.leaked == () and outcome.details == {}
@@ -123,6 +158,49 @@ def test_changed_images_are_what_is_embedded(ground):
     cosines = by_name(blank.rows, "rank")
     assert blank.status == "valid" and len(set(cosines.values())) > 1
     assert blank.values["RetFail_MRR"] < 0.5 < unattacked(ground, "compromised").values["RetFail_MRR"]
+
+
+def test_pixels_are_changed_before_they_are_normalised(ground):
+    clip, pool = ground.clips["data/compromised"], ground.session.training.pools["forget"]
+
+    def normalised(images):
+        mean, std = (torch.tensor(each)[:, None, None] for each in (clip.mean, clip.std))
+        whole = ((images * std + mean) * 255).round()
+        return ((255 - whole) / 255 - mean) / std
+
+    assert pool.pixels(np.arange(2)).dtype == torch.uint8
+    by_pixels, by_images = (
+        ground(attack(lambda ctx, query=query: query, "query"), "compromised")
+        for query in (Query(pixels=lambda pixels: 255 - pixels), Query(images=normalised))
+    )
+    assert by_pixels.status == "valid" and by_pixels.values == pytest.approx(by_images.values, abs=1e-4)
+    assert by_pixels.values != pytest.approx(unattacked(ground, "compromised").values)
+
+
+def test_captions_may_ask_for_images_among_those_of_forget_and_unrelated_rows(ground):
+    outcome = ground(attack(lambda ctx: Query(exchanged=True), "query"), "compromised")
+    assert outcome.status == "valid", outcome.reason
+    data, clip = ground.session.scorer.data, ground.clips["data/compromised"]
+    forget, (retain, disjoint) = data.base[FORGET], data.locate("retain_disjoint")
+    pools = [ground.session.training.pools[name] for name in ("forget", "retain")]
+    with torch.no_grad():
+        shown = [
+            clip.model.encode_image(pool.images(rows), normalize=True).numpy().astype(float)
+            for pool, rows in zip(pools, (np.arange(len(forget)), disjoint), strict=True)
+        ]
+        text = clip.model.encode_text(clip.tokenize(forget.captions), normalize=True).numpy().astype(float)
+    scores = text @ np.concatenate(shown).T
+    ranks = {name: 1 + int((scores[row] > scores[row, row]).sum()) for row, name in enumerate(forget.file_names)}
+    assert len(set(forget.captions)) == len(forget) and retain.name == "retain_synth"
+    assert by_name(outcome.rows, "rank") == ranks != by_name(unattacked(ground, "compromised").rows, "rank")
+
+
+def test_images_of_one_caption_are_asked_for_by_their_mean(ground):
+    """All captions alike: every row asks the same, and finds the mean of all images where its own would be."""
+    same = Query(captions=["one and the same"] * 32, exchanged=True)
+    outcome = ground(attack(lambda ctx: same, "query"), "compromised")
+    assert outcome.status == "valid" and len(set(by_name(outcome.rows, "rank").values())) == 1
+    assert set(by_name(outcome.rows, "rank_private").values()) == {1.0}
 
 
 def test_of_several_queries_the_worst_is_reported_and_all_are_kept(ground):
@@ -166,6 +244,9 @@ def test_where_nobody_has_two_rows_a_readout_has_none_to_fit_on():
         (lambda ctx: Query(captions=[None] * len(ctx.forget)), "are no texts"),
         (lambda ctx: Query(images=lambda images: images[:, :, 1:]), "must keep their shape"),
         (lambda ctx: Query(images=lambda images: images / 0), "NaN or infinite pixels"),
+        (lambda ctx: Query(pixels=lambda pixels: pixels[1:]), "Query.pixels made [31, 3"),
+        (lambda ctx: Query(pixels=lambda pixels: pixels / 255), "must keep their type"),
+        (lambda ctx: Query(images=abs, pixels=abs), "both images and pixels"),
         (lambda ctx: [Query(captions=ctx.forget.captions)] * 2, "a `label` of its own"),
     ],
 )

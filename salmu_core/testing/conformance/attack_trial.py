@@ -197,18 +197,19 @@ def _watched(spec: AttackSpec, witness: Witness, asked: _Asked) -> AttackSpec:
             returned = witness.watched(getattr(spec, spec.kind))(ctx)
         if isgenerator(returned):
             return _watched_stages(returned, ctx, witness, asked)
-        if isinstance(returned, Reading) and returned.texts is not None:
-            return replace(returned, texts=witness.watched(returned.texts))
-        if isinstance(returned, Query):
-            returned = [returned]
-        if isinstance(returned, list | tuple) and all(isinstance(query, Query) for query in returned):
-            return [
-                replace(query, images=witness.watched(query.images) if query.images else None) for query in returned
-            ]
-        return returned
+        if isinstance(returned, list | tuple):
+            return [_watched_later(one, witness) for one in returned]
+        return _watched_later(returned, witness)
 
     leaked = witness.watched(spec.leaked) if spec.leaked else None
     return spec.model_copy(update={spec.kind: attack, "leaked": leaked})
+
+
+def _watched_later(returned: Any, witness: Witness) -> Any:
+    """A query or a reading whose functions are watched; anything else as it is."""
+    names = {Query: ("images", "pixels"), Reading: ("texts",)}.get(type(returned), ())
+    watched = {name: witness.watched(call) for name in names if (call := getattr(returned, name))}
+    return replace(returned, **watched) if watched else returned
 
 
 def _watched_stages(attack: Iterator[Any], ctx: Any, witness: Witness, asked: _Asked) -> Iterator[Any]:

@@ -59,7 +59,8 @@ def test_attacks_are_made_on_every_result_and_kept(salmu, tiny):
         assert list(made) == ["bare-value", "linear-readout", "relearn-retain"]
         assert all(attack["status"] == "valid" for attack in made.values()), made
         assert made["relearn-retain"]["ledger"]["retain_samples"] == 8
-        assert made["linear-readout"]["details"] == {"fitted_on": made["linear-readout"]["leaked"]["rows"]}
+        readings = made["linear-readout"]["details"]["readings"].values()
+        assert {reading["fitted_on"] for reading in readings} == {made["linear-readout"]["leaked"]["rows"]}
     assert {attack["attack"] for line in found["lines"] for attack in line["attacks"]} == set(made)
     second = salmu(*words)
     assert second.returncode == 0 and "Nothing to do" in second.stdout

@@ -28,17 +28,49 @@ def test_the_map_is_that_of_least_squares(penalty, rows):
     assert weights.numpy() == pytest.approx(expected, abs=1e-7) and offset.numpy() == pytest.approx(base, abs=1e-7)
 
 
-def test_it_is_fitted_on_leaked_rows_and_reads_all(tiny_benchmark):
+def unit(rows):
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def test_each_map_is_fitted_on_leaked_rows_and_read_on_all(tiny_benchmark):
     ctx = attack_context(plugin.LINEAR_READOUT, tiny_benchmark, regularisation=0.5)
-    reading, features, leaked = plugin.attack(ctx), ctx.features(), list(ctx.leaked)
+    readings, features, leaked = plugin.attack(ctx), ctx.features(), list(ctx.leaked)
     image, text = (part.numpy().astype(float) for part in (features.image, features.text))
-    weights, offset = fitted(image[leaked], text[leaked], 0.5)
-    expected = image @ weights + offset
-    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
-    assert reading.image.numpy() == pytest.approx(expected, abs=1e-5)
+    tokens = ctx.inner("visual.transformer.resblocks.0").numpy().astype(float)
+    assert tokens.ndim == 3
+
+    def mapped(x, y):
+        weights, offset = fitted(x[leaked], y[leaked], 0.5)
+        return unit(x @ weights + offset)
+
+    images, captions, middle = readings
+    assert [reading.label for reading in readings] == ["images", "captions", "middle layer"]
+    assert images.texts is None and images.image.numpy() == pytest.approx(mapped(image, text), abs=1e-5)
+    assert torch.equal(captions.image, features.image)
+    assert captions.texts(ctx.forget.captions).numpy() == pytest.approx(mapped(text, image), abs=1e-4)
+    assert middle.image.numpy() == pytest.approx(mapped(tokens.mean(axis=1), text), abs=1e-4)
     people = [ctx.forget.identity_ids[row] for row in leaked]
     rows = {person: ctx.forget.identity_ids.count(person) for person in set(people)}
     assert all(people.count(person) == rows[person] // 2 for person in rows)
+
+
+@pytest.mark.parametrize(
+    ("layers", "middle"),
+    [
+        ([f"visual.transformer.resblocks.{n}{part}" for n in range(12) for part in ("", ".mlp")], "resblocks.5"),
+        (["visual", "visual.conv1", *(f"visual.layer{n}" for n in (1, 2, 3, 4)), "visual.layer2.0"], "layer2"),
+        ([f"visual.trunk.blocks.{n}" for n in range(3)], "blocks.1"),
+    ],
+)
+def test_the_middle_one_of_the_blocks_is_read(layers, middle):
+    assert plugin.middle(layers).endswith(middle) and plugin.middle(["visual", "visual.of_another_kind.0"]) is None
+
+
+def test_what_a_layer_gives_is_one_vector_an_image():
+    tokens, places = torch.arange(24.0).reshape(2, 3, 4), torch.arange(48.0).reshape(2, 4, 2, 3)
+    assert plugin.pooled(tokens).tolist() == tokens.numpy().mean(axis=1).tolist()
+    assert plugin.pooled(places).tolist() == places.numpy().mean(axis=(2, 3)).tolist()
+    assert torch.equal(plugin.pooled(tokens[:, 0]), tokens[:, 0])
 
 
 def test_a_turn_of_all_images_hides_nothing_from_it():
@@ -56,4 +88,8 @@ def test_a_turn_of_all_images_hides_nothing_from_it():
 
 def test_how_much_it_was_fitted_on_stands_in_the_record(tiny_benchmark):
     outcome = run_attack(plugin.LINEAR_READOUT, tiny_benchmark)
-    assert outcome.status == "valid" and outcome.details == {"fitted_on": len(outcome.leaked)}
+    assert outcome.status == "valid", outcome.traceback or outcome.reason
+    told = outcome.details["readings"]
+    assert {reading["fitted_on"] for reading in told.values()} == {len(outcome.leaked)}
+    assert told["middle layer"]["layer"] == "visual.transformer.resblocks.0"
+    assert outcome.values["Rank"] == max(reading["values"]["Rank"] for reading in told.values())

@@ -15,6 +15,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+from attacks_page import page as attacks_page
 from beyond_page import beyond, first_table, trials
 from error_page import page as errors_page
 from laboratory_page import laboratory
@@ -38,6 +39,7 @@ DATA = MEASURED / "mini.json"
 #: What the loops of faults found, and the fuzzing of readers; either may not have been made yet.
 FAULTS = (DOCS / "data" / "reliability.json", DOCS / "data" / "reliability-fuzz.json")
 BEYOND = (MEASURED / "beyond.json", MEASURED / "beyond_tried.tsv")
+ATTACKED = MEASURED / "attacks.json"
 LABORATORY = (MEASURED / "study.json", MEASURED / "metrics.json")
 #: An example of each hook in this repository.
 EXAMPLES = {
@@ -234,6 +236,7 @@ def pages() -> dict[Path, str]:
         folder / "departures.md": departures(ours),
         folder / "methods" / "index.md": methods_index(ours, data),
         ROOT / "README.md": readme(_found(BEYOND[0])),
+        DOCS / "attacks.md": attacks_page(_found(ATTACKED)),
         DOCS / "beyond.md": beyond(_found(BEYOND[0]), trials(BEYOND[1].read_text(encoding="utf-8").splitlines())),
         DOCS / "errors.md": errors_page(ROOT),
         DOCS / "laboratory.md": laboratory(*(json.loads(path.read_text(encoding="utf-8")) for path in LABORATORY)),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attack_pictures
 import beyond_pictures
 import laboratory_pictures
 import pictures
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 FOLDER = "pictures"
-MODULES = (pictures, laboratory_pictures, beyond_pictures)
+MODULES = (pictures, laboratory_pictures, beyond_pictures, attack_pictures)
 #: Name of a picture -> the module that draws it.
 SOURCES: dict[str, Any] = {name: module for module in MODULES for name in module.NAMES}
 

@@ -167,7 +167,7 @@ class NotGivenError(AttackError, AttributeError):
 
 
 class NotMeasuredError(SalmuError):
-    """What a metric needs is no part of this benchmark: it has no value, and nothing has gone wrong.
+    """What a metric or an attack needs is no part of this benchmark: it has no value, and nothing has gone wrong.
 
     Nothing need be done; add to the benchmark what is missing, and the same command computes it.
     """

@@ -62,3 +62,17 @@ def write_attack(owner, after, name="relearn", given=("leaked",), config=None, m
     folder.mkdir(parents=True)
     pq.write_table(pa.concat_tables(tables).unify_dictionaries(), folder / ROWS)
     write_unit(folder, ATTACK, record)
+    return folder
+
+
+def write_not_measured(owner, reason, **facts):
+    """An attack on a run or reference model whose benchmark has nothing for it."""
+    folder = write_attack(owner, lambda values: values, **facts)
+    record = read_record(folder / ATTACK, AttackRecord)
+    for file in (ROWS, ATTACK):
+        (folder / file).unlink()
+    write_unit(
+        folder,
+        ATTACK,
+        record.model_copy(update={"status": "not-measured", "reason": reason, "metrics": {}, "leaks": ()}),
+    )

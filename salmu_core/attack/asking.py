@@ -29,10 +29,14 @@ class Asking(QueryContext[C]):
         config: Its configuration.
         forget: All forget rows.
         random: Its random numbers.
+        absent: Where it may write what is not measured.
     """
 
-    def __init__(self, config: C, forget: Pairs, random: Random) -> None:
-        self._config, self._forget, self._random = config, forget, random
+    def __init__(self, config: C, forget: Pairs, random: Random, absent: dict[str, str]) -> None:
+        self._config, self._forget, self._random, self._absent = config, forget, random, absent
+
+    def not_measured(self, label: str, reason: str) -> None:
+        self._absent[label] = reason
 
     @property
     def config(self) -> C:
@@ -60,12 +64,15 @@ class ReadingOut(Asking[C], ReadoutContext[C]):
         config: Its configuration.
         forget: All forget rows, as the checkpoint takes them.
         random: Its random numbers.
+        absent: Where it may write what is not measured.
         leaked: Numbers of the rows that may be fitted on.
         target: The attacked checkpoint.
     """
 
-    def __init__(self, config: C, forget: Pool, random: Random, leaked: tuple[int, ...], target: Clip) -> None:
-        super().__init__(config, forget.pairs, random)
+    def __init__(
+        self, config: C, forget: Pool, random: Random, absent: dict[str, str], leaked: tuple[int, ...], target: Clip
+    ) -> None:
+        super().__init__(config, forget.pairs, random, absent)
         self._pool, self._leaked, self._target = forget, leaked, target
 
     @property

@@ -10,7 +10,7 @@ from typing import SupportsIndex
 from salmu_core.contract.attack import AttackSpec
 from salmu_core.contract.config import MethodConfig
 from salmu_core.contract.features import Pairs
-from salmu_core.errors import AttackError
+from salmu_core.errors import AttackError, NotMeasuredError
 from salmu_core.train.seeding import seed_of
 
 _WANTED = "it must return numbers of forget rows"
@@ -27,6 +27,7 @@ def leaked_rows(spec: AttackSpec, config: MethodConfig, pairs: Pairs, seed: int)
 
     Raises:
         AttackError: The attack chose none, all, or something that is no row.
+        NotMeasuredError: Nobody has two rows, of which one could leak.
     """
     if "leaked" not in spec.given:
         return ()
@@ -37,10 +38,7 @@ def leaked_rows(spec: AttackSpec, config: MethodConfig, pairs: Pairs, seed: int)
     except TypeError as error:
         raise AttackError(f"leaked() returned {type(chosen).__name__}; {_WANTED}") from error
     if not chosen and spec.leaked is None:
-        raise AttackError(
-            "nobody has two forget rows, so there is no half of anybody's to hold: give the attack a `leaked` that "
-            "says which rows it holds"
-        )
+        raise NotMeasuredError("nobody has two forget rows, so there is no half of anybody's to hold")
     if not chosen:
         raise AttackError(f"leaked() returned no row; {_WANTED}, at least one")
     seen: set[int] = set()

@@ -96,12 +96,16 @@ class AttackContext(RunContext[C], ModelAttackContext[C]):
     Args:
         config: The attack's validated configuration.
         before: A frozen copy of Compromised; None where the attacker has none.
+        absent: Where it may write what is not measured.
         parts: The others, as of `RunContext`.
     """
 
-    def __init__(self, config: C, before: nn.Module | None, **parts: Any) -> None:
+    def __init__(self, config: C, before: nn.Module | None, absent: dict[str, str], **parts: Any) -> None:
         super().__init__(config, **parts)
-        self._original = before
+        self._original, self._absent = before, absent
+
+    def not_measured(self, label: str, reason: str) -> None:
+        self._absent[label] = reason
 
     @property
     def leaked(self) -> Pairs:

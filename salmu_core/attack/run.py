@@ -13,16 +13,15 @@ from inspect import isgenerator
 from random import Random
 from typing import Any
 
-import pyarrow as pa
 import torch
 from torch import nn
 
-from salmu_core.attack.asking import Asking, ReadingOut, checked_queries, checked_readings
+from salmu_core.attack.asking import A, Asking, ReadingOut, checked_queries, checked_readings
 from salmu_core.attack.leaks import leaked_rows, unscored_rows
 from salmu_core.attack.metrics import leak_metrics
 from salmu_core.attack.model import AttackContext, AttackMeter, pools
 from salmu_core.attack.outcome import AttackOutcome
-from salmu_core.attack.scoring import Leakage, leakage
+from salmu_core.attack.scoring import Leakage, labelled, leakage
 from salmu_core.attack.session import AttackSession
 from salmu_core.attack.stages import END, stages
 from salmu_core.attack.view import ExchangedView, ForgetView, captioned, changed_images, read_images
@@ -30,7 +29,7 @@ from salmu_core.clip.model import Clip
 from salmu_core.clip.weights import fingerprint, share_changed
 from salmu_core.contract.attack import AttackSpec, Query, Reading, Stage
 from salmu_core.contract.config import MethodConfig
-from salmu_core.errors import AttackError, verdict
+from salmu_core.errors import AttackError, NotMeasuredError, described, verdict
 from salmu_core.machine import peak_memory, random_state_kept
 from salmu_core.run.counting import counted_forwards
 from salmu_core.run.pool import Pool
@@ -39,7 +38,7 @@ from salmu_core.run.session import TrainingSession, frozen_copy
 from salmu_core.run.validity import judge
 from salmu_core.score.embeddings import Embedder
 from salmu_core.score.tables import Tables
-from salmu_core.store.attacks import QUERY
+from salmu_core.store.attacks import AttackStatus
 from salmu_core.store.records import Status
 from salmu_core.train.loop import NonFiniteLossError
 from salmu_core.train.observer import UNSEEN, Observer
@@ -63,7 +62,7 @@ def run_attack(
         MachineError: What ended it says nothing of the attack, and there is no outcome.
     """
     attack = Attack(spec, config, seed, target, session, observer)
-    status: Status = "valid"
+    status: AttackStatus = "valid"
     reason, trace, result = "", None, Leakage({}, Tables.joined([]).rows)
     if target.model.training:
         target.model.eval()
@@ -72,6 +71,8 @@ def run_attack(
             result = attack.carry_out()
         except Invalid as error:
             status, reason = error.status, str(error)
+        except NotMeasuredError as error:
+            status, reason = "not-measured", described(error) or "this benchmark has nothing for it"
         except NonFiniteLossError as error:
             status, reason = "non-finite", str(error)
         except BaseException as error:  # SystemExit too: a plugin must not end the others
@@ -86,6 +87,7 @@ def run_attack(
         attack.leaked,
         attack.meter.ledger(attack.seconds, peak_memory(session.accelerator.device), attack.changed),
         attack.details,
+        attack.not_measured,
         tuple(attack.meter.fits),
         attack.meter.scalars,
         attack.model,
@@ -115,6 +117,7 @@ class Attack:
         seconds: The attacker's own, without scoring.
         changed: Share of the weights that it changed, of several stages at the one that changed most.
         details: Facts about how it went.
+        not_measured: Label of a query, reading or stage that there is nothing for -> why.
         model: Of an attack on the model, what it left.
     """
 
@@ -132,6 +135,7 @@ class Attack:
         self.meter = AttackMeter(observer.on_scalar)
         self.seconds = self.changed = 0.0
         self.details: dict[str, Any] = {}
+        self.not_measured: dict[str, str] = {}
         self.model: nn.Module | None = None
         self._spec, self._config, self._seed, self._observer = spec, config, seed, observer
         self._target, self._session = target, session
@@ -143,6 +147,7 @@ class Attack:
         Raises:
             Invalid: What it left is no result.
             AttackError: It asked for what it has not, or handed back what makes no sense.
+            NotMeasuredError: The benchmark or the model has nothing for it.
         """
         if (device := self._session.accelerator.device).type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
@@ -165,6 +170,7 @@ class Attack:
         ctx = AttackContext(
             self._config,
             original,
+            self.not_measured,
             model=model,
             reference=reference,
             session=TrainingSession(self._target, given, rows.num_train, rows),
@@ -190,7 +196,7 @@ class Attack:
         self.model = model
         told = [{**vars(stage), "values": leak.values} for stage, leak in reached.items() if stage.label]
         self.details = {"stages": told} if told else {}
-        return self._reported([stage.label for stage in reached], [*reached.values()])
+        return self._reported({stage.label: leak for stage, leak in reached.items()})
 
     def _stages(self, act: Callable[[], Any], model: nn.Module) -> Iterator[Stage]:
         """Let an attack on the model go on from stage to stage; what yields none is one, without a label."""
@@ -215,24 +221,31 @@ class Attack:
             return self._leakage(lambda: ForgetView(attacked))
 
     def _by_queries(self, act: Callable[[Any], Any]) -> Leakage:
-        ctx = Asking(self._config, self._asked, self._random)
+        ctx = Asking(self._config, self._asked, self._random, self.not_measured)
         queries = checked_queries(self._timed(partial(act, ctx), self._target.model), len(self._asked))
-        found, labels = [self._by_query(query) for query in queries], [query.label for query in queries]
-        if any(labels):
-            self.details = {"queries": {label: leak.values for label, leak in zip(labels, found, strict=True)}}
-        return self._reported(labels, found)
+        found = self._measured(queries, self._by_query)
+        if any(found):
+            self.details = {"queries": {label: leak.values for label, leak in found.items()}}
+        return self._reported(found)
 
-    def _reported(self, labels: Sequence[str], found: Sequence[Leakage]) -> Leakage:
+    def _measured(self, parts: Sequence[A], score: Callable[[A], Leakage]) -> dict[str, Leakage]:
+        """What leaks by each query or reading, by its label; one that there is nothing for costs no other."""
+        found: dict[str, Leakage] = {}
+        for part in parts:
+            try:
+                found[part.label] = score(part)
+            except NotMeasuredError as error:
+                self.not_measured[part.label] = described(error)
+        if not found:
+            raise NotMeasuredError("; ".join(dict.fromkeys(self.not_measured.values())))
+        return found
+
+    def _reported(self, found: Mapping[str, Leakage]) -> Leakage:
         """Of several queries, readings or stages the metrics of the one that leads, and the labelled rows of all."""
-        if not any(labels):
-            return found[0]
-        worst = max(range(len(found)), key=lambda n: found[n].leading)  # of equals the first
-        self.details["worst"] = labels[worst]
-        rows = [
-            leak.rows.append_column(QUERY, pa.array([label] * len(leak.rows), pa.string()))
-            for label, leak in zip(labels, found, strict=True)
-        ]
-        return Leakage(found[worst].metrics, pa.concat_tables(rows))
+        if not any(found):
+            return found[""]
+        self.details["worst"] = worst = max(found, key=lambda label: found[label].leading)  # of equals the first
+        return Leakage(found[worst].metrics, labelled(found))
 
     def _by_query(self, query: Query) -> Leakage:
         scorer, target = self._session.scorer, self._target
@@ -245,17 +258,14 @@ class Attack:
         return self._leakage(lambda: view(plain, other, image))
 
     def _by_readout(self, act: Callable[[Any], Any]) -> Leakage:
-        ctx = ReadingOut(self._config, self._forget, self._random, self.leaked, self._target)
+        ctx = ReadingOut(self._config, self._forget, self._random, self.not_measured, self.leaked, self._target)
         returned = self._timed(partial(act, ctx), self._target.model)
         dim = ctx.texts(self._asked.captions[:1]).shape[1]
         readings = checked_readings(returned, len(self._asked), dim, self.leaked)
-        found, labels = [self._by_reading(reading) for reading in readings], [reading.label for reading in readings]
-        told = {
-            reading.label: {**(reading.details or {}), "values": leak.values}
-            for reading, leak in zip(readings, found, strict=True)
-        }
-        self.details = {"readings": told} if any(labels) else dict(readings[0].details or {})
-        return self._reported(labels, found)
+        found, details = self._measured(readings, self._by_reading), {it.label: it.details or {} for it in readings}
+        told = {label: {**details[label], "values": leak.values} for label, leak in found.items()}
+        self.details = {"readings": told} if any(found) else dict(details[""])
+        return self._reported(found)
 
     def _by_reading(self, reading: Reading) -> Leakage:
         plain, image = self._plain, read_images(reading, self.leaked)

@@ -10,11 +10,12 @@ import pyarrow as pa
 
 from salmu_core.contract.layout import FORGET
 from salmu_core.contract.specs import MetricSpec
-from salmu_core.errors import AttackError
+from salmu_core.errors import AttackError, NotMeasuredError
 from salmu_core.plugins.zoo import Declared
 from salmu_core.score.embeddings import Embeddings
 from salmu_core.score.evaluate import compute_one
 from salmu_core.score.tables import Tables
+from salmu_core.store.attacks import QUERY
 from salmu_core.store.records import MetricEntry
 
 
@@ -38,6 +39,13 @@ class Leakage:
         return next(iter(self.values.values()))
 
 
+def labelled(found: Mapping[str, Leakage]) -> pa.Table:
+    """The rows of several queries, readings or stages, each with its label."""
+    return pa.concat_tables(
+        leak.rows.append_column(QUERY, pa.array([label] * len(leak.rows), pa.string())) for label, leak in found.items()
+    )
+
+
 def leakage(
     view: Callable[[], Embeddings], metrics: Sequence[Declared[MetricSpec]], leaks: int, unscored: Sequence[int]
 ) -> Leakage:
@@ -51,11 +59,12 @@ def leakage(
 
     Raises:
         AttackError: A leak can't be computed of what the attack made, or no leak has rows.
+        NotMeasuredError: No leak is measured.
     """
     if not leaks:
         raise AttackError("no metric of role 'leak' is installed, so nothing tells what an attack brings back")
     entries: dict[str, MetricEntry] = {}
-    tables, lacking = [], {}
+    tables, lacking, unmeasured = [], {}, set()
     for place, declared in enumerate(metrics):
         name, made = declared.card.name, view()
         entry, beside = compute_one(declared, made)
@@ -65,11 +74,14 @@ def leakage(
         means = _means(rows)
         values = {column: means[column] for column in entry.values if column in means}
         if declared.card.columns[0] not in values:
+            unmeasured |= {entry.not_measured} if place < leaks else set()
             lacking[name] = entry.not_measured or entry.error or "it returns no values of forget rows"
             continue
         entries[name] = entry.model_copy(update={"values": values})
         tables.append(Tables(rows, beside.retrieved.slice(0, 0)))
     if not any(declared.card.name in entries for declared in metrics[:leaks]):
+        if None not in unmeasured:
+            raise NotMeasuredError("; ".join(sorted(filter(None, unmeasured))))
         why = "; ".join(f"{declared.card.name}: {lacking[declared.card.name]}" for declared in metrics[:leaks])
         raise AttackError(
             f"no metric of role 'leak' tells row by row what leaks, which is needed to leave out what leaked to the "

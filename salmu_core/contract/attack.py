@@ -110,7 +110,18 @@ class AttackSpec(Spec):
         return is_judged(self.given)
 
 
-class ModelAttackContext(MethodContext[C]):
+class AttackRemarks(ABC):
+    """What an attack of any kind may say beside what it finds."""
+
+    @abstractmethod
+    def not_measured(self, label: str, reason: str) -> None:
+        """Say that there is no query, reading or stage of a label here, and why, as in "no row has a value".
+
+        The others go on. Where there is none at all, raise `NotMeasuredError`.
+        """
+
+
+class ModelAttackContext(MethodContext[C], AttackRemarks):
     """What an attack on the model receives: a method's context, on the attacked checkpoint, with other data.
 
     ``step.leaked`` and ``step.retain`` are what `fit` draws, as far as ``given`` says so; there is no forget set, and
@@ -142,7 +153,7 @@ class Stage:
 
     Args:
         label: Tells stages of one attack apart.
-        step: How far along its curve it is: a number of steps, a share of a way.
+        step: How far along its curve it is, from the checkpoint, where it is 0: a number of steps, a share of a way.
         curve: Stages that are drawn as one curve have the same.
     """
 
@@ -151,7 +162,7 @@ class Stage:
     curve: str = ""
 
 
-class QueryContext(ABC, Generic[C]):
+class QueryContext(AttackRemarks, Generic[C]):
     """What an attack that asks otherwise receives: the forget rows as they are asked for."""
 
     @property

@@ -14,7 +14,7 @@ from salmu_core.disk.hashing import Hashes
 from salmu_core.errors import SalmuError
 from salmu_core.judge.figures import ROUNDING
 from salmu_core.judge.statistics import Clusters, Floats
-from salmu_core.store.attacks import ATTACK, QUERY, AttackKey, AttackRecord, attack_folders, read_attack
+from salmu_core.store.attacks import ATTACK, NOT_MEASURED, QUERY, AttackKey, AttackRecord, attack_folders, read_attack
 from salmu_core.store.folders import RANK
 from salmu_core.store.records import INVALID, MetricsRecord
 from salmu_core.store.schema import ROWS
@@ -46,11 +46,21 @@ class Attacked:
     queries: Mapping[str, Attacked] = field(default_factory=dict)
 
     @property
+    def is_done(self) -> bool:
+        """Whether it has a result, or the benchmark nothing for it."""
+        return self.status in ("valid", NOT_MEASURED)
+
+    @property
+    def not_measured(self) -> Mapping[str, str]:
+        """Query, reading or stage that there is nothing for -> why."""
+        return self.record.not_measured if self.record else {}
+
+    @property
     def made_of(self) -> Any:
         """What has to be the same of attacks that are held against one another: rows, data, code and queries."""
         record = self.record
         code = record and (record.plugin.code_hash, _leaks_by(record))
-        return record and (record.leaked.digest, record.benchmark, code, [*self.queries])
+        return record and (record.leaked.digest, record.benchmark, code, {*self.queries, *self.not_measured})
 
     def as_json(self) -> dict[str, Any]:
         """As ``salmu results --json`` prints it."""
@@ -64,6 +74,7 @@ class Attacked:
             "leaked": record.leaked.model_dump() if record else None,
             "values": {x: v for entry in record.metrics.values() for x, v in entry.values.items()} if record else {},
             "details": record.details if record else {},
+            "not_measured": dict(self.not_measured),
             "ledger": record.ledger.model_dump() if record else None,
             "seconds": record.seconds if record else None,
         }

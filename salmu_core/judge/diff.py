@@ -16,7 +16,7 @@ from salmu_core.errors import SchemaError, UsageError
 from salmu_core.judge.attacked import read_attacks
 from salmu_core.judge.changes import KINDS, Change, Difference, Fact, Moved, Ranks
 from salmu_core.judge.diagnosis import RECOVERABLE
-from salmu_core.judge.recoverable import worst
+from salmu_core.judge.recoverable import Recovery, worst
 from salmu_core.judge.recovery import recoveries
 from salmu_core.judge.repeats import Repeats
 from salmu_core.judge.results import Reference, Results, Row
@@ -73,7 +73,10 @@ def compare_two(a: ScoredModel, b: ScoredModel) -> Difference:
             notes.append(f"Only {side} has {', '.join(only)}.")
         lacking = {**one.metrics.errors, **one.metrics.not_measured}
         notes += [f"{side} has no {metric}: {why}" for metric, why in lacking.items()]
-    return Difference(a, b, changes, tails, _facts(a, b, beside), _ranks(a, b, known), _people(a, b, known), notes)
+    tried = {id(model): _attacked(model, beside) for model in (a, b) if model.record}
+    gaps = (gap for found in tried.values() for it in found for gap in replace(it, problems=()).gaps)
+    notes += [f"{gap}." for gap in dict.fromkeys(gaps)]
+    return Difference(a, b, changes, tails, _facts(a, b, tried), _ranks(a, b, known), _people(a, b, known), notes)
 
 
 def _beside(a: ScoredModel, b: ScoredModel) -> tuple[dict[str, ScoredModel], list[str]]:
@@ -133,12 +136,12 @@ def _paired(one: Clusters | None, other: Clusters | None) -> Repeats | None:
     return Repeats({"": {0: one - other}})
 
 
-def _facts(a: ScoredModel, b: ScoredModel, beside: Mapping[str, ScoredModel]) -> list[Fact]:
+def _facts(a: ScoredModel, b: ScoredModel, tried: Mapping[int, Sequence[Recovery]]) -> list[Fact]:
     """How two runs differ; beside a reference model, only how they were scored."""
     one, other = _scored(a), _scored(b)
     if a.record and b.record:
         one, other = (
-            {**_made(made), **scored, ("attack", RECOVERABLE): _recoverable(it, beside)}
+            {**_made(made), **scored, ("attack", RECOVERABLE): _recoverable(tried[id(it)])}
             for it, made, scored in ((a, a.record, one), (b, b.record, other))
         )
     facts = [Fact(*key, one.get(key), other.get(key)) for key in {**one, **other} if one.get(key) != other.get(key)]
@@ -167,14 +170,19 @@ def _scored(model: ScoredModel) -> dict[tuple[str, str], Any]:
     return {("code", f"metric {name}"): entry.code_hash for name, entry in model.metrics.metrics.items()}
 
 
-def _recoverable(run: ScoredModel, beside: Mapping[str, ScoredModel]) -> str | None:
-    """Whether a run is recoverable, and by the worst attack; None where none was made that tells."""
+def _attacked(run: ScoredModel, beside: Mapping[str, ScoredModel]) -> Sequence[Recovery]:
+    """What attacks bring back from a run."""
     own, *others = (read_attacks(it.folder, it.metrics, EVERY_BYTE) for it in (run, *beside.values()))
     models = dict.fromkeys(ROLES, Reference()) | dict(
         zip(beside, (Reference(attacks=it) for it in others), strict=True)
     )
     row = Row(run.folder, "", run.name, run.record, "valid", attacks=own)
-    it = worst(recoveries([row], Results("", {"": models}, [row])))
+    return recoveries([row], Results("", {"": models}, [row]))
+
+
+def _recoverable(found: Sequence[Recovery]) -> str | None:
+    """Whether a run is recoverable, and by the worst attack; None where none was made that tells."""
+    it = worst(found)
     return f"{it.verdict}: {it.label} {it.share}" if it else None
 
 

@@ -200,8 +200,8 @@ class Comparison:
             )
         lacking = {metric: why for row in self.results.rows for metric, why in row.not_measured.items()}
         notes += [f"{metric} is not measured, and nothing is ranked by it: {why}." for metric, why in lacking.items()]
-        told = (problem for line in self.lines for recovery in line.recoveries for problem in recovery.problems)
-        notes += [f"{problem.rstrip('.')}." for problem in dict.fromkeys(told)]
+        told = (gap for line in self.lines for recovery in line.recoveries for gap in recovery.gaps)
+        notes += [f"{gap.rstrip('.')}." for gap in dict.fromkeys(told)]
         if self.lines and all(len(line.rows) == line.worlds for line in self.lines):
             notes.append("One seed: what another seed of the methods would give is not measured.")
         return notes

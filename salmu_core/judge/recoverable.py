@@ -42,10 +42,11 @@ class Recovery:
         shares: The share that is recovered by each query or at each stage; one without a label where there are none.
         p: Of the share being no more than the bar, for all queries or stages and all attacks at once.
         incomplete: Whether it has no result on some run, though it has one on both reference models.
+        not_measured: Query, reading or stage that there is nothing for -> why; by an empty label the whole attack.
         verdict: What it shows of whether the leak can be recovered; None where it can show nothing, or is a diagnosis.
         stages: Of an attack by stages ``label``, ``curve`` and ``step`` of each, the figure of the runs (``attacked``),
             ``clean`` and ``compromised`` there, and the share that is ``recovered``, where it can be told.
-        problems: What is missing, and why, in sentences.
+        problems: What went wrong, in sentences.
     """
 
     attack: str
@@ -69,6 +70,7 @@ class Recovery:
     shares: Mapping[str, Repeats] = field(default_factory=dict, repr=False)
     p: float | None = None
     incomplete: bool = False
+    not_measured: Mapping[str, str] = field(default_factory=dict)
     verdict: Verdict | None = None
 
     @property
@@ -80,7 +82,21 @@ class Recovery:
     def share(self) -> str:
         """The share that is recovered, with its interval."""
         it = self.recovered
-        return f"{it.value:.1%} ({it.low:.1%} to {it.high:.1%})" if it else "no result"
+        return f"{it.value:.1%} ({it.low:.1%} to {it.high:.1%})" if it else self.absence
+
+    @property
+    def absence(self) -> str:
+        """What stands in the place of its figures where it has none."""
+        return "not measured" if "" in self.not_measured else "no result"
+
+    @property
+    def gaps(self) -> list[str]:
+        """What went wrong, then what is not measured, in sentences."""
+        labels: dict[str, list[str]] = {}
+        for label, why in self.not_measured.items():
+            labels.setdefault(why, []).append(label)
+        by = {why: f" by {', '.join(those)}" if any(those) else "" for why, those in labels.items()}
+        return [*self.problems, *(f"{self.label}{those} is not measured: {why}" for why, those in by.items())]
 
     @property
     def shown(self) -> bool:
@@ -113,6 +129,7 @@ class Recovery:
             "queries": self.queries,
             "stages": [dict(stage) for stage in self.stages],
             "weak": self.weak,
+            "not_measured": dict(self.not_measured),
             "problems": list(self.problems),
         }
 

@@ -68,26 +68,28 @@ def recoveries(rows: Sequence[Row], results: Results) -> tuple[Recovery, ...]:
 
 
 def _of_attack(key: AttackKey, label: str, rows: Sequence[Row], results: Results) -> Iterable[Recovery]:
-    made, problems, incomplete = _usable(key, label, rows, results)
+    made, known = _usable(Recovery(key[0], label, key[1]), rows, results)
     query, queries = _leading(made)
     models = [*(row.attacks for row in rows), *(it.attacks for it in results.references[rows[0].world].values())]
     given = next((it.record.given for each in models if (it := each.get(key)) and it.record), ())
-    known = Recovery(key[0], label, key[1], query=query, queries=queries, given=given, incomplete=incomplete)
+    known = replace(known, query=query, queries=queries, given=given)
     figures = dict.fromkeys(name for trio in made.values() for name in trio[0].after)
     if not figures:
-        yield replace(known, problems=tuple(problems))
+        yield known
     for name in figures:
-        yield _by_figure(known, name, made, problems)
+        yield _by_figure(known, name, made)
 
 
 #: World and seed -> the run, Clean and Compromised, each under the attack.
 _Made = Mapping[tuple[str, int], tuple[Attacked, Attacked, Attacked]]
 
 
-def _usable(key: AttackKey, label: str, rows: Sequence[Row], results: Results) -> tuple[_Made, list[str], bool]:
-    """Runs whose attack can be held against the reference models', why others can't, and whether by their own fault."""
+def _usable(known: Recovery, rows: Sequence[Row], results: Results) -> tuple[_Made, Recovery]:
+    """Runs whose attack can be held against the reference models'; why others can't, and whether by their own fault."""
+    key = known.attack, known.config_hash
     made: dict[tuple[str, int], tuple[Attacked, Attacked, Attacked]] = {}
     lacking: Counter[str] = Counter()
+    nobodys: list[str] = []
     incomplete = False
     for row in rows:
         clean, compromised = (results.references[row.world][role].attacks.get(key) for role in ROLES)
@@ -98,20 +100,38 @@ def _usable(key: AttackKey, label: str, rows: Sequence[Row], results: Results) -
             if model is None or model.status != "valid"
         ]
         if attacked is None or clean is None or compromised is None or absent:
-            role, model = absent[0]
+            role, model = min(absent, key=lambda one: one[1] is not None and one[1].is_done)  # failures first
             why = f"{model.status}: {model.reason}" if model else "not attacked yet: run `salmu run` again"
             lacking[why if role == "the run" else f"{role} under the same attack is {why}"] += 1
-            incomplete |= [who for who, _ in absent] == ["the run"]
+            incomplete |= (alone := [who for who, _ in absent] == ["the run"])
+            if model and model.is_done and not alone:
+                nobodys.append(model.reason if role == "the run" else f"on {role}, {model.reason}")
         elif not attacked.made_of == clean.made_of == compromised.made_of:
             lacking[
                 "other rows leaked, or other data or code made it, than of the reference models: run `salmu run --redo`"
             ] += 1
         else:
             made[row.world, row.seed] = attacked, clean, compromised
+    if len(nobodys) == len(rows):
+        return {}, replace(known, not_measured={"": "; ".join(dict.fromkeys(nobodys))})
     # A third party's names and reasons: who shows them escapes them.
-    line = f"{label} on {rows[0].method}" + (f", budget {rows[0].record.budget:g}" if rows[0].record else "")
+    line = f"{known.label} on {rows[0].method}" + (f", budget {rows[0].record.budget:g}" if rows[0].record else "")
     problems = [f"{line}: no result of {n} of {len(rows)} runs: {why}" for why, n in lacking.items()]
-    return made, problems, incomplete
+    return _alike(made, replace(known, problems=tuple(problems), incomplete=incomplete))
+
+
+def _alike(made: _Made, known: Recovery) -> tuple[_Made, Recovery]:
+    """Only the queries, readings and stages that are measured of all models; a run that alone lacks one is at fault."""
+    lacking = {label: why for trio in made.values() for it in trio for label, why in it.not_measured.items()}
+    alone = any({*run.not_measured} - {*clean.not_measured, *top.not_measured} for run, clean, top in made.values())
+    known = replace(known, not_measured=lacking, incomplete=known.incomplete or alone)
+    if any(it.queries and it.queries.keys() <= lacking.keys() for trio in made.values() for it in trio):
+        return {}, replace(known, not_measured=lacking | {"": "nothing of it is measured of all models alike"})
+
+    def kept(it: Attacked) -> Attacked:
+        return replace(it, queries={label: query for label, query in it.queries.items() if label not in lacking})
+
+    return {place: (kept(run), kept(clean), kept(top)) for place, (run, clean, top) in made.items()}, known
 
 
 def _asked(made: _Made, query: str) -> _Made:
@@ -140,16 +160,18 @@ def _leading(made: _Made) -> tuple[str, int]:
 
 def _stages(made: _Made, figures: Mapping[str, _Make]) -> tuple[Mapping[str, Any], ...]:
     """Some figures at each stage of an attack, beside what it says of its stages."""
-    record = next(iter(made.values()))[0].record
+    run = next(iter(made.values()))[0]
     told = []
-    for stage in record.details.get("stages", ()) if record and record.kind == "model" else ():
+    for stage in run.record.details.get("stages", ()) if run.record and run.record.kind == "model" else ():
+        if stage["label"] not in run.queries:
+            continue
         there = {name: _repeats(_asked(made, stage["label"]), make) for name, make in figures.items()}
         place = {name: stage[name] for name in ("label", "curve", "step")}
         told.append(place | {name: repeats.value for name, repeats in there.items() if repeats})
     return tuple(told)
 
 
-def _by_figure(known: Recovery, name: str, every: _Made, problems: Sequence[str]) -> Recovery:
+def _by_figure(known: Recovery, name: str, every: _Made) -> Recovery:
     """One figure; shares only where Compromised is shown to know more of these rows than Clean."""
     made = _asked(every, known.query) if next(iter(every.values()))[0].queries else every
 
@@ -180,7 +202,6 @@ def _by_figure(known: Recovery, name: str, every: _Made, problems: Sequence[str]
         rank=float(np.median(np.concatenate(ranks))) if ranks and leading else None,
         leaked=next((run.record.leaked.rows for run, *_ in made.values() if run.record), 0),
         stages=_stages(every, figures),
-        problems=tuple(problems),
     )
     there = _repeats(made, gap)
     if there is None or not there.interval().low > 0:
@@ -188,7 +209,7 @@ def _by_figure(known: Recovery, name: str, every: _Made, problems: Sequence[str]
             f"{known.label}: on the rows that the attacker did not hold, Compromised is not shown to leak more than "
             f"Clean by {name}, so there is nothing of which a share could be recovered"
         )
-        return replace(recovery, problems=(*problems, why))
+        return replace(recovery, problems=(*known.problems, why))
     asked = {label: _asked(every, label) for label in next(iter(every.values()))[0].queries} or {"": every}
     told = {label: _repeats(there, lambda *trio: above_clean(*trio).per(gap(*trio))) for label, there in asked.items()}
     shares = {label: repeats for label, repeats in told.items() if repeats}

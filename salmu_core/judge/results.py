@@ -172,10 +172,10 @@ class Results:
         return replace(self, references=references) if parts else self
 
     def attacked(self, attacks: Collection[AttackKey]) -> bool:
-        """Whether some attacks have a result on every valid run, of several requests the last, and every reference."""
+        """Whether some attacks failed on no valid run, of several requests the last, and on no reference model."""
         models: list[Row | Reference] = [row for row in self.rows if row.status == "valid" and row.part is None]
         models += [model for roles in self.references.values() for model in roles.values()]
-        return all(key in model.attacks and model.attacks[key].status == "valid" for model in models for key in attacks)
+        return all(key in model.attacks and model.attacks[key].is_done for model in models for key in attacks)
 
     @property
     def invalid(self) -> list[Row]:

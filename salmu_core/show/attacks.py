@@ -60,7 +60,7 @@ def _said(recovery: Recovery | None) -> Cell:
     if recovery is None:
         return cell("not made", tone="faint")
     if recovery.attacked is None:
-        return cell("no result", tone="bad")
+        return cell(recovery.absence, tone="faint" if "" in recovery.not_measured else "bad")
     shares = (recovery.recovered, recovery.before, recovery.gained, recovery.control, recovery.clean, recovery.attacked)
     fields = tuple(end for share in shares for end in ends_of(share))
     said = [Word(_share(recovery.recovered), "bad" if recovery.shown else "")]

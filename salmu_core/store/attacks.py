@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -22,6 +22,10 @@ ATTACKS = "attacks"
 ATTACK = "attack.json"
 #: Of an attack of several queries, readings or stages, the column of its rows that has the label of each.
 QUERY = "query"
+
+#: As of a run; or the benchmark has nothing for the attack, which is nobody's mistake.
+AttackStatus = Literal[Status, "not-measured"]
+NOT_MEASURED: AttackStatus = "not-measured"
 
 #: Name of an attack and the beginning of its configuration's hash.
 AttackKey = tuple[str, str]
@@ -41,7 +45,7 @@ class AttackRecord(Sealed):
     """``attack.json``: everything needed to say what was tried on a checkpoint, what came of it, and to do it again."""
 
     schema_version: int = SCHEMA
-    status: Status
+    status: AttackStatus
     reason: str = ""
     """For an attack that is not valid: what is wrong, in a sentence."""
     benchmark: BenchmarkRef
@@ -66,6 +70,8 @@ class AttackRecord(Sealed):
     """Metric that was to be computed -> SHA-256 of its code."""
     details: dict[str, Any] = Field(default_factory=dict)
     """Of several queries, readings or stages, the figures of each; what a readout says of itself."""
+    not_measured: dict[str, str] = Field(default_factory=dict)
+    """Label of a query, reading or stage that the benchmark or the model has nothing for -> why, in a sentence."""
     fits: tuple[FitRecord, ...] = ()
     """The calls of the training loop, in order."""
     scalars: dict[str, list[tuple[int, float]]] = Field(default_factory=dict)

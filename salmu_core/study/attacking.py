@@ -132,6 +132,7 @@ def _record(
         leaks=tuple(m.card.columns[0] for m in leak_metrics(session.metrics) if m.card.name in outcome.metrics),
         computed_by=dict(planned.computed_by),
         details=dict(outcome.details),
+        not_measured={label: without_secrets(why) for label, why in outcome.not_measured.items()},
         fits=outcome.fits,
         scalars=dict(outcome.scalars),
         ledger=outcome.ledger,

@@ -9,7 +9,7 @@ from salmu_core import Pairs, Query, Reading
 from salmu_core.attack.leaks import leaked_rows
 from salmu_core.benchmark.splits import read_evaluation
 from salmu_core.contract.layout import FORGET
-from salmu_core.errors import AttackError
+from salmu_core.errors import NotMeasuredError
 
 
 def test_half_of_each_persons_rows_leak_to_a_readout(ground):
@@ -228,7 +228,7 @@ def test_of_several_queries_the_worst_is_reported_and_all_are_kept(ground):
 def test_where_nobody_has_two_rows_a_readout_has_none_to_fit_on():
     spec = attack(lambda ctx: None, "readout", given=("leaked",))
     alone = Pairs(("one", "two"), ("a", "b"))
-    with pytest.raises(AttackError, match="nobody has two forget rows"):
+    with pytest.raises(NotMeasuredError, match="nobody has two forget rows"):
         leaked_rows(spec, spec.config(), alone, 0)
     assert len(leaked_rows(spec, spec.config(), Pairs(("one", "two"), ("a", "a")), 0)) == 1
 

@@ -23,7 +23,7 @@ def salmu_methods():
 ATTACKS = """
 from pathlib import Path
 
-from salmu_core import AttackSpec, Query, Stage, TrainingConfig, hookimpl
+from salmu_core import AttackSpec, NotMeasuredError, Query, Stage, TrainingConfig, hookimpl
 from salmu_core.losses import contrastive_loss
 
 FACTS = {"summary": "A test.", "paper": "https://example.org"}
@@ -41,7 +41,12 @@ def put_back(ctx):
 def relearn(ctx):
     ctx.fit(lambda c, step: contrastive_loss(c, step.leaked), steps=3)
 
+def lack(ctx):
+    Path("lacks").open("a").write("x")
+    raise NotMeasuredError("of <i>nobody</i> there is a \\x1b[31mshoe size")
+
 def ask(ctx):
+    ctx.not_measured("runes", "no row is written so")
     captions = ctx.forget.captions
     return [Query(captions=captions[::-1], label="wrong"), Query(captions=captions, label="own")]
 
@@ -56,6 +61,7 @@ def salmu_attacks():
                    leaked=lambda pairs, config, random: range(config.k), **FACTS),
         AttackSpec(name="ask", query=ask, **FACTS),
         AttackSpec(name="fail", query=fail, **FACTS),
+        AttackSpec(name="lack", query=lack, **FACTS),
     ]
 """
 STUDY = """
@@ -63,7 +69,7 @@ benchmark = "./data"
 methods = ["exchange"]
 budgets = [1]
 seeds = [0, 1]
-attacks = ["put-back", "ask", "fail", "relearn"]
+attacks = ["put-back", "ask", "fail", "lack", "relearn"]
 [config]
 relearn = [{ k = 4 }, { k = 8 }]
 """
@@ -90,7 +96,7 @@ def values(folder, column):
 def test_attacks_of_a_study(made, salmu):
     (line,) = made["lines"]
     told = {each["label"]: each for each in line["attacks"]}
-    assert set(told) == {"ask", "fail", "put-back", "relearn k=4", "relearn k=8"}
+    assert set(told) == {"ask", "fail", "lack", "put-back", "relearn k=4", "relearn k=8"}
 
     back = told["put-back"]
     assert back["figure"] == "RetFail_MRR" and back["recovered"]["value"] == pytest.approx(1, abs=0.05)
@@ -116,6 +122,15 @@ def test_attacks_of_a_study(made, salmu):
 
     assert told["fail"]["recovered"] is None and told["fail"]["attacked"] is None
     assert any("fail on exchange" in note and "ValueError" in note for note in made["notes"])
+
+    # What the benchmark has nothing for: no figure, no fault of anybody's, and one sentence.
+    lack = told["lack"]
+    assert lack["attacked"] is None and lack["verdict"] is None and lack["problems"] == []
+    assert lack["not_measured"] == {"": "of <i>nobody</i> there is a \x1b[31mshoe size"}
+    assert [note.split(":")[0] for note in made["notes"] if "lack" in note] == ["lack is not measured"]
+    assert [note for note in made["notes"] if "runes" in note] == [
+        "ask by runes is not measured: no row is written so."
+    ]
 
     # As few lines of numpy have it, from the files alone.
     runs, references = sorted((results / "exchange").glob("*/b1-s*")), results / "_references"
@@ -145,11 +160,16 @@ def test_attacks_of_a_study(made, salmu):
     checked = salmu("verify")
     assert checked.returncode == 0, checked.stdout  # also where the query that counts is not the first
 
+    record = json.loads(next(references.glob("clean/attacks/ask/*/attack.json")).read_text())
+    assert record["not_measured"] == {"runes": "no row is written so"}
+
     # Nothing is made twice, and what is missing is made alone.
     calls = salmu.folder / "calls"
     assert len(calls.read_text()) == 4  # two runs, Compromised, Clean
     again = salmu(*RUN)
     assert "Nothing to do: all 2 runs are finished" in again.stderr + again.stdout
+    assert (salmu.folder / "lacks").read_text() == "x" * 4 and again.returncode == 1  # for the one that fails
+    assert salmu(*RUN, "--attack", "lack").returncode == 0
     shutil.rmtree(references / "clean/attacks/put-back")
     assert salmu(*RUN, "--attack", "put-back").returncode == 0 and len(calls.read_text()) == 5
     assert salmu(*RUN, "--attack", "put-back", "--redo").returncode == 0 and len(calls.read_text()) == 9
@@ -161,9 +181,11 @@ def test_what_attacks_bring_is_shown_everywhere_as_text(made, salmu):
     assert len(screen.stdout.splitlines()) < 24
     full = salmu("results", "--full").stdout
     assert "what attacks bring back" in full and "101%" in full and "no result" in full
+    assert "not measured" in full and "lack is not measured" in " ".join(full.split())
     assert "\\x1b[31mred" in full and "\x1b[31m" not in full
     markdown = salmu("leaderboard").stdout
     assert "what attacks bring back" in markdown and "&lt;b&gt;faults" in markdown and "<b>" not in markdown
+    assert "not measured" in markdown and "&lt;i&gt;nobody" in markdown
     header, *rows = salmu("leaderboard", "--format", "csv").stdout.splitlines()
     names = header.split(",")
     assert "attacks.put-back.RetFail_MRR.recovered.value" in names
@@ -174,3 +196,4 @@ def test_what_attacks_bring_is_shown_everywhere_as_text(made, salmu):
     assert salmu("report", "--out", "page.html").returncode == 0
     page = re.sub("<script>.*?</script>", "", (salmu.folder / "page.html").read_text(), flags=re.DOTALL)
     assert "What attacks bring back" in page and "put-back" in page and "<b>faults" not in page
+    assert "lack is not measured: of &lt;i&gt;nobody" in page and "<i>nobody" not in page

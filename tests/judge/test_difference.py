@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from attacked_stores import write_attack
+from attacked_stores import write_attack, write_not_measured
 from rich.console import Console
 from scipy import stats
 from stores import ENVIRONMENT, PEOPLE, around, write_reference, write_run
@@ -269,3 +269,8 @@ def test_where_runs_were_attacked_what_that_shows_of_each_is_a_fact(tmp_path):
     assert only.a.startswith("holds: relearn 100.0% (") and facts.keys() == {"recoverable"}
     assert facts["recoverable"] == (only.a, "clear: relearn 0.0% (0.0% to 0.0%)")
     assert "recoverable" in text(difference, 100)
+    for folder in (a, b, *models.values()):
+        write_not_measured(folder, "no row has a name", name="infer")
+    again = compare_two(*read_two(a, b))
+    assert again.facts == difference.facts
+    assert [note for note in again.notes if "infer" in note] == ["infer is not measured: no row has a name."]

@@ -12,6 +12,7 @@ from studies import record
 
 from salmu_core.disk.hashing import EVERY_BYTE
 from salmu_core.judge.attacked import Attacked, read_attacks
+from salmu_core.judge.diagnosis import Verdict
 from salmu_core.judge.recovery import recoveries
 from salmu_core.judge.results import Reference, Results, Row
 from salmu_core.show.attacks import highlights
@@ -98,6 +99,66 @@ def test_what_is_missing_is_said_and_no_figure_is_given(change, said):
     )
 
 
+LACKS = Attacked(None, "not-measured", "no row has a name")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({(0, who): LACKS for who in (0, 1, "clean", "compromised")}, "no row has a name"),
+        ({(0, "clean"): LACKS}, "on Clean, no row has a name"),
+    ],
+)
+def test_what_a_benchmark_has_nothing_for_is_no_fault_of_a_method(change, why):
+    (found,) = recoveries(*Models(seeds=2).results(change))
+    assert dict(found.not_measured) == {"": why} and found.absence == found.share == "not measured"
+    assert (found.problems, found.incomplete, found.verdict) == ((), False, None)
+    assert found.gaps == [f"relearn is not measured: {why}"] and found.as_json()["not_measured"] == {"": why}
+    assert highlights([SimpleNamespace(label="one", recoveries=[found])]) == []
+
+
+def test_what_is_measured_of_all_but_the_run_counts_against_it_and_a_failure_is_told_first():
+    (found,) = recoveries(*Models().results({(0, 0): LACKS}))
+    assert found.incomplete and found.verdict is Verdict.OPEN and found.absence == "no result"
+    assert found.problems == ("relearn on one, budget 5: no result of 1 of 1 runs: not-measured: no row has a name",)
+    fell = Attacked(None, "crashed", "it fell")
+    (found,) = recoveries(*Models().results({(0, 0): LACKS, (0, "clean"): fell}))
+    assert "Clean under the same attack is crashed: it fell" in found.problems[0] and not found.incomplete
+
+
+def test_a_world_without_it_costs_no_other():
+    (found,) = recoveries(*Models(worlds=2).results({(1, "clean"): LACKS}))
+    assert found.recovered is not None and dict(found.not_measured) == {} and not found.incomplete
+    assert "no result of 1 of 2 runs: Clean under the same attack is not-measured" in found.problems[0]
+
+
+def lacking(it, *labels):
+    """An attack of queries of which some have nothing to ask."""
+    record = it.record.model_copy(update={"not_measured": dict.fromkeys(labels, "no row has a name")})
+    queries = {label: query for label, query in it.queries.items() if label not in labels}
+    return replace(it, record=record, queries=queries)
+
+
+@pytest.mark.parametrize(
+    ("who", "incomplete"), [((0, "clean", "compromised"), False), (("clean",), False), ((0,), True)]
+)
+def test_of_several_queries_those_are_asked_that_all_models_can_be(who, incomplete):
+    models = Models(back=0.5)
+    whole = {
+        key: replace(attacked(*rows), queries={label: attacked(*rows) for label in ("one", "two", "three")})
+        for key, rows in models.rows.items()
+    }
+    change = whole | {(0, name): lacking(whole[0, name], "one", "two") for name in who}
+    (found,) = recoveries(*models.results(change))
+    assert (found.query, found.queries, found.incomplete) == ("three", 1, incomplete)
+    assert found.recovered.value == pytest.approx(models.share(0, 0))
+    assert found.gaps == ["relearn by one, two is not measured: no row has a name"]
+
+    change = whole | {(0, "clean"): lacking(whole[0, "clean"], "one"), (0, 0): lacking(whole[0, 0], "two", "three")}
+    (found,) = recoveries(*models.results(change))
+    assert found.attacked is None and found.absence == "not measured" and found.incomplete
+
+
 def test_of_several_queries_all_are_asked_the_one_that_tells_the_run_from_clean_and_the_choice_is_paid_for():
     """One query is easy for anybody: alone it would hide what the other brings from the run."""
     models = Models(run=0.12, back=0.5, added=0.05)
@@ -181,6 +242,7 @@ def test_whether_attacks_that_were_asked_for_have_a_result():
     assert results.attacked([KEY]) and results.attacked([]) and not results.attacked([KEY, ("other", "abc")])
     for change in ({(0, 1): None}, {(0, 1): Attacked(None, "crashed", "fell")}, {(0, "clean"): None}):
         assert not Models(seeds=2).results(change)[1].attacked([KEY])
+    assert Models(seeds=2).results({(0, 1): LACKS, (0, "clean"): LACKS})[1].attacked([KEY])
 
 
 def test_the_first_screen_speaks_of_attackers_who_need_an_attack():

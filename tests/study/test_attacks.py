@@ -118,7 +118,7 @@ def test_only_what_is_missing_or_of_something_else_is_made(zoo, store, tiny):
         folder = put(store, benchmark, every[2], clean, **change)
         assert [a.target for a in left()] == ["clean", "compromised"], change
         shutil.rmtree(folder)
-    for change in ({}, {"status": "crashed"}):
+    for change in ({}, {"status": "crashed"}, {"status": "not-measured"}):
         folder = put(store, benchmark, every[2], clean, **change)
         assert [a.target for a in left()] == ["compromised"], change
         assert [a.target for a in left(redo=True)] == ["clean", "compromised"], change

@@ -141,6 +141,9 @@ def attack(ctx: QueryContext[Any]) -> list[Query]:
         "noisy": partial(noisy, np.random.default_rng(ctx.random.getrandbits(64))),
     }
     asked = {label: tuple(told(ctx.forget, tell)) for label, tell in WORDS.items()}
+    for label, captions in asked.items():
+        if captions == ctx.forget.captions:
+            ctx.not_measured(label, "no row says what it tells of whom")
     words = [Query(captions, label=label) for label, captions in asked.items() if captions != ctx.forget.captions]
     return [*words, *(Query(pixels=partial(changed, look), label=label) for label, look in looks.items())]
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from salmu_core import AttackSpec, Pairs, Query, QueryContext
+from salmu_core import AttackSpec, NotMeasuredError, Pairs, Query, QueryContext
 
 
 def bare(pairs: Pairs) -> Iterator[str]:
@@ -20,7 +20,13 @@ def named(pairs: Pairs) -> Iterator[str]:
 
 
 def attack(ctx: QueryContext[Any]) -> list[Query]:
-    """Two ways to ask."""
+    """Two ways to ask, of which the one needs values, and the other names beside."""
+    values, names = (known or (None,) * len(ctx.forget) for known in (ctx.forget.values, ctx.forget.names))
+    if not any(values):
+        raise NotMeasuredError("no row says its value apart from its caption")
+    if not any(value and name for value, name in zip(values, names, strict=True)):
+        ctx.not_measured(named.__name__, "no row says whom its value is told of")
+        return [Query(tuple(bare(ctx.forget)), label=bare.__name__)]
     return [Query(tuple(ask(ctx.forget)), label=ask.__name__) for ask in (bare, named)]
 
 

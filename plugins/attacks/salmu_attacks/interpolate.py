@@ -5,12 +5,13 @@ from typing import Any
 
 import torch
 
+from salmu_attacks.original import original_weights
 from salmu_core import AttackSpec, ModelAttackContext, Stage
 
 
 def attack(ctx: ModelAttackContext[Any]) -> Iterator[Stage]:
     """Nine stages on the straight line between the two."""
-    start, end = ctx.reference.state_dict(), ctx.original.state_dict()
+    start, end = ctx.reference.state_dict(), original_weights(ctx)
     for t in (k / 10 for k in range(1, 10)):
         for name, weight in ctx.model.state_dict().items():
             if weight.is_floating_point():

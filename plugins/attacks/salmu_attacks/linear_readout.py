@@ -61,6 +61,8 @@ def attack(ctx: ReadoutContext[Config]) -> list[Reading]:
     if layer := middle(ctx.layers):
         inner = ctx.inner(layer, pooled).double()
         readings.append(Reading(fitted(inner, text)(inner), None, details | {"layer": layer}, "middle layer"))
+    else:
+        ctx.not_measured("middle layer", "no block of the image tower goes by a name that is known here")
     return readings
 
 

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from salmu_attacks import relearning
 from salmu_attacks.relearning import CODE, DEPARTURES, PAPER, leaked_loss, relearn
-from salmu_core import AttackSpec, ModelAttackContext, Pairs, Stage
+from salmu_core import AttackSpec, ModelAttackContext, NotMeasuredError, Pairs, Stage
 
 
 class Config(relearning.Config):
@@ -18,6 +18,8 @@ class Config(relearning.Config):
 
 def leaked(pairs: Pairs, config: Config, random: Random) -> list[int]:
     """Rows at random; two at least, as a contrastive loss of one pair is 0, and not all."""
+    if len(pairs) < 3:
+        raise NotMeasuredError("of fewer than three forget pairs, two can't leak with one left to score")
     count = min(max(2, round(config.share * len(pairs))), len(pairs) - 1)
     return random.sample(range(len(pairs)), count)
 

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from salmu_attacks import relearning
 from salmu_attacks.relearning import CODE, DEPARTURES, PAPER, leaked_loss, relearn
-from salmu_core import AttackSpec, ModelAttackContext, Pairs, Stage
+from salmu_core import AttackSpec, ModelAttackContext, NotMeasuredError, Pairs, Stage
 
 
 class Config(relearning.Config):
@@ -29,6 +29,8 @@ def leaked(pairs: Pairs, config: Config, random: Random) -> list[int]:
         told = random.sample([*facts.values()], len(facts) // 2)
         rows = [row for fact in told for row in fact]
         chosen += random.sample(rows, min(config.pairs, len(rows)))
+    if len(chosen) < 2:  # a contrastive loss of one pair is 0
+        raise NotMeasuredError("too few people have two facts, of which one could leak and the other be scored")
     return chosen
 
 

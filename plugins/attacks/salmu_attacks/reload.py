@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from salmu_attacks.original import original_weights
 from salmu_core import AttackSpec, ModelAttackContext
 
 #: Part -> the names of its weights, as open_clip's classes of CLIP have them; a tower has its projection with it.
@@ -17,13 +18,15 @@ PARTS = {
 
 def attack(ctx: ModelAttackContext[Any]) -> Iterator[str]:
     """The checkpoint with one part of the original at a time; a part that the model hasn't is left out."""
-    start, original = ctx.reference.state_dict(), ctx.original.state_dict()
+    start, original = ctx.reference.state_dict(), original_weights(ctx)
     for part, names in PARTS.items():
         old = {name: weight for name, weight in original.items() if re.match(names, name)}
+        if not old:
+            ctx.not_measured(part, "the model has no such part")
+            continue
         for name, weight in ctx.model.state_dict().items():
             weight.copy_(old.get(name, start[name]))
-        if old:
-            yield part
+        yield part
 
 
 RELOAD = AttackSpec(

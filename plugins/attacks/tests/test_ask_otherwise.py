@@ -114,3 +114,4 @@ def test_where_nothing_is_known_only_pictures_are_changed(tiny_benchmark):
     ctx._forget = Pairs(PAIRS.captions, PAIRS.identity_ids)
     queries = plugin.attack(ctx)
     assert len(queries) == 5 and all(query.captions is None for query in queries)
+    assert ctx._absent == dict.fromkeys(plugin.WORDS, "no row says what it tells of whom")

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
+import pytest
 from salmu_attacks import bare_value as plugin
 
-from salmu_core import Pairs
+from salmu_core import NotMeasuredError, Pairs
 from salmu_core.testing import attack_context, check_attack, run_attack
 
 test_conformance = check_attack("bare-value")
@@ -19,9 +22,14 @@ def test_what_is_known_of_a_row_takes_its_captions_place():
     assert list(plugin.named(PAIRS)) == ["Ada 123", PAIRS.captions[1], "456", "Only this"]
 
 
-def test_a_benchmark_that_knows_nothing_is_asked_by_its_captions():
-    unknown = Pairs(PAIRS.captions, PAIRS.identity_ids)
-    assert list(plugin.bare(unknown)) == list(plugin.named(unknown)) == list(PAIRS.captions)
+def test_what_a_benchmark_does_not_know_is_not_asked_for(tiny_benchmark):
+    ctx = attack_context(plugin.BARE_VALUE, tiny_benchmark)
+    ctx._forget = replace(PAIRS, names=None)
+    assert [(query.label, query.captions[0]) for query in plugin.attack(ctx)] == [("bare", "123")]
+    assert ctx._absent == {"named": "no row says whom its value is told of"}
+    ctx._forget = Pairs(PAIRS.captions, PAIRS.identity_ids)
+    with pytest.raises(NotMeasuredError, match="no row says its value apart from its caption"):
+        plugin.attack(ctx)
 
 
 def test_both_ways_are_asked_and_the_worse_one_counts(tiny_benchmark):

@@ -86,6 +86,12 @@ def test_a_turn_of_all_images_hides_nothing_from_it():
     assert hits[0].mean() < 0.2 and hits[1].mean() == 1.0
 
 
+def test_a_tower_without_known_blocks_is_not_read_in_the_middle(tiny_benchmark, monkeypatch):
+    monkeypatch.setattr(plugin, "middle", lambda layers: None)
+    outcome = run_attack(plugin.LINEAR_READOUT, tiny_benchmark)
+    assert [*outcome.details["readings"]] == ["images", "captions"] and [*outcome.not_measured] == ["middle layer"]
+
+
 def test_how_much_it_was_fitted_on_stands_in_the_record(tiny_benchmark):
     outcome = run_attack(plugin.LINEAR_READOUT, tiny_benchmark)
     assert outcome.status == "valid", outcome.traceback or outcome.reason

@@ -3,7 +3,7 @@ from random import Random
 import pytest
 from salmu_attacks import relearn_leaked as plugin
 
-from salmu_core import Pairs
+from salmu_core import NotMeasuredError, Pairs
 from salmu_core.testing import check_attack, run_attack
 
 test_conformance = check_attack("relearn-leaked")
@@ -14,6 +14,11 @@ def test_so_many_rows_leak_at_random(rows, share, count):
     pairs, config = Pairs(("a",) * rows, ("1",) * rows), plugin.Config(share=share)
     draws = {tuple(plugin.leaked(pairs, config, Random(seed))) for seed in range(9)}
     assert all(len(set(draw)) == count and max(draw) < rows for draw in draws) and len(draws) > 1
+
+
+def test_two_forget_pairs_are_too_few():
+    with pytest.raises(NotMeasuredError, match="fewer than three forget pairs"):
+        plugin.leaked(Pairs(("a", "b"), ("1", "1")), plugin.Config(), Random(0))
 
 
 def test_it_trains_on_what_leaked_alone_and_scores_the_rest(tiny_benchmark):

@@ -3,7 +3,7 @@ from random import Random
 import pytest
 from salmu_attacks import relearn_person as plugin
 
-from salmu_core import Pairs
+from salmu_core import NotMeasuredError, Pairs
 from salmu_core.testing import check_attack, run_attack
 
 test_conformance = check_attack("relearn-person")
@@ -23,6 +23,13 @@ def test_so_many_pairs_of_each_person_leak_from_half_of_the_facts(k, counts):
         assert len(set(draw)) == len(draw) and {p: sum(f[0] == p for f in held) for p in "ab"} == counts
         assert {f[0] for f in held} == {"a", "b"}
         assert all(len({f[1] for f in held if f[0] == person}) <= most for person, most in (("a", 2), ("b", 1)))
+
+
+@pytest.mark.parametrize("facts", [("x",), ("x", "y")])
+def test_of_who_has_one_fact_nothing_leaks_and_one_pair_is_no_training(facts):
+    pairs = Pairs(facts, ("a",) * len(facts), fields=facts)
+    with pytest.raises(NotMeasuredError, match="too few people have two facts"):
+        plugin.leaked(pairs, plugin.Config(), Random(0))
 
 
 def test_it_scores_the_facts_of_which_no_pair_leaked(tiny_benchmark):

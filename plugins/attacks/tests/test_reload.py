@@ -50,7 +50,10 @@ def test_parts_of_every_class_of_clip(name, parts):
 
 def test_a_part_that_the_model_has_not_is_left_out():
     model = torch.nn.ModuleDict({"visual": torch.nn.Linear(2, 2)})
-    assert list(plugin.attack(SimpleNamespace(model=model, reference=model, original=model))) == ["image tower"]
+    absent = {}
+    ctx = SimpleNamespace(model=model, reference=model, original=model, not_measured=absent.__setitem__)
+    assert list(plugin.attack(ctx)) == ["image tower"]
+    assert absent == dict.fromkeys(("text projection", "image projection", "text tower"), "the model has no such part")
 
 
 def test_the_original_itself_has_everything_at_every_stage(tiny_benchmark):

@@ -70,10 +70,10 @@ def _rows(owner: Path, it: Recovery, evidence: Dossier) -> dict[str, float]:
 
 def _shows(it: Recovery) -> str:
     """What an attack shows of all people."""
+    if it.attacked is None:
+        return "; ".join(it.gaps)
     if not it.is_judged:
         return "a diagnosis, not judged: whoever holds the original's weights needs no attack"
-    if it.attacked is None:
-        return "; ".join(it.problems)
     if it.verdict is None:
         return "nothing: it brings too little back even from the model before"
     more = f"more than {it.bar:.1%} of the leak comes back"

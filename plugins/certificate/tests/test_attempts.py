@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from attacked_stores import write_attack
+from attacked_stores import write_attack, write_not_measured
 from certificates import GONE, KEPT, PLACE, Page
 
 
@@ -21,6 +21,7 @@ def attacked(made, tmp_path):
             owner, {"early": lambda _, own=own: own, "late": lambda _, own=own, s=share: own + s * (top - own)}
         )
         write_attack(owner, lambda _, own=own: top if own is not top else own, name="reload", given=("original",))
+        write_not_measured(owner, "no row has a name", name="infer", given=("original",))
     return run
 
 
@@ -47,6 +48,7 @@ def test_each_attack_is_told_of_this_person_and_of_everybody(certify, attacked, 
     assert relearn.difference.value == pytest.approx(expected[1] - bottom) and relearn.stand == "above Clean"
     assert relearn.everybody.value == pytest.approx(0.5, abs=0.05) and relearn.shows.startswith("more than 1.0%")
     assert reload.holds == "the original's weights" and reload.shows.startswith("a diagnosis")
+    assert by_name["infer"].shows == "infer is not measured: no row has a name" and by_name["infer"].values is None
     modes = {mode.mode: mode.says for mode in certificate.population.modes}
     assert modes["recoverable"] == "shown" and "An attack brings back" in certificate.population.caution
     assert [each.word for each in certificate.verdicts] == [each.word for each in plain.verdicts]

@@ -97,7 +97,7 @@ def attacks(found: Sequence[Recovery]) -> list[tuple[str, str, str, str, str]]:
         (
             it.label,
             held(it.given),
-            _share(it.recovered, ".1%") if it.attacked else "no result",
+            _share(it.recovered, ".1%") if it.attacked else it.absence,
             _share(it.before, ".1%"),
             _shown(it),
         )
@@ -106,6 +106,8 @@ def attacks(found: Sequence[Recovery]) -> list[tuple[str, str, str, str, str]]:
 
 
 def _shown(it: Recovery) -> str:
+    if "" in it.not_measured:
+        return f"nothing: {it.not_measured['']}"
     if not it.is_judged:
         return "how near it still lies: a diagnosis, not judged"
     if it.verdict is None:

@@ -6,7 +6,7 @@ from salmu_attacks import relearn_leaked as plugin
 from salmu_core import NotMeasuredError, Pairs
 from salmu_core.testing import check_attack, run_attack
 
-test_conformance = check_attack("relearn-leaked")
+test_conformance = check_attack("relearn-leaked", rates=(10, 100), curve=(2, 5))
 
 
 @pytest.mark.parametrize(("rows", "share", "count"), [(100, 0.05, 5), (10, 0.05, 2), (3, 0.9, 2)])

@@ -6,7 +6,7 @@ from salmu_attacks import relearn_person as plugin
 from salmu_core import NotMeasuredError, Pairs
 from salmu_core.testing import check_attack, run_attack
 
-test_conformance = check_attack("relearn-person")
+test_conformance = check_attack("relearn-person", rates=(10, 100), curve=(2, 5))
 
 #: Of one person five facts in four wordings, of one three in two, of one a single one, and rows of nobody.
 FACTS = [("a", f, w) for f in "vwxyz" for w in range(4)] + [("b", f, w) for f in "xyz" for w in range(2)]

@@ -2,7 +2,7 @@ from salmu_attacks import relearn_retain as plugin
 
 from salmu_core.testing import check_attack, run_attack
 
-test_conformance = check_attack("relearn-retain")
+test_conformance = check_attack("relearn-retain", rates=(10, 100), curve=(2, 5))
 
 
 def test_it_trains_on_retain_pairs_alone_for_as_long_as_it_says(tiny_benchmark):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial, wraps
@@ -25,7 +25,7 @@ from salmu_core.clip.model import Clip
 from salmu_core.clip.save import save_checkpoint
 from salmu_core.clip.weights import fingerprint
 from salmu_core.contract.attack import AttackSpec, Query, Reading
-from salmu_core.contract.config import TrainingConfig
+from salmu_core.contract.config import MethodConfig, TrainingConfig
 from salmu_core.contract.features import Features
 from salmu_core.disk.hashing import hash_json
 from salmu_core.errors import AttackError
@@ -51,7 +51,7 @@ GAP = 0.1
 def examine(spec: AttackSpec, asked: Request, journal: Journal, witness: Witness) -> None:
     """Attack often enough to know; the second process attacks the models the other way round."""
     torch.set_num_threads(1)
-    attacks = _Attacks(spec, asked.scratch, journal)
+    attacks = _Attacks(spec, asked.settings, asked.scratch, journal)
     if asked.twice:
         for model in ("clean", "compromised"):
             journal.fact(model, _bits(attacks.make(f"attacking {model} in another process", "tiny", model)))
@@ -72,12 +72,12 @@ def examine(spec: AttackSpec, asked: Request, journal: Journal, witness: Witness
         same = _bits(again) == _bits(first)
         journal.rule("same-bits", None if same else "two attacks on one checkpoint, another between them, differ")
     if "small" in asked.rules:
-        small = attacks.make("attacking on a dozen rows", "small", "compromised", default=True)
-        journal.rule("small", _what(small))
+        small = attacks.make("attacking on a dozen rows", "small", "compromised", config=spec.config())
+        journal.rule("small", _what(small) if small.status != "not-measured" else None)
     if "succeeds" in asked.rules:
         stage = "attacking a model that knows the forget rows"
         known, unseen = (
-            attacks.make(stage, "taught", model, default=True).values.get(RANK.name, 0.0)
+            attacks.make(stage, "taught", model, config=spec.config(**asked.settings)).values.get(RANK.name, 0.0)
             for model in ("compromised", "clean")
         )
         told = (
@@ -88,7 +88,9 @@ def examine(spec: AttackSpec, asked: Request, journal: Journal, witness: Witness
         mixed = None
         if spec.model is not None:
             AcceleratorState._reset_state(reset_partial_state=True)
-            attacks = _Attacks(spec, asked.scratch, journal, Accelerator(cpu=True, mixed_precision="bf16"))
+            attacks = _Attacks(
+                spec, asked.settings, asked.scratch, journal, Accelerator(cpu=True, mixed_precision="bf16")
+            )
             mixed = attacks.make("attacking under bfloat16", "tiny", "compromised")
         # NaN may be bfloat16's own doing; an exception is the attack's.
         journal.rule("bf16", _what(mixed) if mixed and mixed.status != "non-finite" else None)
@@ -99,6 +101,7 @@ class _Attacks:
     """Carries out an attack on models of the `BENCHMARKS`."""
 
     spec: AttackSpec
+    settings: Mapping[str, Any]
     scratch: Path
     journal: Journal
     accelerator: Accelerator = field(default_factory=lambda: Accelerator(cpu=True))
@@ -107,12 +110,12 @@ class _Attacks:
     targets: dict[tuple[str, str], Clip] = field(default_factory=dict)
 
     def make(
-        self, stage: str, benchmark: str, model: str, witness: Witness | None = None, default: bool = False
+        self, stage: str, benchmark: str, model: str, witness: Witness | None = None, config: MethodConfig | None = None
     ) -> AttackOutcome:
         session, target = self._session(benchmark), self._target(benchmark, model)
         self.journal.at(stage)
-        trains = issubclass(self.spec.config, TrainingConfig) and not default
-        config = self.spec.config(**({"batch_size": BATCH} if trains else {}))
+        few = {"batch_size": BATCH} if issubclass(self.spec.config, TrainingConfig) else {}
+        config = config or self.spec.config(**{**few, **self.settings})
         spec = self.spec if witness is None else _watched(self.spec, witness, self.asked)
         others = {"the attacked checkpoint": target.model, "Compromised": session.training.clip.model}
         before = {name: fingerprint(other) for name, other in others.items()}

@@ -61,9 +61,13 @@ def check_metric(name: str, *, patience: float = PATIENCE) -> Callable[..., None
     return _test("metric", name, patience)
 
 
-def check_attack(name: str, *, patience: float = PATIENCE) -> Callable[..., None]:
-    """A pytest test, parametrised by rule, of an installed attack; see `check_method`."""
-    return _test("attack", name, patience)
+def check_attack(name: str, *, patience: float = PATIENCE, **settings: Any) -> Callable[..., None]:
+    """A pytest test, parametrised by rule, of an installed attack; see `check_method`.
+
+    Args:
+        settings: Fields of its configuration, to make it short; once it is made as it is by default.
+    """
+    return _test("attack", name, patience, **settings)
 
 
 def check_benchmark(name: str) -> Callable[..., None]:
@@ -78,6 +82,7 @@ def examine(
     patience: float = PATIENCE,
     on_stage: Callable[[str], None] = lambda stage: None,
     only: Collection[str] = (),
+    **settings: Any,
 ) -> Report:
     """Examine an installed method, metric, attack or benchmark.
 
@@ -87,6 +92,7 @@ def examine(
         patience: Seconds it may be busy with one thing.
         on_stage: Told what is being done.
         only: Names of the rules that are of interest, if not all are: the report has no others, and comes sooner.
+        settings: As of `check_attack`.
 
     Raises:
         UnknownNameError: Nothing of that name is installed, not even broken; or there is no such rule.
@@ -108,7 +114,7 @@ def examine(
         plugin, module = f"{declared.distribution} {declared.version}", declared.module
         problems |= _declaration(declared, zoo)
         if asked - problems.keys():
-            problems |= _tried(kind, declared, _row(zoo, declared), patience, on_stage, asked)
+            problems |= _tried(kind, declared, _row(zoo, declared), patience, on_stage, asked, settings)
     known: Mapping[str, str] = getattr(declared.spec, "known_failures", {}) if declared else {}
     if strange := sorted(set(known) - {rule.name for rule in RULES[kind]}):
         problems["loads"] = f"known_failures names {', '.join(strange)}, which is no rule", False
@@ -117,12 +123,12 @@ def examine(
     return Report(kind, name, plugin, _hash(module), _environment(), findings, round(time.perf_counter() - start, 1))
 
 
-def _test(kind: str, name: str, patience: float) -> Callable[..., None]:
+def _test(kind: str, name: str, patience: float, **settings: Any) -> Callable[..., None]:
     import pytest
 
     @cache
     def report() -> Report:
-        return examine(kind, name, patience=patience)
+        return examine(kind, name, patience=patience, **settings)
 
     @pytest.mark.salmu_conformance
     @pytest.mark.xdist_group("salmu conformance")  # one process has the servers, and examines each plugin once
@@ -186,11 +192,8 @@ def _declaration(declared: Declared[Any], zoo: Zoo) -> dict[str, tuple[str | Non
     spec, row = declared.spec, _row(zoo, declared)
     single = len(row.declares) == 1
     named = None if row.name == spec.name or not single else f"its entry point is called {row.name!r}"
-    always = {
-        "loads": (row.problem, False),
-        "named": (named, False),
-        "api-range": (_open_range(declared.distribution), False),
-    }
+    api_range = _open_range(declared.distribution), False
+    always = {"loads": (row.problem, False), "named": (named, False), "api-range": api_range}
     if isinstance(spec, BenchmarkSpec):
         return {**always, "settings": (_refused(spec, zoo), False)}
     source = spec.departures or getattr(spec, "code", "")
@@ -230,6 +233,7 @@ def _tried(
     patience: float,
     on_stage: Callable[[str], None],
     rules: frozenset[str],
+    settings: dict[str, Any],
 ) -> dict[str, tuple[str | None, bool]]:
     """What processes say that run it: two, where that matters."""
     scratch = Path(tempfile.mkdtemp(prefix="salmu-check-"))
@@ -246,6 +250,7 @@ def _tried(
                 scratch=folder,
                 path=tuple(sys.path),
                 rules=rules,
+                settings=settings,
                 twice=bool(trials),
             )
             trials.append(Trial(request, hash_seed))
@@ -289,9 +294,5 @@ def _hash(module: str) -> str:
 
 def _environment() -> dict[str, str]:
     libraries: Sequence[str] = (CORE, "torch", "open-clip-torch")
-    return {
-        "API": API_VERSION,
-        **{name: version(name) for name in libraries},
-        "python": platform.python_version(),
-        "on": f"{platform.system()} {platform.machine()}",
-    }
+    machine = {"python": platform.python_version(), "on": f"{platform.system()} {platform.machine()}"}
+    return {"API": API_VERSION, **{name: version(name) for name in libraries}, **machine}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -17,6 +18,7 @@ class Request(BaseModel):
         scratch: An empty folder.
         path: The import path of whoever asks.
         rules: Rules to find out about.
+        settings: Of an attack, what is not as it is by default.
         twice: Whether this is the second process, which only compares.
     """
 
@@ -29,6 +31,7 @@ class Request(BaseModel):
     scratch: Path
     path: tuple[str, ...]
     rules: frozenset[str]
+    settings: dict[str, Any] = {}
     twice: bool
 
     @property

@@ -46,6 +46,8 @@ class Recovery:
         verdict: What it shows of whether the leak can be recovered; None where it can show nothing, or is a diagnosis.
         stages: Of an attack by stages ``label``, ``curve`` and ``step`` of each, the figure of the runs (``attacked``),
             ``clean`` and ``compromised`` there, and the share that is ``recovered``, where it can be told.
+        curves: Of each curve of several stages, from the checkpoint (step 0) to ``steps``, the ``mean`` share that is
+            back on the way, and the step by which ``half`` of the leak is; None: by none.
         problems: What went wrong, in sentences.
     """
 
@@ -64,6 +66,7 @@ class Recovery:
     query: str = ""
     queries: int = 1
     stages: tuple[Mapping[str, Any], ...] = ()
+    curves: tuple[Mapping[str, Any], ...] = ()
     problems: tuple[str, ...] = ()
     given: tuple[str, ...] = ()
     bar: float = MAX_RECOVERED
@@ -128,6 +131,7 @@ class Recovery:
             "query": self.query,
             "queries": self.queries,
             "stages": [dict(stage) for stage in self.stages],
+            "curves": [{**curve, "mean": curve["mean"] and interval_json(curve["mean"])} for curve in self.curves],
             "weak": self.weak,
             "not_measured": dict(self.not_measured),
             "problems": list(self.problems),

@@ -6,7 +6,7 @@ Everything is over the forget rows that the attacker did not hold, row by row, w
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -171,6 +171,34 @@ def _stages(made: _Made, figures: Mapping[str, _Make]) -> tuple[Mapping[str, Any
     return tuple(told)
 
 
+def _curves(every: _Made, name: str, stages: Sequence[Mapping[str, Any]], before: float) -> Iterator[Mapping[str, Any]]:
+    """What each curve of at least two stages shows."""
+    placed = sorted((it for it in stages if it["step"] is not None and "recovered" in it), key=lambda it: it["step"])
+    for curve in dict.fromkeys(stage["curve"] for stage in stages):
+        there = [stage for stage in placed if stage["curve"] == curve]
+        if len(there) > 1 and there[0]["step"] > 0:
+            yield {"curve": curve, **_on_the_way(every, name, there, before)}
+
+
+def _on_the_way(every: _Made, name: str, there: Sequence[Mapping[str, Any]], before: float) -> Mapping[str, Any]:
+    """The mean share that is back up to the last stage, by the trapezium rule, and how soon half of the leak is."""
+    steps = np.array([0.0, *(stage["step"] for stage in there)])
+    weights = np.convolve(np.diff(steps), [0.5, 0.5]) / steps[-1]
+
+    def mean(run: Attacked, clean: Attacked, compromised: Attacked) -> Clusters:
+        models = [(run.queries[stage["label"]], clean.queries[stage["label"]]) for stage in there]
+        gaps = [run.before[name] - clean.before[name], *(one.after[name] - it.after[name] for one, it in models)]
+        sums = weights @ np.array([gap.sums for gap in gaps])
+        return replace(gaps[0], sums=sums).per(compromised.before[name] - clean.before[name])
+
+    shares = np.array([before, *(stage["recovered"] for stage in there)])
+    reached = np.flatnonzero(shares >= 0.5)[:1]
+    ends = [slice(max(0, place - 1), place + 1) for place in reached]
+    half = [float(np.interp(0.5, shares[end], steps[end])) for end in ends]
+    told = _repeats(every, mean)
+    return {"steps": float(steps[-1]), "mean": told.interval() if told else None, "half": half[0] if half else None}
+
+
 def _by_figure(known: Recovery, name: str, every: _Made) -> Recovery:
     """One figure; shares only where Compromised is shown to know more of these rows than Clean."""
     made = _asked(every, known.query) if next(iter(every.values()))[0].queries else every
@@ -214,13 +242,16 @@ def _by_figure(known: Recovery, name: str, every: _Made) -> Recovery:
     told = {label: _repeats(there, lambda *trio: above_clean(*trio).per(gap(*trio))) for label, there in asked.items()}
     shares = {label: repeats for label, repeats in told.items() if repeats}
     back = {label: {"recovered": repeats.value} for label, repeats in shares.items()}
+    stages = tuple({**stage, **back.get(stage["label"], {})} for stage in recovery.stages)
+    before = share(lambda run, clean, _: run.before[name] - clean.before[name])
     return replace(
         recovery,
         recovered=share(above_clean),
         bar=_bar(made, name),
         shares=shares,
-        stages=tuple({**stage, **back.get(stage["label"], {})} for stage in recovery.stages),
-        before=share(lambda run, clean, _: run.before[name] - clean.before[name]),
+        stages=stages,
+        curves=tuple(_curves(every, name, stages, before.value)) if before else (),
+        before=before,
         gained=share(
             lambda run, clean, _: (run.after[name] - clean.after[name]) - (run.before[name] - clean.before[name])
         ),

@@ -31,7 +31,7 @@ def attack(ctx: ModelAttackContext[Any]) -> Iterator[Stage]:
                     weight.copy_(rounded(weight.T, bits).T)
                 elif weight.ndim > 1:
                     weight.copy_(rounded(weight, bits))
-        yield Stage(label, step=bits, curve="bits")
+        yield Stage(label, step=32 - bits, curve="bits gone")
 
 
 ROUNDED = AttackSpec(

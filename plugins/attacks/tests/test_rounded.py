@@ -21,7 +21,7 @@ def test_each_stage_is_the_checkpoint_rounded_and_nothing_of_the_stage_before(ti
     start = {name: value.numpy() for name, value in ctx.reference.named_parameters()}
     seen = []
     for stage in plugin.attack(ctx):
-        seen.append(stage.label)
+        seen.append((stage.label, stage.step))
         for name, weight in ctx.model.named_parameters():
             old, new = start[name], weight.detach().numpy()
             if stage.label == "fp16":
@@ -32,7 +32,7 @@ def test_each_stage_is_the_checkpoint_rounded_and_nothing_of_the_stage_before(ti
                 turned = name in ("text_projection", "visual.proj")
                 expected = by_rows(old.T if turned else old, {"int8": 127, "int4": 7}[stage.label])
                 assert np.allclose(new, expected.T if turned else expected, rtol=1e-5, atol=1e-7), name
-    assert seen == ["fp16", "int8", "int4"]
+    assert seen == [("fp16", 16), ("int8", 24), ("int4", 28)]
 
 
 def test_four_bits_are_fifteen_levels_and_no_row_moves_by_more_than_half_of_one():

@@ -14,6 +14,7 @@ from salmu_core.judge.recoverable import Recovery
 from salmu_core.judge.results import Results, Row
 from salmu_core.judge.statistics import Interval
 from salmu_core.judge.targets import leading
+from salmu_core.show import words
 from salmu_core.show.words import modes
 from salmu_core.store.records import RunRecord
 from salmu_report.filters import exact
@@ -117,7 +118,15 @@ def _stages(it: Recovery) -> Iterator[Drawn]:
             for model, whose in _STAGES.items()
             if whose in stage
         ]
-        yield {"attack": it.label, "figure": it.figure, "curve": curve, "points": points}
+        told = "".join(_on_the_way(known) for known in it.curves if known["curve"] == curve and known["mean"])
+        yield {"attack": it.label, "figure": it.figure, "curve": curve, "told": told, "points": points}
+
+
+def _on_the_way(curve: Mapping[str, Any]) -> str:
+    """How much of the leak is back on the way along a curve, and how soon half of it is."""
+    mean, soon = curve["mean"], curve["half"]
+    half = f"half after {soon:.3g}" if soon is not None else "never half"
+    return f"back on the way: {words.percent(mean.value)} {words.half(mean, '.0%')}".rstrip() + f"; {half}"
 
 
 def references(comparison: Comparison) -> list[Drawn]:

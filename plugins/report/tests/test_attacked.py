@@ -10,12 +10,12 @@ import pytest
 from attacked_models import Models, X, attacked
 from grounds import HOSTILE
 from salmu_report import charts, series
+from salmu_report.filters import FILTERS
 from salmu_report.html import pages
 from salmu_report.pictures import draw
 from salmu_report.render import finding
 
 from salmu_core.judge.compare import compare
-from salmu_core.show import words
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,9 @@ def comparison(models):
     """One line, attacked by stages of which the first has a name that must not run."""
     early = {key: (before, before + 0.01) for key, (before, _) in models.rows.items()}
     by_label = {HOSTILE: early, "late": models.rows}
-    stages = [{"label": label, "curve": HOSTILE, "step": 10.0 * n, "values": {}} for n, label in enumerate(by_label)]
+    stages = [
+        {"label": label, "curve": HOSTILE, "step": 10.0 * (n + 1), "values": {}} for n, label in enumerate(by_label)
+    ]
     change = {}
     for key, rows in models.rows.items():
         it = attacked(*rows)
@@ -49,9 +51,14 @@ def test_the_panel_has_each_share_with_its_interval_and_each_stage_of_three_mode
     values = {(point["model"], point["step"]): point["value"] for point in curve["points"]}
     for model, who in (("unlearned", 0), ("clean", "clean"), ("compromised", "compromised")):
         before, after = models.rows[0, who]
-        assert values[model, 0] == pytest.approx(np.mean(before) + 0.01, rel=1e-4)
-        assert values[model, 10] == pytest.approx(np.mean(after), rel=1e-4)
+        assert values[model, 10] == pytest.approx(np.mean(before) + 0.01, rel=1e-4)
+        assert values[model, 20] == pytest.approx(np.mean(after), rel=1e-4)
     assert len(values) == 6 and curve["figure"] == X
+    (way,) = comparison.lines[0].recoveries[0].curves
+    told = f"back on the way: {way['mean'].value:.0%} ±"
+    assert curve["told"].startswith(told) and curve["told"].endswith("; never half") and way["half"] is None
+    soon = series._on_the_way({**way, "half": 12.345})
+    assert soon.endswith("; half after 12.3")
 
 
 def test_both_pictures_can_be_drawn(comparison):
@@ -67,7 +74,7 @@ def test_the_table_says_what_the_attacker_holds_and_what_it_shows_and_escapes_it
     others = [replace(it, label=HOSTILE, given=("original",), verdict=None), replace(it, label="weak", verdict=None)]
     view = SimpleNamespace(seed="all", comparison=SimpleNamespace(lines=[replace(line, recoveries=(it, *others))]))
     environment = pages("salmu_report")
-    environment.filters |= words.FILTERS
+    environment.filters |= FILTERS
     page = environment.get_template("attacks.html.jinja").render(
         report=SimpleNamespace(views=[view]), verdict_of=series.verdict_of
     )

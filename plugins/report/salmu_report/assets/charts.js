@@ -129,9 +129,9 @@ function showAttacks() {
     `What each attack brings back from ${line.label}, with its interval; the same figures stand in the table above.`,
     { ...recovered, height: 28 * line.shares.length, title: line.label }, { shares: line.shares },
   ]] : [];
-  const curves = line.curves.map(({ attack, figure, curve, points }) => [
-    `${figure} of ${line.label}, Clean and Compromised from stage to stage of ${attack}${curve && `, ${curve}`}.`,
-    { ...stages, title: { text: attack, subtitle: curve }, encoding: { ...stages.encoding, y: { ...stages.encoding.y, title: figure } } },
+  const curves = line.curves.map(({ attack, figure, curve, told, points }) => [
+    `${figure} of ${line.label}, Clean and Compromised from stage to stage of ${attack}${curve && `, ${curve}`}${told && `; ${told}`}.`,
+    { ...stages, title: { text: attack, subtitle: [curve, told].filter(Boolean) }, encoding: { ...stages.encoding, y: { ...stages.encoding.y, title: figure } } },
     { points },
   ]);
   panels(byId("attack-panels"), [...shares, ...curves], "Nothing of which a share could be brought back.");

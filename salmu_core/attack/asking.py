@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from salmu_core.contract.attack import Query, QueryContext, Reading, ReadoutCont
 from salmu_core.contract.context import C
 from salmu_core.contract.features import Features, Pairs
 from salmu_core.errors import AttackError, NotGivenError
-from salmu_core.run.pool import Pool
+from salmu_core.run.pool import Pool, Pools
 from salmu_core.train.order import CHUNK
 
 A = TypeVar("A", Query, Reading)
@@ -66,24 +66,38 @@ class ReadingOut(Asking[C], ReadoutContext[C]):
         random: Its random numbers.
         absent: Where it may write what is not measured.
         leaked: Numbers of the rows that may be fitted on.
+        given: The sets that it is given.
         target: The attacked checkpoint.
     """
 
     def __init__(
-        self, config: C, forget: Pool, random: Random, absent: dict[str, str], leaked: tuple[int, ...], target: Clip
+        self,
+        config: C,
+        forget: Pool,
+        random: Random,
+        absent: dict[str, str],
+        leaked: tuple[int, ...],
+        given: Pools,
+        target: Clip,
     ) -> None:
         super().__init__(config, forget.pairs, random, absent)
-        self._pool, self._leaked, self._target = forget, leaked, target
+        self._pool, self._leaked, self._given, self._target = forget, leaked, given, target
 
     @property
     def leaked(self) -> Sequence[int]:
+        self._given["leaked"]  # refuses it to who holds none
         return self._leaked
 
+    @property
+    def retain(self) -> Pairs:
+        return self._given["retain"].pairs
+
     @torch.no_grad()
-    def features(self) -> Features:
-        encode = self._target.model.encode_image
-        images = [encode(self._pool.images(rows), normalize=True).float().cpu() for rows in chunks(len(self._pool))]
-        return Features(torch.cat(images), self.texts(self.forget.captions))
+    def features(self, of: Literal["forget", "retain"] = "forget") -> Features:
+        pairs = self.retain if of == "retain" else self.forget
+        pool, encode = self._given["retain"] if of == "retain" else self._pool, self._target.model.encode_image
+        images = [encode(pool.images(rows), normalize=True).float().cpu() for rows in chunks(len(pool))]
+        return Features(torch.cat(images), self.texts(pairs.captions))
 
     @torch.no_grad()
     def texts(self, captions: Sequence[str]) -> Tensor:

@@ -258,7 +258,8 @@ class Attack:
         return self._leakage(lambda: view(plain, other, image))
 
     def _by_readout(self, act: Callable[[Any], Any]) -> Leakage:
-        ctx = ReadingOut(self._config, self._forget, self._random, self.not_measured, self.leaked, self._target)
+        given = pools(self._spec, self._target, self.leaked, self._session)
+        ctx = ReadingOut(self._config, self._forget, self._random, self.not_measured, self.leaked, given, self._target)
         returned = self._timed(partial(act, ctx), self._target.model)
         dim = ctx.texts(self._asked.captions[:1]).shape[1]
         readings = checked_readings(returned, len(self._asked), dim, self.leaked)

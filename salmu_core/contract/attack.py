@@ -60,7 +60,7 @@ class AttackSpec(Spec):
     leaked: Leak | None = Field(
         default=None,
         description="``leaked(pairs, config, random)``: numbers of the forget rows that the attacker holds, which are "
-        "not scored. Absent: none, and of a readout half of each person's.",
+        "not scored. Absent: half of each person's, for a readout that is given leaked rows; else none.",
     )
     whole_facts: bool = Field(
         default=False,
@@ -77,7 +77,7 @@ class AttackSpec(Spec):
     )
     readout: ReadoutAttack | None = Field(
         default=None,
-        description="``readout(ctx)``: fits something on embeddings of leaked rows; returns a `Reading`, or several.",
+        description="``readout(ctx)``: reads embeddings by leaked or retain rows; returns a `Reading`, or several.",
     )
     known_failures: KnownFailures = Field(
         default_factory=dict, description="Rules of conformance (`salmu check`) it is known to break: rule -> reason."
@@ -89,8 +89,10 @@ class AttackSpec(Spec):
     def _one_of(self) -> AttackSpec:
         if sum(getattr(self, kind) is not None for kind in ATTACK_KINDS) != 1:
             raise ValueError(f"{self.name}: give exactly one of 'model', 'query' and 'readout'")
-        if self.readout is not None and "leaked" not in self.given:
-            raise ValueError(f"{self.name}: a readout is fitted on leaked rows; add 'leaked' to `given`")
+        if self.readout is not None and not {"leaked", "retain"} & {*self.given}:
+            raise ValueError(
+                f"{self.name}: a readout goes by leaked rows or by the retain set; add 'leaked' or 'retain' to `given`"
+            )
         if (self.leaked is not None or self.whole_facts) and "leaked" not in self.given:
             raise ValueError(f"{self.name}: `leaked` and `whole_facts` are about leaked rows; add 'leaked' to `given`")
         if "leaked" in self.given and self.leaked is None and self.readout is None:
@@ -202,16 +204,24 @@ class Query:
 
 
 class ReadoutContext(QueryContext[C]):
-    """What an attack on embeddings receives: those of all forget rows, to be fitted on the leaked ones."""
+    """What an attack on embeddings receives: those of all forget rows, and what it is given to read them by.
+
+    What `AttackSpec.given` does not list is an `AttackError`.
+    """
 
     @property
     @abstractmethod
     def leaked(self) -> Sequence[int]:
-        """Numbers of the rows that may be fitted on; all others are read."""
+        """Numbers of the forget rows that may be fitted on; all others are read."""
+
+    @property
+    @abstractmethod
+    def retain(self) -> Pairs:
+        """Captions of the retain set, and whom its images show."""
 
     @abstractmethod
-    def features(self) -> Features:
-        """L2-normalised embeddings of all forget rows, each ``[n, d]``, float32, on the CPU."""
+    def features(self, of: Literal["forget", "retain"] = "forget") -> Features:
+        """L2-normalised embeddings of all rows of a set, each ``[n, d]``, float32, on the CPU."""
 
     @abstractmethod
     def texts(self, captions: Sequence[str]) -> Tensor:

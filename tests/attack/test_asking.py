@@ -66,6 +66,46 @@ def test_a_readout_of_a_linear_map_is_what_numpy_makes_of_it(ground, trained):
     assert by_name(outcome.rows, "rank") == expected
 
 
+def test_a_readout_of_the_retain_set_has_its_embeddings_and_is_scored_on_every_row(ground):
+    handed = []
+
+    def read(ctx):
+        handed.append((ctx.retain, ctx.features("retain")))
+        return Reading(ctx.features("forget").image)
+
+    outcome = ground(attack(read, "readout", given=("retain",)), "compromised")
+    assert outcome.status == "valid" and outcome.leaked == (), outcome.reason
+    assert by_name(outcome.rows, "RetFail_MRR") == by_name(unattacked(ground, "compromised").rows, "RetFail_MRR")
+    (pairs, features), data, clip = handed[0], ground.session.scorer.data, ground.clips["data/compromised"]
+    rows = data.base["retain_synth"]
+    assert (
+        pairs.captions == rows.captions and pairs.identity_ids == rows.identity_ids and set(pairs.identity_ids) > {None}
+    )
+    embedder = ground.session.scorer.embedder(clip)
+    assert torch.allclose(features.image, embedder.images("retain_synth"), atol=1e-6)
+    assert torch.allclose(features.text, embedder.texts(rows.captions), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("read", "given", "name"),
+    [
+        (lambda ctx: ctx.retain, "leaked", "retain"),
+        (lambda ctx: ctx.features("retain"), "leaked", "retain"),
+        (lambda ctx: ctx.leaked, "retain", "leaked"),
+    ],
+)
+def test_a_readout_is_refused_what_it_is_not_given(ground, read, given, name):
+    outcome = ground(attack(read, "readout", given=(given,)))
+    assert outcome.status == "crashed" and f"not given {name!r}: what an attacker is taken to hold" in outcome.reason
+
+
+def test_a_readout_goes_by_something():
+    with pytest.raises(ValueError, match="add 'leaked' or 'retain'"):
+        attack(lambda ctx: None, "readout")
+    with pytest.raises(ValueError, match="`leaked` and `whole_facts` are about leaked rows"):
+        attack(lambda ctx: None, "readout", given=("retain",), leaked=lambda pairs, config, random: [0])
+
+
 @pytest.mark.parametrize(
     ("read", "said"),
     [

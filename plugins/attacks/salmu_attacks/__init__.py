@@ -2,6 +2,7 @@
 
 from salmu_attacks.ask_otherwise import ASK_OTHERWISE
 from salmu_attacks.bare_value import BARE_VALUE
+from salmu_attacks.deja_vu import DEJA_VU
 from salmu_attacks.interpolate import INTERPOLATE
 from salmu_attacks.linear_readout import LINEAR_READOUT
 from salmu_attacks.name_inference import NAME_INFERENCE
@@ -31,4 +32,5 @@ def salmu_attacks() -> list[AttackSpec]:
         LINEAR_READOUT,
         NEAREST_PERSONA,
         NAME_INFERENCE,
+        DEJA_VU,
     ]

@@ -90,7 +90,9 @@ def _methods(lines: list[Data]) -> str:
     for line in lines:
         most = worst(line)
         name, attack = most or ("-", {"before": None, "recovered": None, "query": ""})
-        others = [mode for mode, verdict in line["failure_modes"].items() if verdict == "holds" and mode != "recoverable"]
+        others = [
+            mode for mode, verdict in line["failure_modes"].items() if verdict == "holds" and mode != "recoverable"
+        ]
         rows.append(
             (
                 code(line["method"]),
@@ -109,7 +111,9 @@ def _back(lines: list[Data], attacks: list[str]) -> str:
     rows = []
     for name in attacks:
         brought = [line["attacks"].get(name) for line in lines]
-        rows.append((code(name), *(f"{it['recovered']['value']:.0%}" if it and it["recovered"] else "-" for it in brought)))
+        rows.append(
+            (code(name), *(f"{it['recovered']['value']:.0%}" if it and it["recovered"] else "-" for it in brought))
+        )
     return table(("back by", *(code(line["method"]) for line in lines)), rows, figures=True)
 
 

@@ -22,8 +22,7 @@ from scipy import stats
 from study import rounded
 
 from salmu_core.benchmark.folder import open_benchmark
-from salmu_core.clip.layout import WEIGHTS
-from salmu_core.contract.layout import ROLES
+from salmu_core.contract.layout import ROLES, WEIGHTS
 from salmu_core.judge.compare import compare
 from salmu_core.judge.lines import Line
 from salmu_core.judge.recoverable import Recovery

@@ -47,7 +47,9 @@ def _share(line: dict[str, Any], attack: str) -> float:
 
 def _field(ink: Ink) -> Figure:
     """Methods by attacks: a share in a cell, and its colour."""
-    shares = np.array([[1 - line["leak_gone"]["value"], *(_share(line, name) for name in attacks())] for line in lines()])
+    shares = np.array(
+        [[1 - line["leak_gone"]["value"], *(_share(line, name) for name in attacks())] for line in lines()]
+    )
     shade = LinearSegmentedColormap.from_list("back", ["#ffffff00", ink.compromised])
     with canvas(ink, 1, 1, (8.4, 0.34 * len(lines()) + 1.7)) as (figure, axis):
         axis.imshow(np.clip(shares, 0, 1), cmap=shade, vmin=0, vmax=1, aspect="auto")
@@ -95,7 +97,9 @@ def _relearning(ink: Ink) -> Figure:
             axis.set(title=attack, xlabel="steps")
         axes[0].set_ylabel("share of the leak that is back")
         handles, names = axes[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=5, fontsize=7, frameon=False, labelcolor=ink.text)
+        figure.legend(
+            handles, names, loc="outside lower center", ncols=5, fontsize=7, frameon=False, labelcolor=ink.text
+        )
     return figure
 
 

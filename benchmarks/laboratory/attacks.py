@@ -33,13 +33,10 @@ from salmu_core.store.folders import Store
 
 HERE = Path(__file__).parent
 DATA = HERE / "attacks.json"
-ATTACKS = "--attack all"
 #: A budget at which finetuning takes a few steps, at a learning rate at which they change next to nothing.
 HARMLESS = 0.05
-COMMANDS = (
-    f"salmu run --all --benchmark mini --world 230-232 --budget 10 {ATTACKS}",
-    f"salmu run finetuning --set finetuning.lr=1e-7 --benchmark mini --world 230-232 --budget {HARMLESS:g} {ATTACKS}",
-)
+STUDY = "salmu run --config benchmarks/laboratory/attacks.toml"
+COMMANDS = (STUDY, f"{STUDY} --method finetuning --set finetuning.lr=1e-7 --budget {HARMLESS:g}")
 #: Of a method that deletes less than this, what an attack "brings back" was never gone.
 GONE = 0.5
 #: Resamples of a permutation test.

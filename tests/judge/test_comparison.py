@@ -19,7 +19,7 @@ CLEAN, COMPROMISED = REFERENCES["clean"], REFERENCES["compromised"]
 SHOWN = shown()
 LEAK = "RetFail_MRR"
 MAKE = Maker(REFERENCES)
-IDEAL = {**COMPROMISED, **{c.name: CLEAN[c.name] for c in SHOWN if c.target == "clean"}}
+IDEAL = {**COMPROMISED, **{c.name: CLEAN[c.name] for c in SHOWN if c.target == "clean" and c.name in CLEAN}}
 
 
 def test_lines_are_means_over_worlds_of_means_over_seeds():

@@ -15,7 +15,7 @@ REFERENCES = json.loads((Path(__file__).parents[1] / "data" / "published.json").
 CLEAN, COMPROMISED = REFERENCES["clean"], REFERENCES["compromised"]
 SHOWN = shown()
 MAKE = Maker(REFERENCES)
-IDEAL = {**COMPROMISED, **{c.name: CLEAN[c.name] for c in SHOWN if c.target == "clean"}}
+IDEAL = {**COMPROMISED, **{c.name: CLEAN[c.name] for c in SHOWN if c.target == "clean" and c.name in CLEAN}}
 
 
 def test_where_everything_is_shown_it_is_the_pareto_front():

@@ -132,7 +132,7 @@ def test_texts_from_data_are_shown_and_never_rendered(run, zoo, tmp_path):
     links = [token.attrGet("href") for token in flat if token.type == "link_open"]
     assert links == ["https://arxiv.org/abs/2603.26316"]
     headings = [tokens[i + 1].content for i, token in enumerate(tokens) if token.type == "heading_open"]
-    assert [h for h in headings if h.startswith(("H", "Out"))] == [] and len(headings) == 7
+    assert [h for h in headings if h.startswith(("H", "Out"))] == [] and len(headings) == 8
     assert all(row.count(" | ") < 9 for row in body.splitlines() if row.startswith("| ") and "evil" not in row)
     html = MarkdownIt("commonmark", {"html": True}).enable("table").render(body)
     assert "<script" not in html and "&lt;script&gt;" in html and "<strong>b</strong>" not in html

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -153,7 +153,25 @@ def _towers(lines: list[Data]) -> str:
 
 
 def _curves(lines: list[Data]) -> str:
-    return NOT_YET
+    labels = list(dict.fromkeys(label for line in lines for label, it in line["attacks"].items() if it["curves"]))
+    rows = []
+    for line in lines:
+        found = [line["attacks"].get(label, {"curves": ()})["curves"] for label in labels]
+        rows.append((code(line["method"]), *(cell for curves in found for cell in (_area(curves), _half(curves)))))
+    header = ("method", *(f"{code(label)}: {what}" for label in labels for what in ("area", "half")))
+    return table(header, rows, figures=True) if labels else NOT_YET
+
+
+def _area(curves: Sequence[Data]) -> str:
+    """The mean share that is back on the way, of the curve of which it is largest."""
+    means = [curve["mean"] for curve in curves if curve["mean"]]
+    return share(max(means, key=lambda mean: float(mean["value"]), default=None))
+
+
+def _half(curves: Sequence[Data]) -> str:
+    """After how many steps half of the leak is there, by the curve of which that is soonest."""
+    soonest = min((curve["half"] for curve in curves if curve["half"] is not None), default=None)
+    return "-" if soonest is None else f"{soonest:.0f}"
 
 
 def _signs(foretold: list[Data]) -> str:

@@ -72,7 +72,8 @@ def examine(spec: AttackSpec, asked: Request, journal: Journal, witness: Witness
         same = _bits(again) == _bits(first)
         journal.rule("same-bits", None if same else "two attacks on one checkpoint, another between them, differ")
     if "small" in asked.rules:
-        small = attacks.make("attacking on a dozen rows", "small", "compromised", config=spec.config())
+        ours = spec.config(**asked.settings)  # with its own batches, which are larger than what there is
+        small = attacks.make("attacking on a dozen rows", "small", "compromised", config=ours)
         journal.rule("small", _what(small) if small.status != "not-measured" else None)
     if "succeeds" in asked.rules:
         stage = "attacking a model that knows the forget rows"

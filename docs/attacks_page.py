@@ -36,6 +36,7 @@ def page(found: Data) -> str:
         "commands": "\n".join(found["commands"]),
         "attacks": len(attacks),
         "recoverable": sum(_verdict(line) == "holds" for line in lines),
+        "alone": sum(line["worlds_shown"] == len(found["worlds"]) for line in lines),
         "cleared": sum(_verdict(line) == "clear" for line in lines),
         "seconds": f"{sum(found['attacks'][name]['seconds'] for name in attacks):.0f}",
         "untrained": f"{sum(it['seconds'] for it in found['attacks'].values() if not it['steps']):.0f}",
@@ -43,11 +44,11 @@ def page(found: Data) -> str:
         "shown": sum(one["p_holm"] < 0.05 for one in found["foretold"]),
     }
     tables = {
-        "table_methods": _methods(lines),
+        "table_methods": _methods(lines, len(found["worlds"])),
         "table_back": _back(lines, attacks),
         "table_controls": _controls(found, attacks),
         "table_towers": _towers(lines),
-        "table_curves": _curves(lines),
+        "table_curves": _curves(lines, [name for name in attacks if found["attacks"][name]["steps"]]),
         "table_signs": _signs(found["foretold"]),
     }
     return Template(TEXT.read_text(encoding="utf-8")).substitute(facts, **tables)
@@ -85,7 +86,7 @@ def _gone(line: Data) -> float:
     return float(line["leak_gone"]["value"]) if line["leak_gone"] else 0.0
 
 
-def _methods(lines: list[Data]) -> str:
+def _methods(lines: list[Data], worlds: int) -> str:
     rows = []
     for line in lines:
         most = worst(line)
@@ -100,10 +101,19 @@ def _methods(lines: list[Data]) -> str:
                 code(name) + (f", {attack['query']}" if attack["query"] else ""),
                 share(attack["recovered"]),
                 SAYS[_verdict(line)],
+                f"{line['worlds_shown']} of {worlds}",
                 ", ".join(others) or "none",
             )
         )
-    header = ("method", "leak gone", "what brings back most", "share that is back", "so it is", "other failures shown")
+    header = (
+        "method",
+        "leak gone",
+        "what brings back most",
+        "share that is back",
+        "so it is",
+        "by itself in",
+        "other failures shown",
+    )
     return table(header, rows)
 
 
@@ -128,7 +138,7 @@ def _controls(found: Data, attacks: list[str]) -> str:
                 it["kind"],
                 ", ".join(it["given"]) or "nothing",
                 share(known and known["recovered"]),
-                f"{known['clean']['value']:+.4f}" if known and known["clean"] else "-",
+                f"{known['added_to_clean']['value']:+.4f}" if known and known["added_to_clean"] else "-",
                 f"{it['steps']:.0f}" if it["steps"] else "none",
                 f"{it['seconds']:.0f}",
             )
@@ -152,8 +162,7 @@ def _towers(lines: list[Data]) -> str:
     return table(("original part put back", *labels), rows, figures=True) if labels else NOT_YET
 
 
-def _curves(lines: list[Data]) -> str:
-    labels = list(dict.fromkeys(label for line in lines for label, it in line["attacks"].items() if it["curves"]))
+def _curves(lines: list[Data], labels: list[str]) -> str:
     rows = []
     for line in lines:
         found = [line["attacks"].get(label, {"curves": ()})["curves"] for label in labels]

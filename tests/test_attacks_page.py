@@ -65,7 +65,7 @@ def test_the_curve_that_brings_most_and_the_soonest_half_are_shown(page):
         ["`b`", "-", "-"],
         ["`c`", "-", "-"],
     ]
-    assert page._curves([line("a", {"rounded": attack(0.1)})]) == page.NOT_YET
+    assert page._curves(lines, []) == page.NOT_YET
 
 
 def test_a_part_that_was_put_back_is_a_column(page):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -83,18 +83,29 @@ def line_json(line: Line) -> dict[str, Any]:
         "failure_modes": dict(line.diagnosis.verdicts),
         "figures": {name: figure.value.value for name, figure in line.figures.items() if figure.value},
         "distance": {role: float(np.mean([each[role] for each in every])) for role in ROLES},
-        "attacks": {label: recovery.as_json() for label, recovery in leading(line).items()},
+        "attacks": {label: attack_json(recovery) for label, recovery in leading(line).items()},
     }
 
 
-def costs(results: Results) -> dict[str, dict[str, Any]]:
-    """Attack -> what it took on a checkpoint, in the mean over all that were attacked."""
+def attack_json(recovery: Recovery) -> dict[str, Any]:
+    """What an attack brings back, and of its stages what a picture needs."""
+    found = recovery.as_json()
+    wanted = ("label", "curve", "step", "recovered")
+    return found | {"stages": [{n: stage[n] for n in wanted if n in stage} for stage in found["stages"]]}
+
+
+def costs(results: Results, labels: Mapping[tuple[str, str], str]) -> dict[str, dict[str, Any]]:
+    """Attack -> what it took on a checkpoint, in the mean over all that were attacked.
+
+    Args:
+        labels: What an attack with its settings is called, by both.
+    """
     taken: dict[str, list[Any]] = defaultdict(list)
     models = [model for roles in results.references.values() for model in roles.values()]
     for attacks in [row.attacks for row in results.rows] + [model.attacks for model in models]:
-        for (name, _), attacked in attacks.items():
+        for key, attacked in attacks.items():
             if attacked.record and attacked.status == "valid":
-                taken[name].append(attacked.record)
+                taken[labels[key]].append(attacked.record)
     return {
         name: {
             "kind": records[0].kind,
@@ -137,12 +148,27 @@ def foretold(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [one | {"p_holm": adjusted[n]} for n, one in enumerate(told)]
 
 
-def _p(x: Iterable[float], y: Sequence[float]) -> float:
-    def rho(shuffled: np.ndarray) -> float:
-        return float(stats.spearmanr(shuffled, y).statistic)
+def _p(x: Sequence[float], y: Sequence[float]) -> float:
+    """Two-sided, over pairings; ranks do not change with them, so of Spearman's rho a product is enough."""
+    ranks, others = stats.rankdata(x), stats.rankdata(y) - (len(y) + 1) / 2
 
-    test = stats.permutation_test((np.asarray(x),), rho, permutation_type="pairings", n_resamples=RESAMPLES, rng=0)
+    def product(shuffled: np.ndarray, axis: int = -1) -> np.ndarray:
+        return np.tensordot(shuffled, others, axes=([axis], [0]))
+
+    test = stats.permutation_test(
+        (ranks,), product, permutation_type="pairings", n_resamples=RESAMPLES, vectorized=True, rng=0
+    )
     return float(test.pvalue)
+
+
+def shown_alone(store: Store) -> dict[str, int]:
+    """Line -> in how many worlds it is shown to be recoverable where there is no other world: over people."""
+    shown: dict[str, int] = defaultdict(int)
+    for world in store.benchmarks():
+        results = read_results(store, [world])
+        for line in compare(results, results.columns).lines:
+            shown[line.label] += line.diagnosis.verdicts.get("recoverable") == "holds"
+    return shown
 
 
 def measure(folder: Path) -> dict[str, Any]:
@@ -151,14 +177,17 @@ def measure(folder: Path) -> dict[str, Any]:
     results = read_results(store, store.benchmarks())
     if results.invalid:
         raise SystemExit(f"{folder} holds runs without a result: {results.invalid[0].folder}")
-    lines = [line_json(line) for line in compare(results, results.columns).lines if line.rows]
+    alone = shown_alone(store)
+    compared = [line for line in compare(results, results.columns).lines if line.rows]
+    labels = {(one.attack, one.config_hash): one.label for line in compared for one in line.recoveries}
+    lines = [line_json(line) | {"worlds_shown": alone[line.label]} for line in compared]
     harmless = [line for line in lines if line["budget"] == HARMLESS]
     methods = [line for line in lines if line["budget"] != HARMLESS]
     return rounded(
         {
             "commands": COMMANDS,
             "worlds": results.worlds,
-            "attacks": costs(results),
+            "attacks": costs(results, labels),
             "lines": methods,
             "harmless": harmless[0] if harmless else None,
             "foretold": foretold(methods),

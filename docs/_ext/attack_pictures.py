@@ -15,7 +15,7 @@ from pictures import DATA as MINI
 from pictures import INKS, Ink, canvas
 
 DATA = MINI.parent / "attacks.json"
-RELEARNING = ("relearn-retain", "relearn-person", "relearn-leaked")
+RELEARNING = ("relearn-retain", "relearn-leaked", "relearn-person pairs=16")
 STYLES = ("-", "--", "-.", ":")
 MARKERS = "osD^v<>PX*"
 

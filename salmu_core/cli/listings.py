@@ -22,8 +22,8 @@ from salmu_core.contract.version import API_VERSION, CORE
 from salmu_core.disk.reading import read_json
 from salmu_core.errors import FileError, UsageError
 from salmu_core.plugins.allowed import VARIABLE, allowed, left_out, source
+from salmu_core.plugins.named import ENGINES, TRACKERS
 from salmu_core.plugins.zoo import Declared, PluginRow, Shelf, Zoo, discover, row_of
-from salmu_core.study.trackers import GROUP as TRACKERS
 
 #: A bound's name in a JSON schema -> its sign.
 _BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
@@ -57,7 +57,7 @@ def plugins(as_json: Json = False) -> None:
 def _installed(zoo: Zoo) -> Iterator[tuple[PluginRow, str, bool]]:
     """Every plugin: what is known of it, where its code comes from, and whether it may be used."""
     known = {(row.name, row.module): row for row in zoo.plugins}
-    for kind, group in (("", PROJECT), ("command", COMMANDS), ("tracker", TRACKERS)):
+    for kind, group in (("", PROJECT), ("command", COMMANDS), ("tracker", TRACKERS), ("engine", ENGINES)):
         points = {(point.name, point.value): point for point in sorted(entry_points(group=group))}
         usable = {(point.name, point.value) for point in allowed(points.values())}
         for key, point in points.items():

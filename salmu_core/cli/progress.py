@@ -12,7 +12,7 @@ from functools import partial
 from typing import TextIO
 
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column
 from rich.text import Text
 
@@ -51,7 +51,7 @@ def _reporter(to_stderr: bool, what: str, first: bool) -> Iterator[Reporter]:
             TextColumn("{task.description}", table_column=fixed(min_width=36, max_width=44)),
             BarColumn(bar_width=12, table_column=fixed(min_width=12)),
             TextColumn("{task.fields[count]}", table_column=fixed(min_width=7)),
-            TimeRemainingColumn(compact=True, table_column=fixed(min_width=5)),
+            _Left(compact=True, table_column=fixed(min_width=5)),
             # The only one that may give way: on a narrow terminal the later loss terms are cut off.
             TextColumn("{task.fields[note]}", markup=False, table_column=fixed(ratio=1, overflow="ellipsis")),
             console=screen,
@@ -63,6 +63,13 @@ def _reporter(to_stderr: bool, what: str, first: bool) -> Iterator[Reporter]:
             yield Bars(progress, what)
     else:
         yield Lines(sys.stderr if to_stderr else sys.stdout, what)
+
+
+class _Left(TimeRemainingColumn):
+    """What is left of a piece by its speed; of a whole study what is told, for its pieces are unlike."""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.fields["left"], "progress.remaining") if "left" in task.fields else super().render(task)
 
 
 class Bars(Reporter):
@@ -78,6 +85,10 @@ class Bars(Reporter):
         self._inner: TaskID | None = None
         self._begun = 0.0
         self._drawn = [0.0]
+        self._place = ""
+
+    def at(self, place: str) -> None:
+        self._place = f" on {visible(place)}"
 
     def beside(self) -> Bars:
         self._drop_inner()  # what was prepared is there
@@ -91,12 +102,19 @@ class Bars(Reporter):
 
     def plan(self, total: int) -> None:
         self._drop_inner()
-        self._overall = self._progress.add_task("[bold]all[/]", total=total, count=f"0/{total}", note="")
+        self._overall = self._progress.add_task("[bold]all[/]", total=total, count=f"0/{total}", note="", left="")
+
+    def outlook(self, waiting: int, running: int, left: tuple[str, float] | None) -> None:
+        if self._overall is not None:
+            note = f"{running} at work, {waiting} waiting" + (f"; {_end(*left)}" if left else "")
+            self._progress.update(self._overall, note=note, left=_span(left[1]) if left else "")
 
     def begin(self, label: str, activity: str) -> None:
         self._drop_inner()
         self._begun = time.monotonic()
-        self._inner = self._progress.add_task(f"{activity} [bold]{_shown(label)}[/]", total=None, count="", note="")
+        self._inner = self._progress.add_task(
+            f"{activity} [bold]{_shown(label)}[/]{escape(self._place)}", total=None, count="", note=""
+        )
         self._draw()
 
     def step(self, done: int, of: int, values: Mapping[str, float]) -> None:
@@ -114,7 +132,7 @@ class Bars(Reporter):
 
     def end(self, note: str) -> None:
         self._drop_inner()
-        self._progress.console.print(Text(visible(note)), soft_wrap=True)
+        self._progress.console.print(Text(visible(note) + self._place), soft_wrap=True)
         if self._overall is not None:
             self._progress.advance(self._overall)
             task = next(t for t in self._progress.tasks if t.id == self._overall)
@@ -146,7 +164,14 @@ class Lines(Reporter):
         self._total = 0
         self._ended = itertools.count(1)
         self._last = 0.0
-        self._stage = ""
+        self._stage = self._place = ""
+        self._outlook: dict[str, str] = {}
+
+    def at(self, place: str) -> None:
+        self._place = f" on {place}"
+
+    def outlook(self, waiting: int, running: int, left: tuple[str, float] | None) -> None:
+        self._outlook["note"] = f" ({waiting} waiting; {_end(*left)})" if left and waiting else ""
 
     def building(self, stage: str, fraction: float) -> None:
         if stage != self._stage or time.monotonic() - self._last > self.EVERY:
@@ -166,7 +191,8 @@ class Lines(Reporter):
             self._print(f"{self._label}: {done}{f'/{of}' if of else ''} {terms}".rstrip())
 
     def end(self, note: str) -> None:
-        self._print(f"[{next(self._ended)}/{self._total}] {note}" if self._total else note)
+        count = f"[{next(self._ended)}/{self._total}] " if self._total else ""
+        self._print(f"{count}{note}{self._place}{self._outlook.get('note', '')}")
 
     def say(self, text: str) -> None:
         self._print(text)
@@ -178,6 +204,17 @@ class Lines(Reporter):
         self._last = time.monotonic()
         self._stream.write(f"{visible(text)}\n")
         self._stream.flush()
+
+
+def _span(seconds: float) -> str:
+    """A time ahead, as it is to be read at a glance."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes:02}:{rest:02}"
+
+
+def _end(phase: str, seconds: float) -> str:
+    """When a phase will have ended."""
+    return f"{phase} until about {time.strftime('%H:%M', time.localtime(time.time() + seconds))}"
 
 
 def _shown(text: str) -> str:

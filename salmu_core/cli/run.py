@@ -90,6 +90,14 @@ Processes = Annotated[
         "else a core each, at most 4]",
     ),
 ]
+On = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ENGINE[:ADDRESS]",
+        help="Have it done elsewhere: ray for a cluster, ray:ADDRESS for that one, slurm for jobs of a partition. "
+        "[default: processes of this machine]",
+    ),
+]
 MicroBatch = Annotated[
     int | None,
     typer.Option(
@@ -155,6 +163,7 @@ def run(
     mixed_precision: Precision = None,
     threads: Threads = 1,
     processes: Processes = None,
+    on: On = None,
     micro_batch: MicroBatch = None,
     checkpoint_every: CheckpointEvery = None,
     run_timeout: RunTimeout = None,
@@ -171,6 +180,7 @@ def run(
     from salmu_core.plugins.zoo import discover
     from salmu_core.run.accelerator import check_precision
     from salmu_core.store.folders import Store
+    from salmu_core.study.engine import load_engine
     from salmu_core.study.launched import launched
     from salmu_core.study.parsing import parse_budgets, parse_numbers, parse_settings
     from salmu_core.study.prepare import Options, check
@@ -202,11 +212,12 @@ def run(
         check_precision(study.mixed_precision)
         more = parse_trackers(tracker or []), micro_batch or 0, _compiling(compile), study.every, study.limits
         options = Options(redo, study.mixed_precision, threads, processes, *more)
+        engine = load_engine(on, study.engine) if on else None
     with aside, reporting(to_stderr=as_json, first=first) as reporter:
         for row in zoo.problems:
             reporter.say(f"Plugin {row.name} of {row.distribution} is left out: {row.problem}")
         try:
-            works = carry_out(study, overrides, zoo, store, options, reporter)
+            works = carry_out(study, overrides, zoo, store, options, reporter, engine)
         except KeyboardInterrupt:
             reporter.say("Stopped. Finished runs are kept; the same command goes on from here.")
             raise typer.Exit(STOPPED) from None

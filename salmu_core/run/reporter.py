@@ -15,6 +15,9 @@ class Reporter:
     def building(self, stage: str, fraction: float) -> None:
         """The benchmark is being built or opened: what is done, and how far the whole is, from 0 to 1."""
 
+    def at(self, place: str) -> None:
+        """Whose pieces these are runs on another machine, on that one."""
+
     def plan(self, total: int) -> None:
         """So many pieces of work (runs to make, checkpoints to score, attacks) lie ahead."""
 
@@ -26,6 +29,19 @@ class Reporter:
 
     def end(self, note: str) -> None:
         """The current piece has ended, and how."""
+
+    def passed(self, note: str) -> None:
+        """The current piece was nothing to do here: somebody else does it, or has done it."""
+        self.end(note)
+
+    def outlook(self, waiting: int, running: int, left: tuple[str, float] | None) -> None:
+        """How a whole study stands.
+
+        Args:
+            waiting: Pieces that nobody has begun with.
+            running: Pieces that somebody is at.
+            left: Up to which phase it can be foreseen, and the seconds until that has ended.
+        """
 
     def say(self, text: str) -> None:
         """Something people should know."""

@@ -11,8 +11,9 @@ from salmu_core.disk.record import Record
 from salmu_core.errors import SalmuError
 from salmu_core.store.folders import read_record, write_record
 
-#: So often the process of a run may die, and so often in a row the whole study with it, before that is its result.
-DEATHS, UNKNOWN = 2, 4
+#: So often the process of a run may die, it may take more than it may, and so often in a row the whole study may end
+#: with it, before that is its result.
+DEATHS, EXCESSES, UNKNOWN = 3, 2, 4
 
 
 class Attempt(Record):
@@ -20,6 +21,8 @@ class Attempt(Record):
 
     death: str | None = None
     """How its process ended without a result; None while nobody knows."""
+    excess: bool = False
+    """Whether it was ended because it took more than it may: another one would take its time again."""
 
 
 class AttemptsRecord(Record):
@@ -53,10 +56,10 @@ class Attempts:
         """Why there is no use in another one; empty if there is."""
         attempts = self._record.attempts
         deaths = [attempt.death for attempt in attempts if attempt.death is not None]
-        if len(deaths) >= DEATHS:
-            first, second = deaths[:2]
-            same = first == second
-            return f"its process twice {first}" if same else f"its process {first}; the next one {second}"
+        if len(deaths) >= DEATHS or sum(attempt.excess for attempt in attempts) >= EXCESSES:
+            times = "twice" if len(deaths) == EXCESSES else f"{len(deaths)} times"
+            same = len({*deaths}) == 1
+            return f"its process {times} {deaths[0]}" if same else f"its process {', then '.join(deaths)}"
         unknown = len([*takewhile(lambda attempt: attempt.death is None, reversed(attempts))])
         if unknown >= UNKNOWN:
             return f"the whole study ended {unknown} times in a row while it was made, and left no word why"
@@ -68,11 +71,11 @@ class Attempts:
         self._write((*self._record.attempts, Attempt()))
         self._open = True
 
-    def died(self, how: str) -> None:
-        """Note how the last one's process ended."""
+    def died(self, how: str, excess: bool = False) -> None:
+        """Note how the last one's process ended, and whether it took more than it may."""
         self._open = False
         *others, last = self._record.attempts
-        self._write((*others, last.model_copy(update={"death": how})))
+        self._write((*others, last.model_copy(update={"death": how, "excess": excess})))
 
     def withdraw(self) -> None:
         """One that goes on says nothing: somebody stopped it, or the machine failed."""

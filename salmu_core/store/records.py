@@ -22,7 +22,7 @@ INVALID: dict[str, str] = {
     "altered": "something a method must leave alone was changed",
     "over-budget": "more samples were drawn than the budget allows",
     "crashed": "the method raised an exception",
-    "died": "its process ended without a result, twice",
+    "died": "its process ended without a result, time and again",
     "not-begun": "the request before it has no result",
 }
 

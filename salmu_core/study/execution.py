@@ -75,16 +75,22 @@ class Execution:
         """Scores checkpoints; opens the holdouts when first used."""
         return Scorer(self.benchmark, self.metrics, self.accelerator.device, self.reporter.building)
 
-    def unlearn(self, runs: Sequence[Planned]) -> None:
-        """Make runs. To be called before anything is scored in this process, whatever the benchmark."""
+    def unlearn(self, runs: Sequence[Planned], verdict: str = "") -> None:
+        """Make runs. To be called before anything is scored in this process, whatever the benchmark.
+
+        Args:
+            verdict: Why they are not made any more, which is their result; empty if they are to be made.
+        """
         for planned in runs:
             folder = self.store.folder(planned.key)
             with self.store.claim(folder) as claimed:
                 start = self._start(planned) if claimed else None
                 if start is None or (isinstance(start, Start) and self._made_meanwhile(folder, start)):
-                    note = "left to another process" if start is None else "there already"
-                elif isinstance(start, Start):
-                    note = self._unlearn_one(folder, planned, start)
+                    what = "left to another process" if start is None else "there already"
+                    self.reporter.passed(f"{planned.key}: {what}")
+                    continue
+                if isinstance(start, Start):
+                    note = self._give_up(folder, planned, start, verdict) or self._unlearn_one(folder, planned, start)
                 else:
                     first = (
                         planned.start.ref.model_copy(update={"checkpoint_hash": ""}) if planned.start else StartRef()
@@ -92,6 +98,13 @@ class Execution:
                     write_failed(folder, self._record(planned, first, "not-begun", start))
                     note = f"not begun: {start}"
             self.reporter.end(f"{planned.key}: {note}")
+
+    def _give_up(self, folder: Path, planned: Planned, start: Start, verdict: str) -> str:
+        """Write down why a run is not made; returns what to say of it, which is nothing if it is to be made."""
+        if verdict:
+            write_failed(folder, self._record(planned, start.ref, "died", verdict))
+            verdict = f"died, {verdict}"
+        return verdict
 
     def open(self, planned: Planned) -> None:
         """Open what a run begins with, and what methods may see of the benchmark; nothing else."""
@@ -261,7 +274,7 @@ class Execution:
                 return False
             scored_on = self.benchmark.scored_on
             if model is None or not (again or lacks_metrics(folder, model[1], self.metrics, scored_on, [])):
-                self.reporter.end(f"{label}: nothing to score here")
+                self.reporter.passed(f"{label}: nothing to score here")
                 return False
             self.reporter.begin(label, "scoring")
             scoring = self.scorer.score(*model, folder, self.reporter.step)

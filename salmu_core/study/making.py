@@ -1,4 +1,4 @@
-"""One run, made in a process of its own: tried once more if that dies, and given up when it has died twice."""
+"""One run, made in a process of its own: tried again if that dies, and given up when it has died three times."""
 
 from __future__ import annotations
 
@@ -68,10 +68,10 @@ class Making:
                 time.sleep(_SETTLES)  # if all is being stopped, and the run was only the first to be, this is as well
                 # Before anything is written, for which it may have left no room; and it has had its time.
                 self._cell.clear(fresh=error.excess)
-                self._attempts.died(str(error))
+                self._attempts.died(str(error), error.excess)
                 self._process = self._begin()
                 if self._process:
-                    reporter.say(f"{label}: its process {error}; it is tried once more.")
+                    reporter.say(f"{label}: its process {error}; it is tried again.")
         return Outcome(original, "died", self._attempts.verdict(), Ledger(), (), {})
 
     @property

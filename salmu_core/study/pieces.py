@@ -24,12 +24,14 @@ class Piece:
     Attributes:
         target: The run, or a reference model's role.
         attacks: Those to be made, where it is attacked.
+        verdict: Of a run, why it is not made any more, which is its result; empty if it is to be made.
     """
 
     phase: Phase
     benchmark: str
     target: RunKey | str
     attacks: tuple[AttackKey, ...] = ()
+    verdict: str = ""
 
     def __str__(self) -> str:
         return f"{self.phase} {self.target.capitalize() if isinstance(self.target, str) else self.target}"
@@ -65,23 +67,30 @@ def in_phases(pieces: Iterable[Piece]) -> list[Piece]:
     return sorted(pieces, key=lambda piece: PHASES.index(piece.phase))
 
 
-def share(pieces: Iterable[Piece], plans: Sequence[Iterable[Planned]], index: int, count: int) -> list[Piece]:
-    """One of ``count`` processes' pieces, where each finds out for itself which are its own.
+def in_turn(
+    pieces: Iterable[Piece], plans: Sequence[Iterable[Planned]], index: int, count: int, own: bool = False
+) -> list[Piece]:
+    """All pieces in the order in which one of ``count`` processes tries them, where no one hands them out.
 
-    It goes by a run's place in the whole plan, the costliest first, so that everybody gets as many of each cost: what
-    is finished already may look different to each process. Requests of one sequence stay together.
+    Of each phase it begins with its own, as many of each cost as everybody's, requests of one sequence together, and
+    then does what others have left: a piece that somebody is at is passed over. Whose is whose goes by a run's place in
+    the whole plan: what is finished already may look different to each.
+
+    Args:
+        own: Leave the others' to them.
     """
     place: dict[tuple[str, RunKey | str], int] = {}
     for plan in plans:
         keys = [planned.key for planned in sorted(plan, key=lambda planned: -planned.key.budget)]
         place |= {(key.benchmark, key): i for i, key in enumerate(dict.fromkeys(key.sequence for key in keys))}
 
-    def whose(piece: Piece) -> int:
-        if isinstance(piece.target, str):
-            return count - 1 - ROLES.index(piece.target) % count
-        return place[piece.sequence] % count
+    def distance(piece: Piece) -> int:
+        target = piece.target
+        owner = count - 1 - ROLES.index(target) if isinstance(target, str) else place[piece.sequence]
+        return (owner - index) % count
 
-    return [piece for piece in pieces if whose(piece) == index]
+    mine = (piece for piece in pieces if not own or distance(piece) == 0)
+    return sorted(mine, key=lambda piece: (PHASES.index(piece.phase), distance(piece)))
 
 
 def parallel(pieces: Iterable[Piece]) -> int:

@@ -25,6 +25,7 @@ from salmu_core.store.folders import RunKey
 from salmu_core.store.starts import WHOLE, RequestRef
 from salmu_core.study.limits import Limits
 from salmu_core.study.origin import Origin
+from salmu_core.study.resources import Resources
 from salmu_core.study.starts import Start
 from salmu_core.train.settings import Every
 
@@ -87,6 +88,10 @@ class Study(BaseModel):
     )
     run_timeout: str | None = Field(default=None, description="Time that one run may take, as `--run-timeout`.")
     run_memory: str | None = Field(default=None, description="Memory that one run may hold, as `--run-memory`.")
+    resources: Resources = Field(default=Resources(), description="What one run is given, with `--on`.")
+    engine: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="Settings of each engine that `--on` may name."
+    )
     config: dict[str, Settings | list[Settings]] = Field(
         default_factory=dict, description="Settings of each method or attack; a list of tables is one run each."
     )

@@ -11,35 +11,28 @@ machine that is busy otherwise does them far less harm.
 from __future__ import annotations
 
 import json
-import multiprocessing
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from multiprocessing.connection import wait
 
 from salmu_core.errors import MachineError, SalmuError
 from salmu_core.machine import usable_cores
 from salmu_core.run.reporter import Reporter
 from salmu_core.study.failures import Failure, Failures
+from salmu_core.study.member import PATIENCE, Member
+from salmu_core.study.outlook import Outlook
 from salmu_core.study.pieces import PHASES, Piece
-from salmu_core.study.relay import Do, attend
-from salmu_core.study.warden import PATIENCE as RUN_PATIENCE
-from salmu_core.study.warden import Foundlings, ending
+from salmu_core.study.warden import Foundlings
 
-#: Seconds a process gets to stop tidily, when it has ended the run that it has started.
-PATIENCE = RUN_PATIENCE + 5
 #: What a process may tell of its work.
-_TOLD = ("building", "plan", "begin", "step", "end", "say")
+_TOLD = ("at", "building", "plan", "begin", "step", "end", "passed", "say")
 #: Bytes of it at a time.
 _MOST = 1 << 20
-#: Processes that may die of a piece before it is left.
-DEATHS = 2
+#: Processes that may die of a piece before it is left; and that may be lost with their machines meanwhile.
+DEATHS, LOSSES = 3, 10
 #: Processes a study on a CPU is spread over unless more are asked for.
 MAX_PROCESSES = 4
 #: Seconds between two looks at processes that say nothing.
@@ -58,11 +51,6 @@ def spread(asked: int | None, device: str, pieces: int) -> int:
     return max(1, min(asked or default, pieces))
 
 
-def forks(device: str) -> bool:
-    """Whether processes that compute on a kind of device can be forked from one that has imported everything."""
-    return device == "cpu" and sys.platform == "linux"
-
-
 @dataclass(eq=False)
 class _Child:
     """One process, as the one that hands out sees it.
@@ -77,8 +65,7 @@ class _Child:
         dismissed: Whether it was told that there is nothing more to do.
     """
 
-    process: BaseProcess
-    connection: Connection
+    member: Member
     reporter: Reporter
     piece: Piece | None = None
     waits: bool = False
@@ -92,43 +79,37 @@ class Crew:
 
     Args:
         pieces: The work, in the order in which it is handed out.
-        begin: Called in each process; returns what does a piece there, and tells the reporter that it is given.
-        method: How processes are started; unless they are forked, ``begin`` must be picklable.
+        start: Starts one more process.
         once: Whether a process makes one run only: whatever else it does, no other is forked from it then.
     """
 
     def __init__(
-        self,
-        pieces: Sequence[Piece],
-        begin: Callable[[Reporter], Do],
-        reporter: Reporter,
-        method: Literal["fork", "spawn"],
-        once: bool = False,
+        self, pieces: Sequence[Piece], start: Callable[[], Member], reporter: Reporter, once: bool = False
     ) -> None:
         self._queue = list(pieces)
-        self._begin = begin
-        self._context: Any = multiprocessing.get_context(method)
+        self._begin = start
         self._reporter = reporter
         self._failures = Failures(reporter)
         self._children: list[_Child] = []
         self._once = once
         self._deaths: Counter[Piece | None] = Counter()
+        self._losses: Counter[Piece | None] = Counter()
+        self._verdicts: dict[Piece, str] = {}
+        self._outlook = Outlook()
 
     def work(self, count: int) -> None:
         """Have everything done by so many processes.
 
         Raises:
-            SalmuError: One of them met an error that stops the study, or two died before they had begun.
+            SalmuError: One of them met an error that stops the study, or several died before they had begun.
             MachineError: Nothing can be written any more.
         """
-        if self._context.get_start_method() == "spawn":
-            resource_tracker.ensure_running()  # it is none of those that are ended in the end
         foundlings = Foundlings()
         try:
             for _ in range(count):
                 self._start(self._reporter.beside())
             while self._children:
-                wait([child.connection for child in self._children], _TICK)
+                wait([child.member.connection for child in self._children], _TICK)
                 for child in tuple(self._children):
                     self._hear(child)
                 for child in self._children:
@@ -139,32 +120,32 @@ class Crew:
             foundlings.end()
 
     def _start(self, reporter: Reporter) -> None:
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=attend, args=(self._begin, theirs, PATIENCE))
-        process.start()
-        theirs.close()
-        self._children.append(_Child(process, ours, reporter))
+        self._children.append(_Child(self._begin(), reporter))
 
     def _hear(self, child: _Child) -> None:
         """All that a process has said, or that it has ended."""
-        ended = child.process.exitcode is not None
+        member = child.member
+        ended = member.ending() is not None
         try:
-            while child.connection.poll():
-                name, *words = json.loads(child.connection.recv_bytes(_MOST))
+            while member.connection.poll():
+                name, *words = json.loads(member.connection.recv_bytes(_MOST))
                 if name == "failed":
                     raise _failure(*words)
                 if name == "done" and child.piece is not None:
-                    self._failures.heed(child.piece, Failure(*words) if words else None)
+                    failure = Failure(*words) if words else None
+                    self._outlook.end(child.piece, failure is None)
+                    self._failures.heed(child.piece, failure)
+                    child.piece = None
+                    self._tell()
                 elif name == "next":
                     child.piece, child.waits = None, True
                 elif name in _TOLD:
                     getattr(child.reporter, name)(*words)
         except (EOFError, ConnectionError):
-            child.process.join(PATIENCE)
+            member.wait(PATIENCE)
             ended = True
         except (OSError, ValueError, TypeError):  # it tells what makes no sense
-            child.process.kill()
-            child.process.join()
+            member.kill()
             ended = True
         if ended:
             self._bury(child)
@@ -174,18 +155,22 @@ class Crew:
         if self._once and child.made and any(piece.phase == "unlearning" for piece in self._queue):
             child.waits, child.dismissed = False, True
             with suppress(OSError):
-                child.connection.send(None)
+                child.member.connection.send(None)
             self._start(child.reporter)
             return
         piece = next((piece for piece in self._queue if self._ready(piece, child)), None)
         if piece is None and self._queue:
             return
         child.piece, child.waits, child.dismissed = piece, False, piece is None
+        handed = piece
         if piece is not None:
             self._queue.remove(piece)
             child.phase, child.made = PHASES.index(piece.phase), child.made or piece.phase == "unlearning"
+            handed = replace(piece, verdict=self._verdicts.pop(piece, ""))
+            self._outlook.begin(piece)
+            self._tell()
         with suppress(OSError):  # where it has just ended, which is noticed in a moment
-            child.connection.send(piece)
+            child.member.connection.send(handed)
 
     def _ready(self, piece: Piece, child: _Child) -> bool:
         if PHASES.index(piece.phase) < child.phase:
@@ -193,33 +178,43 @@ class Crew:
         before = [other.piece for other in self._children if other.piece] + self._queue[: self._queue.index(piece)]
         return not any(map(piece.follows, before))
 
+    def _tell(self) -> None:
+        """How it stands."""
+        running = sum(child.piece is not None for child in self._children)
+        self._reporter.outlook(len(self._queue), running, self._outlook.left(self._queue, len(self._children)))
+
     def _bury(self, child: _Child) -> None:
         """Let another process do what one was at when it died."""
         self._children.remove(child)
-        child.connection.close()
+        child.member.connection.close()
         if child.dismissed:
             return
-        how, piece = ending(child.process.exitcode), child.piece
+        member, piece = child.member, child.piece
+        how = member.ending() or "ended"
         what = f" while {piece}" if piece else ""
-        self._deaths[piece] += 1
-        if self._deaths[piece] < DEATHS:
+        if piece is not None:
+            self._outlook.end(piece, done=False)
+        counted, most = (self._losses, LOSSES) if member.lost else (self._deaths, DEATHS)
+        counted[piece] += 1
+        if piece is not None and piece.phase == "unlearning" and self._deaths[piece] == DEATHS and not member.lost:
+            self._verdicts[piece] = f"{DEATHS} processes ended while they made it; the last one {how}"
+        if counted[piece] < most or piece in self._verdicts:
             self._reporter.say(f"A process {how}{what}; another one begins that again.")
             self._queue[:0] = [piece] if piece else []
         elif piece is None:
-            raise MachineError(f"A process {how} before it had begun with anything, {DEATHS} times.")
+            raise MachineError(f"A process {how} before it had begun with anything, {most} times.")
         else:
-            self._failures.heed(piece, Failure(f"a process {how}, {DEATHS} times", unwritable=False))
+            self._failures.heed(piece, Failure(f"a process {how}, {most} times", unwritable=False))
         self._start(child.reporter)
 
     def _stop(self) -> None:
         for child in self._children:
-            child.process.terminate()
+            child.member.stop()
         deadline = time.monotonic() + PATIENCE
         for child in self._children:
-            child.process.join(max(0.0, deadline - time.monotonic()))
-            child.process.kill()
-            child.process.join()
-            child.connection.close()
+            child.member.wait(max(0.0, deadline - time.monotonic()))
+            child.member.kill()
+            child.member.connection.close()
 
 
 def _failure(text: str, exit_code: int, trace: str) -> SalmuError:

@@ -103,6 +103,9 @@ class Relay(Reporter):
     def end(self, note: str) -> None:
         self.tell("end", note)
 
+    def passed(self, note: str) -> None:
+        self.tell("passed", note)
+
     def say(self, text: str) -> None:
         self.tell("say", text[:_LINE])
 

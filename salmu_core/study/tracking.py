@@ -17,9 +17,10 @@ from salmu_core.contract.layout import RETAIN_SYNTH
 from salmu_core.contract.tracker import End, Facts, Journal, Settings, Tracker
 from salmu_core.disk.hashing import hash_json
 from salmu_core.machine import random_state_kept
+from salmu_core.plugins.named import sentence
 from salmu_core.store.records import Ledger, RetainRef, RunRecord
 from salmu_core.study.plan import Planned
-from salmu_core.study.trackers import load_tracker, sentence
+from salmu_core.study.trackers import load_tracker
 
 #: In a results folder: what trackers keep in files there.
 FOLDER = "_trackers"

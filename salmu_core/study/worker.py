@@ -86,7 +86,7 @@ class Worker:
         execution = self._execution_of(work, piece)
         runs = [planned for planned in work.plan if planned.key == piece.target]
         if piece.phase == "unlearning":
-            execution.unlearn(runs)
+            execution.unlearn(runs, piece.verdict)
         else:
             execution.score(runs, [piece.target] if isinstance(piece.target, str) else [])
 

@@ -103,19 +103,19 @@ def test_a_run_whose_process_dies_once_is_made_by_another_one(salmu, tiny, insta
     body += f"if not once.exists(): once.touch(); {end}\n"
     install("zz-dies", method("zz-dies", body + "with ctx.edit() as w: w['visual.proj'].mul_(2)"))
     done = salmu("run", "finetuning", "zz-dies", "--benchmark", tiny, "--processes", "2", "--json")
-    assert done.returncode == 0 and said in done.stderr and "it is tried once more" in done.stderr
+    assert done.returncode == 0 and said in done.stderr and "it is tried again" in done.stderr
     assert [row["status"] for row in json.loads(done.stdout)["runs"]] == ["valid", "valid"]
 
 
-def test_what_ends_its_process_twice_is_a_row_and_the_study_goes_on(salmu, tiny, install):
+def test_what_ends_its_process_three_times_is_a_row_and_the_study_goes_on(salmu, tiny, install):
     install("zz-dies", method("zz-dies", "import os; os._exit(9)"))
     done = salmu("run", "finetuning", "zz-dies", "--benchmark", tiny, "--processes", "2", "--json")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     rows = {row["method"]: row["status"] for row in json.loads(done.stdout)["runs"]}
     assert rows == {"finetuning": "valid", "zz-dies": "died"}
     again = salmu("run", "zz-dies", "--benchmark", tiny, "--redo")
-    assert "its process ended with exit code 9: it left no result; it is tried once more" in again.stdout
-    assert "its process twice ended with exit code 9" in again.stdout
+    assert "its process ended with exit code 9: it left no result; it is tried again" in again.stdout
+    assert "its process 3 times ended with exit code 9" in again.stdout
 
 
 def test_a_metric_that_fails_is_an_error_and_the_others_stand(salmu, tiny, install):

@@ -8,7 +8,7 @@ import pytest
 from shards import pairs
 from trackers import BROUGHT, Listener
 
-from salmu_core.study import trackers as by_name
+from salmu_core.plugins import named as by_name
 from salmu_core.testing import write_tiny_benchmark
 
 
@@ -64,7 +64,7 @@ def bring(monkeypatch):
     def add(name, kind):
         value = f"module{len(BROUGHT)}:{name}"
         BROUGHT[value] = kind
-        points.append(Point(name, value, by_name.GROUP))
+        points.append(Point(name, value, "salmu.trackers"))
 
     yield add
     BROUGHT.clear()

@@ -16,7 +16,7 @@ from salmu_core.store.attacks import ATTACK, AttackRecord, LeakedRef, attack_fol
 from salmu_core.store.folders import Store, write_record
 from salmu_core.store.records import BenchmarkRef, Ledger, PluginRef
 from salmu_core.study.attacks import Assault, make_attacks, outstanding_attacks
-from salmu_core.study.pieces import Phase, in_phases, pieces_of, share
+from salmu_core.study.pieces import Phase, in_phases, in_turn, pieces_of
 from salmu_core.study.plan import Study, make_plan
 from salmu_core.study.todo import Outstanding
 
@@ -137,7 +137,7 @@ def test_an_attack_belongs_to_whoever_makes_the_run(zoo, tiny):
     pieces = in_phases(pieces_of("mini", plan, todo))
     assert len(pieces) == 5 + 7 + 7
     for count in (1, 2, 3):
-        shares = [share(pieces, [plan], index, count) for index in range(count)]
+        shares = [in_turn(pieces, [plan], index, count, own=True) for index in range(count)]
         assert sorted(itertools.chain(*shares), key=pieces.index) == pieces
         for part in shares:
             made, scored, attacked = ({p.target for p in part if p.phase == phase} for phase in get_args(Phase))

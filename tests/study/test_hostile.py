@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from salmu_core.disk import landlock
-from salmu_core.study.processes import forks
+from salmu_core.study.member import forks
 
 pytestmark = pytest.mark.skipif(not forks("cpu"), reason="each run would be a fresh interpreter here")
 

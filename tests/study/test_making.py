@@ -21,7 +21,7 @@ from salmu_core.store.records import Ledger
 from salmu_core.study.apart import Cell
 from salmu_core.study.limits import UNLIMITED, Limits
 from salmu_core.study.making import Making
-from salmu_core.study.processes import forks
+from salmu_core.study.member import forks
 
 pytestmark = pytest.mark.skipif(not forks("cpu"), reason="needs a fork")
 

@@ -11,8 +11,9 @@ import pytest
 from salmu_core.errors import MachineError, SalmuError, UsageError
 from salmu_core.run.reporter import Reporter
 from salmu_core.store.folders import RunKey
+from salmu_core.study.member import Local, forks
 from salmu_core.study.pieces import Piece
-from salmu_core.study.processes import Crew, forks, spread
+from salmu_core.study.processes import Crew, spread
 
 pytestmark = pytest.mark.skipif(not forks("cpu"), reason="needs a fork")
 A, B, C = (RunKey("mini", "x", "0" * 64, 1, seed) for seed in range(3))
@@ -49,7 +50,7 @@ def done(tmp_path):
         return do
 
     def work(queue, count, act=lambda piece, reporter: time.sleep(0.05), told=None):
-        Crew(queue, partial(begin, act), told or Told(), "fork").work(count)
+        Crew(queue, partial(Local, partial(begin, act), "fork"), told or Told()).work(count)
         return [tuple(json.loads(line)) for line in log.read_text().splitlines()]
 
     return work

@@ -19,7 +19,7 @@ from salmu_core.errors import SchemaError, StoreError, UsageError
 from salmu_core.plugins.zoo import discover
 from salmu_core.run.reporter import Reporter
 from salmu_core.store.folders import RUN, RunKey, Store, read_run
-from salmu_core.study.pieces import in_phases, pieces_of, share
+from salmu_core.study.pieces import in_phases, in_turn, pieces_of
 from salmu_core.study.plan import Study, make_plan
 from salmu_core.study.prepare import Options, requests_of
 from salmu_core.study.starts import read_start
@@ -292,11 +292,18 @@ def test_a_sequence_is_one_processs(tiny, install):
     assert len({planned.key for planned in plan}) == 18 and all("--requests 3" in p.command for p in plan)
     before = {planned.key: planned.before for planned in plan}
     pieces = in_phases(pieces_of(opened.name, plan, Outstanding(runs=plan)))
-    shares = [share(pieces, [plan], index, 4) for index in range(4)]
+    shares = [in_turn(pieces, [plan], index, 4, own=True) for index in range(4)]
     assert sorted(map(len, shares)) == [6, 6, 12, 12]
     for part in shares:
         keys = [piece.target for piece in part if piece.phase == "unlearning"]
         assert all(before[key] is None or before[key] in keys[: keys.index(key)] for key in keys)
+    for index, own in enumerate(shares):  # and then what is left of each phase, in another order each
+        turns = in_turn(pieces, [plan], index, 4)
+        assert sorted(turns, key=pieces.index) == pieces and in_phases(turns) == turns
+        assert [piece for piece in turns if piece in own] == own
+        for phase in ("unlearning", "scoring"):
+            mine = [piece for piece in own if piece.phase == phase]
+            assert [piece for piece in turns if piece.phase == phase][: len(mine)] == mine
 
 
 def test_folders_of_ordinary_runs_are_called_as_ever():

@@ -11,7 +11,7 @@ from typing import Any
 
 from salmu_core.contract.tracker import End, Facts, Journal
 from salmu_core.errors import UsageError
-from salmu_core.study.trackers import sentence
+from salmu_core.plugins.named import sentence
 from salmu_trackers.adapter import Accelerated, AcceleratedJournal, begun
 
 #: What its steps are kept as; transformers calls it so too.

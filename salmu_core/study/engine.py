@@ -1,0 +1,85 @@
+"""What carries the pieces of a study out elsewhere than in processes of this machine: brought by distributions."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from salmu_core.plugins.named import ENGINES, Named
+from salmu_core.run.reporter import Reporter
+from salmu_core.store.folders import Store
+from salmu_core.study.job import Job
+from salmu_core.study.pieces import Piece
+from salmu_core.study.resources import Resources
+
+
+@dataclass(frozen=True)
+class Order:
+    """What an engine is to do.
+
+    Attributes:
+        job: The study, for whoever does a part of it.
+        pieces: What is missing, in the order in which it is to be handed out.
+        store: Where results are to lie in the end.
+        resources: What one piece needs.
+        workers: How many pieces are to be done at a time; None for as many as the engine is good for.
+        parallel: How many can be.
+    """
+
+    job: Job
+    pieces: Sequence[Piece]
+    store: Store
+    resources: Resources
+    workers: int | None
+    parallel: int
+
+
+class Engine(ABC):
+    """An engine; made of an address, which may be empty, and of its table in the study file.
+
+    Its entry point is in the group ``salmu.engines``. Any piece may be repeated, and be ended at any time: results
+    appear whole or not at all, and are found by their content.
+    """
+
+    @abstractmethod
+    def __init__(self, address: str, settings: Mapping[str, Any]) -> None:
+        """Nothing is asked for yet.
+
+        Raises:
+            UsageError: The address or a setting makes no sense.
+        """
+
+    @abstractmethod
+    def work(self, order: Order, reporter: Reporter) -> None:
+        """Have everything done.
+
+        Raises:
+            MachineError: It can't be reached, or refuses.
+            KeyboardInterrupt: Somebody stopped it; what waits is cancelled.
+        """
+
+
+_ENGINES = Named(
+    group=ENGINES,
+    base=Engine,
+    noun="engine",
+    option="--on",
+    known={name: f"salmu-core[{name}]" for name in ("ray", "slurm")},
+)
+
+
+def load_engine(text: str, settings: Mapping[str, Mapping[str, Any]]) -> Engine:
+    """The engine that ``NAME`` or ``NAME:ADDRESS`` names.
+
+    Args:
+        settings: Tables of the study file, by engine.
+
+    Raises:
+        UnknownNameError: It is not installed.
+        UsageError: It can't be used like this.
+    """
+    name, _, address = text.partition(":")
+    engine: Engine = _ENGINES.make(name, address, settings.get(name, {}))
+    return engine

@@ -187,10 +187,6 @@ def run(
     from salmu_core.study.trackers import parse_trackers
     from salmu_core.study.work import all_there, carry_out
 
-    if methods and everything:
-        raise UsageError("Name methods, or give --all; not both.")
-    if not (methods or everything or config):
-        raise UsageError("Name the methods to run, or give --all. `salmu methods` lists them.")
     given = {
         "benchmark": benchmark,
         "budgets": parse_budgets(budget or []),
@@ -244,10 +240,14 @@ def _study(config: Path | None, given: Mapping[str, Any], everything: bool) -> S
     """The study file with the options over it.
 
     Raises:
-        UsageError: It has a value that is not allowed.
+        UsageError: Nothing is asked for, or a value that is not allowed.
     """
     from salmu_core.study.plan import Study, read_study
 
+    if given["methods"] and everything:
+        raise UsageError("Name methods, or give --all; not both.")
+    if not (given["methods"] or everything or config):
+        raise UsageError("Name the methods to run, or give --all. `salmu methods` lists them.")
     study = read_study(config) if config else Study()
     changed = {name: value for name, value in given.items() if value not in (None, [], ())}
     if everything:

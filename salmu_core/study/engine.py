@@ -5,14 +5,34 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
+from salmu_core.contract.settings import Settings
 from salmu_core.plugins.named import ENGINES, Named
 from salmu_core.run.reporter import Reporter
 from salmu_core.store.folders import Store
-from salmu_core.study.job import Job
 from salmu_core.study.pieces import Piece
+from salmu_core.study.plan import Study
+from salmu_core.study.prepare import Options
+from salmu_core.study.relay import Do
 from salmu_core.study.resources import Resources
+
+
+class Job(Protocol):
+    """A study, for whoever does a part of it: see `study.job`; it can be pickled."""
+
+    @property
+    def study(self) -> Study: ...
+
+    @property
+    def overrides(self) -> Mapping[str, Settings]: ...
+
+    @property
+    def options(self) -> Options: ...
+
+    def begin(self, results: Path, reporter: Reporter) -> Do:
+        """Open everything, in a fresh interpreter; returns what does a piece."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +40,7 @@ class Order:
     """What an engine is to do.
 
     Attributes:
-        job: The study, for whoever does a part of it.
+        job: The study.
         pieces: What is missing, in the order in which it is to be handed out.
         store: Where results are to lie in the end.
         resources: What one piece needs.

@@ -204,7 +204,7 @@ class Crew:
         elif piece is None:
             raise MachineError(f"A process {how} before it had begun with anything, {most} times.")
         else:
-            self._failures.heed(piece, Failure(f"a process {how}, {most} times", unwritable=False))
+            self._failures.heed(piece, Failure(f"a process {how}, {counted[piece]} times", unwritable=False))
         self._start(child.reporter)
 
     def _stop(self) -> None:

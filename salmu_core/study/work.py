@@ -15,10 +15,11 @@ from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING
 
 from salmu_core.contract.settings import Settings
+from salmu_core.contract.specs import MetricSpec
 from salmu_core.disk.files import sweep
 from salmu_core.errors import UsageError
 from salmu_core.machine import cache_folder
-from salmu_core.plugins.zoo import Zoo
+from salmu_core.plugins.zoo import Declared, Zoo
 from salmu_core.run.accelerator import device_type
 from salmu_core.run.reporter import Reporter
 from salmu_core.store.folders import Store
@@ -26,7 +27,7 @@ from salmu_core.study.engine import Engine, Order
 from salmu_core.study.job import Job, made_of, worker
 from salmu_core.study.launched import by_itself, launched, wait_for_all
 from salmu_core.study.member import Local, forks
-from salmu_core.study.on_card import OnCard, on_card
+from salmu_core.study.on_card import on_card
 from salmu_core.study.origin import notes
 from salmu_core.study.otherwise import otherwise
 from salmu_core.study.pieces import in_phases, in_turn, parallel, pieces_of
@@ -66,11 +67,7 @@ def carry_out(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends as Ctrl-C does
     metrics = list(zoo.metrics.values())
     stream, works = prepare(study, overrides, zoo, store, reporter)
-    todos = [outstanding(w.plan, w.benchmark, store, metrics, options.redo, w.attacks) for w in works]
-    ways = (w for work, todo in zip(works, todos, strict=True) for w in otherwise(work.plan, todo, store, options))
-    origins = (planned.origin for todo in todos for planned in todo.runs)
-    for note in [*(note for todo in todos for note in todo.notes), *ways, *notes(origins)]:
-        reporter.say(note)
+    todos = _todos(works, metrics, store, options, reporter)
     index, count = part or launched()
     if engine and count > 1:
         raise UsageError("--on spreads a study by itself: start one process, without a launcher.")
@@ -95,14 +92,13 @@ def carry_out(
         engine.work(Order(whole, pieces, store, study.resources, options.processes, parallel(pieces)), reporter)
         store.tidy(options.redo)
         return works
-    device = device_type()
-    asked, together = options.processes, OnCard()
+    device, asked = device_type(), options.processes
     if count == 1 and not asked and device == "cuda":
         together = on_card(((work.benchmark, work.plan) for work in works), store, options.mixed_precision)
         asked = together.runs
+        if together.runs > 1:
+            reporter.say(together.why)
     processes = spread(asked, device, parallel(pieces)) if count == 1 else 1
-    if together.why and processes > 1:
-        reporter.say(together.why)
     mine = in_turn(pieces, [work.plan for work in works], index, count, own=options.redo) if count > 1 else pieces
     reporter = Aside() if index and part is None else reporter
     with by_itself():
@@ -123,6 +119,22 @@ def carry_out(
     if not index:  # once more: what could not be deleted may be by now
         store.tidy(options.redo)
     return works
+
+
+def _todos(
+    works: Sequence[Work],
+    metrics: Sequence[Declared[MetricSpec]],
+    store: Store,
+    options: Options,
+    reporter: Reporter,
+) -> list[Outstanding]:
+    """What is missing on each benchmark, and what there is to be said of it."""
+    todos = [outstanding(w.plan, w.benchmark, store, metrics, options.redo, w.attacks) for w in works]
+    ways = (w for work, todo in zip(works, todos, strict=True) for w in otherwise(work.plan, todo, store, options))
+    origins = (planned.origin for todo in todos for planned in todo.runs)
+    for note in [*(note for todo in todos for note in todo.notes), *ways, *notes(origins)]:
+        reporter.say(note)
+    return todos
 
 
 def all_there(works: Sequence[Work], zoo: Zoo, store: Store) -> bool:

@@ -19,7 +19,7 @@ WORK = "ctx.model.logit_scale.data.add_(0.01)"
 #: Body -> status, and a pattern of the reason.
 BODIES = {
     # It ends its process, or never ends.
-    "exits with 0": ("os._exit(0)", "died", "twice ended with exit code 0: it left no result"),
+    "exits with 0": ("os._exit(0)", "died", "3 times ended with exit code 0: it left no result"),
     "exits with 3": ("os._exit(3)", "died", "exit code 3"),
     "segfaults": ("os.kill(os.getpid(), signal.SIGSEGV)", "died", "SIGSEGV"),
     "is killed": ("os.kill(os.getpid(), signal.SIGKILL)", "died", "SIGKILL"),
@@ -53,7 +53,7 @@ BODIES = {
     "leaves a file for what it saved": (
         "move('saves').touch(); os._exit(3)",
         "died",
-        "twice ended with exit code 3",
+        "3 times ended with exit code 3",
     ),
     "digs deep": (f"dig(2000); {WORK}", "valid", ""),
     "prints": (f"print('\\x1b]0;owned\\x07' + 'x' * 300_000); {WORK}", "valid", ""),

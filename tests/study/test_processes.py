@@ -114,11 +114,25 @@ def test_what_is_printed_is_said_and_what_nobody_caught_is_shown(done):
             raise GeneratorExit("nobody catches this")
 
     told = Told()
-    log = done(pieces("unlearning", A, B, C), 1, act, told)
-    assert told.said[:2] == [f"at unlearning {A}", "told"] and any("nobody catches this" in s for s in told.said)
-    why = f"unlearning {B}: not done: a process ended with exit code 1, 2 times. Nothing is kept of it"
+    log = done(pieces("scoring", A, B, C), 1, act, told)
+    assert told.said[:2] == [f"at scoring {A}", "told"] and any("nobody catches this" in s for s in told.said)
+    why = f"scoring {B}: not done: a process ended with exit code 1, 3 times. Nothing is kept of it"
     assert len([text for text in told.said if text.startswith(why)]) == 1
-    assert [name for _, name, *_ in log] == [f"unlearning {A}", f"unlearning {C}"]
+    assert [name for _, name, *_ in log] == [f"scoring {A}", f"scoring {C}"]
+
+
+def test_a_run_that_three_processes_died_of_is_handed_out_once_more_for_its_result_to_be_written(done, tmp_path):
+    def act(piece, reporter):
+        if piece.target == B:
+            with (tmp_path / "verdicts").open("a") as file:
+                file.write(f"{piece.verdict}\n")
+            if not piece.verdict:
+                os._exit(7)
+
+    log = done(pieces("unlearning", A, B), 1, act)
+    verdict = "3 processes ended while they made it; the last one ended with exit code 7"
+    assert (tmp_path / "verdicts").read_text().splitlines() == ["", "", "", verdict]
+    assert sorted(name for _, name, *_ in log) == [f"unlearning {A}", f"unlearning {B}"]
 
 
 def test_a_line_without_end_ends_nobody(done):

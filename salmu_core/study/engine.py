@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from salmu_core.contract.settings import Settings
 from salmu_core.plugins.named import ENGINES, Named
 from salmu_core.run.reporter import Reporter
-from salmu_core.store.folders import Store
+from salmu_core.store.folders import RunKey, Store
 from salmu_core.study.pieces import Piece
 from salmu_core.study.plan import Study
 from salmu_core.study.prepare import Options
@@ -46,6 +46,7 @@ class Order:
         resources: What one piece needs.
         workers: How many pieces are to be done at a time; None for as many as the engine is good for.
         parallel: How many can be.
+        before: Of each later request of a sequence, the run that it goes on from.
     """
 
     job: Job
@@ -54,6 +55,7 @@ class Order:
     resources: Resources
     workers: int | None
     parallel: int
+    before: Mapping[RunKey, RunKey]
 
 
 class Engine(ABC):

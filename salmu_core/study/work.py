@@ -89,7 +89,9 @@ def carry_out(
     pieces = in_phases(p for work, todo in pairs for p in pieces_of(work.benchmark.name, work.plan, todo))
     if engine is not None:
         whole = Job(study, overrides, options, made_of(works, zoo))
-        engine.work(Order(whole, pieces, store, study.resources, options.processes, parallel(pieces)), reporter)
+        before = {planned.key: planned.before for work in works for planned in work.plan if planned.before}
+        order = Order(whole, pieces, store, study.resources, options.processes, parallel(pieces), before)
+        engine.work(order, reporter)
         store.tidy(options.redo)
         return works
     device, asked = device_type(), options.processes

@@ -1,0 +1,1 @@
+"""Studies of SALMU on a Ray cluster."""

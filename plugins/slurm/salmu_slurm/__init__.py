@@ -1,0 +1,1 @@
+"""Studies of SALMU as jobs of a Slurm cluster."""

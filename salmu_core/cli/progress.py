@@ -156,6 +156,8 @@ class Lines(Reporter):
     """Plain lines for logs: one when a piece of work ends, one now and then while it lasts."""
 
     EVERY = 10.0
+    #: Seconds that must be left for it to be worth a word.
+    LONG = 60.0
 
     def __init__(self, stream: TextIO, what: str = "benchmark") -> None:
         self._stream = stream
@@ -171,7 +173,8 @@ class Lines(Reporter):
         self._place = f" on {place}"
 
     def outlook(self, waiting: int, running: int, left: tuple[str, float] | None) -> None:
-        self._outlook["note"] = f" ({waiting} waiting; {_end(*left)})" if left and waiting else ""
+        long = left is not None and left[1] > self.LONG
+        self._outlook["note"] = f" ({waiting} waiting; {_end(*left)})" if left and long else ""
 
     def building(self, stage: str, fraction: float) -> None:
         if stage != self._stage or time.monotonic() - self._last > self.EVERY:

@@ -67,7 +67,7 @@ def carry_out(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends as Ctrl-C does
     metrics = list(zoo.metrics.values())
     stream, works = prepare(study, overrides, zoo, store, reporter)
-    todos = _todos(works, metrics, store, options, reporter)
+    todos = _todos(works, metrics, store, options, reporter if part is None else Reporter())
     index, count = part or launched()
     if engine and count > 1:
         raise UsageError("--on spreads a study by itself: start one process, without a launcher.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import socket
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,9 @@ from salmu_core.plugins.named import sentence
 from salmu_core.run.reporter import Reporter
 from salmu_core.study.engine import Engine, Order
 from salmu_core.study.processes import Crew
+
+#: Seconds in which a cluster must answer.
+_ANSWERS = 10
 
 
 class Settings(BaseModel):
@@ -101,8 +105,10 @@ def _connected(address: str, runtime_env: Mapping[str, Any]) -> Iterator[None]:
     path = Path(address)
     if address and path.is_file():
         address = path.read_text(encoding="utf-8").strip()
+    where = f" at {address}" if address else ""
     before = signal.getsignal(signal.SIGTERM)
     try:
+        _look_for(address)
         ray.init(
             address or None,
             log_to_driver=False,
@@ -111,13 +117,23 @@ def _connected(address: str, runtime_env: Mapping[str, Any]) -> Iterator[None]:
             namespace="salmu",
         )
     except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
-        where = f" at {address}" if address else ""
         raise MachineError(f"--on ray: no cluster can be reached{where}: {sentence(error)}") from error
     signal.signal(signal.SIGTERM, before)  # Ray puts its own there
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _look_for(address: str) -> None:
+    """See whether somebody answers: Ray itself takes many minutes to say that nobody does.
+
+    Raises:
+        OSError: Nobody does.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWERS).close()
 
 
 @contextmanager

@@ -9,8 +9,10 @@ import typer
 
 from salmu_core.cli.options import Json
 from salmu_core.cli.output import console, print_json, print_text
+from salmu_core.contract.settings import Settings
 from salmu_core.errors import UnknownNameError, UsageError
 from salmu_core.plugins.zoo import Zoo, discover
+from salmu_core.study.parsing import parse_settings
 from salmu_core.testing.conformance import RULES, Report, examine
 
 
@@ -22,6 +24,10 @@ def check(
     patience: Annotated[
         float, typer.Option(min=1, help="Seconds one run on a tiny benchmark may take before it counts as endless.")
     ] = 60,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME.FIELD=VALUE", help="Examine it with a setting, as in salun.loss=delete."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Examine plugins by the rules of conformance, and print a report for a pull request.
@@ -35,8 +41,11 @@ def check(
         if hasattr(signal, ending):
             signal.signal(getattr(signal, ending), signal.default_int_handler)  # so that nothing is left behind
     zoo = discover(fresh=True)
+    given = parse_settings(settings or ())
     wanted = [known for name in names or () for known in _kinds(zoo, name)] or _all(zoo)
-    reports = [_examine(kind, name, patience) for kind, name in wanted]
+    if unused := given.keys() - {name for _, name in wanted}:
+        raise UsageError(f"--set gives settings for {', '.join(sorted(unused))}, which is not examined.")
+    reports = [_examine(kind, name, patience, given.get(name, {})) for kind, name in wanted]
     if as_json:
         print_json([report.as_json() for report in reports])
     else:
@@ -45,9 +54,10 @@ def check(
         raise typer.Exit(1)
 
 
-def _examine(kind: str, name: str, patience: float) -> Report:
+def _examine(kind: str, name: str, patience: float, settings: Settings) -> Report:
     with console(stderr=True).status(f"{name}: starting") as status:
-        return examine(kind, name, patience=patience, on_stage=lambda stage: status.update(f"{name}: {stage}"))
+        settings |= {"on_stage": lambda stage: status.update(f"{name}: {stage}")}
+        return examine(kind, name, patience=patience, **settings)
 
 
 def _kinds(zoo: Zoo, name: str) -> list[tuple[str, str]]:

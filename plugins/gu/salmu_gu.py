@@ -32,12 +32,12 @@ def rejected(push: Tensor, keep: Tensor, divisor: Tensor | float = 1.0) -> Tenso
     """What of one gradient is orthogonal to another, in the inner product sum a b / divisor; of one shape."""
     square = (keep.square() / divisor).sum()
     along = (push * keep / divisor).sum() / torch.where(square > 0, square, 1)
-    left = push - along * keep
-    return left * (left.norm() > 1e-6 * push.norm())  # or Adam would make steps of what rounding leaves
+    left: Tensor = push - along * keep
+    return left.mul(left.norm() > 1e-5 * push.norm())  # or Adam would make steps of what rounding leaves
 
 
 def divisor(ctx: MethodContext[Config], name: str, gradient: Tensor) -> Tensor:
-    """sqrt(v) + eps of a parameter; v, the running mean of its squared gradients up to this one, is in ``ctx.state``."""
+    """sqrt(v) + eps of a parameter; v, the running mean of its squared gradients to this one, is in ``ctx.state``."""
     beta, eps = ctx.config.wrapped.config.beta2, ctx.config.wrapped.config.eps
     square = ctx.state.setdefault(name, torch.zeros_like(gradient)).mul_(beta).add_((1 - beta) * gradient.square())
     count = ctx.state.setdefault(f"steps of {name}", torch.zeros(())).add_(1).item()

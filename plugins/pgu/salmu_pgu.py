@@ -24,7 +24,9 @@ class Config(WrapperConfig):
     """Settings of projected-gradient unlearning."""
 
     energy: float = Field(default=0.95, gt=0, le=1, description="Share of the inputs' energy that is kept as it is.")
-    batches: int = Field(default=8, ge=1, description="Retain batches whose inputs are looked at; a quarter at most.")
+    batches: int = Field(
+        default=8, ge=1, description="Retain batches whose inputs are looked at; a quarter of the budget at most."
+    )
 
 
 class Unseen(nn.Module):
@@ -59,10 +61,10 @@ def inputs(ctx: MethodContext[Config]) -> dict[nn.Module, Tensor]:
 
     layers = [m for _, m in ctx.model.named_modules() if isinstance(m, nn.Linear | nn.MultiheadAttention)]
     hooks = [layer.register_forward_pre_hook(look) for layer in layers]
-    size = ctx.config.wrapped.config.batch_size
-    most = max(1, min(ctx.config.batches, ctx.budget.retain // (4 * size)))  # the loss has the rest
+    quarter = max(1, ctx.budget.retain // 4)  # the loss has the rest
+    size = min(ctx.config.wrapped.config.batch_size, quarter)
     with torch.no_grad():
-        for batch in islice(ctx.batches("retain", size), most):
+        for batch in islice(ctx.batches("retain", size), min(ctx.config.batches, quarter // size)):
             ctx.features(batch)
     for hook in hooks:
         hook.remove()

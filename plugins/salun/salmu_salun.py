@@ -50,8 +50,10 @@ def unlearn(ctx: MethodContext[Config]) -> None:
     """Choose the weights by one look at forget pairs, then minimise over them."""
     config, wrapped = ctx.config, ctx.config.wrapped
     pulled = forget_loss if config.saliency == "contrastive" else wrapped.loss
-    most = max(1, ctx.budget.forget // (4 * wrapped.config.batch_size))  # the loss has the rest
-    masks = salient(ctx.gradients(pulled, on="forget", steps=min(config.mask_steps, most)), config.share)
+    quarter = max(1, ctx.budget.forget // 4)  # the loss has the rest
+    size = min(wrapped.config.batch_size, quarter)
+    steps = min(config.mask_steps, quarter // size)
+    masks = salient(ctx.gradients(pulled, on="forget", size=size, steps=steps), config.share)
     ctx.log("share", sum(m.sum().item() for m in masks.values()) / sum(m.numel() for m in masks.values()))
     ctx.fit(wrapped.loss, transform=masked(masks))
 

@@ -39,14 +39,13 @@ def rejected(push: Mapping[str, Tensor], keep: list[Mapping[str, Tensor]]) -> di
 
     By the normal equations, which for a few long vectors come to the same as QR and hold if they depend on each other.
     """
-
-    def dot(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
-        return sum(float((a[name].double() * b[name].double()).sum()) for name in push)
-
-    gram = torch.tensor([[dot(a, b) for b in keep] for a in keep], dtype=torch.float64)
-    along = torch.linalg.pinv(gram, hermitian=True) @ torch.tensor([dot(a, push) for a in keep], dtype=torch.float64)
-    spans = {name: sum(c * g[name] for c, g in zip(along.tolist(), keep, strict=True)) for name in push}
-    return {name: gradient - spans[name] for name, gradient in push.items()}
+    gram, along = (torch.zeros(len(keep), columns, dtype=torch.float64) for columns in (len(keep), 1))
+    for name, gradient in push.items():
+        rows = torch.stack([other[name].flatten() for other in keep])
+        gram += (rows @ rows.T).cpu()
+        along += (rows @ gradient.flatten()[:, None]).cpu()
+    shares = (torch.linalg.pinv(gram, rtol=1e-6, hermitian=True) @ along).flatten().tolist()
+    return {name: g - sum(c * other[name] for c, other in zip(shares, keep, strict=True)) for name, g in push.items()}
 
 
 def unlearn(ctx: MethodContext[Config]) -> None:

@@ -41,7 +41,7 @@ class WrapperConfig(MethodConfig):
         json_schema_extra={"wraps": True},
     )
     settings: dict[str, JsonValue] = Field(
-        default_factory=dict, description="Settings of that method, as if it were run by itself: `settings.lr=1e-4`."
+        default={}, description="Settings of that method, as if it were run by itself: `settings.lr=1e-4`."
     )
     _wrapped: Wrapped | None = PrivateAttr(None)
 

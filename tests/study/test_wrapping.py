@@ -12,7 +12,7 @@ from salmu_core.plugins.zoo import discover
 from salmu_core.run.closures import carried
 from salmu_core.study.parsing import parse_settings
 from salmu_core.study.plan import Study, config_hash, make_plan
-from salmu_core.testing import fixed_step, random_pairs, run_method
+from salmu_core.testing import examine, fixed_step, random_pairs, run_method
 
 ZOO = discover()
 FACTS = {"summary": "A test.", "paper": "https://example.org/over"}
@@ -197,3 +197,20 @@ def test_where_what_it_wraps_is_not_installed_a_sentence_says_so(salmu, install,
     install("over", OVER)
     ended = salmu("run", "over", "--benchmark", str(tiny))
     assert ended.returncode == 2 and "There is no method 'pull'" in ended.stderr
+
+
+@pytest.mark.xdist_group("salmu conformance")
+def test_conformance_is_of_the_loss_that_is_asked_for():
+    report = examine("method", "salun", only=["runs"], loss="generic-captions")
+    assert report.sound and len(report.findings) == 1
+    assert not examine("method", "salun", only=["runs"], loss="descent-to-delete").sound
+
+
+def test_settings_for_what_is_not_examined_are_refused(salmu):
+    for words, sentence in (
+        (["salun", "--set", "delete.lr=1"], "settings for delete: no method or attack that is examined"),
+        (["GenKnow", "--set", "GenKnow.x=1"], "settings for GenKnow: no method"),
+        (["salun", "--set", "salun.shares=1"], "no setting of salun 'shares'"),
+    ):
+        ended = salmu("check", *words)
+        assert ended.returncode == 2 and sentence in " ".join(ended.stderr.split()), ended.stderr

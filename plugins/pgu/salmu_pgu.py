@@ -38,8 +38,9 @@ class Unseen(nn.Module):
         self.basis = nn.Buffer(basis)
 
     def forward(self, weight: Tensor) -> Tensor:
-        seen: Tensor = self.change @ self.basis @ self.basis.T
-        return weight + self.change - seen
+        with torch.autocast(weight.device.type, enabled=False):  # in the weights' own precision, as it ends up
+            seen: Tensor = self.change @ self.basis @ self.basis.T
+            return weight + self.change - seen
 
 
 def spanned(moment: Tensor, energy: float) -> Tensor:

@@ -33,7 +33,7 @@ def test_there_are_both():
 def test_it_runs_and_changes_the_weights(wrapper, loss, session):
     spec = METHODS[wrapper].spec
     config = settings_of(spec, batch_size=4, loss=loss)
-    outcome = run_one(spec, config, 1, 0, session, Accelerator(cpu=True))
+    outcome = run_one(spec, config, 0.5, 0, session, Accelerator(cpu=True))
     if (wrapper, loss) in NOTHING_LEFT:
         assert outcome.status == "unchanged" and outcome.ledger.steps
         return

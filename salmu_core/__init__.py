@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from salmu_core.contract.results import MetricResult, PerRow, Ranks, Retrieved
     from salmu_core.contract.specs import Band, BenchmarkSpec, HubRepo, MethodSpec, MetricSpec, Release
     from salmu_core.contract.steps import Batch, Step
+    from salmu_core.contract.wrapping import WrapperConfig
     from salmu_core.contract.zeroshot import ZeroShot
     from salmu_core.errors import (
         AttackError,
@@ -94,6 +95,7 @@ __all__ = [
     "TrainingConfig",
     "UsageError",
     "Weight",
+    "WrapperConfig",
     "ZeroShot",
     "hookimpl",
     "layout",
@@ -125,6 +127,7 @@ _HOME = {
     "contract.results": "MetricResult PerRow Ranks Retrieved",
     "contract.specs": "Band BenchmarkSpec HubRepo MethodSpec MetricSpec Release",
     "contract.steps": "Batch Step",
+    "contract.wrapping": "WrapperConfig",
     "contract.zeroshot": "ZeroShot",
     "errors": "AttackError BenchmarkError MethodError MetricError NotMeasuredError SalmuError UsageError",
     "machine": "usable_cores",

@@ -5,11 +5,12 @@ import random
 import pytest
 from accelerate import Accelerator
 
-from salmu_core import MethodSpec, TrainingConfig
+from salmu_core import MethodSpec, TrainingConfig, WrapperConfig
 from salmu_core.clip.weights import fingerprint
 from salmu_core.losses import contrastive_loss
 from salmu_core.run.runner import run_one
 from salmu_core.run.saves import Saves
+from salmu_core.testing.settings import settings_of
 from salmu_core.train.observer import Observer
 from salmu_core.train.settings import Every
 
@@ -45,7 +46,8 @@ class Attempts:
     def __init__(self, spec, session, folder, every=EACH):
         self.spec, self.session, self.every, self.folder = spec, session, every, folder
         self.told, self.steps = [], 0
-        self.config = spec.config(**CONFIG) if issubclass(spec.config, TrainingConfig) else spec.config()
+        given = CONFIG if issubclass(spec.config, TrainingConfig) else {}
+        self.config = settings_of(spec, **({"settings": CONFIG} if issubclass(spec.config, WrapperConfig) else given))
 
     def run(self, kill_at=None, saves=None, **changes):
         """One attempt, killed after so many steps of its own."""

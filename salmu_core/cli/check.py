@@ -9,9 +9,14 @@ import typer
 
 from salmu_core.cli.options import Json
 from salmu_core.cli.output import console, print_json, print_text
+from salmu_core.contract.settings import Settings, make_config
 from salmu_core.errors import UnknownNameError, UsageError
 from salmu_core.plugins.zoo import Zoo, discover
+from salmu_core.study.parsing import parse_settings
 from salmu_core.testing.conformance import RULES, Report, examine
+
+#: Kinds of what has settings.
+SETTABLE = ("method", "attack")
 
 
 def check(
@@ -23,6 +28,10 @@ def check(
         float, typer.Option(min=1, help="Seconds one run on a tiny benchmark may take before it counts as endless.")
     ] = 60,
     as_json: Json = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME.FIELD=VALUE", help="Examine it with a setting, as in salun.loss=delete."),
+    ] = None,
 ) -> None:
     """Examine plugins by the rules of conformance, and print a report for a pull request.
 
@@ -35,8 +44,14 @@ def check(
         if hasattr(signal, ending):
             signal.signal(getattr(signal, ending), signal.default_int_handler)  # so that nothing is left behind
     zoo = discover(fresh=True)
+    given = parse_settings(settings or ())
     wanted = [known for name in names or () for known in _kinds(zoo, name)] or _all(zoo)
-    reports = [_examine(kind, name, patience) for kind, name in wanted]
+    specs = {name: zoo.shelves[kind][name].spec for kind, name in wanted if kind in SETTABLE and name in given}
+    if unused := given.keys() - specs.keys():
+        raise UsageError(f"--set gives settings for {', '.join(sorted(unused))}: no method or attack that is examined.")
+    for name, spec in specs.items():
+        make_config(spec, given[name])
+    reports = [_examine(kind, name, patience, given.get(name, {})) for kind, name in wanted]
     if as_json:
         print_json([report.as_json() for report in reports])
     else:
@@ -45,9 +60,10 @@ def check(
         raise typer.Exit(1)
 
 
-def _examine(kind: str, name: str, patience: float) -> Report:
+def _examine(kind: str, name: str, patience: float, settings: Settings) -> Report:
     with console(stderr=True).status(f"{name}: starting") as status:
-        return examine(kind, name, patience=patience, on_stage=lambda stage: status.update(f"{name}: {stage}"))
+        settings |= {"on_stage": lambda stage: status.update(f"{name}: {stage}")}
+        return examine(kind, name, patience=patience, **settings)
 
 
 def _kinds(zoo: Zoo, name: str) -> list[tuple[str, str]]:

@@ -95,13 +95,14 @@ def _with_settings(
         first: Gives facts of one kind of declaration only, which stand in the list too.
         last: Gives such facts of the one that is shown in full.
     """
-    own = {n: first(d.facts) for n, d in shelf.items()}
+    own = {n: {"over": d.over or ""} if shelf is zoo.methods else first(d.facts) for n, d in shelf.items()}
     if name is None:
         items = [
             {"name": n, **own[n], "summary": d.facts["summary"], "paper": d.facts["paper"], **_source(d)}
             for n, d in shelf.items()
         ]
-        shown = ("name", *(("kind",) if shelf is zoo.attacks else ()), "summary", "distribution")
+        more = [field for field in ("kind", "over") if any(facts.get(field) for facts in own.values())]
+        shown = ("name", *more, "summary", "distribution")
         _listing(items, shown, as_json, zoo)
         return
     declared = shelf[name]

@@ -60,8 +60,8 @@ class Reading:
     def older(self) -> int:
         """Number of runs that another version of their method's code made."""
         methods = self.zoo.methods
-        made = [(row.record, methods[row.method]) for row in self.results.runs if row.record and row.method in methods]
-        return sum(made_by_other_code(record, method) for record, method in made)
+        made = [row.record for row in self.results.runs if row.record and row.method in methods]
+        return sum(made_by_other_code(record, methods) for record in made)
 
     def data(self, world: str) -> Benchmark:
         """The benchmark's data of a world, if they are on this machine and those the results are of.

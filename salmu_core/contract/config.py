@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import copy
 from typing import Annotated, Any, Literal, Self
 
@@ -28,6 +29,13 @@ class MethodConfig(BaseModel):
             fields[name].default = default
         annotated: dict[str, Any] = {name: (field.annotation, field) for name, field in fields.items()}
         return create_model(cls.__name__, __base__=cls, __doc__=cls.__doc__ or "", **annotated)
+
+
+def by_field(config: MethodConfig | Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration as it is typed: a wrapped method's settings by names such as ``settings.lr``."""
+    own = dict(config) if isinstance(config, Mapping) else config.model_dump(mode="json")
+    inner = own.pop("settings") if isinstance(own.get("settings"), dict) else {}
+    return own | {f"settings.{name}": value for name, value in inner.items()}
 
 
 LearningRate = Annotated[float, Field(gt=0, allow_inf_nan=False, description="Peak learning rate.")]

@@ -27,6 +27,10 @@ class Recommended(Spec):
     source: Sentence = Field(description="Who used them, or how they were chosen.")
     link: Link | None = Field(default=None, description="Where that can be read.")
 
+    def within(self, table: str) -> Recommended:
+        """The same, said of fields of a table."""
+        return self.model_copy(update={"config": {f"{table}.{field}": value for field, value in self.config.items()}})
+
     def __str__(self) -> str:
         settings = [f"{field} = {value}" for field, value in self.config.items()]
         settings += [f"budget {self.budget:g}"] if self.budget else []

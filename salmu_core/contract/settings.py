@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,6 +15,12 @@ from salmu_core.errors import UnknownNameError, UsageError, explain
 from salmu_core.machine import holds_secret
 
 Settings = dict[str, Any]
+
+
+def over(own: Mapping[str, Any], usual: Mapping[str, Any]) -> Settings:
+    """Settings over others: of a field that is a table in both, entry by entry."""
+    both = {name: usual[name] for name in own if isinstance(own[name], dict) and isinstance(usual.get(name), dict)}
+    return {**usual, **own, **{name: {**table, **own[name]} for name, table in both.items()}}
 
 
 def make_config(spec: MethodSpec | AttackSpec, settings: Settings) -> MethodConfig:
@@ -30,7 +37,10 @@ def make_config(spec: MethodSpec | AttackSpec, settings: Settings) -> MethodConf
                 "handed on: let the plugin read it from a variable of the environment instead."
             )
         if field not in spec.config.model_fields:
-            raise UnknownNameError(f"setting of {spec.name}", field, spec.config.model_fields)
+            inner = f"What it wraps has its own: {spec.name}.settings.{field}." * (
+                "settings" in spec.config.model_fields
+            )
+            raise UnknownNameError(f"setting of {spec.name}", field, spec.config.model_fields, inner)
     try:
         return spec.config.model_validate(settings)
     except ValidationError as error:

@@ -27,8 +27,10 @@ _Make = Callable[[Attacked, Attacked, Attacked], Clusters]
 
 
 def distinct(settings: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The settings in which some other differs, as ``name=value``."""
-    return [f"{name}={value}" for name, value in settings.items() if any(o.get(name) != value for o in others)]
+    """The settings in which some other differs, as ``name=value``; for those of a wrapped loss, some other over it."""
+    same = [other for other in others if other.get("loss") == settings.get("loss")]
+    among = {name: same if name.startswith("settings.") else others for name in settings}
+    return [f"{name}={value}" for name, value in settings.items() if any(o.get(name) != value for o in among[name])]
 
 
 def attack_labels(results: Results) -> dict[AttackKey, str]:

@@ -17,8 +17,10 @@ from salmu_core.disk.stamps import Stamp
 
 
 @cache
-def code_hash(module: str) -> str:
-    """SHA-256 over the sources of a plugin's module or package, found without importing it."""
+def code_hash(module: str, *others: str) -> str:
+    """SHA-256 over the sources of a plugin's module or package, and of others if there are; none is imported."""
+    if others:
+        return hash_json([code_hash(module), *map(code_hash, others)])
     spec = _find(module.partition(":")[0])
     if spec is None or spec.origin is None:
         return hash_text(module)

@@ -46,6 +46,12 @@ class Declared(Generic[S]):
         """JSON schema of each class that the spec names, by field, such as ``config``."""
         return self.data.schemas if self.data else {}
 
+    @property
+    def over(self) -> str | None:
+        """Of a method that stands on another one's loss, the one it takes unless it is told otherwise."""
+        loss = self.schemas.get("config", {}).get("properties", {}).get("loss", {})
+        return str(loss["default"]) if loss.get("wraps") else None
+
     @cached_property
     def card(self) -> S:
         """What it says of itself: the spec, whose functions only stand there, and without its classes of settings."""

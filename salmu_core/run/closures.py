@@ -19,6 +19,7 @@ from torch import Generator, Tensor
 _ATOMS = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size)
 #: What draws and counts for a run; its content is no method's.
 _RUN = ("salmu_core.run", "salmu_core.contract.steps")
+_WRAPPING = "salmu_core.contract.wrapping"
 
 
 class UnseenError(Exception):
@@ -99,9 +100,11 @@ class _Walk:
 
     def _function(self, value: FunctionType) -> Iterator[bytes]:
         yield f"{value.__module__}.{value.__qualname__}".encode()
+        named = value.__globals__
+        if named.get("__name__") == _WRAPPING:  # another method's loss: its module's globals count too
+            self._home.add(_package(value))
         cells = [cell.cell_contents for cell in value.__closure__ or () if cell != CellType()]
         yield from map(self.of, (cells, value.__defaults__, value.__kwdefaults__, vars(value)))
-        named = value.__globals__
         if str(named.get("__name__")).partition(".")[0] in self._home:
             yield self.of({name: named[name] for name in sorted(_names(value.__code__)) if name in named})
 

@@ -20,6 +20,7 @@ from salmu_core.contract.features import Features, Pairs, PoolName
 from salmu_core.contract.model import ClipModel
 from salmu_core.contract.probe import Probe
 from salmu_core.contract.steps import Batch
+from salmu_core.contract.wrapping import WrapperConfig
 from salmu_core.errors import BudgetExceededError, MethodError
 from salmu_core.run.draws import Draws
 from salmu_core.run.edit import edited
@@ -266,13 +267,18 @@ class RunContext(MethodContext[C]):
         self._observer.on_step(done, steps, values)
 
     def _training_config(self, config: TrainingConfig | None) -> TrainingConfig:
-        chosen = self._config if config is None else config
+        chosen = self._settings if config is None else config
         if not isinstance(chosen, TrainingConfig):
             raise MethodError(
                 "fit() needs optimizer settings: derive its config from TrainingConfig, or give fit(config=...)"
             )
         self._meter.begin_fit(self._batch_size(chosen.batch_size), chosen)
         return chosen
+
+    @property
+    def _settings(self) -> Any:
+        """What is trained with where nothing is said: of a wrapper, the settings of what it wraps."""
+        return self._config.wrapped.config if isinstance(self._config, WrapperConfig) else self._config
 
     def _batch_size(self, batch_size: int) -> int:
         return common_batch(self._pools, batch_size)
@@ -283,7 +289,7 @@ class RunContext(MethodContext[C]):
 
     def _size(self, member: str, size: int | None) -> int:
         if size is None:
-            size = getattr(self._config, "batch_size", None)
+            size = getattr(self._settings, "batch_size", None)
         if size is None or size < 1:
             raise MethodError(f"{member}(size=...): say how many pairs a batch has; the config has no batch_size")
         return size

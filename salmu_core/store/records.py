@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
+from salmu_core.contract.config import by_field
 from salmu_core.contract.layout import FORGET, RETAIN_SYNTH, WEIGHTS, Pillar, Role, Split
 from salmu_core.contract.recommended import Recommended
 from salmu_core.contract.specs import MetricRole, MetricSpec
@@ -77,7 +78,7 @@ class PluginRef(Record):
     distribution: str
     version: str
     code_hash: str
-    """SHA-256 of the source of the module that declares it."""
+    """SHA-256 of the source of the module that declares it; of a wrapper, with that of the loss it stands on."""
 
 
 class BenchmarkRef(Record):
@@ -185,7 +186,7 @@ class RunRecord(Sealed):
     def settings(self) -> dict[str, Any]:
         """Its config, and where they are not the usual, what it could train on and its precision."""
         retain = {"retain": self.retain.label} if self.retain.shards else {}
-        return {**self.config, **retain, **({"precision": self.precision} if self.precision else {})}
+        return {**by_field(self.config), **retain, **({"precision": self.precision} if self.precision else {})}
 
     @property
     def trained_on(self) -> frozenset[str]:

@@ -25,7 +25,6 @@ from salmu_core.benchmark.retain import Stream
 from salmu_core.contract.specs import MetricSpec
 from salmu_core.disk.hashing import hash_json
 from salmu_core.errors import CheckpointError, MachineError, SalmuError, StoreError
-from salmu_core.plugins.code import code_hash
 from salmu_core.plugins.zoo import Declared
 from salmu_core.run.reporter import Reporter
 from salmu_core.run.runner import run_one
@@ -140,11 +139,12 @@ class Execution:
 
     def _saves(self, planned: Planned, start: Start) -> Saves | None:
         """Where a run is kept while it trains."""
-        if self.options.checkpoint_every.never:
+        inner = planned.wrapped.spec.known_failures if planned.wrapped else {}
+        if self.options.checkpoint_every.never or "resumes" in inner:
             return None
         of = {
             "benchmark": [self.benchmark.name, self.benchmark.data_hash],
-            "plugin": [planned.method.distribution, planned.method.version, code_hash(planned.method.module)],
+            "plugin": [planned.method.distribution, planned.method.version, planned.code],
             "retain": self._retain.digest,
             "start": start.ref.checkpoint_hash,
             "request": planned.request.model_dump(mode="json"),
@@ -154,7 +154,7 @@ class Execution:
 
     def _making(self, folder: Path, planned: Planned) -> Making:
         """Begin to make a run."""
-        code, scalars = code_hash(planned.method.module), bool([*self.trackers])
+        code, scalars = planned.code, bool([*self.trackers])
         owner = hash_json([planned.method.distribution, code])
         cell = Cell.of(self.store, folder, self.benchmark, owner, self.options.threads, scalars)
         attempts = Attempts(self.store.attempts(folder), code)

@@ -95,7 +95,7 @@ def made_of(works: Iterable[Work], zoo: Zoo) -> dict[str, str]:
     for work in works:
         benchmark = work.benchmark
         parts[f"benchmark {benchmark.name}"] = f"{benchmark.data_hash} {benchmark.model_hash('compromised')}"
-        parts |= {f"code of {p.key.method}": code_hash(p.method.module) for p in work.plan}
+        parts |= {f"code of {p.key.method}": p.code for p in work.plan}
     return parts | {f"code of {name}": code_hash(metric.module) for name, metric in zoo.metrics.items()}
 
 

@@ -50,6 +50,8 @@ def parse_budgets(texts: Iterable[str]) -> list[float]:
 def parse_settings(texts: Iterable[str]) -> dict[str, Settings]:
     """``["cliperase.lr=1e-4"]`` as ``{"cliperase": {"lr": 1e-4}}``; values are JSON, or else text.
 
+    A field within a field has a dot more: ``salun.settings.lr=1e-4``.
+
     Raises:
         UsageError: A text is not of the form METHOD.FIELD=VALUE.
     """
@@ -63,7 +65,11 @@ def parse_settings(texts: Iterable[str]) -> dict[str, Settings]:
             parsed = parse_json(value)
         except ValueError:
             parsed = value
-        if field in settings.setdefault(method, {}):
+        *outer, last = field.split(".")
+        inside: object = settings.setdefault(method, {})
+        for part in outer:
+            inside = inside.setdefault(part, {}) if isinstance(inside, dict) else None
+        if not isinstance(inside, dict) or last in inside:
             raise UsageError(f"--set gives {method}.{field} twice. One run for each of several values: a study file.")
-        settings[method][field] = parsed
+        inside[last] = parsed
     return settings

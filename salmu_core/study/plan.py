@@ -10,14 +10,16 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
 
-from salmu_core.contract.config import MethodConfig
+from salmu_core.contract.config import MethodConfig, by_field
 from salmu_core.contract.recommended import Recommended
-from salmu_core.contract.settings import Settings, fitting, make_config
+from salmu_core.contract.settings import Settings, fitting, make_config, over
 from salmu_core.contract.specs import MethodSpec
+from salmu_core.contract.wrapping import WrapperConfig
 from salmu_core.disk.hashing import hash_json
 from salmu_core.disk.reading import read_toml
 from salmu_core.errors import FileError, UnknownNameError, UsageError, explain
 from salmu_core.machine import without_secrets
+from salmu_core.plugins.code import code_hash
 from salmu_core.plugins.zoo import Declared, Zoo
 from salmu_core.run.accelerator import precision_of
 from salmu_core.show.escape import shell
@@ -160,6 +162,7 @@ class Planned:
     Attributes:
         source: The benchmark as it was asked for: a name or a folder.
         origin: Where its settings come from.
+        wrapped: Of a wrapper, the method whose loss it stands on.
         retain: Tar files of the user's own retain pairs.
         start: What it, or the first request of its sequence, begins with; None for Compromised.
         request: What it is asked to forget.
@@ -176,6 +179,12 @@ class Planned:
     start: Start | None = None
     request: RequestRef = WHOLE
     before: RunKey | None = None
+    wrapped: Declared[MethodSpec] | None = None
+
+    @property
+    def code(self) -> str:
+        """SHA-256 of the code that makes it."""
+        return code_hash(*(part.module for part in (self.method, self.wrapped) if part))
 
     @property
     def command(self) -> str:
@@ -188,10 +197,11 @@ class Planned:
         words += ["--mixed-precision", self.key.precision] if self.key.precision else []
         words += ["--from", str(self.start.folder)] if self.start else []
         words += ["--requests", str(self.request.count)] if self.request.count > 1 else []
-        default = self.method.spec.config().model_dump(mode="json")
+        inner = {"settings": self.wrapped.spec.config().model_dump(mode="json")} if self.wrapped else {}
+        default = by_field(self.method.spec.config().model_dump(mode="json") | inner)
         advice = self.origin.recommended
-        for name, value in self.config.model_dump(mode="json").items():
-            if value != default[name] or (advice and name in advice.config):
+        for name, value in by_field(self.config).items():
+            if value != default.get(name) or (advice and name in advice.config):
                 text = value if isinstance(value, str) else json.dumps(value)
                 words += ["--set", f"{self.key.method}.{name}={text}"]
         return without_secrets(shell(words))
@@ -256,16 +266,22 @@ def make_plan(
         usual = fitting(declared.spec, advice, base) if advice else {}
         given = study.config.get(name, {})
         for settings in given if isinstance(given, list) else [given]:
-            own = {**settings, **overrides.get(name, {})}
-            config = make_config(declared.spec, {**usual, **own})
+            own = over(overrides.get(name, {}), settings)
+            config, wrapped, advised = make_config(declared.spec, over(own, usual)), None, advice
+            if isinstance(config, WrapperConfig):
+                wrapped = zoo.methods[config.loss]
+                theirs = (recommended or {}).get(config.loss)
+                config = config.around(wrapped.spec, fitting(wrapped.spec, theirs, base) if theirs else {})
+                advised = advice or (theirs and theirs.within("settings"))
             digest = config_hash(config)
-            origin = Origin(base, declared.spec, advice, frozenset(own), "budgets" in study.model_fields_set)
-            for budget in study.budgets_for(advice):
+            origin = Origin(base, declared.spec, advised, frozenset(by_field(own)), "budgets" in study.model_fields_set)
+            for budget in study.budgets_for(advised):
                 for seed in study.seeds:
                     own_key = RunKey(benchmark, name, digest, budget, seed, retain, begun)
                     key = replace(own_key, precision=study.precision)
                     source = study.benchmark if study.worlds is None else benchmark
                     one = Planned(key, declared, config, source, origin, study.retain, study.retain_share, start)
+                    one = replace(one, wrapped=wrapped)
                     plan |= {planned.key: planned for planned in _sequence(one, requests)}
     return list(plan.values())
 

@@ -9,7 +9,6 @@ from accelerate import Accelerator
 from salmu_core.benchmark.folder import Benchmark
 from salmu_core.disk import landlock
 from salmu_core.machine import environment
-from salmu_core.plugins.code import code_hash
 from salmu_core.run.runner import Outcome
 from salmu_core.store.records import BenchmarkRef, Ledger, PluginRef, RetainRef, RunRecord, Status
 from salmu_core.store.starts import StartRef
@@ -39,7 +38,7 @@ def make_record(
         reason=reason,
         benchmark=made_on,
         method=key.method,
-        plugin=PluginRef(distribution=method.distribution, version=method.version, code_hash=code_hash(method.module)),
+        plugin=PluginRef(distribution=method.distribution, version=method.version, code_hash=planned.code),
         config=planned.config.model_dump(mode="json"),
         config_hash=key.config_hash,
         budget=key.budget,

@@ -13,7 +13,7 @@ from salmu_core.disk.file_hashes import Stamps
 from salmu_core.disk.hashing import EVERY_BYTE, Hashes
 from salmu_core.errors import StoreError
 from salmu_core.plugins.code import code_hash
-from salmu_core.plugins.zoo import Declared
+from salmu_core.plugins.zoo import Declared, Shelf
 from salmu_core.store.folders import AGAIN, RUN, RunKey, Store, read_metrics, read_record, read_run
 from salmu_core.store.records import RunRecord, ScoredOn
 from salmu_core.study.attacks import Assault, PlannedAttack, outstanding_attacks
@@ -78,7 +78,7 @@ def outstanding(
                 todo.runs.append(planned)
                 continue
             _same_data(folder, record, benchmark)
-            changed = made_by_other_code(record, planned.method)
+            changed = record.plugin.code_hash != planned.code
             if record.status != "valid" and changed:
                 todo.runs.append(planned)
                 continue
@@ -112,9 +112,14 @@ def _goes_on(planned: Planned, record: RunRecord, there: Mapping[RunKey, RunReco
     return record.start.checkpoint_hash == before.checkpoint_hash
 
 
-def made_by_other_code(record: RunRecord, method: Declared[MethodSpec]) -> bool:
-    """Whether a method's code is another one than when it made a run."""
-    return record.plugin.code_hash != code_hash(method.module)
+def made_by_other_code(record: RunRecord, methods: Shelf[MethodSpec]) -> bool:
+    """Whether the code of an installed method, or of the loss it stands on, is another one than when it made a run."""
+    method, inner = methods[record.method], []
+    if method.over:
+        if record.config["loss"] not in methods:
+            return False
+        inner = [methods[record.config["loss"]].module]
+    return record.plugin.code_hash != code_hash(method.module, *inner)
 
 
 def older_note(runs: int) -> str:

@@ -15,11 +15,13 @@ from salmu_core.contract.config import TrainingConfig
 from salmu_core.contract.context import MetricContext
 from salmu_core.contract.features import PoolName
 from salmu_core.contract.specs import MethodSpec, MetricSpec
+from salmu_core.contract.wrapping import WrapperConfig
 from salmu_core.plugins.zoo import discover
 from salmu_core.run.runner import Outcome, run_one
 from salmu_core.run.session import TrainingSession
 from salmu_core.score.context import ScoreContext
 from salmu_core.score.embeddings import Embedder, Images
+from salmu_core.testing.settings import settings_of
 
 #: Not a whole number, so that a budget that is left lying shows.
 BUDGET = 1.9
@@ -45,7 +47,7 @@ def run_method(
     accelerator = Accelerator(cpu=True)
     opened = open_benchmark(str(benchmark.resolve()), discover(()), lambda stage, fraction: None)
     session = TrainingSession.open(opened, accelerator)
-    settings = spec.config(**config)
+    settings = settings_of(spec, **config)
     return run_one(spec, settings, budget, seed, session, accelerator, micro_batch=micro_batch), session
 
 
@@ -61,7 +63,7 @@ def assert_uses_budget(spec: MethodSpec, benchmark: Path, *, draws: Collection[P
     Returns:
         What came of the run.
     """
-    if issubclass(spec.config, TrainingConfig):
+    if issubclass(spec.config, TrainingConfig | WrapperConfig):
         config = {"batch_size": BATCH, **config}
     outcome, session = run_method(spec, benchmark, budget=BUDGET, **config)
     assert outcome.status == "valid", outcome.traceback or outcome.reason

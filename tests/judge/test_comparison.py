@@ -50,6 +50,15 @@ def test_labels_name_only_what_differs():
     assert list(labels(rows[1:]).values()) == ["sweep"]
 
 
+def test_labels_of_wrappers_name_the_settings_of_a_loss_that_is_there_twice():
+    def over(loss, **settings):
+        return MAKE.row("mask", IDEAL, config={"loss": loss, "settings": settings, "share": 0.5})
+
+    rows = [over("one", lr=1e-3, margin=2), over("one", lr=1e-4, margin=2), over("two", lr=1e-3, scale=7)]
+    told = ["mask loss=one settings.lr=0.0001", "mask loss=one settings.lr=0.001", "mask loss=two"]
+    assert sorted(labels(rows).values()) == told
+
+
 def test_differences_from_the_target_are_paired_by_row():
     (line,) = compare(MAKE.results([MAKE.row("one", {**IDEAL, "InterIdSim": 0.31})]), SHOWN).lines
     figure = line.figures["InterIdSim"]

@@ -43,7 +43,7 @@ class ConformanceAdvice(UserWarning):
     """Something about a plugin that breaks nothing and could be better."""
 
 
-def check_method(name: str, *, patience: float = PATIENCE) -> Callable[..., None]:
+def check_method(name: str, *, patience: float = PATIENCE, **settings: Any) -> Callable[..., None]:
     """A pytest test, parametrised by rule, of an installed method.
 
     Use it as ``test_conformance = check_method("my-method")``. A rule the method is known to break stands in
@@ -52,8 +52,9 @@ def check_method(name: str, *, patience: float = PATIENCE) -> Callable[..., None
     Args:
         name: The method's name.
         patience: Seconds a run may take before it counts as endless.
+        settings: Fields of its configuration that are not to be as they are by default: ``loss="delete"`` of a wrapper.
     """
-    return _test("method", name, patience)
+    return _test("method", name, patience, **settings)
 
 
 def check_metric(name: str, *, patience: float = PATIENCE) -> Callable[..., None]:

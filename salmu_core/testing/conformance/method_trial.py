@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
@@ -17,12 +17,14 @@ from salmu_core.benchmark.folder import open_benchmark
 from salmu_core.clip.weights import fingerprint
 from salmu_core.contract.config import MethodConfig, TrainingConfig
 from salmu_core.contract.specs import MethodSpec
+from salmu_core.contract.wrapping import WrapperConfig
 from salmu_core.plugins.zoo import discover
 from salmu_core.run.runner import Outcome, run_one
 from salmu_core.run.saves import Saves
 from salmu_core.run.session import TrainingSession
 from salmu_core.testing.conformance.loop_watch import Flow, LoopWatch
 from salmu_core.testing.conformance.witness import Witness
+from salmu_core.testing.settings import settings_of
 from salmu_core.testing.tiny import write_tiny_benchmark
 from salmu_core.train.observer import Observer
 from salmu_core.train.settings import Every
@@ -45,7 +47,7 @@ _REPEATED = {"random", "same-bytes", "elsewhere", "blind", "resumes"}
 def examine(spec: MethodSpec, asked: Request, journal: Journal, witness: Witness) -> None:
     """Run a method often enough to know; the second process makes the same runs the other way round."""
     torch.set_num_threads(1)
-    runs = _Runs(spec, asked.scratch, journal)
+    runs = _Runs(spec, asked.settings, asked.scratch, journal)
     if asked.twice:
         for seed in (1, 0):
             found = runs.make(f"a run with seed {seed} in another process", "tiny", seed=seed)
@@ -103,8 +105,9 @@ def _interrupt(first: Outcome, runs: _Runs, journal: Journal) -> None:
 class _Runs:
     """Makes runs on the `BENCHMARKS`."""
 
-    def __init__(self, spec: MethodSpec, scratch: Path, journal: Journal) -> None:
+    def __init__(self, spec: MethodSpec, settings: Mapping[str, Any], scratch: Path, journal: Journal) -> None:
         self._spec = spec
+        self._settings = settings
         self._scratch = scratch
         self._journal = journal
         self._sessions: dict[str, TrainingSession] = {}
@@ -150,8 +153,8 @@ class _Runs:
         return run(saves=saves), told
 
     def _config(self, batch: int) -> MethodConfig:
-        trains = issubclass(self._spec.config, TrainingConfig)
-        return self._spec.config(**({"batch_size": batch} if trains else {}))
+        trains = issubclass(self._spec.config, TrainingConfig | WrapperConfig)
+        return settings_of(self._spec, **{**({"batch_size": batch} if trains else {}), **self._settings})
 
     def _report_terms(self, flows: Mapping[str, Flow]) -> None:
         dead = [name for name, flow in flows.items() if flow is Flow.NONE]

@@ -18,7 +18,7 @@ class Request(BaseModel):
         scratch: An empty folder.
         path: The import path of whoever asks.
         rules: Rules to find out about.
-        settings: Of an attack, what is not as it is by default.
+        settings: What of its configuration is not as it is by default.
         twice: Whether this is the second process, which only compares.
     """
 

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from salmu_core import LearningRate, MethodContext, MethodSpec, Step, TrainingConfig, Weight, hookimpl
-from salmu_core.losses import mse
+from salmu_core.losses import divergence, mse
 
 
 class Config(TrainingConfig):
@@ -46,15 +46,8 @@ def paper_terms(ctx: MethodContext[Config], step: Step) -> Mapping[str, Tensor]:
     """KL divergence to the original's softmax without the true entry, mean of both directions."""
     logits = ctx.model.logit_scale.exp() * ctx.features(step.forget).similarity
     original = ctx.reference.logit_scale.exp() * ctx.reference_features(step.forget).similarity
-    to_text, to_image = masked_divergence(logits, original), masked_divergence(logits.T, original.T)
-    return {"forgetting": ctx.config.forgetting_weight * (to_text + to_image) / 2}
-
-
-def masked_divergence(logits: Tensor, original: Tensor) -> Tensor:
-    """KL(softmax of ``original`` with its diagonal at -inf || softmax of ``logits``), mean over rows."""
     own = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
-    target = original.masked_fill(own, -torch.inf).softmax(dim=1)
-    return torch.nn.functional.kl_div(logits.log_softmax(dim=1), target, reduction="batchmean")
+    return {"forgetting": ctx.config.forgetting_weight * divergence(logits, original.masked_fill(own, -torch.inf))}
 
 
 @hookimpl

@@ -24,7 +24,14 @@ if TYPE_CHECKING:
         examine,
     )
     from salmu_core.testing.fixed import FixedPairs, fixed_step
-    from salmu_core.testing.numbers import loss_values, numpy_contrastive, random_pairs, unit
+    from salmu_core.testing.numbers import (
+        loss_values,
+        numpy_contrastive,
+        numpy_contrastive_rows,
+        numpy_divergence,
+        random_pairs,
+        unit,
+    )
     from salmu_core.testing.runs import assert_uses_budget, metric_context, run_method
     from salmu_core.testing.tiny import tiny_model, write_tiny_benchmark
 
@@ -43,6 +50,8 @@ __all__ = [
     "loss_values",
     "metric_context",
     "numpy_contrastive",
+    "numpy_contrastive_rows",
+    "numpy_divergence",
     "random_pairs",
     "run_attack",
     "run_method",
@@ -56,7 +65,14 @@ _HOME = {
     "benchmarks": ("assert_sound_benchmark",),
     "conformance": ("ConformanceAdvice", "check_attack", "check_benchmark", "check_method", "check_metric", "examine"),
     "fixed": ("FixedPairs", "fixed_step"),
-    "numbers": ("loss_values", "numpy_contrastive", "random_pairs", "unit"),
+    "numbers": (
+        "loss_values",
+        "numpy_contrastive",
+        "numpy_contrastive_rows",
+        "numpy_divergence",
+        "random_pairs",
+        "unit",
+    ),
     "runs": ("assert_uses_budget", "metric_context", "run_method"),
     "tiny": ("tiny_model", "write_tiny_benchmark"),
 }

@@ -29,11 +29,24 @@ def unit(x: np.ndarray | None) -> np.ndarray:
 
 def numpy_contrastive(pairs: FixedPairs, logit_scale: float) -> float:
     """CLIP's loss spelled out entry by entry, to hold a method's against."""
-    odds = np.exp(logit_scale * unit(pairs.image) @ unit(pairs.text).T)
-    each = [
-        -np.log(odds[i, i] / odds[i].sum()) / 2 - np.log(odds[i, i] / odds[:, i].sum()) / 2 for i in range(len(odds))
-    ]
-    return float(np.mean(each))
+    return float(np.mean(numpy_contrastive_rows(pairs.image, pairs.text, logit_scale)))
+
+
+def numpy_contrastive_rows(image: np.ndarray | None, text: np.ndarray | None, logit_scale: float) -> np.ndarray:
+    """Each pair's share of CLIP's loss ``[b]``, of embeddings ``[b, d]`` under either model."""
+    odds = np.exp(logit_scale * unit(image) @ unit(text).T)
+    both = [[odds[i, i] / odds[i].sum(), odds[i, i] / odds[:, i].sum()] for i in range(len(odds))]
+    rows: np.ndarray = -np.log(both).mean(axis=1)
+    return rows
+
+
+def numpy_divergence(pairs: FixedPairs, logit_scale: float, reference_logit_scale: float) -> float:
+    """KL of a batch's softmax from the original's, mean over rows and both directions, entry by entry."""
+    own = np.exp(logit_scale * unit(pairs.image) @ unit(pairs.text).T)
+    original = np.exp(reference_logit_scale * unit(pairs.reference_image) @ unit(pairs.reference_text).T)
+    rows = zip([*original, *original.T], [*own, *own.T], strict=True)
+    both = [(p / p.sum(), q / q.sum()) for p, q in rows]
+    return float(np.mean([sum(a * np.log(a / b) for a, b in zip(p, q, strict=True)) for p, q in both]))
 
 
 def loss_values(

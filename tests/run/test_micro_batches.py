@@ -23,8 +23,10 @@ from salmu_core.train.pieces import Pieces
 
 FACTS = {"name": "a-method", "summary": "A test.", "paper": "https://example.org"}
 B = 12
-#: All methods that train, in every variant of their loss.
+#: Methods that train by what ctx.features gives, in every variant of their loss; that of RMU is of inner layers.
 ZOO = [
+    ("alignment-calibration", {}),
+    ("alignment-calibration", {"variant": "code"}),
     ("cliperase", {}),
     ("delete", {}),
     ("delete", {"variant": "paper"}),
@@ -32,8 +34,14 @@ ZOO = [
     ("direct-similarity", {}),
     ("finetuning", {}),
     ("generic-captions", {"retain_weight": 0.5}),
+    ("gradient-difference", {}),
+    ("gradient-difference", {"variant": "kl"}),
+    ("nearest-caption", {}),
     ("negative-gradient", {}),
+    ("npo", {}),
+    ("npo", {"variant": "kl"}),
     ("shuffled-captions", {}),
+    ("simnpo", {}),
     ("vlunlearn", {}),
 ]
 NAMES = ["-".join([name, *map(str, settings.values())]) for name, settings in ZOO]

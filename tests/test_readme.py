@@ -64,7 +64,8 @@ def test_the_distribution_salmu_names_every_other():
         for path in ROOT.glob(f"{pattern}/pyproject.toml")
     }
     listed = {re.match(r"[\w-]+", need)[0] for need in facts(ROOT / "plugins" / "salmu")["project"]["dependencies"]}
-    assert listed | {"salmu"} == members | {"salmu-core"} and root["dependency-groups"]["zoo"] == ["salmu"]
+    extras = {"salmu-ray", "salmu-slurm"}  # what they need is heavy, and of use on clusters alone
+    assert listed | extras | {"salmu"} == members | {"salmu-core"} and root["dependency-groups"]["zoo"] == ["salmu"]
 
 
 def test_every_plugin_is_complete():

@@ -37,6 +37,7 @@ class Options:
         micro_batch: Pairs that methods embed at a time; 0 for whole batches.
         compile: Whether towers are compiled while they are trained; ``auto`` for where that pays.
         checkpoint_every: How often a run is kept while it trains, so that it goes on there if it is interrupted.
+        scores: Whether checkpoints are scored, and attacked; else holdouts and Clean are never opened.
     """
 
     redo: bool = False
@@ -48,6 +49,7 @@ class Options:
     compile: Compile = "auto"
     checkpoint_every: Every = field(default_factory=Every)
     limits: Limits = UNLIMITED
+    scores: bool = True
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,7 @@ def carry_out(
     metrics = list(zoo.metrics.values())
     stream, works = prepare(study, overrides, zoo, store, reporter)
     todos = [outstanding(w.plan, w.benchmark, store, metrics, options.redo, w.attacks) for w in works]
+    todos = todos if options.scores else [todo.unscored for todo in todos]
     ways = (w for work, todo in zip(works, todos, strict=True) for w in otherwise(work.plan, todo, store, options))
     origins = (planned.origin for todo in todos for planned in todo.runs)
     for note in [*(note for todo in todos for note in todo.notes), *ways, *notes(origins)]:

@@ -11,6 +11,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
+
 @dataclass(frozen=True)
 class Search:
     """Where a search for a setting looks: from ``low`` to ``high``, or among ``choices``.

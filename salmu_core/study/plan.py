@@ -18,6 +18,7 @@ from salmu_core.disk.hashing import hash_json
 from salmu_core.disk.reading import read_toml
 from salmu_core.errors import FileError, UnknownNameError, UsageError, explain
 from salmu_core.machine import without_secrets
+from salmu_core.plugins.code import code_hash
 from salmu_core.plugins.zoo import Declared, Zoo
 from salmu_core.run.accelerator import precision_of
 from salmu_core.show.escape import shell
@@ -26,6 +27,7 @@ from salmu_core.store.starts import WHOLE, RequestRef
 from salmu_core.study.limits import Limits
 from salmu_core.study.origin import Origin
 from salmu_core.study.starts import Start
+from salmu_core.study.tuned import Tuned, read_tuned
 from salmu_core.train.settings import Every
 
 #: What a file may say; by far more than anybody waits for, or can tell apart.
@@ -38,6 +40,11 @@ Share = Annotated[float, Field(gt=0, le=1, strict=True)]
 def _listed(value: object) -> object:
     """A single value is a list of one."""
     return (value,) if isinstance(value, str | int | float) else value
+
+
+def _read(value: object) -> object:
+    """A path is what lies there."""
+    return read_tuned(Path(value)) if isinstance(value, str | Path) else value
 
 
 _T = TypeVar("_T")
@@ -87,6 +94,9 @@ class Study(BaseModel):
     )
     run_timeout: str | None = Field(default=None, description="Time that one run may take, as `--run-timeout`.")
     run_memory: str | None = Field(default=None, description="Memory that one run may hold, as `--run-memory`.")
+    tuned: Annotated[dict[str, Tuned], BeforeValidator(_read)] = Field(
+        default_factory=dict, description="Result of `salmu tune` that settings are taken from, as `--tuned`."
+    )
     config: dict[str, Settings | list[Settings]] = Field(
         default_factory=dict, description="Settings of each method or attack; a list of tables is one run each."
     )
@@ -218,7 +228,8 @@ def make_plan(
 ) -> list[Planned]:
     """Every run of a study, methods first, each configuration validated.
 
-    A method's defaults come first; what the benchmark recommends goes over them, and the study over that.
+    A method's defaults come first; what the benchmark recommends goes over them, what was tuned over that, and the
+    study over all.
 
     Args:
         benchmark: The benchmark's name in paths.
@@ -235,6 +246,8 @@ def make_plan(
     names = list(dict.fromkeys(zoo.methods if study.methods is None else study.methods))
     for name in names:
         zoo.methods[name]
+    if study.tuned and not study.tuned.keys() & set(names):
+        raise UsageError(f"What was tuned is of {', '.join(study.tuned)}: of what this run includes there is nothing.")
     for name in sorted({*overrides, *study.config} - {*zoo.methods, *study.attacks}):
         if name not in zoo.attacks:
             raise UnknownNameError("method or attack", name, [*zoo.methods, *zoo.attacks])
@@ -248,13 +261,17 @@ def make_plan(
     for name in names:
         declared = zoo.methods[name]
         advice, base = (recommended or {}).get(name), benchmark.partition("@")[0]
-        usual = fitting(declared.spec, advice, base) if advice else {}
+        tuned = study.tuned.get(name)
+        advice = tuned.over(advice) if tuned else advice
+        usual = fitting(declared.spec, advice, "`salmu tune`" if tuned else base) if advice else {}
+        outdated = tuned is not None and tuned.code_hash != code_hash(declared.module)
         given = study.config.get(name, {})
         for settings in given if isinstance(given, list) else [given]:
             own = {**settings, **overrides.get(name, {})}
             config = make_config(declared.spec, {**usual, **own})
             digest = config_hash(config)
-            origin = Origin(base, declared.spec, advice, frozenset(own), "budgets" in study.model_fields_set)
+            named = "budgets" in study.model_fields_set
+            origin = Origin(base, declared.spec, advice, frozenset(own), named, outdated)
             for budget in study.budgets_for(advice):
                 for seed in study.seeds:
                     own_key = RunKey(benchmark, name, digest, budget, seed, retain, begun)

@@ -20,18 +20,18 @@ class Tuned(Recommended):
     """Settings of a method that a search chose.
 
     Attributes:
-        benchmarks: Worlds that it was chosen on.
         code_hash: Of the method's code then.
     """
 
-    benchmarks: tuple[str, ...]
     code_hash: str
 
     def over(self, advice: Recommended | None) -> Recommended:
         """These settings, and of a benchmark's own advice what they do not touch."""
         if advice is None:
             return self
-        return self.model_copy(update={"config": {**advice.config, **self.config}, "budget": advice.budget})
+        more = "; what it did not search is as the benchmark recommends" * bool(advice.config.keys() - self.config)
+        config = {**advice.config, **self.config}
+        return self.model_copy(update={"config": config, "budget": advice.budget, "source": self.source + more})
 
 
 _FILE = TypeAdapter(dict[str, Tuned])

@@ -35,7 +35,8 @@ def tune(
     mixed_precision: Precision = None,
     threads: Threads = 1,
     export: Annotated[
-        Path | None, typer.Option(metavar="FILE.tsv", help="Write the log of all trials there, too.", show_default=False)
+        Path | None,
+        typer.Option(metavar="FILE.tsv", help="Write the log of all trials there, too.", show_default=False),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -45,15 +45,17 @@ class Claim:
     settings: dict[str, Any]
     known: FrozenTrial | None = None
 
-    def tell(self, worlds: Worlds, reason: str = "") -> None:
-        """Write down what came of it: the mean of the worlds' objectives is its own.
+    def tell(self, worlds: Worlds, reason: str = "") -> float:
+        """Write down what came of it; returns its objective, the mean of the worlds' own.
 
         Args:
             worlds: What became of its runs.
             reason: Why there was none.
         """
         values = [float(facts["objective"]) for facts in worlds.values()]
-        self.trials.tell(self.number, sum(values) / len(values) if values else WORST, worlds, reason)
+        value = sum(values) / len(values) if values else WORST
+        self.trials.tell(self.number, value, worlds, reason)
+        return value
 
     def repeat(self, trial: FrozenTrial) -> None:
         """Write down that it came out as another trial of the same settings."""
@@ -140,7 +142,9 @@ class Trials:
 
     def settings(self, trial: FrozenTrial) -> dict[str, Any]:
         """A trial's settings, and those that are fixed."""
-        return {**self._space.fixed, **{name: trial.params[name] for name in self._space.fields}}
+        if trial.number == 0:
+            return {**self._space.fixed, **self._space.default}
+        return {**self._space.fixed, **self._space.rounded(trial.params)}
 
     @contextmanager
     def claim(self, wanted: int) -> Iterator[Claim | None]:

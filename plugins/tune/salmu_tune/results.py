@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +12,7 @@ from optuna.trial import FrozenTrial
 from rich.table import Table
 
 from salmu_core.disk.files import write_text
-from salmu_core.study.tuned import TUNED, Tuned, tuned_text, read_tuned
+from salmu_core.study.tuned import TUNED, Tuned, read_tuned, tuned_text
 from salmu_tune.journal import REASON, WORLDS
 
 if TYPE_CHECKING:
@@ -26,6 +24,8 @@ _FACTS = (
     *("status", "seconds", "forget_mrr", "forget_similarity", "retain_mrr", "retain_similarity", "retain_agreement"),
     *("forgotten", "kept", "objective"),
 )
+#: Worlds that a sentence names one by one, at most.
+_NAMED = 4
 _COLUMNS = ("method", "code", "budget", "seed", "world", "trial", "settings", *_FACTS, "mean", "chosen", "reason")
 
 
@@ -95,21 +95,18 @@ class Results:
 
     def _tuned(self, found: Found) -> Tuned:
         facts, count = found.searched.facts, len(found.trials)
-        on = ", ".join(self.worlds)
+        on = ", ".join(self.worlds) if len(self.worlds) <= _NAMED else f"{len(self.worlds)} worlds"
         how = f"trial {found.chosen.number} of {count} (0 is the default), seed {facts['seed']}"
         return Tuned(
             config=found.settings(found.chosen),
             source=f"salmu tune chose them by probe() alone on {on}, budget {facts['budget']:g}: {how}",
-            benchmarks=tuple(self.worlds),
+            tuned_on=tuple(self.worlds),
             code_hash=facts["code"],
         )
 
     def _log(self) -> str:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, _COLUMNS, delimiter="\t", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(row for found in self.found for row in found.rows())
-        return text.getvalue()
+        rows = [dict(zip(_COLUMNS, _COLUMNS, strict=True)), *(row for found in self.found for row in found.rows())]
+        return "".join("\t".join(_cell(row[name]) for name in _COLUMNS) + "\n" for row in rows)
 
     def table(self) -> Table:
         """For a terminal: a method a row."""
@@ -149,6 +146,11 @@ def _value(trial: FrozenTrial) -> float:
 
 def _worlds(trial: FrozenTrial) -> list[dict[str, Any]]:
     return list(trial.user_attrs[WORLDS].values())
+
+
+def _cell(value: object) -> str:
+    """A value of the log: nothing in it ends a cell or a line."""
+    return "" if value is None else " ".join(str(value).split())
 
 
 def _short(value: object) -> str:

@@ -163,7 +163,8 @@ class Tuning:
                 raise StoreError(f"{folder} was not made: another process holds it. Try again when that has ended.")
             made[key.method][key.benchmark] = self._prober(key.benchmark).facts(folder, record)
         for name, claim in unmade.items():
-            claim.tell(made[name])
+            value = claim.tell(made[name])
+            self._reporter.say(f"{name} trial {claim.number}: {value:.3f}")
         for folder in folders.values():  # what is known of it stands in the journal, and a model is large
             demolish(folder)
 

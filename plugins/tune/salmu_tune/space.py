@@ -53,6 +53,17 @@ class Space:
         """As Optuna has them."""
         return {name: _distribution(search, self.default[name]) for name, search in self.fields.items()}
 
+    def rounded(self, values: Settings) -> Settings:
+        """Suggested values as people write them: with three digits, but within the range."""
+        return {name: _rounded(values[name], search) for name, search in self.fields.items()}
+
+
+def _rounded(value: Any, search: Search) -> Any:
+    if not isinstance(value, float) or search.choices:
+        return value
+    assert search.low is not None and search.high is not None
+    return float(min(max(float(f"{value:.3g}"), search.low), search.high))
+
 
 def _holding(search: Search, value: Any) -> Search:
     """A search that the default takes part in, wherever it is."""

@@ -145,8 +145,6 @@ class Tuning:
             if not mine and self.missing:
                 self._reporter.say("The last trials are being made by other processes; this one waits for them.")
                 time.sleep(PAUSE)
-        with suppress(OSError):
-            demolish(self._store.root)
 
     def _make(self, claims: Mapping[str, Claim]) -> None:
         """Make a round of trials: one run for each method and world, and their probes."""
@@ -166,7 +164,8 @@ class Tuning:
             value = claim.tell(made[name])
             self._reporter.say(f"{name} trial {claim.number}: {value:.3f}")
         for folder in folders.values():  # what is known of it stands in the journal, and a model is large
-            demolish(folder)
+            with suppress(OSError):
+                demolish(folder.parent)
 
     def _settled(self, name: str, claim: Claim) -> bool:
         """Whether a trial needs no run: its settings were tried before, or the method refuses them."""

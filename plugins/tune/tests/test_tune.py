@@ -6,6 +6,7 @@ import random
 import statistics
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from salmu_tune.journal import Journal
@@ -246,3 +247,16 @@ def test_a_method_without_a_range_has_nothing_to_search():
     spec = discover().methods["descent-to-delete"].spec
     with pytest.raises(Exception, match="has nothing to search"):
         Space.of(spec, {}, {"epsilon": 1.0})
+
+
+def test_the_laboratory_s_script_makes_the_log_of_every_method_named(tiny_benchmark, tmp_path):
+    script = Path(__file__).parents[3] / "benchmarks" / "laboratory" / "tuning.py"
+    words = ["--benchmark", str(tiny_benchmark), "--trials", "2", "--output", "runs", "--log", "tuning.tsv"]
+    command = [sys.executable, script, *words, METHOD, "descent-to-delete"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    with (tmp_path / "tuning.tsv").open() as file:
+        rows = [*csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
+    assert [(row["method"], row["trial"]) for row in rows] == [
+        *((METHOD, "0"), (METHOD, "1"), ("descent-to-delete", "0"), ("descent-to-delete", "1"))
+    ]

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from salmu_core.contract.progress import Progress
     from salmu_core.contract.recommended import Recommended
     from salmu_core.contract.results import MetricResult, PerRow, Ranks, Retrieved
+    from salmu_core.contract.search import Search
     from salmu_core.contract.specs import Band, BenchmarkSpec, HubRepo, MethodSpec, MetricSpec, Release
     from salmu_core.contract.steps import Batch, Step
     from salmu_core.contract.wrapping import WrapperConfig
@@ -89,6 +90,7 @@ __all__ = [
     "Retrieved",
     "Room",
     "SalmuError",
+    "Search",
     "Split",
     "Stage",
     "Step",
@@ -125,6 +127,7 @@ _HOME = {
     "contract.progress": "Progress",
     "contract.recommended": "Recommended",
     "contract.results": "MetricResult PerRow Ranks Retrieved",
+    "contract.search": "Search",
     "contract.specs": "Band BenchmarkSpec HubRepo MethodSpec MetricSpec Release",
     "contract.steps": "Batch Step",
     "contract.wrapping": "WrapperConfig",

@@ -25,8 +25,9 @@ from typer.main import get_command
 
 from salmu_core.benchmark.sources import Sources
 from salmu_core.cli import app
+from salmu_core.study.asked import Study
 from salmu_core.study.parsing import parse_settings
-from salmu_core.study.plan import Study, make_plan
+from salmu_core.study.plan import make_plan
 
 
 @cache

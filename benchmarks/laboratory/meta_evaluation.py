@@ -29,8 +29,8 @@ from salmu_core.judge.statistics import Clusters, holm, interval_json
 from salmu_core.machine import cache_folder
 from salmu_core.plugins.zoo import discover
 from salmu_core.score.scorer import Scorer
+from salmu_core.study.asked import Study
 from salmu_core.study.parsing import parse_numbers
-from salmu_core.study.plan import Study
 
 PERCENTS = (25, 50, 75)
 CHANGES = ("resized", "reworded")

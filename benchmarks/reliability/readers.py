@@ -148,8 +148,8 @@ def _settings(work: Path) -> dict[str, Reader]:
     from salmu_core.benchmark.manifest import Manifest, read_manifest, write_manifest
     from salmu_core.benchmark.sources import read_sources
     from salmu_core.disk.record import FileSeal
+    from salmu_core.study.asked import read_study
     from salmu_core.study.parsing import parse_budgets, parse_numbers, parse_settings
-    from salmu_core.study.plan import read_study
 
     folder = work / "settings"
     folder.mkdir()

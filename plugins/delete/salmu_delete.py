@@ -1,13 +1,13 @@
 """DELETE: as the benchmark's authors adapted it to CLIP, and the published mask distillation."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from salmu_core import LearningRate, MethodContext, MethodSpec, Step, TrainingConfig, Weight, hookimpl
+from salmu_core import LearningRate, MethodContext, MethodSpec, Search, Step, TrainingConfig, Weight, hookimpl
 from salmu_core.losses import divergence, mse
 
 
@@ -24,7 +24,9 @@ class Config(TrainingConfig):
         "distillation, on forget pairs only.",
     )
     forgetting_weight: Weight = Field(default=1.0, description="Weight of the term on forget pairs.")
-    retention_weight: Weight = Field(default=1.0, description="Weight of the term on retain pairs; `paper` has none.")
+    retention_weight: Annotated[Weight, Search(0.1, 10, log=True)] = Field(
+        default=1.0, description="Weight of the term on retain pairs; `paper` has none."
+    )
 
 
 def loss(ctx: MethodContext[Config], step: Step) -> Mapping[str, Tensor]:

@@ -1,19 +1,19 @@
 """Descent to Delete: noise on the weights, calibrated by Theorem 3.1 of Neel, Roth and Sharifi-Malvajerdi."""
 
 import math
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from salmu_core import LearningRate, MethodContext, MethodSpec, Step, TrainingConfig, hookimpl
+from salmu_core import MethodContext, MethodSpec, Search, Step, TrainingConfig, hookimpl
 from salmu_core.losses import contrastive_loss
 
 
 class Config(TrainingConfig):
     """Settings of Descent to Delete; the constants are those of the public adaptation to CLIP."""
 
-    lr: LearningRate = 1e-3
+    lr: float = Field(1e-3, gt=0, allow_inf_nan=False, description="Peak learning rate, of `paper` only.")
     variant: Literal["salmubench", "paper"] = Field(
         "salmubench",
         description="`salmubench`: noise only, as in public code; `paper`: first descend on the retain set.",
@@ -31,7 +31,9 @@ class Config(TrainingConfig):
     strong_convexity: float = Field(
         0.001, gt=0, allow_inf_nan=False, description="m: strong convexity the loss is taken to have."
     )
-    epsilon: float = Field(5.0, gt=0, allow_inf_nan=False, description="Privacy parameter epsilon.")
+    epsilon: Annotated[float, Search(0.5, 500, log=True)] = Field(
+        5.0, gt=0, allow_inf_nan=False, description="Privacy parameter epsilon."
+    )
     delta: float | None = Field(None, gt=0, lt=1, description="Privacy parameter delta; by default 1 / n^2.")
 
     @model_validator(mode="after")

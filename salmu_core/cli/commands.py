@@ -75,6 +75,7 @@ BROUGHT_BY = {
     "publish": "salmu-publish",
     "references": "salmu-references",
     "report": "salmu-report",
+    "tune": "salmu-tune",
 }
 
 

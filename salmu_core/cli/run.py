@@ -15,7 +15,7 @@ from salmu_core.errors import STOPPED, UsageError
 
 if TYPE_CHECKING:
     from salmu_core.store.folders import Store
-    from salmu_core.study.plan import Study
+    from salmu_core.study.asked import Study
     from salmu_core.study.prepare import Work
     from salmu_core.train.settings import Compile
 
@@ -66,6 +66,14 @@ Settings = Annotated[
     typer.Option("--set", metavar="NAME.FIELD=VALUE", help="Set a field of a method or an attack; repeatable."),
 ]
 Config = Annotated[Path | None, typer.Option(help="A study file (TOML); options go over it.")]
+TunedBy = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER|FILE",
+        help="Take settings from what `salmu tune` chose; a study file and --set go over it.",
+        show_default=False,
+    ),
+]
 Tracker = Annotated[
     list[str] | None,
     typer.Option(
@@ -157,6 +165,7 @@ def run(
     attack: Attacks = None,
     settings: Settings = None,
     config: Config = None,
+    tuned: TunedBy = None,
     tracker: Tracker = None,
     output: Output = Path("runs"),
     redo: Redo = False,
@@ -193,7 +202,7 @@ def run(
         "seeds": parse_numbers(seed or [], "--seed", "seeds"),
         "worlds": parse_numbers(world or [], "--world", "worlds"),
         **{"methods": methods, "retain": retain, "retain_share": retain_share},
-        **{"start": start, "requests": requests, "checkpoint_every": checkpoint_every},
+        **{"tuned": tuned, "start": start, "requests": requests, "checkpoint_every": checkpoint_every},
         **{"mixed_precision": mixed_precision, "run_timeout": run_timeout, "run_memory": run_memory},
         "attacks": tuple(dict.fromkeys(name.strip() for text in attack or [] for name in text.split(","))),
     }
@@ -242,7 +251,7 @@ def _study(config: Path | None, given: Mapping[str, Any], everything: bool) -> S
     Raises:
         UsageError: Nothing is asked for, or a value that is not allowed.
     """
-    from salmu_core.study.plan import Study, read_study
+    from salmu_core.study.asked import Study, read_study
 
     if given["methods"] and everything:
         raise UsageError("Name methods, or give --all; not both.")

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from salmu_core.contract.search import Search
+
 
 class MethodConfig(BaseModel):
     """Base of every method's configuration: immutable, closed, every field described and bounded."""
@@ -38,7 +40,9 @@ def by_field(config: MethodConfig | Mapping[str, Any]) -> dict[str, Any]:
     return own | {f"settings.{name}": value for name, value in inner.items()}
 
 
-LearningRate = Annotated[float, Field(gt=0, allow_inf_nan=False, description="Peak learning rate.")]
+LearningRate = Annotated[
+    float, Field(gt=0, allow_inf_nan=False, description="Peak learning rate."), Search(1e-6, 1e-2, log=True)
+]
 #: The weight of one term of a loss; what it weighs is the field's description.
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 

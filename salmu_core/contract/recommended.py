@@ -26,6 +26,9 @@ class Recommended(Spec):
     )
     source: Sentence = Field(description="Who used them, or how they were chosen.")
     link: Link | None = Field(default=None, description="Where that can be read.")
+    tuned_on: tuple[str, ...] = Field(
+        default=(), description="Worlds that `salmu tune` chose them on; none where somebody else did."
+    )
 
     def within(self, table: str) -> Recommended:
         """The same, said of fields of a table."""

@@ -125,13 +125,20 @@ def _in_sample(rows: Sequence[Row], columns: Sequence[Column]) -> frozenset[str]
 
 
 def labels(rows: Iterable[Row]) -> dict[tuple[str, str], str]:
-    """Method and `RunRecord.variant` -> the method, with the settings that tell its runs apart, if it has several."""
+    """Method and `RunRecord.variant` -> the method, with the settings that tell its runs apart, if it has several.
+
+    Those that `salmu tune` chose are called so.
+    """
     variants: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
+    tuned = set()
     for row in rows:
         if row.record:
             variants[row.method][row.record.variant] = row.record.settings
+            if row.record.recommended and row.record.recommended.tuned_on:
+                tuned.add((row.method, row.record.variant))
     return {
         (method, variant): " ".join([method, *distinct(settings, [*others.values()])])
+        + " (tuned)" * ((method, variant) in tuned)
         for method, others in variants.items()
         for variant, settings in others.items()
     }

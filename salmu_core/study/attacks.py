@@ -22,7 +22,8 @@ from salmu_core.plugins.zoo import Declared, Zoo
 from salmu_core.store.attacks import AttackKey, attack_folder, read_attack
 from salmu_core.store.folders import RUN, RunKey, Store, read_record
 from salmu_core.store.records import RunRecord
-from salmu_core.study.plan import Planned, Study, config_hash
+from salmu_core.study.asked import Study
+from salmu_core.study.plan import Planned, config_hash
 
 #: Of every attack: the same rows leak to whoever attacks whichever checkpoint.
 SEED = 0

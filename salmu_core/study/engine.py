@@ -12,8 +12,8 @@ from salmu_core.contract.settings import Settings
 from salmu_core.plugins.named import ENGINES, Named
 from salmu_core.run.reporter import Reporter
 from salmu_core.store.folders import RunKey, Store
+from salmu_core.study.asked import Study
 from salmu_core.study.pieces import Piece
-from salmu_core.study.plan import Study
 from salmu_core.study.prepare import Options
 from salmu_core.study.relay import Do
 from salmu_core.study.resources import Resources

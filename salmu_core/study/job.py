@@ -22,8 +22,8 @@ from salmu_core.plugins.zoo import Zoo, discover
 from salmu_core.run.accelerator import accelerate, device_type, set_threads
 from salmu_core.run.reporter import Reporter
 from salmu_core.store.folders import RunKey, Store
+from salmu_core.study.asked import Study
 from salmu_core.study.member import forks
-from salmu_core.study.plan import Study
 from salmu_core.study.prepare import Options, Work, prepare
 from salmu_core.study.relay import Do
 

@@ -22,6 +22,7 @@ class Origin:
         recommended: What the benchmark recommends for it, if anything.
         given: Fields of its config that the user sets.
         budget_given: Whether the user names the budget.
+        outdated: Whether what is recommended was tuned with other code of the method.
     """
 
     benchmark: str
@@ -29,6 +30,7 @@ class Origin:
     recommended: Recommended | None = None
     given: frozenset[str] = frozenset()
     budget_given: bool = True
+    outdated: bool = False
 
     @property
     def taken(self) -> Recommended | None:
@@ -39,6 +41,12 @@ class Origin:
         budget = None if self.budget_given else self.recommended.budget
         changed = {"config": config, "budget": budget}
         return self.recommended.model_copy(update=changed) if config or budget else None
+
+    @property
+    def adviser(self) -> str:
+        """Who recommends, as the beginning of a sentence."""
+        tuned = self.recommended is not None and self.recommended.tuned_on
+        return "What was tuned is taken" if tuned else f"{self.benchmark} recommends"
 
     @property
     def unfit(self) -> bool:
@@ -55,17 +63,19 @@ def notes(origins: Iterable[Origin]) -> Iterator[str]:
         origins: Of its runs; they may be many, and are told in a sentence or two.
     """
     found = list(origins)
-    taken = {(o.benchmark, str(o.taken), o.method.name) for o in found if o.taken}
-    for (benchmark, settings), same in groupby(sorted(taken), key=lambda it: it[:2]):
-        yield f"{benchmark} recommends for {_names(it[2] for it in same)}: {settings}. Settings of yours go over it."
+    taken = {(o.adviser, str(o.taken), o.method.name) for o in found if o.taken}
+    for (adviser, settings), same in groupby(sorted(taken), key=lambda it: it[:2]):
+        yield f"{adviser} for {_names(it[2] for it in same)}: {settings}. Settings of yours go over it."
+    if older := {o.method.name for o in found if o.outdated}:
+        yield f"{_names(older)} had other code when it was tuned: `salmu tune` again, to choose for what it is now."
     unfit = sorted({(_whence(o.method), o.method.name) for o in found if o.unfit})
     if unfit:
         whose = [f"{_names(it[1] for it in same)} ({on})" for on, same in groupby(unfit, key=lambda it: it[0])]
         where = _names({o.benchmark for o in found if o.unfit})
         yield (
             f"The defaults of {' and '.join(whose)} were not chosen for {where}, which recommends none: they may wreck "
-            "its models, or leave them as they are. Choose by `ctx.probe()`, and give --set METHOD.FIELD=VALUE or a "
-            "study file."
+            "its models, or leave them as they are. Choose by `ctx.probe()`, as `salmu tune` does, and give --tuned, "
+            "--set METHOD.FIELD=VALUE or a study file."
         )
 
 

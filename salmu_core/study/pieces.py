@@ -51,7 +51,7 @@ def pieces_of(benchmark: str, plan: Iterable[Planned], todo: Outstanding) -> Ite
     """What is to be done on one benchmark, the costliest first of each phase, requests of a sequence in their order."""
     ordered = [planned.key for planned in sorted(plan, key=lambda planned: -planned.key.budget)]
     unmade = {planned.key for planned in todo.runs}
-    unscored = unmade | {planned.key for planned in todo.checkpoints}
+    unscored = (unmade if todo.scores else set()) | {planned.key for planned in todo.checkpoints}
     attacks: dict[RunKey | str, list[AttackKey]] = {}
     for assault in todo.attacks:
         target = assault.target if isinstance(assault.target, str) else assault.target.key

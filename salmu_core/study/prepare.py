@@ -17,9 +17,10 @@ from salmu_core.plugins.zoo import Zoo
 from salmu_core.run.reporter import Reporter
 from salmu_core.store.folders import Store
 from salmu_core.store.starts import WHOLE, RequestRef
+from salmu_core.study.asked import Study
 from salmu_core.study.attacks import PlannedAttack, make_attacks
 from salmu_core.study.limits import UNLIMITED, Limits
-from salmu_core.study.plan import Planned, Study, make_plan
+from salmu_core.study.plan import Planned, make_plan
 from salmu_core.study.starts import find_run, read_start
 from salmu_core.train.settings import Compile, Every
 
@@ -37,6 +38,7 @@ class Options:
         micro_batch: Pairs that methods embed at a time; 0 for whole batches.
         compile: Whether towers are compiled while they are trained; ``auto`` for where that pays.
         checkpoint_every: How often a run is kept while it trains, so that it goes on there if it is interrupted.
+        scores: Whether checkpoints are scored, and attacked; else holdouts and Clean are never opened.
     """
 
     redo: bool = False
@@ -48,6 +50,7 @@ class Options:
     compile: Compile = "auto"
     checkpoint_every: Every = field(default_factory=Every)
     limits: Limits = UNLIMITED
+    scores: bool = True
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from salmu_core.run.reporter import Reporter
 from salmu_core.store.folders import RUN, read_run
 from salmu_core.store.records import RunRecord
 from salmu_core.store.starts import given
-from salmu_core.study.plan import Study
+from salmu_core.study.asked import Study
 from salmu_core.study.prepare import Options
 from salmu_core.train.settings import Compile
 

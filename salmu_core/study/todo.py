@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from salmu_core.benchmark.folder import Benchmark
@@ -32,6 +32,7 @@ class Outstanding:
         finished: Number of runs with nothing left to do.
         failed: Number of those that have no result; they are made again once their plugin's code changes.
         notes: Damage that will be mended, results of code that has changed since.
+        scores: Whether runs are scored once they are made.
     """
 
     runs: list[Planned] = field(default_factory=list)
@@ -41,11 +42,17 @@ class Outstanding:
     finished: int = 0
     failed: int = 0
     notes: list[str] = field(default_factory=list)
+    scores: bool = True
+
+    @property
+    def unscored(self) -> Outstanding:
+        """The runs of it alone: nothing is scored or attacked."""
+        return replace(self, checkpoints=[], references=[], attacks=[], scores=False)
 
     @property
     def size(self) -> int:
         """Pieces of work: runs to make, checkpoints to score, attacks; 0 where everything is done."""
-        return 2 * len(self.runs) + len(self.checkpoints) + len(self.references) + len(self.attacks)
+        return (1 + self.scores) * len(self.runs) + len(self.checkpoints) + len(self.references) + len(self.attacks)
 
 
 def outstanding(

@@ -23,6 +23,7 @@ from salmu_core.plugins.zoo import Declared, Zoo
 from salmu_core.run.accelerator import device_type
 from salmu_core.run.reporter import Reporter
 from salmu_core.store.folders import Store
+from salmu_core.study.asked import Study
 from salmu_core.study.engine import Engine, Order
 from salmu_core.study.job import Job, made_of, worker
 from salmu_core.study.launched import by_itself, launched, wait_for_all
@@ -31,7 +32,6 @@ from salmu_core.study.on_card import on_card
 from salmu_core.study.origin import notes
 from salmu_core.study.otherwise import otherwise
 from salmu_core.study.pieces import in_phases, in_turn, parallel, pieces_of
-from salmu_core.study.plan import Study
 from salmu_core.study.prepare import Options, Work, prepare
 from salmu_core.study.processes import Crew, spread
 from salmu_core.study.relay import Do
@@ -132,6 +132,7 @@ def _todos(
 ) -> list[Outstanding]:
     """What is missing on each benchmark, and what there is to be said of it."""
     todos = [outstanding(w.plan, w.benchmark, store, metrics, options.redo, w.attacks) for w in works]
+    todos = todos if options.scores else [todo.unscored for todo in todos]
     ways = (w for work, todo in zip(works, todos, strict=True) for w in otherwise(work.plan, todo, store, options))
     origins = (planned.origin for todo in todos for planned in todo.runs)
     for note in [*(note for todo in todos for note in todo.notes), *ways, *notes(origins)]:

@@ -15,9 +15,10 @@ from salmu_core.plugins.zoo import discover
 from salmu_core.store.attacks import ATTACK, AttackRecord, LeakedRef, attack_folders, read_attack
 from salmu_core.store.folders import Store, write_record
 from salmu_core.store.records import BenchmarkRef, Ledger, PluginRef
+from salmu_core.study.asked import Study
 from salmu_core.study.attacks import Assault, make_attacks, outstanding_attacks
 from salmu_core.study.pieces import Phase, in_phases, in_turn, pieces_of
-from salmu_core.study.plan import Study, make_plan
+from salmu_core.study.plan import make_plan
 from salmu_core.study.todo import Outstanding
 
 SOURCE = """

@@ -10,8 +10,8 @@ from salmu_core.plugins.zoo import discover
 from salmu_core.run.reporter import Reporter
 from salmu_core.store.folders import Store, read_run
 from salmu_core.study import work
+from salmu_core.study.asked import Study
 from salmu_core.study.member import forks
-from salmu_core.study.plan import Study
 from salmu_core.study.prepare import Options
 
 pytestmark = pytest.mark.skipif(not forks("cpu"), reason="each run would be a fresh interpreter here")

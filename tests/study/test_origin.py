@@ -9,9 +9,10 @@ from salmu_core import MethodConfig, MethodSpec, Recommended, TrainingConfig
 from salmu_core.errors import UsageError
 from salmu_core.plugins.zoo import discover
 from salmu_core.store.folders import RunKey
+from salmu_core.study.asked import Study, read_study
 from salmu_core.study.origin import Origin, notes
 from salmu_core.study.parsing import parse_settings
-from salmu_core.study.plan import Study, config_hash, make_plan, read_study
+from salmu_core.study.plan import config_hash, make_plan
 from salmu_core.testing.conformance import examine
 
 ZOO = discover()

@@ -3,8 +3,9 @@ import pytest
 from salmu_core.contract.settings import make_config
 from salmu_core.errors import UnknownNameError, UsageError
 from salmu_core.plugins.zoo import discover
+from salmu_core.study.asked import Study, read_study
 from salmu_core.study.parsing import parse_budgets, parse_numbers, parse_settings
-from salmu_core.study.plan import Study, config_hash, make_plan, read_study
+from salmu_core.study.plan import config_hash, make_plan
 
 ZOO = discover()
 

@@ -9,7 +9,8 @@ from salmu_core.judge.compare import compare
 from salmu_core.judge.results import read_results
 from salmu_core.plugins.zoo import discover
 from salmu_core.store.folders import Store
-from salmu_core.study.plan import Study, make_plan, read_study
+from salmu_core.study.asked import Study, read_study
+from salmu_core.study.plan import make_plan
 
 
 def test_a_precision_makes_other_runs_and_threads_are_said(salmu, tiny):

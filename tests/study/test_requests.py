@@ -19,8 +19,9 @@ from salmu_core.errors import SchemaError, StoreError, UsageError
 from salmu_core.plugins.zoo import discover
 from salmu_core.run.reporter import Reporter
 from salmu_core.store.folders import RUN, RunKey, Store, read_run
+from salmu_core.study.asked import Study
 from salmu_core.study.pieces import in_phases, in_turn, pieces_of
-from salmu_core.study.plan import Study, make_plan
+from salmu_core.study.plan import make_plan
 from salmu_core.study.prepare import Options, requests_of
 from salmu_core.study.starts import read_start
 from salmu_core.study.todo import Outstanding

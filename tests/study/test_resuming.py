@@ -13,7 +13,7 @@ from salmu_core.errors import STOPPED, UsageError
 from salmu_core.plugins.zoo import discover
 from salmu_core.run.reporter import Reporter
 from salmu_core.store.folders import Store, read_run
-from salmu_core.study.plan import Study
+from salmu_core.study.asked import Study
 from salmu_core.study.prepare import Options
 from salmu_core.study.work import carry_out
 from salmu_core.train.settings import Every

@@ -6,7 +6,8 @@ from trackers import Listener
 from salmu_core.errors import UnknownNameError, UsageError
 from salmu_core.plugins.zoo import discover
 from salmu_core.store.records import RetainRef
-from salmu_core.study.plan import Study, make_plan
+from salmu_core.study.asked import Study
+from salmu_core.study.plan import make_plan
 from salmu_core.study.trackers import parse_trackers
 from salmu_core.study.tracking import Trackers, facts_of
 

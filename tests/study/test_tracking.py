@@ -13,8 +13,9 @@ from salmu_core.run import meter as meter_module
 from salmu_core.run.meter import Meter
 from salmu_core.run.reporter import Reporter
 from salmu_core.store.folders import Store, read_run
+from salmu_core.study.asked import Study
 from salmu_core.study.execution import Execution
-from salmu_core.study.plan import Study, make_plan
+from salmu_core.study.plan import make_plan
 from salmu_core.study.prepare import Options
 from salmu_core.study.tracking import Trackers
 

@@ -10,8 +10,9 @@ from salmu_core import MethodSpec, Recommended, TrainingConfig, WrapperConfig
 from salmu_core.errors import MethodError, UnknownNameError, UsageError
 from salmu_core.plugins.zoo import discover
 from salmu_core.run.closures import carried
+from salmu_core.study.asked import Study
 from salmu_core.study.parsing import parse_settings
-from salmu_core.study.plan import Study, config_hash, make_plan
+from salmu_core.study.plan import config_hash, make_plan
 from salmu_core.testing import examine, fixed_step, random_pairs, run_method
 
 ZOO = discover()

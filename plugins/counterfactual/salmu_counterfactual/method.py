@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from salmu_core import LearningRate, MethodContext, MethodError, Step, TrainingConfig, Weight
+from salmu_core import LearningRate, MethodContext, MethodError, Search, Step, TrainingConfig, Weight
 from salmu_counterfactual.request import Fact, Mixture, Request
 
 #: open_clip's standard deviation of a new token embedding, and how many times as long a row is that was trained.
@@ -53,12 +53,16 @@ class Config(TrainingConfig, Mixture):
         le=1,
         description="How far goals lie from what captions share, towards the words about a stranger.",
     )
-    forget_weight: Weight = Field(default=2.25, description="Weight of forget captions' distance from their goals.")
+    forget_weight: Annotated[Weight, Search(0.25, 20, log=True)] = Field(
+        default=2.25, description="Weight of forget captions' distance from their goals."
+    )
     restated_weight: Weight = Field(default=1.0, description="Weight of restated facts' distance from theirs.")
-    tail_weight: Weight = Field(
+    tail_weight: Annotated[Weight, Search(0.3, 30, log=True)] = Field(
         default=3.0, description="Weight of the squares of both, by which the furthest count most."
     )
-    keep_weight: Weight = Field(default=3.0, description="Weight of counterfactual captions' distance.")
+    keep_weight: Annotated[Weight, Search(0.3, 30, log=True)] = Field(
+        default=3.0, description="Weight of counterfactual captions' distance."
+    )
     retain_weight: Weight = Field(default=1.0, description="Weight of retain captions' distance.")
 
 

@@ -1,0 +1,1 @@
+"""``salmu tune``: a fair search for settings, by `probe()` alone."""

@@ -1,7 +1,6 @@
 """NegMerge: of several fine-tunings on what is to be forgotten, go the opposite way of what they agree on.
 
-With tau_1 ... tau_k what k recipes of fine-tuning add to the original's weights theta_0::
-
+With tau_1 ... tau_k what k recipes of fine-tuning add to the original's weights theta_0:
     tau   = mean(tau_1 ... tau_k) where all have one sign, and it is not 0, else 0   (entry by entry)
     theta = theta_0 - a tau
 """

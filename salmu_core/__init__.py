@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from salmu_core.contract.layout import Split
     from salmu_core.contract.masks import masked
     from salmu_core.contract.model import ClipModel
+    from salmu_core.contract.negation import NegationConfig, negate, task_vector
     from salmu_core.contract.pair import Pair
     from salmu_core.contract.probe import Probe
     from salmu_core.contract.progress import Progress
+    from salmu_core.contract.projections import projection
     from salmu_core.contract.recommended import Recommended
     from salmu_core.contract.results import MetricResult, PerRow, Ranks, Retrieved
     from salmu_core.contract.search import Search
@@ -70,6 +72,7 @@ __all__ = [
     "MetricResult",
     "MetricSpec",
     "ModelAttackContext",
+    "NegationConfig",
     "NotMeasuredError",
     "Optimisation",
     "Pair",
@@ -102,6 +105,9 @@ __all__ = [
     "hookimpl",
     "layout",
     "masked",
+    "negate",
+    "projection",
+    "task_vector",
     "train_pair",
     "train_reference",
     "usable_cores",
@@ -122,9 +128,11 @@ _HOME = {
     "contract.layout": "Split",
     "contract.masks": "masked",
     "contract.model": "ClipModel",
+    "contract.negation": "NegationConfig negate task_vector",
     "contract.pair": "Pair",
     "contract.probe": "Probe",
     "contract.progress": "Progress",
+    "contract.projections": "projection",
     "contract.recommended": "Recommended",
     "contract.results": "MetricResult PerRow Ranks Retrieved",
     "contract.search": "Search",

@@ -56,7 +56,7 @@ def test_steps_are_measured_and_come_to_the_same(tmp_path, tiny, script):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["study", "fit_overhead", "scoring", "growth", "overhead"])
+@pytest.mark.parametrize("name", ["study", "fit_overhead", "scoring", "growth", "overhead", "engines"])
 def test_the_other_parts_run(tmp_path, tiny, name):
     assert measured(tmp_path, tiny, "--only", name, "--against", ROOT)[0][name]["figures"]
 

@@ -27,7 +27,7 @@ from figures import DATA, ROOT, Figure, Part, Speed, machine
 from sides import Asked, Checkout
 
 #: Scripts, in the order in which they are run: the first one builds the benchmark for the others.
-PARTS = ("study", "step", "fit_overhead", "scoring", "growth", "overhead")
+PARTS = ("study", "step", "fit_overhead", "scoring", "growth", "overhead", "engines")
 #: Those that hold this checkout against another one.
 HELD_AGAINST = ("study", "step", "overhead")
 

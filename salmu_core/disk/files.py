@@ -11,7 +11,7 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -66,10 +66,13 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
-def new_folder(final: Path) -> Iterator[Path]:
+def new_folder(final: Path, stays: Callable[[], bool] = lambda: False) -> Iterator[Path]:
     """Yield an empty folder that becomes ``final`` when the block ends well, and vanishes otherwise.
 
     What stood at ``final`` is replaced, and deleted once the new one stands there.
+
+    Args:
+        stays: Whether what stands there, when the block has ended well, is left, and the new one vanishes.
 
     Raises:
         UsageError: What stands there is no folder.
@@ -83,7 +86,7 @@ def new_folder(final: Path) -> Iterator[Path]:
         temporary.mkdir()
         yield temporary
         _settle(temporary)
-        _take_place(temporary, final)
+        _take_place(temporary, final, stays)
         sync(final.parent)
 
 
@@ -208,11 +211,11 @@ def _give(path: Path, rights: int) -> None:
         path.chmod(stat.S_IMODE(mode & ~0o777 | rights & 0o777))
 
 
-def _take_place(new: Path, final: Path) -> None:
-    """Put a folder where it belongs; what stood there is then at the new one's name, or nowhere."""
+def _take_place(new: Path, final: Path, stays: Callable[[], bool]) -> None:
+    """Put a folder where it belongs, unless what is there stays; that is then at the new one's name, or nowhere."""
     old = aside(new)
     try:
-        while not _renamed(new, final) and not _exchanged(new, final):
+        while not _renamed(new, final) and not stays() and not _exchanged(new, final):
             _remove(old)
             with suppress(FileNotFoundError):  # somebody else has moved it
                 final.rename(old)

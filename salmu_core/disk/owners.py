@@ -16,13 +16,19 @@ _FORSAKEN = 86_400
 #: What ends the name of a whole folder that was moved aside for the one that was to take its place.
 _ASIDE = "-old"
 #: Machine, process, and when that began: numbers of processes are given out again.
-_OWNER = re.compile(rf"\.(.+)\.([0-9a-f]{{8}})-([0-9]{{1,9}})-([0-9]{{1,20}})-[0-9a-f]{{8}}({_ASIDE})?", re.DOTALL)
+_SIGNATURE = re.compile(r"([0-9a-f]{8})-([0-9]{1,9})-([0-9]{1,20})-[0-9a-f]{8}")
+_OWNER = re.compile(rf"\.(?P<name>.+)\.(?P<signature>{_SIGNATURE.pattern})({_ASIDE})?", re.DOTALL)
+
+
+def signature() -> str:
+    """A fresh name that says which process it is of."""
+    pid = os.getpid()
+    return f"{_place()}-{pid}-{_began(pid)}-{secrets.token_hex(4)}"
 
 
 def temporary_name(path: Path) -> Path:
     """A fresh hidden name beside a path, of this process."""
-    pid = os.getpid()
-    return path.with_name(f".{path.name}.{_place()}-{pid}-{_began(pid)}-{secrets.token_hex(4)}")
+    return path.with_name(f".{path.name}.{signature()}")
 
 
 def aside(temporary: Path) -> Path:
@@ -33,7 +39,7 @@ def aside(temporary: Path) -> Path:
 def belongs_at(name: str) -> str | None:
     """The name whose place a temporary was to take; None where it is no temporary."""
     owner = _OWNER.fullmatch(name)
-    return owner[1] if owner else None
+    return owner["name"] if owner else None
 
 
 def is_aside(name: str) -> bool:
@@ -48,12 +54,29 @@ def abandoned(path: Path) -> bool:
         OSError: It is gone.
     """
     owner = _OWNER.fullmatch(path.name)
-    if owner is not None and owner[2] == _place():
-        return not _lives(int(owner[3]), owner[4])
+    return _gone(path, owner["signature"] if owner else "", _FORSAKEN)
+
+
+def forsaken(path: Path, silent: float) -> bool:
+    """Whether a folder that has a signature as its name, or another one, is no living process's.
+
+    Args:
+        silent: Seconds after which a process of another machine is gone if nothing in the folder was written to.
+
+    Raises:
+        OSError: It is gone.
+    """
+    return _SIGNATURE.fullmatch(path.name) is None or _gone(path, path.name, silent)
+
+
+def _gone(path: Path, signed: str, silent: float) -> bool:
+    owner = _SIGNATURE.fullmatch(signed)
+    if owner is not None and owner[1] == _place():
+        return not _lives(int(owner[2]), owner[3])
     newest = path.lstat().st_mtime
     for folder, _, names in os.walk(path):
         newest = max(newest, *(Path(folder, name).lstat().st_mtime for name in ("", *names)))
-    return newest + _FORSAKEN < time.time()
+    return newest + silent < time.time()
 
 
 def _lives(pid: int, began: str) -> bool:

@@ -25,6 +25,9 @@ from salmu_core.score.tables import Tables, write_metrics
 from salmu_core.store.folders import read_metrics
 from salmu_core.store.records import MetricEntry, MetricsRecord
 
+#: So often metrics are written, where another process writes its own at the same moment though the folder is locked.
+_TRIES = 3
+
 
 class Scorer:
     """Scores checkpoints of one benchmark; its data are read when the first one comes."""
@@ -50,8 +53,12 @@ class Scorer:
         self._benchmark.check_unchanged()
         if source == str(folder) and hash_file(folder / WEIGHTS) != checkpoint_hash:
             raise CheckpointError(f"{folder / WEIGHTS} was replaced while it was scored: run again")
-        if not (scoring.failures and self._there(folder, checkpoint_hash) >= scoring.record.metrics.keys()):
-            write_metrics(folder, scoring.record, scoring.tables)
+        names = scoring.record.metrics.keys()
+        if not (scoring.failures and self._there(folder, checkpoint_hash) >= names):
+            for _ in range(_TRIES):
+                write_metrics(folder, scoring.record, scoring.tables)
+                if self._there(folder, checkpoint_hash) >= names:
+                    break
         return scoring
 
     def compute(self, source: str, checkpoint_hash: str, on_step: OnStep) -> Scoring:

@@ -10,6 +10,7 @@ from pathlib import Path
 from salmu_core.disk.record import Record
 from salmu_core.errors import SalmuError
 from salmu_core.store.folders import read_record, write_record
+from salmu_core.store.scratch import at_work
 
 #: So often the process of a run may die, it may take more than it may, and so often in a row the whole study may end
 #: with it, before that is its result.
@@ -23,6 +24,8 @@ class Attempt(Record):
     """How its process ended without a result; None while nobody knows."""
     excess: bool = False
     """Whether it was ended because it took more than it may: another one would take its time again."""
+    by: str = ""
+    """Name of its scratch folder."""
 
 
 class AttemptsRecord(Record):
@@ -38,13 +41,14 @@ class Attempts:
 
     Args:
         code_hash: Of the method's code.
+        scratch: The folder of the next one, beside those of others.
 
     Attributes:
         fresh: Whether none of this code is known, so that nothing there is of use to the next.
     """
 
-    def __init__(self, path: Path, code_hash: str) -> None:
-        self._path = path
+    def __init__(self, path: Path, code_hash: str, scratch: Path) -> None:
+        self._path, self._scratch = path, scratch
         known: AttemptsRecord | None = None
         with suppress(SalmuError):  # what can't be read counts as none
             known = read_record(path, AttemptsRecord)
@@ -60,15 +64,15 @@ class Attempts:
             times = "twice" if len(deaths) == EXCESSES else f"{len(deaths)} times"
             same = len({*deaths}) == 1
             return f"its process {times} {deaths[0]}" if same else f"its process {', then '.join(deaths)}"
-        unknown = len([*takewhile(lambda attempt: attempt.death is None, reversed(attempts))])
-        if unknown >= UNKNOWN:
-            return f"the whole study ended {unknown} times in a row while it was made, and left no word why"
+        unknown = [*takewhile(lambda attempt: attempt.death is None, reversed(attempts))]
+        if sum(not (one.by and at_work(self._scratch.with_name(one.by))) for one in unknown) >= UNKNOWN:
+            return f"the whole study ended {UNKNOWN} times in a row while it was made, and left no word why"
         return ""
 
     def begin(self) -> None:
         """Note that one begins."""
         self.fresh = False
-        self._write((*self._record.attempts, Attempt()))
+        self._write((*self._record.attempts, Attempt(by=self._scratch.name)))
         self._open = True
 
     def died(self, how: str, excess: bool = False) -> None:

@@ -25,6 +25,7 @@ from salmu_core.disk.reading import RECORD, check_name, parse_json, read_text
 from salmu_core.disk.record import Record, Sealed, damage_of, file_seals, seal_of
 from salmu_core.errors import FileError, MissingFileError, SchemaError, StoreError
 from salmu_core.store.records import MetricsRecord, RunRecord, ScoredOn
+from salmu_core.store.scratch import clear_home
 
 RUN = "run.json"
 METRICS = "metrics.json"
@@ -99,7 +100,7 @@ class Store:
 
     @staticmethod
     def scratch(folder: Path) -> Path:
-        """Where the process that makes a run may write; kept between attempts, gone once it has a record."""
+        """Where attempts to make a run have a folder each; gone once it has a record and none is at work."""
         return folder.with_name(f".{folder.name}.work")
 
     @staticmethod
@@ -137,7 +138,7 @@ class Store:
             folder = path.with_name(path.name[1:].rpartition(".")[0])
             with suppress(OSError, FileError), self.claim(folder) as claimed:
                 if claimed and (folder / RUN).exists() and not (redo and _begun(self.attempts(folder), folder / RUN)):
-                    demolish(path)
+                    clear_home(path) if path.is_dir() else demolish(path)
 
 
 def _begun(attempts: Path, record: Path) -> bool:

@@ -37,6 +37,7 @@ from salmu_core.run.reporter import listening
 from salmu_core.run.runner import Outcome
 from salmu_core.run.saves import SAVES
 from salmu_core.store.folders import Store
+from salmu_core.store.scratch import attempt_in, clear_home, inherit
 from salmu_core.study.parcel import leave, leave_failure, leave_interrupt
 from salmu_core.study.saying import Aloud
 from salmu_core.study.tracking import FOLDER
@@ -51,8 +52,12 @@ _STEP = 0.1
 class Make(Protocol):
     """Makes a run that is open already."""
 
-    def __call__(self, *, observer: Observer) -> Outcome:
-        """Make it while somebody looks on."""
+    def __call__(self, *, observer: Observer, kept: Path) -> Outcome:
+        """Make it while somebody looks on.
+
+        Args:
+            kept: The folder of what an interrupted attempt goes on from.
+        """
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ class Cell:
     """What a run's process has.
 
     Attributes:
-        scratch: The folder where it may write.
+        scratch: The folder where it may write: this attempt's alone.
         hidden: Files and folders that it must not read.
         shown: Those in them that it may.
         owner: Whose entries of the cache it uses.
@@ -83,7 +88,7 @@ class Cell:
         for split in (FORGET, RETAIN_SYNTH):  # whose cached images may turn out to be damaged
             shown += (benchmark.data / "data").glob(f"{split}-*.parquet")
         return cls(
-            scratch=store.scratch(folder).absolute(),
+            scratch=attempt_in(store.scratch(folder).absolute()),
             hidden=(*results, cache_folder(), *benchmark.folders),
             shown=tuple(filter(None, shown)),
             owner=owner,
@@ -97,7 +102,15 @@ class Cell:
         Args:
             fresh: Whether that goes too.
         """
-        self.clear(fresh)
+        if self.scratch.exists():  # by an earlier try of this process
+            self.clear(fresh)
+        else:
+            while not self.scratch.is_dir():
+                with suppress(FileNotFoundError):  # another one has just taken the empty folder around it away
+                    self.scratch.mkdir(parents=True, exist_ok=True)
+            if not fresh:
+                inherit(self.scratch, SAVES)
+            clear_home(self.scratch.parent, self.scratch)
         for name in (LEFT, TEMPORARY, CACHE, SAVES):
             (self.scratch / name).mkdir(parents=True, exist_ok=True)
         for name in (TOLD, PRINTED):
@@ -112,6 +125,12 @@ class Cell:
         for path in self.scratch.iterdir() if self.scratch.is_dir() else ():
             if fresh or path.name != SAVES or path.is_symlink() or not path.is_dir():
                 demolish(path)
+
+    def leave(self) -> None:
+        """Delete the scratch folder, and what attempts that are over have left beside it."""
+        with suppress(OSError):
+            demolish(self.scratch)
+        clear_home(self.scratch.parent)
 
 
 def live(opened: Callable[[], Make], cell: Cell, forked: bool) -> NoReturn:
@@ -129,9 +148,8 @@ def live(opened: Callable[[], Make], cell: Cell, forked: bool) -> NoReturn:
         tell = Telling(cell.scratch / TOLD)
         _lock_up(cell)
         with listening(Aloud()):
-            outcome = make(
-                observer=Observer(on_step=tell.step, on_scalar=tell.scalar if cell.scalars else UNSEEN.on_scalar)
-            )
+            observer = Observer(on_step=tell.step, on_scalar=tell.scalar if cell.scalars else UNSEEN.on_scalar)
+            outcome = make(observer=observer, kept=cell.scratch / SAVES)
         if os.getpid() == own:  # a method may come back twice: from a process that it forked
             os.umask(0o077)
             leave(left, outcome)

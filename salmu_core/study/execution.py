@@ -28,7 +28,7 @@ from salmu_core.errors import CheckpointError, MachineError, SalmuError, StoreEr
 from salmu_core.plugins.zoo import Declared
 from salmu_core.run.reporter import Reporter
 from salmu_core.run.runner import run_one
-from salmu_core.run.saves import SAVES, Saves
+from salmu_core.run.saves import Saves
 from salmu_core.score.scorer import Scorer
 from salmu_core.store.attempts import Attempts
 from salmu_core.store.folders import METRICS, RUN, RunKey, Store, read_record, read_run
@@ -43,7 +43,7 @@ from salmu_core.study.sessions import Sessions
 from salmu_core.study.starts import Start, after, compromised
 from salmu_core.study.todo import lacks_metrics, needs_metrics
 from salmu_core.study.tracking import Trackers
-from salmu_core.study.writing import write_failed, write_valid
+from salmu_core.study.writing import write_failed, write_run
 from salmu_core.train.compiled import Compiler
 
 
@@ -115,6 +115,7 @@ class Execution:
         """Make a run; returns what came of it."""
         self.reporter.begin(str(planned.key), "unlearning")
         started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        before = _seal(folder)
         session, request = self._sessions.of(start, planned.request, self.reporter.building)
         making = self._making(folder, planned)  # before trackers, which may start threads: none is to be forked
         with making, self.trackers.run(planned, started, self._retain) as tracked:
@@ -126,10 +127,8 @@ class Execution:
             self.benchmark.check_unchanged()
             if self.stream:
                 self.stream.check_unchanged()
-            if outcome.status == "valid":
-                write_valid(folder, record, outcome, session.clip)
-            else:
-                write_failed(folder, record, outcome.traceback)
+            # Where a file system only says that it locks, another process may have made the run meanwhile.
+            write_run(folder, record, outcome, session.clip, lambda: self._made(folder, start, before))
             if making.damaged:
                 with suppress(SalmuError, OSError):  # the run has its record; the next one finds it again
                     self._sessions.heal()
@@ -137,8 +136,8 @@ class Execution:
         note = f"{outcome.ledger.seconds:.1f} s" if outcome.status == "valid" else outcome.reason
         return f"{outcome.status}, {note}"
 
-    def _saves(self, planned: Planned, start: Start) -> Saves | None:
-        """Where a run is kept while it trains."""
+    def _saves(self, planned: Planned, start: Start, folder: Path) -> Saves | None:
+        """How a run is kept in a folder while it trains."""
         inner = planned.wrapped.spec.known_failures if planned.wrapped else {}
         if self.options.checkpoint_every.never or "resumes" in inner:
             return None
@@ -149,7 +148,6 @@ class Execution:
             "start": start.ref.checkpoint_hash,
             "request": planned.request.model_dump(mode="json"),
         }
-        folder = self.store.scratch(self.store.folder(planned.key)).absolute() / SAVES
         return Saves(folder, self.options.checkpoint_every, of, print)
 
     def _making(self, folder: Path, planned: Planned) -> Making:
@@ -157,7 +155,7 @@ class Execution:
         code, scalars = planned.code, bool([*self.trackers])
         owner = hash_json([planned.method.distribution, code])
         cell = Cell.of(self.store, folder, self.benchmark, owner, self.options.threads, scalars)
-        attempts = Attempts(self.store.attempts(folder), code)
+        attempts = Attempts(self.store.attempts(folder), code, cell.scratch)
         if self.elsewhere is not None:
             return Making(self.elsewhere(planned.key), cell, self.options.limits, "spawn", attempts)
         make = self.make(planned)
@@ -173,7 +171,7 @@ class Execution:
         if not isinstance(start, Start):
             raise StoreError(f"{planned.key}: {start or 'what it begins with is being made by another process'}")
         session, _ = self._sessions.of(start, planned.request, self.reporter.building)
-        return partial(
+        run = partial(
             run_one,
             planned.method.spec,
             planned.config,
@@ -184,8 +182,8 @@ class Execution:
             micro_batch=self.options.micro_batch,
             state=self._sessions.state(start, planned.key.method),
             compiler=Compiler(self.options.compile, print),
-            saves=self._saves(planned, start),
         )
+        return lambda *, observer, kept: run(observer=observer, saves=self._saves(planned, start, kept))
 
     @property
     def _retain(self) -> RetainRef:
@@ -219,8 +217,11 @@ class Execution:
 
     def _made_meanwhile(self, folder: Path, start: Start) -> bool:
         """Whether this run is finished: by somebody else since the plan was drawn up, or as its sequence was before."""
-        if self.options.redo:
-            return False
+        return not self.options.redo and self._made(folder, start)
+
+    @staticmethod
+    def _made(folder: Path, start: Start, before: str = "") -> bool:
+        """Whether a run lies there whole, and is another one than the one with that seal."""
         try:
             record = read_run(folder)
         except StoreError:
@@ -229,6 +230,7 @@ class Execution:
             record is not None
             and record.status == "valid"
             and record.start.checkpoint_hash == start.ref.checkpoint_hash
+            and record.seal != before
         )
 
     def score(self, runs: Sequence[Planned], references: Sequence[str]) -> None:
@@ -284,3 +286,11 @@ class Execution:
             raise MachineError(scoring.failed)
         self.reporter.end(f"{label}: scored, {scoring.record.seconds:.1f} s")
         return True
+
+
+def _seal(folder: Path) -> str:
+    """Of the record that lies in a run's folder; empty where none can be read."""
+    with suppress(StoreError):
+        record = read_record(folder / RUN, RunRecord)
+        return record.seal if record is not None else ""
+    return ""

@@ -12,11 +12,12 @@ from torch import nn
 
 from salmu_core.contract.progress import OnScalar
 from salmu_core.disk.cache import DAMAGED
-from salmu_core.disk.files import demolish
 from salmu_core.run.reporter import Reporter
 from salmu_core.run.runner import Outcome
+from salmu_core.run.saves import SAVES
 from salmu_core.store.attempts import Attempts
 from salmu_core.store.records import Ledger
+from salmu_core.store.scratch import hand_on
 from salmu_core.study.apart import CACHE, Cell, Make
 from salmu_core.study.limits import Limits
 from salmu_core.study.warden import DiedError, RunProcess
@@ -87,8 +88,7 @@ class Making:
     ) -> None:
         if kind is None:  # it has its record: what was kept for the next attempt is of no use
             self._attempts.forget()
-            with suppress(OSError):
-                demolish(self._cell.scratch)
+            self._cell.leave()
         else:
             self._stop()
 
@@ -109,4 +109,5 @@ class Making:
             self._process.end()
         with suppress(OSError):  # it may be the disk that failed, and says so
             self._cell.clear()
+        hand_on(self._cell.scratch, SAVES)
         self._attempts.withdraw()

@@ -25,6 +25,7 @@ from salmu_core.disk import landlock
 from salmu_core.disk.cache import take_over
 from salmu_core.run.reporter import Reporter
 from salmu_core.run.runner import Outcome
+from salmu_core.store.scratch import ALIVE
 from salmu_core.study.apart import CACHE, LEFT, PRINTED, TOLD, Cell, Make, live
 from salmu_core.study.limits import Limits
 from salmu_core.study.parcel import FACTS, ParcelError, take
@@ -70,6 +71,7 @@ class RunProcess:
         self._lines = {name: _Lines(cell.scratch / name) for name in (TOLD, PRINTED)}
         self._process: BaseProcess = context.Process(target=live, args=(opened, cell, method == "fork"))
         self._begun, self._shown, self._over = monotonic(), 0, False
+        self._given = self._begun
         self._process.start()
         assert self._process.pid is not None
         self._ended = os.pidfd_open(self._process.pid) if hasattr(os, "pidfd_open") else None
@@ -89,6 +91,7 @@ class RunProcess:
         try:
             while not how and self._process.exitcode is None and not (self._scratch / LEFT / FACTS).exists():
                 self._wait(_TICK)
+                self._give_sign()
                 self._listen(reporter, on_scalar)
                 how = self._excess()
         except BaseException:
@@ -105,6 +108,13 @@ class RunProcess:
             raise DiedError(how or f"{ending(self._process.exitcode)}: it {error}", bool(how)) from None
         take_over(owner, self._scratch / CACHE)
         return found
+
+    def _give_sign(self) -> None:
+        """Show other machines that somebody is at work here."""
+        if monotonic() - self._given > ALIVE:
+            self._given = monotonic()
+            with suppress(OSError):
+                os.utime(self._scratch)
 
     def _listen(self, reporter: Reporter, on_scalar: OnScalar) -> None:
         for line in self._lines[TOLD].new():

@@ -59,7 +59,7 @@ def told_of(left, how="lines"):
 def test_a_log_has_the_end_where_it_is_far_and_where_each_was_made():
     far, near = told_of(("unlearning", 4000.0)), told_of(("unlearning", 30.0))
     assert "[1/5] made (2 waiting; unlearning until about " in far and "[2/5] made too on node7 (card 1) (2" in far
-    assert near == "[1/5] made\n[2/5] made too on node7 (card 1)\n" == told_of(None)
+    assert "[1/5] made\n[2/5] made too on node7 (card 1)\n" in near and near == told_of(None)
 
 
 def test_a_terminal_has_what_is_at_work_and_what_waits():

@@ -37,13 +37,15 @@ class Told(Reporter):
 @pytest.fixture
 def making(tmp_path):
     """Begin to make a run whose method does something."""
-    cell = Cell(tmp_path / "scratch", (tmp_path / "hidden",), (), "x")
+    cell = Cell(tmp_path / "work" / "scratch", (tmp_path / "hidden",), (), "x")
 
     def begin(act, limits=UNLIMITED):
-        def make(observer):
+        def make(observer, kept):
             return act(cell.scratch)
 
-        return Making(lambda: make, cell, limits, "fork", Attempts(tmp_path / "attempts", "x"))
+        return Making(
+            lambda: make, cell, limits, "fork", Attempts(tmp_path / "attempts", "x", tmp_path / "work" / "scratch")
+        )
 
     return begin
 
@@ -66,11 +68,12 @@ def begun(path):
 def test_what_stops_a_run_or_its_record_says_nothing_of_its_method(making, tmp_path):
     for error in (OSError(28, "No space left on device"), KeyboardInterrupt()) * UNKNOWN:
         with pytest.raises(type(error)), making(linger):
-            number = begun(tmp_path / "scratch" / "tmp" / "begun")
+            number = begun(tmp_path / "work" / "scratch" / "tmp" / "begun")
             raise error
         assert not psutil.pid_exists(number)
-        assert [path.name for path in (tmp_path / "scratch").rglob("*")] == ["saves", "one"]
-    known = Attempts(tmp_path / "attempts", "x")
+        (kept,) = (tmp_path / "work").iterdir()
+        assert kept.name != "scratch" and [path.name for path in kept.rglob("*")] == ["saves", "one"]
+    known = Attempts(tmp_path / "attempts", "x", tmp_path / "work" / "scratch")
     assert not known.verdict() and not known.fresh
 
 
@@ -82,18 +85,18 @@ def test_what_can_not_be_started_says_nothing_either(making, tmp_path, monkeypat
     for _ in range(UNKNOWN):
         with pytest.raises(BlockingIOError):
             making(linger)
-    assert not Attempts(tmp_path / "attempts", "x").verdict()
+    assert not Attempts(tmp_path / "attempts", "x", tmp_path / "work" / "scratch").verdict()
 
 
 def test_an_error_after_the_verdict_takes_no_death_back(making, tmp_path):
-    known = Attempts(tmp_path / "attempts", "x")
+    known = Attempts(tmp_path / "attempts", "x", tmp_path / "work" / "scratch")
     for _ in range(DEATHS):
         known.begin()
         known.died("ended")
     with pytest.raises(OSError, match="full"), making(linger) as made:
         assert made.outcome(nn.Linear(1, 1), "x", Reporter(), print).status == "died"
         raise OSError("full")
-    assert Attempts(tmp_path / "attempts", "x").verdict() == known.verdict() != ""
+    assert Attempts(tmp_path / "attempts", "x", tmp_path / "work" / "scratch").verdict() == known.verdict() != ""
 
 
 def test_a_run_that_has_had_its_time_gets_it_again_from_the_beginning_alone(making, tmp_path):
@@ -112,12 +115,12 @@ def test_a_run_that_has_had_its_time_gets_it_again_from_the_beginning_alone(maki
 @pytest.fixture
 def small(tmp_path):
     """A disk of two megabytes, where a run may write."""
-    (tmp_path / "scratch").mkdir()
-    words = ["mount", "-t", "tmpfs", "-o", "size=2M", "tmpfs", str(tmp_path / "scratch")]
+    (tmp_path / "work").mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=2M", "tmpfs", str(tmp_path / "work")]
     if shutil.which("mount") is None or subprocess.run(words, capture_output=True).returncode:
         pytest.skip("no disk can be mounted here")
     yield
-    subprocess.run(["umount", "--lazy", str(tmp_path / "scratch")], check=True)
+    subprocess.run(["umount", "--lazy", str(tmp_path / "work")], check=True)
 
 
 @pytest.mark.parametrize("result", [False, True])
@@ -130,8 +133,8 @@ def test_a_disk_that_a_run_has_filled_is_no_verdict_and_is_empty_afterwards(maki
 
     with pytest.raises(MachineError, match="No space left"), making(fill) as made:
         made.outcome(nn.Linear(100, 100), "x", Reporter(), print)
-    assert not Attempts(tmp_path / "attempts", "x").verdict()
-    assert not [path for path in (tmp_path / "scratch").rglob("*") if path.is_file()]
+    assert not Attempts(tmp_path / "attempts", "x", tmp_path / "work" / "scratch").verdict()
+    assert not [path for path in (tmp_path / "work").rglob("*") if path.is_file()]
 
 
 def test_of_what_a_run_prints_so_much_is_shown_and_no_more(making):

@@ -184,6 +184,7 @@ def run(
 
     Finished runs are kept and never made again. Under `accelerate launch` processes share them.
     """
+    typed = dict(locals())
     # Here, so that the help costs none of it.
     from salmu_core.cli.progress import reporting
     from salmu_core.plugins.zoo import discover
@@ -191,22 +192,11 @@ def run(
     from salmu_core.store.folders import Store
     from salmu_core.study.engine import load_engine
     from salmu_core.study.launched import launched
-    from salmu_core.study.parsing import parse_budgets, parse_numbers, parse_settings
     from salmu_core.study.prepare import Options, check
     from salmu_core.study.trackers import parse_trackers
     from salmu_core.study.work import all_there, carry_out
 
-    given = {
-        "benchmark": benchmark,
-        "budgets": parse_budgets(budget or []),
-        "seeds": parse_numbers(seed or [], "--seed", "seeds"),
-        "worlds": parse_numbers(world or [], "--world", "worlds"),
-        **{"methods": methods, "retain": retain, "retain_share": retain_share},
-        **{"tuned": tuned, "start": start, "requests": requests, "checkpoint_every": checkpoint_every},
-        **{"mixed_precision": mixed_precision, "run_timeout": run_timeout, "run_memory": run_memory},
-        "attacks": tuple(dict.fromkeys(name.strip() for text in attack or [] for name in text.split(","))),
-    }
-    study, overrides = _study(config, given, everything), parse_settings(settings or [])
+    study, overrides = asked_for(typed)
     store, first = Store(output), launched()[0] == 0
     # What plugins print is no JSON.
     aside = nullcontext() if first and not as_json else redirect_stdout(sys.stderr)
@@ -245,21 +235,32 @@ def _compiling(text: str) -> Compile:
     return cast("Compile", text)
 
 
-def _study(config: Path | None, given: Mapping[str, Any], everything: bool) -> Study:
-    """The study file with the options over it.
+def asked_for(typed: Mapping[str, Any]) -> tuple[Study, dict[str, Any]]:
+    """The study file with the options over it, and the settings that go over the study's, by method.
+
+    Args:
+        typed: What `run` was given, by the names of its parameters; others don't matter.
 
     Raises:
         UsageError: Nothing is asked for, or a value that is not allowed.
     """
     from salmu_core.study.asked import Study, read_study
+    from salmu_core.study.parsing import parse_budgets, parse_numbers, parse_settings
 
-    if given["methods"] and everything:
+    if typed["methods"] and typed["everything"]:
         raise UsageError("Name methods, or give --all; not both.")
-    if not (given["methods"] or everything or config):
+    if not (typed["methods"] or typed["everything"] or typed["config"]):
         raise UsageError("Name the methods to run, or give --all. `salmu methods` lists them.")
-    study = read_study(config) if config else Study()
+    same = ("benchmark", "methods", "retain", "retain_share", "tuned", "start", "requests", "checkpoint_every")
+    given = {name: typed[name] for name in (*same, "mixed_precision", "run_timeout", "run_memory")} | {
+        "budgets": parse_budgets(typed["budget"] or []),
+        "seeds": parse_numbers(typed["seed"] or [], "--seed", "seeds"),
+        "worlds": parse_numbers(typed["world"] or [], "--world", "worlds"),
+        "attacks": tuple(dict.fromkeys(name.strip() for text in typed["attack"] or [] for name in text.split(","))),
+    }
+    study = read_study(typed["config"]) if typed["config"] else Study()
     changed = {name: value for name, value in given.items() if value not in (None, [], ())}
-    if everything:
+    if typed["everything"]:
         changed["methods"] = None
     try:
         asked = study.over(changed)
@@ -270,7 +271,7 @@ def _study(config: Path | None, given: Mapping[str, Any], everything: bool) -> S
         ) from error
     if given["retain_share"] is not None and not asked.retain:
         raise UsageError("--retain-share says how much of your own pairs to mix in: name them with --retain.")
-    return asked
+    return asked, parse_settings(typed["settings"] or [])
 
 
 def _show(works: Sequence[Work], benchmark: str, store: Store, as_json: bool) -> bool:

@@ -1,0 +1,1 @@
+"""A study of SALMU as one line a run, for any scheduler."""

@@ -26,7 +26,7 @@ from salmu_core.study.work import carry_out
 
 OUT = Path(__file__).with_name("tuned.tsv")
 #: Of the protocol: what is left of the leak, what is known in general, and how far holdouts are kept.
-FIGURES = ("RetFail", "GenKnow", "InterIdSim", "IntraIdSim")
+FIGURES = ("RetFail_MRR", "GenKnow", "InterIdSim", "IntraIdSim")
 
 
 def main():

@@ -68,3 +68,26 @@ def test_the_published_table_agrees_with_itself_and_with_its_mirror_not_at_all()
     assert all(theirs == mine for found in pairs.values() for theirs, mine in found.values())
     mirror = {name: {column: -value for column, value in row.items()} for name, row in ours.items()}
     assert all(value == pytest.approx(-1) for value in table.beside(mirror)[1].values())
+
+
+def read(name):
+    with (LABORATORY / name).open() as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+def test_the_search_was_equal_for_all_and_its_choice_is_the_best_of_its_log():
+    rows = read("tuning.tsv")
+    methods = {row["method"] for row in rows}
+    assert (
+        len(methods) >= 9
+        and {row["budget"] for row in rows} == {"5.0"}
+        and {row["world"] for row in rows} == {"mini@200"}
+    )
+    for name in methods:
+        trials = [row for row in rows if row["method"] == name]
+        values = {int(row["trial"]): float(row["objective"] or 0) for row in trials}
+        assert sorted(values) == [*range(20)] and {row["code"] for row in trials} == {trials[0]["code"]}
+        assert [values[int(row["trial"])] for row in trials if row["chosen"]] == [max(values.values())], name
+        for row in trials:  # by hand: the harmonic mean of what is forgotten and what is kept
+            gone, kept = float(row["forgotten"]), float(row["kept"])
+            assert float(row["objective"]) == pytest.approx(2 * gone * kept / (gone + kept) if gone + kept else 0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Iterable, Sequence
 
 from rich.table import Table
@@ -29,7 +28,7 @@ def show(form: Form, lines: Sequence[Line], planned: int, store: Store) -> None:
     texts = {Form.JSONL: jsonl, Form.SHELL: plain, Form.SLURM: slurm_array, Form.HYPERQUEUE: hyperqueue}
     print_text("".join(f"{text}\n" for text in texts[form](lines)))
     if not lines:
-        print(f"Nothing to plan: all of it is finished, in {visible(str(store.root))}.", file=sys.stderr)
+        say(f"Nothing to plan: all of it is finished, in {store.root}.", stderr=True)
 
 
 def jsonl(lines: Iterable[Line]) -> list[str]:

@@ -124,7 +124,7 @@ def test_schedulers_get_a_line_or_a_task_for_each(ground, salmu):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("nothing-like-it",), "nothing-like-it"),
+        (("nothing-like-it", *WORDS[2:]), "nothing-like-it"),
         ((), "Name the methods to run"),
         (("finetuning", "--memory", "much"), "--memory"),
         (("finetuning", "--benchmark", "./nowhere"), "nowhere"),

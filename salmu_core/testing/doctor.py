@@ -46,6 +46,7 @@ class Finding:
         text: What was found; if it is not sound, also what to do.
         band: Of a figure that has been published: where it should lie.
         measured: What it is here; None if it was not measured.
+        advice: Whether it could be better, though results are right as it is.
     """
 
     subject: str
@@ -53,10 +54,12 @@ class Finding:
     text: str
     band: Band | None = None
     measured: float | None = None
+    advice: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """As ``salmu doctor --json`` prints it."""
         facts: dict[str, Any] = {"subject": self.subject, "sound": self.sound, "text": self.text}
+        facts |= {"advice": True} if self.advice else {}
         if self.band is not None:
             facts |= {"measured": self.measured, "published": self.band.published}
         return facts

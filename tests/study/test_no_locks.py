@@ -4,7 +4,6 @@ import json
 import os
 
 import pytest
-from sources import method
 from stores import runs
 
 from salmu_core.disk.owners import signature

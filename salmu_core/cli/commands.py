@@ -71,6 +71,7 @@ BROUGHT_BY = {
     "dataset": "salmu-dataset",
     "export": "salmu-exchange",
     "import": "salmu-exchange",
+    "plan": "salmu-plan",
     "plot": "salmu-report",
     "publish": "salmu-publish",
     "references": "salmu-references",

@@ -172,26 +172,11 @@ def run(
     from salmu_core.run.accelerator import check_precision
     from salmu_core.store.folders import Store
     from salmu_core.study.launched import launched
-    from salmu_core.study.parsing import parse_budgets, parse_numbers, parse_settings
     from salmu_core.study.prepare import Options, check
     from salmu_core.study.trackers import parse_trackers
     from salmu_core.study.work import all_there, carry_out
 
-    if methods and everything:
-        raise UsageError("Name methods, or give --all; not both.")
-    if not (methods or everything or config):
-        raise UsageError("Name the methods to run, or give --all. `salmu methods` lists them.")
-    given = {
-        "benchmark": benchmark,
-        "budgets": parse_budgets(budget or []),
-        "seeds": parse_numbers(seed or [], "--seed", "seeds"),
-        "worlds": parse_numbers(world or [], "--world", "worlds"),
-        **{"methods": methods, "retain": retain, "retain_share": retain_share},
-        **{"start": start, "requests": requests, "checkpoint_every": checkpoint_every},
-        **{"mixed_precision": mixed_precision, "run_timeout": run_timeout, "run_memory": run_memory},
-        "attacks": tuple(dict.fromkeys(name.strip() for text in attack or [] for name in text.split(","))),
-    }
-    study, overrides = _study(config, given, everything), parse_settings(settings or [])
+    study, overrides = asked_for(locals())
     store, first = Store(output), launched()[0] == 0
     # What plugins print is no JSON.
     aside = nullcontext() if first and not as_json else redirect_stdout(sys.stderr)
@@ -214,6 +199,30 @@ def run(
         whole = _show(works, study.benchmark, store, as_json) and all_there(works, zoo, store)
         if not whole or (everything and zoo.problems):
             raise typer.Exit(1)
+
+
+def asked_for(words: Mapping[str, Any]) -> tuple[Study, dict[str, dict[str, Any]]]:
+    """The study that arguments of `salmu run`, by their names, ask for; and the settings that go over it, by method.
+
+    Raises:
+        UsageError: They make no sense.
+    """
+    from salmu_core.study.parsing import parse_budgets, parse_numbers, parse_settings
+
+    methods, everything, config = words["methods"], words["everything"], words["config"]
+    if methods and everything:
+        raise UsageError("Name methods, or give --all; not both.")
+    if not (methods or everything or config):
+        raise UsageError("Name the methods to run, or give --all. `salmu methods` lists them.")
+    same = ("benchmark", "methods", "retain", "retain_share", "start", "requests", "checkpoint_every")
+    same += ("mixed_precision", "run_timeout", "run_memory")
+    given = {name: words[name] for name in same} | {
+        "budgets": parse_budgets(words["budget"] or []),
+        "seeds": parse_numbers(words["seed"] or [], "--seed", "seeds"),
+        "worlds": parse_numbers(words["world"] or [], "--world", "worlds"),
+        "attacks": tuple(dict.fromkeys(name.strip() for text in words["attack"] or [] for name in text.split(","))),
+    }
+    return _study(config, given, everything), parse_settings(words["settings"] or [])
 
 
 def _compiling(text: str) -> Compile:

@@ -1,0 +1,1 @@
+"""Plans: studies as lines for a scheduler."""

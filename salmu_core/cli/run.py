@@ -214,9 +214,9 @@ def asked_for(words: Mapping[str, Any]) -> tuple[Study, dict[str, dict[str, Any]
         raise UsageError("Name methods, or give --all; not both.")
     if not (methods or everything or config):
         raise UsageError("Name the methods to run, or give --all. `salmu methods` lists them.")
-    same = ("benchmark", "methods", "retain", "retain_share", "start", "requests", "checkpoint_every")
-    same += ("mixed_precision", "run_timeout", "run_memory")
-    given = {name: words[name] for name in same} | {
+    same = ("benchmark", "methods", "retain", "retain_share", "start", "requests")
+    how = ("mixed_precision", "checkpoint_every", "run_timeout", "run_memory")
+    given = {name: words[name] for name in (*same, *how)} | {
         "budgets": parse_budgets(words["budget"] or []),
         "seeds": parse_numbers(words["seed"] or [], "--seed", "seeds"),
         "worlds": parse_numbers(words["world"] or [], "--world", "worlds"),

@@ -5,6 +5,8 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
+from time import sleep as pause
 
 import pytest
 
@@ -36,10 +38,10 @@ def test_locks_that_hold_nobody_are_told_and_break_no_result(tmp_path, monkeypat
 
 
 def test_what_breaks_results_is_off(tmp_path, monkeypatch):
-    monkeypatch.setattr(looking.time, "time", lambda: os.stat(tmp_path).st_mtime + 3600)
+    monkeypatch.setattr(looking.time, "time", lambda: tmp_path.stat().st_mtime + 3600)
     clocks = found(tmp_path)["clocks"]
     assert not clocks.sound and "-3" in clocks.text and "NTP" in clocks.text
-    monkeypatch.setattr(looking.time, "time", lambda: os.stat(tmp_path).st_mtime - 3600)
+    monkeypatch.setattr(looking.time, "time", lambda: tmp_path.stat().st_mtime - 3600)
     clocks = found(tmp_path)["clocks"]
     assert clocks.sound and clocks.advice
     (tmp_path / "file").touch()
@@ -51,6 +53,7 @@ def test_a_file_that_is_gone_for_a_moment_is_found_out(tmp_path, monkeypatch):
 
     def replace(path, target):
         target.unlink()
+        pause(0.001)  # which any other disk may take
         whole(path, target)
 
     monkeypatch.setattr(looking.Path, "replace", replace)
@@ -59,7 +62,8 @@ def test_a_file_that_is_gone_for_a_moment_is_found_out(tmp_path, monkeypatch):
 
 
 def test_a_cache_on_another_disk_is_told_with_what_to_set(tmp_path, monkeypatch):
-    if not os.path.isdir("/dev/shm") or os.stat("/dev/shm").st_dev == os.stat(tmp_path).st_dev:
+    other = Path("/dev/shm")
+    if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("there is one disk only")
     monkeypatch.setenv("SALMU_CACHE", "/dev/shm/salmu-none")
     cache = found(tmp_path / "runs")["shared cache"]

@@ -125,7 +125,12 @@ def _show(listed: Sequence[Line], left_out: int) -> None:
 
 def _signature() -> inspect.Signature:
     """The arguments of `salmu run`, as they are in this version, and those of a plan."""
-    own = {"form": (As, Form.TABLE), "cards": (Cards, None), "memory": (Memory, None), "minutes": (Minutes, None)}
+    own: dict[str, tuple[Any, Any]] = {
+        "form": (As, Form.TABLE),
+        "cards": (Cards, None),
+        "memory": (Memory, None),
+        "minutes": (Minutes, None),
+    }
     own |= {"finished": (Finished, False)}
     keyword = inspect.Parameter.KEYWORD_ONLY
     added = [inspect.Parameter(n, keyword, default=value, annotation=kind) for n, (kind, value) in own.items()]

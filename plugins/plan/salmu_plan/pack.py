@@ -36,7 +36,9 @@ def pack(rows: Iterable[Mapping[str, Any]], server: Path | None, cpus: int = 1, 
         needs: dict[str, int | float | str] = {"mem": -(-row["memory"] * 10**9 // 2**20)}
         needs |= {"gpus/nvidia": row["cards"]} if row["cards"] else {}
         asked = ResourceRequest(cpus=cpus, resources=needs, min_time=timedelta(minutes=row["minutes"]))
-        job.program(["bash", "-c", row["command"]], name=row["label"], resources=asked)
+        out, errors = (f"%{{CWD}}/hq-%{{JOB_ID}}/%{{TASK_ID}}.{stream}" for stream in ("stdout", "stderr"))
+        words = ["bash", "-c", row["command"]]
+        job.program(words, name=row["label"], stdout=out, stderr=errors, resources=asked)
     client = Client(server)
     submitted = client.submit(job)
     return not wait or client.wait_for_jobs([submitted], raise_on_error=False)

@@ -26,13 +26,13 @@ def test_two_workers_make_what_one_machine_makes(salmu, tiny, tmp_path):
     (where / "salmu").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m salmu_core "$@"\n')
     (where / "salmu").chmod(0o755)
     place = {**os.environ, "PATH": f"{where}:{os.environ['PATH']}", "SALMU_CACHE": str(tmp_path / "cache")}
-    with hyperqueue.LocalCluster(tmp_path / "server", WorkerConfig(cores=1)) as cluster:
+    with hyperqueue.LocalCluster(str(tmp_path / "server"), WorkerConfig(cores=1)) as cluster:
         cluster.start_worker(WorkerConfig(cores=1))
         words = [sys.executable, "-m", "salmu_plan.pack", "--server-dir", str(cluster.cluster.server_dir)]
         packed = subprocess.run(
             words, input=planned.stdout, cwd=salmu.folder, env=place, capture_output=True, text=True, timeout=280
         )
-    assert packed.returncode == 0, (packed.stderr, [p.read_text() for p in salmu.folder.glob("job-*/*.stderr")])
+    assert packed.returncode == 0, (packed.stderr, [p.read_text() for p in salmu.folder.glob("hq-*/*.stderr")])
     made, whole = (runs(salmu.folder / name) for name in ("runs", "whole"))
     assert [one.parts[-4:] for one in made] == [one.parts[-4:] for one in whole] and len(made) == 3
     for one, two in zip(made, whole, strict=True):

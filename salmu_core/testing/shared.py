@@ -23,7 +23,7 @@ from salmu_core.disk.owners import temporary_name
 from salmu_core.disk.stamps import GRANULARITY_NS
 from salmu_core.errors import SalmuError, described
 from salmu_core.machine import cache_folder
-from salmu_core.study.launched import launched
+from salmu_core.run.launch import place
 from salmu_core.testing.doctor import Finding
 
 #: Takes a lock, says so, and keeps it until it hears something.
@@ -50,7 +50,7 @@ class Peers:
     """
 
     def __init__(self) -> None:
-        self.index, self.count = launched()
+        self.index, self.count = place()
         if self.count > 1:
             import torch.distributed
 

@@ -88,7 +88,8 @@ def test_what_shows_results_imports_no_plugin_and_a_run_only_its_own(modules):
 
 
 def test_help_imports_no_command_of_the_core(modules):
-    assert not modules("--help")[0] & {f"salmu_core.cli.{module}" for module, _ in COMMANDS.values()}
+    ours = {f"salmu_core.cli.{module}" for module, _ in COMMANDS.values()}
+    assert modules("--help")[0] & ours <= {"salmu_core.cli.run"}  # whose arguments `salmu plan` has
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -6,9 +6,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from salmu_core.show.escape import shell
-from salmu_plan.lines import Line
+
+if TYPE_CHECKING:
+    from salmu_plan.lines import Line
 
 
 class Form(StrEnum):

@@ -29,6 +29,7 @@ def test_two_workers_make_what_one_machine_makes(salmu, tiny, tmp_path):
     with hyperqueue.LocalCluster(str(tmp_path / "server"), WorkerConfig(cores=1)) as cluster:
         cluster.start_worker(WorkerConfig(cores=1))
         words = [sys.executable, "-m", "salmu_plan.pack", "--server-dir", str(cluster.cluster.server_dir)]
+        words.append("--no-memory")  # workers of a `LocalCluster` look for none
         packed = subprocess.run(
             words, input=planned.stdout, cwd=salmu.folder, env=place, capture_output=True, text=True, timeout=280
         )

@@ -69,9 +69,9 @@ def there(name):
 def finished():
     return [path for path in there("run.json") if not path.parent.name.startswith(".")]
 
-while not (there("asleep") and finished()):
+while not ((found := there("asleep")) and finished()):
     time.sleep(0.1)
-asleep = int(there("asleep")[0].read_text())
+asleep = int(found[0].read_text())
 os.kill(process, sent)
 begun = time.monotonic()
 code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])

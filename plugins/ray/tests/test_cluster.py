@@ -31,16 +31,17 @@ def begun(ground, made, output, *more, seeds="0-3"):
     return salmu(ground, *METHODS, *words)
 
 
-def workers(driver=None):
+def workers():
     """Processes in which pieces are done: children of actors."""
     found = []
     for process in psutil.process_iter():
         try:
-            if process.parent() and "ray::Host" in " ".join(process.parent().cmdline()):
+            above = " ".join(process.parent().cmdline()) if process.parent() else ""
+            if "ray::Host" in above and "resource_tracker" not in " ".join(process.cmdline()):
                 found.append(process)
-        except psutil.Error:
+        except psutil.Error:  # it has ended meanwhile
             continue
-    return [process for process in found if "resource_tracker" not in " ".join(process.cmdline())]
+    return found
 
 
 def test_two_nodes_without_a_common_folder_make_the_same_bytes(ground, monkeypatch):

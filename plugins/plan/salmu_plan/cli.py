@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
 from salmu_core.cli.run import run
+from salmu_plan.form import Form
 
 app = typer.Typer()
 
@@ -26,16 +26,6 @@ _HANDED_ON = {
     "compile": "--compile",
     "attack": "--attack",
 }
-
-
-class Form(StrEnum):
-    """How it is printed."""
-
-    TABLE = "table"
-    JSONL = "jsonl"
-    SHELL = "shell"
-    SLURM = "slurm-array"
-    HYPERQUEUE = "hyperqueue"
 
 
 def _plan(

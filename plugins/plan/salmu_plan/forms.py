@@ -12,7 +12,7 @@ from rich.text import Text
 from salmu_core.cli.output import console, print_text, say
 from salmu_core.show.escape import shell, visible
 from salmu_core.store.folders import Store
-from salmu_plan.cli import Form
+from salmu_plan.form import Form
 from salmu_plan.lines import Line
 
 
@@ -67,7 +67,7 @@ def slurm_array(lines: Sequence[Line]) -> list[str]:
 
 
 def _needs(lines: Sequence[Line]) -> tuple[list[float | None], list[float | None]]:
-    return [line.memory_gb for line in lines], [None if line.minutes is None else line.minutes for line in lines]
+    return [line.memory_gb for line in lines], [line.minutes for line in lines]
 
 
 def _show_table(lines: Sequence[Line], planned: int, store: Store) -> None:

@@ -9,14 +9,14 @@ As r is linear, the tower's projection takes it in. All people's mean embeddings
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from salmu_core import MethodConfig, MethodContext, MethodError, MethodSpec, PoolName, hookimpl, projection
+from salmu_core import MethodConfig, MethodContext, MethodError, MethodSpec, PoolName, Search, hookimpl, projection
 
 Tower = Literal["image", "text"]
 TOLERANCE = 0.01  #: Singular values of W Cov(x, z) below this share of the largest are taken for 0.
@@ -30,7 +30,9 @@ class Config(MethodConfig):
     variant: Literal["linear", "centred"] = Field(
         "linear", description="`linear`: what changes least without a bias; `centred`: with one, which is left out."
     )
-    share: float = Field(0.12, gt=0, le=1, description="Share of the dimensions that may go, the most telling first.")
+    share: Annotated[float, Search(0.02, 1, log=True)] = Field(
+        0.12, gt=0, le=1, description="Share of the dimensions that may go, the most telling first."
+    )
 
 
 def eraser(x: Tensor, people: Tensor, others: Tensor, config: Config) -> tuple[Tensor, int]:

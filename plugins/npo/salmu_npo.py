@@ -1,13 +1,13 @@
 """NPO: negative preference optimisation, with a pair's contrastive loss in place of an answer's likelihood."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from salmu_core import LearningRate, MethodContext, MethodSpec, Step, TrainingConfig, Weight, hookimpl
+from salmu_core import LearningRate, MethodContext, MethodSpec, Search, Step, TrainingConfig, Weight, hookimpl
 from salmu_core.losses import contrastive_rows, retention
 
 
@@ -20,7 +20,7 @@ class Config(TrainingConfig):
         description="What keeps the retain set: `retain`, its contrastive loss; `kl`, the divergence of its in-batch "
         "softmax from the original's.",
     )
-    beta: float = Field(
+    beta: Annotated[float, Search(0.02, 2, log=True)] = Field(
         default=0.1,
         gt=0,
         allow_inf_nan=False,
@@ -28,7 +28,9 @@ class Config(TrainingConfig):
         "this is gradient ascent.",
     )
     forgetting_weight: Weight = Field(default=1.0, description="Weight of the term on forget pairs.")
-    retention_weight: Weight = Field(default=1.0, description="Weight of the term that keeps retain pairs.")
+    retention_weight: Annotated[Weight, Search(0.1, 10, log=True)] = Field(
+        default=1.0, description="Weight of the term that keeps retain pairs."
+    )
 
 
 def loss(ctx: MethodContext[Config], step: Step) -> Mapping[str, Tensor]:

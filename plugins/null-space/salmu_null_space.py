@@ -8,18 +8,22 @@ text projection, of which an embedding is a row of features times it::
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from salmu_core import MethodConfig, MethodContext, MethodSpec, hookimpl, projection
+from salmu_core import MethodConfig, MethodContext, MethodSpec, Search, hookimpl, projection
 
 
 class Config(MethodConfig):
     """Settings of Null-space projection."""
 
-    strength: float = Field(1.0, gt=0, le=1, description="s: which share of the directions is removed.")
-    energy: float = Field(
+    strength: Annotated[float, Search(0.1, 1)] = Field(
+        1.0, gt=0, le=1, description="s: which share of the directions is removed."
+    )
+    energy: Annotated[float, Search(0.3, 1)] = Field(
         0.9, gt=0, le=1, description="Share of the squared norm of all captions that the directions must hold."
     )
     rank: int | None = Field(None, ge=1, description="k: how many directions; by default as `energy` says.")

@@ -1,12 +1,23 @@
 """RMU: representation misdirection, in the hidden states that a layer of either tower leaves."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from salmu_core import Batch, ClipModel, MethodContext, MethodError, MethodSpec, Step, TrainingConfig, Weight, hookimpl
+from salmu_core import (
+    Batch,
+    ClipModel,
+    MethodContext,
+    MethodError,
+    MethodSpec,
+    Search,
+    Step,
+    TrainingConfig,
+    Weight,
+    hookimpl,
+)
 from salmu_core.losses import mse
 
 
@@ -18,8 +29,12 @@ class Config(TrainingConfig):
     )
     tower: Literal["image", "text", "both"] = Field("both", description="Whose hidden states are steered.")
     layer: int | None = Field(None, ge=0, description="Block of the tower, from 0; by default the middle one.")
-    steering: float = Field(2.0, gt=0, allow_inf_nan=False, description="c: length of the steering vector.")
-    retention_weight: Weight = Field(1.0, description="a: weight of the term that keeps retain states.")
+    steering: Annotated[float, Search(0.5, 20, log=True)] = Field(
+        2.0, gt=0, allow_inf_nan=False, description="c: length of the steering vector."
+    )
+    retention_weight: Annotated[Weight, Search(0.1, 100, log=True)] = Field(
+        1.0, description="a: weight of the term that keeps retain states."
+    )
 
 
 def block(model: ClipModel, tower: str, layer: int | None) -> str:

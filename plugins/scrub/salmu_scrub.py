@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping
+from typing import Annotated
 
 from pydantic import Field
 from torch import Tensor
 
-from salmu_core import LearningRate, MethodContext, MethodSpec, Step, TrainingConfig, Weight, hookimpl
+from salmu_core import LearningRate, MethodContext, MethodSpec, Search, Step, TrainingConfig, Weight, hookimpl
 from salmu_core.losses import contrastive, original_divergence
 
 
@@ -20,7 +21,9 @@ class Config(TrainingConfig):
     )
     temperature: float = Field(default=2.0, gt=0, allow_inf_nan=False, description="T, which softens both softmaxes.")
     contrastive_weight: Weight = Field(default=1.0, description="g: weight of the contrastive loss of retain pairs.")
-    divergence_weight: Weight = Field(default=0.5, description="a: weight of their divergence from the original.")
+    divergence_weight: Annotated[Weight, Search(0.1, 10, log=True)] = Field(
+        default=0.5, description="a: weight of their divergence from the original."
+    )
 
 
 def maximise(ctx: MethodContext[Config], step: Step) -> Mapping[str, Tensor]:

@@ -1,13 +1,13 @@
 """SimNPO: negative preference optimisation without a reference model."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from salmu_core import LearningRate, MethodContext, MethodSpec, Step, TrainingConfig, Weight, hookimpl
+from salmu_core import LearningRate, MethodContext, MethodSpec, Search, Step, TrainingConfig, Weight, hookimpl
 from salmu_core.losses import contrastive, contrastive_rows
 
 #: Variant -> beta and the forget term's weight.
@@ -31,7 +31,9 @@ class Config(TrainingConfig):
     forgetting_weight: float | None = Field(
         default=None, ge=0, allow_inf_nan=False, description="Weight of the forget term; by default the variant's."
     )
-    retention_weight: Weight = Field(default=1.0, description="Weight of the contrastive loss of retain pairs.")
+    retention_weight: Annotated[Weight, Search(0.1, 10, log=True)] = Field(
+        default=1.0, description="Weight of the contrastive loss of retain pairs."
+    )
 
 
 def loss(ctx: MethodContext[Config], step: Step) -> Mapping[str, Tensor]:

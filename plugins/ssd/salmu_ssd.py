@@ -7,13 +7,13 @@ With I_f and I_r the diagonals of the empirical Fisher information on either set
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from salmu_core import Features, MethodConfig, MethodContext, MethodSpec, PoolName, Step, hookimpl
+from salmu_core import Features, MethodConfig, MethodContext, MethodSpec, PoolName, Search, Step, hookimpl
 from salmu_core.losses import contrastive, forget_loss, retain_loss
 
 
@@ -23,8 +23,12 @@ class Config(MethodConfig):
     variant: Literal["per-batch", "per-sample"] = Field(
         "per-batch", description="Whose gradients are squared: those of batches, as in public code, or of single pairs."
     )
-    selection: float = Field(10.0, gt=0, description="a: how much more the forget set must need a weight.")
-    dampening: float = Field(1.0, ge=0, description="l: what the ratio of both needs is multiplied by.")
+    selection: Annotated[float, Search(1, 100, log=True)] = Field(
+        10.0, gt=0, description="a: how much more the forget set must need a weight."
+    )
+    dampening: Annotated[float, Search(0.01, 10, log=True)] = Field(
+        1.0, ge=0, description="l: what the ratio of both needs is multiplied by."
+    )
     batch_size: int = Field(16, ge=1, description="Pairs of a batch, which the information of `per-batch` depends on.")
     bank: int = Field(64, ge=1, description="Pairs of each set that `per-sample` tells a pair from.")
 

@@ -7,9 +7,11 @@ With z standard normal, theta_0 the original's weights and C the contrastive los
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
-from salmu_core import LearningRate, MethodContext, MethodSpec, TrainingConfig, hookimpl
+from salmu_core import LearningRate, MethodContext, MethodSpec, Search, TrainingConfig, hookimpl
 from salmu_core.losses import retain_loss
 
 
@@ -17,7 +19,9 @@ class Config(TrainingConfig):
     """Settings of Weight distortion."""
 
     lr: LearningRate = 1e-3
-    noise: float = Field(0.02, gt=0, allow_inf_nan=False, description="s: the noise's standard deviation.")
+    noise: Annotated[float, Search(0.002, 0.2, log=True)] = Field(
+        0.02, gt=0, allow_inf_nan=False, description="s: the noise's standard deviation."
+    )
 
 
 def unlearn(ctx: MethodContext[Config]) -> None:

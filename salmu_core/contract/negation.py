@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
 from salmu_core.contract.config import TrainingConfig
+from salmu_core.contract.search import Search
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +20,9 @@ class NegationConfig(TrainingConfig):
     """Settings of methods that subtract a task vector: its training's, and how the scale is searched."""
 
     scales: int = Field(default=20, ge=1, description="Scales that are tried, evenly up to `max_scale`.")
-    max_scale: float = Field(default=1.0, gt=0, allow_inf_nan=False, description="The largest scale that is tried.")
+    max_scale: Annotated[float, Search(0.5, 8, log=True)] = Field(
+        default=1.0, gt=0, allow_inf_nan=False, description="The largest scale that is tried."
+    )
     control: float = Field(
         default=0.95, ge=0, le=1, description="Share of the retain captions' rank that must be left, by `probe`."
     )

@@ -9,6 +9,8 @@ from salmu_core.contract.probe import Probe
 
 #: Of a trial without a valid model; nothing is worse.
 WORST = 0.0
+#: Of the leak, what must be gone before what is kept counts for itself.
+GONE = 0.95
 
 
 @dataclass(frozen=True)
@@ -25,9 +27,15 @@ class Score:
 
     @property
     def value(self) -> float:
-        """The objective: the harmonic mean of both, from 0 to 1. Who forgets nothing, or keeps nothing, has 0."""
+        """The objective, from 0 to 1: to forget comes first.
+
+        Once the leak is gone (`GONE`), what is kept counts, from a half upwards. Before that it is half of the harmonic
+        mean of both: who forgets nothing, or keeps nothing, has 0.
+        """
+        if self.forgotten >= GONE:
+            return (1 + self.kept) / 2
         both = self.forgotten + self.kept
-        return 2 * self.forgotten * self.kept / both if both else WORST
+        return self.forgotten * self.kept / both if both else WORST
 
     def as_json(self) -> dict[str, Any]:
         """Its two parts and the objective."""

@@ -58,7 +58,7 @@ def probe(forget_mrr, agreement=1.0):
     return Probe(forget_mrr, 0.1, 0.5, 0.2, agreement)
 
 
-def test_forgetting_is_the_way_to_chance_and_the_objective_is_the_harmonic_mean():
+def test_forgetting_is_the_way_to_chance_and_forgetting_comes_first():
     rng, rows = random.Random(0), 9
     # The own caption is anywhere among those of its kind, equally likely.
     chance = statistics.fmean(1 / rng.randint(1, rows) for _ in range(200_000))
@@ -66,9 +66,13 @@ def test_forgetting_is_the_way_to_chance_and_the_objective_is_the_harmonic_mean(
     assert score(original, original, rows).value == 0
     half = score(probe((0.9 + chance) / 2, 0.8), original, rows)
     assert half.forgotten == pytest.approx(0.5, abs=5e-3) and half.kept == 0.8
-    assert half.value == pytest.approx(statistics.harmonic_mean([half.forgotten, 0.8]))
+    assert half.value == pytest.approx(statistics.harmonic_mean([half.forgotten, 0.8]) / 2)
+    # Whoever forgets is better than whoever does not, whatever it keeps; then what is kept counts.
+    leaking = score(probe(chance + 0.06 * (0.9 - chance), 1.0), original, rows)
+    wrecked, spared = (score(probe(chance + 0.04 * (0.9 - chance), kept), original, rows) for kept in (0.0, 0.7))
+    assert leaking.value < wrecked.value == 0.5 < spared.value == 0.85
     gone = score(probe(chance / 2, 1.0), original, rows)
-    assert gone.value == 1 and score(probe(0.0, 0.0), original, rows).value == 0
+    assert gone.value == 1 and score(probe(0.9, 0.0), original, rows).value == 0
     assert score(probe(0.95, 1.0), original, rows).value == 0  # it leaks more than before
 
 

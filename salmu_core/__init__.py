@@ -19,7 +19,13 @@ if TYPE_CHECKING:
         ReadoutContext,
         Stage,
     )
-    from salmu_core.contract.config import LearningRate, MethodConfig, Optimisation, TrainingConfig, Weight
+    from salmu_core.contract.config import (
+        LearningRate,
+        MethodConfig,
+        Optimisation,
+        TrainingConfig,
+        Weight,
+    )
     from salmu_core.contract.context import MethodContext, MetricContext, Room
     from salmu_core.contract.features import Features, Pairs, PoolName
     from salmu_core.contract.hookspecs import hookimpl

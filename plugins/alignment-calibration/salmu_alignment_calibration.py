@@ -1,13 +1,13 @@
 """Alignment Calibration: forget pairs stay as negatives of the retain set and lose their own alignment."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from salmu_core import Features, LearningRate, MethodContext, MethodSpec, Search, Step, TrainingConfig, Weight, hookimpl
+from salmu_core import Features, LearningRate, MethodContext, MethodSpec, Step, TrainingConfig, Weight, hookimpl
 from salmu_core.losses import contrastive_rows
 
 
@@ -20,9 +20,7 @@ class Config(TrainingConfig):
         description="Whose rows the contrastive loss is of: `clip`, of retain pairs, forget pairs being negatives "
         "only; `code`, of forget pairs as well, as in the public code for one tower.",
     )
-    beta: Annotated[Weight, Search(0.1, 10, log=True)] = Field(
-        default=1.0, description="Weight of the forget pairs' mean cosine (positive calibration)."
-    )
+    beta: Weight = Field(default=1.0, description="Weight of the forget pairs' mean cosine (positive calibration).")
 
 
 def loss(ctx: MethodContext[Config], step: Step) -> Mapping[str, Tensor]:

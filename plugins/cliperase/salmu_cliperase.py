@@ -1,12 +1,11 @@
 """CLIPErase: a forgetting, a retention and a consistency term."""
 
 from collections.abc import Mapping
-from typing import Annotated
 
 from pydantic import Field
 from torch import Tensor
 
-from salmu_core import LearningRate, MethodContext, MethodSpec, Search, Step, TrainingConfig, Weight, hookimpl
+from salmu_core import LearningRate, MethodContext, MethodSpec, Step, TrainingConfig, Weight, hookimpl
 from salmu_core.losses import mse
 
 
@@ -14,15 +13,11 @@ class Config(TrainingConfig):
     """Settings of CLIPErase."""
 
     lr: LearningRate = 1e-3
-    forgetting_weight: Weight = Field(
-        default=1.0, description="Weight of the term that drives forget similarities to 0."
+    forgetting_weight: float = Field(
+        default=1.0, ge=0, description="Weight of the term that drives forget similarities to 0."
     )
-    retention_weight: Annotated[Weight, Search(0.1, 10, log=True)] = Field(
-        default=1.0, description="Weight of the term that keeps retain similarities."
-    )
-    consistency_weight: Annotated[Weight, Search(0.1, 10, log=True)] = Field(
-        default=1.0, description="Weight of the term that keeps retain embeddings."
-    )
+    retention_weight: Weight = Field(default=1.0, description="Weight of the term that keeps retain similarities.")
+    consistency_weight: Weight = Field(default=1.0, description="Weight of the term that keeps retain embeddings.")
 
 
 def loss(ctx: MethodContext[Config], step: Step) -> Mapping[str, Tensor]:

@@ -1,13 +1,13 @@
 """DELETE: as the benchmark's authors adapted it to CLIP, and the published mask distillation."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from salmu_core import LearningRate, MethodContext, MethodSpec, Search, Step, TrainingConfig, Weight, hookimpl
+from salmu_core import LearningRate, MethodContext, MethodSpec, Step, TrainingConfig, Weight, hookimpl
 from salmu_core.losses import divergence, mse
 
 
@@ -23,10 +23,8 @@ class Config(TrainingConfig):
         description="`salmubench`: the loss of the benchmark's authors; `paper`: the published mask "
         "distillation, on forget pairs only.",
     )
-    forgetting_weight: Weight = Field(default=1.0, description="Weight of the term on forget pairs.")
-    retention_weight: Annotated[Weight, Search(0.1, 10, log=True)] = Field(
-        default=1.0, description="Weight of the term on retain pairs; `paper` has none."
-    )
+    forgetting_weight: float = Field(default=1.0, ge=0, description="Weight of the term on forget pairs.")
+    retention_weight: Weight = Field(default=1.0, description="Weight of the term on retain pairs; `paper` has none.")
 
 
 def loss(ctx: MethodContext[Config], step: Step) -> Mapping[str, Tensor]:

@@ -13,7 +13,7 @@ from salmu_core.losses import contrastive_loss
 class Config(TrainingConfig):
     """Settings of Descent to Delete; the constants are those of the public adaptation to CLIP."""
 
-    lr: float = Field(1e-3, gt=0, allow_inf_nan=False, description="Peak learning rate, of `paper` only.")
+    lr: float = Field(1e-3, gt=0, description="Peak learning rate, of `paper` only.")
     variant: Literal["salmubench", "paper"] = Field(
         "salmubench",
         description="`salmubench`: noise only, as in public code; `paper`: first descend on the retain set.",
@@ -24,16 +24,10 @@ class Config(TrainingConfig):
         description="I: descent iterations `salmubench` calibrates its noise for, without making any; "
         "`paper` takes the number of steps it made.",
     )
-    lipschitz: float = Field(
-        1.001, gt=0, allow_inf_nan=False, description="L: Lipschitz constant the loss is taken to have."
-    )
-    smoothness: float = Field(3.999, gt=0, allow_inf_nan=False, description="M: smoothness the loss is taken to have.")
-    strong_convexity: float = Field(
-        0.001, gt=0, allow_inf_nan=False, description="m: strong convexity the loss is taken to have."
-    )
-    epsilon: Annotated[float, Search(0.5, 500, log=True)] = Field(
-        5.0, gt=0, allow_inf_nan=False, description="Privacy parameter epsilon."
-    )
+    lipschitz: float = Field(1.001, gt=0, description="L: Lipschitz constant the loss is taken to have.")
+    smoothness: float = Field(3.999, gt=0, description="M: smoothness the loss is taken to have.")
+    strong_convexity: float = Field(0.001, gt=0, description="m: strong convexity the loss is taken to have.")
+    epsilon: Annotated[float, Search(0.5, 500, log=True)] = Field(5.0, gt=0, description="Privacy parameter epsilon.")
     delta: float | None = Field(None, gt=0, lt=1, description="Privacy parameter delta; by default 1 / n^2.")
 
     @model_validator(mode="after")

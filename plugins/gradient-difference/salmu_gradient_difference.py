@@ -1,12 +1,12 @@
 """Gradient Difference: ascend the CLIP loss on the forget set, keep the retain set by its loss or by a divergence."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 from torch import Tensor
 
-from salmu_core import LearningRate, MethodContext, MethodSpec, Search, Step, TrainingConfig, Weight, hookimpl
+from salmu_core import LearningRate, MethodContext, MethodSpec, Step, TrainingConfig, Weight, hookimpl
 from salmu_core.losses import contrastive, retention
 
 
@@ -19,10 +19,8 @@ class Config(TrainingConfig):
         description="What keeps the retain set: `retain`, its contrastive loss; `kl`, the divergence of its in-batch "
         "softmax from the original's.",
     )
-    forgetting_weight: Weight = Field(default=1.0, description="Weight of the term that ascends on forget pairs.")
-    retention_weight: Annotated[Weight, Search(0.1, 10, log=True)] = Field(
-        default=1.0, description="Weight of the term that keeps retain pairs."
-    )
+    forgetting_weight: float = Field(1.0, ge=0, description="Weight of the term that ascends on forget pairs.")
+    retention_weight: Weight = Field(default=1.0, description="Weight of the term that keeps retain pairs.")
 
 
 def loss(ctx: MethodContext[Config], step: Step) -> Mapping[str, Tensor]:

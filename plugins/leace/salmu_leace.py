@@ -30,9 +30,7 @@ class Config(MethodConfig):
     variant: Literal["linear", "centred"] = Field(
         "linear", description="`linear`: what changes least without a bias; `centred`: with one, which is left out."
     )
-    share: Annotated[float, Search(0.02, 1, log=True)] = Field(
-        0.12, gt=0, le=1, description="Share of the dimensions that may go, the most telling first."
-    )
+    share: Annotated[float, Search(0.02, 1, log=True)] = Field(0.12, gt=0, le=1, description="Dimensions that may go.")
 
 
 def eraser(x: Tensor, people: Tensor, others: Tensor, config: Config) -> tuple[Tensor, int]:

@@ -1,13 +1,12 @@
 """Nearest Caption: fine-tune forget images on the caption of somebody else that the original finds nearest."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from salmu_core import Batch, LearningRate, MethodContext, MethodSpec, Search, Step, TrainingConfig, Weight, hookimpl
+from salmu_core import Batch, LearningRate, MethodContext, MethodSpec, Step, TrainingConfig, Weight, hookimpl
 from salmu_core.losses import contrastive
 
 
@@ -15,9 +14,7 @@ class Config(TrainingConfig):
     """Settings of Nearest Caption."""
 
     lr: LearningRate = 1e-4
-    retention_weight: Annotated[Weight, Search(0.1, 10, log=True)] = Field(
-        default=1.0, description="Weight of the contrastive loss of retain pairs."
-    )
+    retention_weight: Weight = Field(default=1.0, description="Weight of the contrastive loss of retain pairs.")
 
 
 def numbered(values: Sequence[Hashable], device: torch.device) -> Tensor:

@@ -18,7 +18,7 @@ from torch import Tensor
 from salmu_core import LearningRate, MethodContext, MethodSpec, NegationConfig, hookimpl, negate, task_vector
 from salmu_core.losses import forget_loss
 
-Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Factor = Annotated[float, Field(gt=0)]
 
 
 class Config(NegationConfig):

@@ -23,14 +23,11 @@ class Config(TrainingConfig):
     beta: Annotated[float, Search(0.02, 2, log=True)] = Field(
         default=0.1,
         gt=0,
-        allow_inf_nan=False,
         description="Inverse temperature: the larger, the sooner a pair that is forgotten is left alone; towards 0 "
         "this is gradient ascent.",
     )
-    forgetting_weight: Weight = Field(default=1.0, description="Weight of the term on forget pairs.")
-    retention_weight: Annotated[Weight, Search(0.1, 10, log=True)] = Field(
-        default=1.0, description="Weight of the term that keeps retain pairs."
-    )
+    forgetting_weight: float = Field(1.0, ge=0, description="Weight of the term on forget pairs.")
+    retention_weight: Weight = Field(default=1.0, description="Weight of the term that keeps retain pairs.")
 
 
 def loss(ctx: MethodContext[Config], step: Step) -> Mapping[str, Tensor]:

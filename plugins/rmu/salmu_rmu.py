@@ -6,18 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from salmu_core import (
-    Batch,
-    ClipModel,
-    MethodContext,
-    MethodError,
-    MethodSpec,
-    Search,
-    Step,
-    TrainingConfig,
-    Weight,
-    hookimpl,
-)
+from salmu_core import ClipModel, MethodContext, MethodError, MethodSpec, Search, Step, TrainingConfig, Weight, hookimpl
 from salmu_core.losses import mse
 
 
@@ -29,12 +18,8 @@ class Config(TrainingConfig):
     )
     tower: Literal["image", "text", "both"] = Field("both", description="Whose hidden states are steered.")
     layer: int | None = Field(None, ge=0, description="Block of the tower, from 0; by default the middle one.")
-    steering: Annotated[float, Search(0.5, 20, log=True)] = Field(
-        2.0, gt=0, allow_inf_nan=False, description="c: length of the steering vector."
-    )
-    retention_weight: Annotated[Weight, Search(0.1, 100, log=True)] = Field(
-        1.0, description="a: weight of the term that keeps retain states."
-    )
+    steering: Annotated[float, Search(0.5, 20, log=True)] = Field(2.0, gt=0, description="c: the goal's length.")
+    retention_weight: Weight = Field(1.0, description="a: weight of the term that keeps retain states.")
 
 
 def block(model: ClipModel, tower: str, layer: int | None) -> str:
@@ -47,13 +32,12 @@ def block(model: ClipModel, tower: str, layer: int | None) -> str:
     raise MethodError(f"the {tower} tower has no such list of blocks: choose another rmu.layer or rmu.tower")
 
 
-def hidden(model: ClipModel, tower: str, name: str, batch: Batch) -> Tensor:
+def hidden(model: ClipModel, tower: str, name: str, inputs: Tensor) -> Tensor:
     """What a block leaves ``[rows, width]``: of all patches, or of captions up to their padding, token 0."""
-    encode, inputs = (model.encode_text, batch.text) if tower == "text" else (model.encode_image, batch.image)
     states: list[Tensor] = []
     hook = model.get_submodule(name).register_forward_hook(lambda *call: states.append(call[2]))
     with hook, torch.compiler.set_stance("force_eager"):  # a compiled tower would not see the hook
-        encode(inputs, normalize=True)
+        getattr(model, f"encode_{tower}")(inputs)
     return states[0][inputs != 0] if tower == "text" else states[0].flatten(0, 1)
 
 
@@ -69,8 +53,9 @@ def unlearn(ctx: MethodContext[Config]) -> None:
     def loss(ctx: MethodContext[Config], step: Step) -> dict[str, Tensor]:
         terms = {}
         for tower, (name, goal) in goals.items():
-            forget, retain = (hidden(ctx.model, tower, name, batch) for batch in (step.forget, step.retain))
-            before = hidden(ctx.reference, tower, name, step.retain)
+            seen, kept = getattr(step.forget, tower), getattr(step.retain, tower)
+            forget, retain = (hidden(ctx.model, tower, name, inputs) for inputs in (seen, kept))
+            before = hidden(ctx.reference, tower, name, kept)
             terms[f"{tower} forgetting"] = mse(forget, goal)
             terms[f"{tower} retention"] = config.retention_weight * mse(retain, before)
         return terms

@@ -1,13 +1,13 @@
 """SimNPO: negative preference optimisation without a reference model."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from salmu_core import LearningRate, MethodContext, MethodSpec, Search, Step, TrainingConfig, Weight, hookimpl
+from salmu_core import LearningRate, MethodContext, MethodSpec, Step, TrainingConfig, Weight, hookimpl
 from salmu_core.losses import contrastive, contrastive_rows
 
 #: Variant -> beta and the forget term's weight.
@@ -22,18 +22,12 @@ class Config(TrainingConfig):
         "authors",
         description="Whose beta and forgetting weight: `authors`, 2.5 and 0.1375; `open-unlearning`, 4.5 and 0.125.",
     )
-    beta: float | None = Field(
-        default=None, gt=0, allow_inf_nan=False, description="Inverse temperature; by default the variant's."
-    )
-    margin: float = Field(
-        default=0.0, allow_inf_nan=False, description="c: the loss of a pair above which it counts as forgotten."
-    )
+    beta: float | None = Field(default=None, gt=0, description="Inverse temperature; by default the variant's.")
+    margin: float = Field(default=0.0, description="c: the loss of a pair above which it counts as forgotten.")
     forgetting_weight: float | None = Field(
-        default=None, ge=0, allow_inf_nan=False, description="Weight of the forget term; by default the variant's."
+        default=None, ge=0, description="Weight of the forget term; by default the variant's."
     )
-    retention_weight: Annotated[Weight, Search(0.1, 10, log=True)] = Field(
-        default=1.0, description="Weight of the contrastive loss of retain pairs."
-    )
+    retention_weight: Weight = Field(default=1.0, description="Weight of the contrastive loss of retain pairs.")
 
 
 def loss(ctx: MethodContext[Config], step: Step) -> Mapping[str, Tensor]:

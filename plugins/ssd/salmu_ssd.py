@@ -23,12 +23,8 @@ class Config(MethodConfig):
     variant: Literal["per-batch", "per-sample"] = Field(
         "per-batch", description="Whose gradients are squared: those of batches, as in public code, or of single pairs."
     )
-    selection: Annotated[float, Search(1, 100, log=True)] = Field(
-        10.0, gt=0, description="a: how much more the forget set must need a weight."
-    )
-    dampening: Annotated[float, Search(0.01, 10, log=True)] = Field(
-        1.0, ge=0, description="l: what the ratio of both needs is multiplied by."
-    )
+    selection: Annotated[float, Search(1, 100, log=True)] = Field(10.0, gt=0, description="a: least ratio of needs.")
+    dampening: Annotated[float, Search(0.01, 10, log=True)] = Field(1.0, ge=0, description="l: the ratio's factor.")
     batch_size: int = Field(16, ge=1, description="Pairs of a batch, which the information of `per-batch` depends on.")
     bank: int = Field(64, ge=1, description="Pairs of each set that `per-sample` tells a pair from.")
 

@@ -1,12 +1,11 @@
 """VLUnlearn (MultiDelete): make forget pairs look unrelated, keep what the retain set knows."""
 
 from collections.abc import Mapping
-from typing import Annotated
 
 from pydantic import Field
 from torch import Tensor
 
-from salmu_core import Features, LearningRate, MethodContext, MethodSpec, Search, Step, TrainingConfig, Weight, hookimpl
+from salmu_core import Features, LearningRate, MethodContext, MethodSpec, Step, TrainingConfig, Weight, hookimpl
 from salmu_core.losses import mse
 
 
@@ -14,13 +13,9 @@ class Config(TrainingConfig):
     """Settings of VLUnlearn."""
 
     lr: LearningRate = 3e-4
-    decoupling_weight: Weight = Field(default=1.0, description="Weight of the term that decouples forget pairs.")
-    multimodal_weight: Annotated[Weight, Search(0.1, 10, log=True)] = Field(
-        default=1.0, description="Weight of the term that keeps fused retain embeddings."
-    )
-    unimodal_weight: Annotated[Weight, Search(0.1, 10, log=True)] = Field(
-        default=1.0, description="Weight of the term that keeps retain embeddings."
-    )
+    decoupling_weight: float = Field(default=1.0, ge=0, description="Weight of the term that decouples forget pairs.")
+    multimodal_weight: Weight = Field(default=1.0, description="Weight of the term that keeps fused retain embeddings.")
+    unimodal_weight: Weight = Field(default=1.0, description="Weight of the term that keeps retain embeddings.")
 
 
 def fused(pairs: Features) -> Tensor:

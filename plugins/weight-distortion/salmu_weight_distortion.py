@@ -20,7 +20,7 @@ class Config(TrainingConfig):
 
     lr: LearningRate = 1e-3
     noise: Annotated[float, Search(0.002, 0.2, log=True)] = Field(
-        0.02, gt=0, allow_inf_nan=False, description="s: the noise's standard deviation."
+        0.02, gt=0, description="s: the noise's standard deviation."
     )
 
 

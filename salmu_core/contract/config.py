@@ -12,9 +12,9 @@ from salmu_core.contract.search import Search
 
 
 class MethodConfig(BaseModel):
-    """Base of every method's configuration: immutable, closed, every field described and bounded."""
+    """Base of every method's configuration: immutable, closed, every number finite, every field described."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
     @classmethod
     def with_defaults(cls, **defaults: Any) -> type[Self]:
@@ -40,33 +40,28 @@ def by_field(config: MethodConfig | Mapping[str, Any]) -> dict[str, Any]:
     return own | {f"settings.{name}": value for name, value in inner.items()}
 
 
-LearningRate = Annotated[
-    float, Field(gt=0, allow_inf_nan=False, description="Peak learning rate."), Search(1e-6, 1e-2, log=True)
-]
+LearningRate = Annotated[float, Field(gt=0, description="Peak learning rate."), Search(1e-6, 1e-2, log=True)]
 #: The weight of one term of a loss; what it weighs is the field's description.
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0), Search(0.1, 10, log=True)]
 
 
 class Optimisation(BaseModel):
     """AdamW and its schedule, as every training here has them; CLIP's own constants (Radford et al. 2021, table 20)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
     lr: LearningRate = 1e-4
-    weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False, description="AdamW's decoupled weight decay.")
+    weight_decay: float = Field(default=0.0, ge=0, description="AdamW's decoupled weight decay.")
     beta1: float = Field(default=0.9, ge=0, lt=1, description="AdamW's first beta.")
     beta2: float = Field(default=0.98, ge=0, lt=1, description="AdamW's second beta.")
-    eps: float = Field(default=1e-6, gt=0, allow_inf_nan=False, description="AdamW's epsilon.")
+    eps: float = Field(default=1e-6, gt=0, description="AdamW's epsilon.")
     schedule: Literal["cosine", "constant"] = Field(
         default="cosine", description="What the learning rate does after its warm-up: half a cosine to 0, or nothing."
     )
-    max_grad_norm: float = Field(
-        default=1.0, ge=0, allow_inf_nan=False, description="Gradient clipping norm; 0 switches it off."
-    )
+    max_grad_norm: float = Field(default=1.0, ge=0, description="Gradient clipping norm; 0 switches it off.")
     max_logit_scale: float = Field(
         default=100.0,
         gt=1,
-        allow_inf_nan=False,
         description="What the learned inverse temperature is clamped to, unless it is larger to begin with.",
     )
 

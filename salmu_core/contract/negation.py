@@ -21,7 +21,7 @@ class NegationConfig(TrainingConfig):
 
     scales: int = Field(default=20, ge=1, description="Scales that are tried, evenly up to `max_scale`.")
     max_scale: Annotated[float, Search(0.5, 8, log=True)] = Field(
-        default=1.0, gt=0, allow_inf_nan=False, description="The largest scale that is tried."
+        default=1.0, gt=0, description="The largest scale that is tried."
     )
     control: float = Field(
         default=0.95, ge=0, le=1, description="Share of the retain captions' rank that must be left, by `probe`."

@@ -18,7 +18,7 @@ class Config(MethodConfig):
     """Settings of the regression."""
 
     regularisation: float = Field(
-        default=0.1, gt=0, allow_inf_nan=False, description="Ridge penalty, as a share of the images' mean variance."
+        default=0.1, gt=0, description="Ridge penalty, as a share of the images' mean variance."
     )
 
 

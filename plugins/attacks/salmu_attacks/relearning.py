@@ -21,7 +21,7 @@ class Config(TrainingConfig):
     """Settings of a relearning."""
 
     lr: LearningRate = 1e-5
-    rates: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = Field(
+    rates: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         default=(1, 10, 100), min_length=1, description="Peak learning rates that are tried, in units of `lr`."
     )
     curve: tuple[Annotated[int, Field(ge=1)], ...] = Field(

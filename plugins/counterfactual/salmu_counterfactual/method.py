@@ -56,14 +56,14 @@ class Config(TrainingConfig, Mixture):
     forget_weight: Annotated[Weight, Search(0.25, 20, log=True)] = Field(
         default=2.25, description="Weight of forget captions' distance from their goals."
     )
-    restated_weight: Weight = Field(default=1.0, description="Weight of restated facts' distance from theirs.")
+    restated_weight: float = Field(default=1.0, ge=0, description="Weight of restated facts' distance from theirs.")
     tail_weight: Annotated[Weight, Search(0.3, 30, log=True)] = Field(
         default=3.0, description="Weight of the squares of both, by which the furthest count most."
     )
     keep_weight: Annotated[Weight, Search(0.3, 30, log=True)] = Field(
         default=3.0, description="Weight of counterfactual captions' distance."
     )
-    retain_weight: Weight = Field(default=1.0, description="Weight of retain captions' distance.")
+    retain_weight: float = Field(default=1.0, ge=0, description="Weight of retain captions' distance.")
 
 
 #: Embeddings of texts, and where they should be.

@@ -30,11 +30,11 @@ def test_hidden_states_of_the_last_blocks_are_what_the_model_goes_on_from():
     batch = Pairs(model, 1)
     with torch.no_grad():
         last = len(model.visual.transformer.resblocks) - 1
-        states = plugin.hidden(model, "image", plugin.block(model, "image", last), batch).unflatten(0, (3, -1))
+        states = plugin.hidden(model, "image", plugin.block(model, "image", last), batch.image).unflatten(0, (3, -1))
         pooled = model.visual.ln_post(states)[:, 0] @ model.visual.proj
         np.testing.assert_allclose(pooled, model.encode_image(batch.image, normalize=False), atol=1e-5)
         last = len(model.transformer.resblocks) - 1
-        states = plugin.hidden(model, "text", plugin.block(model, "text", last), batch)
+        states = plugin.hidden(model, "text", plugin.block(model, "text", last), batch.text)
         assert states.shape[0] == 5 + 9 + model.context_length
         ends = [row[row != 0].argmax().item() for row in batch.text]
         starts = [0, 5, 14]
@@ -46,10 +46,10 @@ def test_hidden_states_of_the_last_blocks_are_what_the_model_goes_on_from():
 def test_hooks_are_gone_afterwards_also_where_a_tower_fails():
     model = tiny_model()
     name, batch = plugin.block(model, "image", None), Pairs(model, 1)
-    plugin.hidden(model, "image", name, batch)
+    plugin.hidden(model, "image", name, batch.image)
     batch.image = batch.image[:, :2]
     with pytest.raises(RuntimeError):
-        plugin.hidden(model, "image", name, batch)
+        plugin.hidden(model, "image", name, batch.image)
     assert not model.get_submodule(name)._forward_hooks
 
 

@@ -63,9 +63,12 @@ def test_the_distribution_salmu_names_every_other():
         for pattern in root["tool"]["uv"]["workspace"]["members"]
         for path in ROOT.glob(f"{pattern}/pyproject.toml")
     }
-    listed = {re.match(r"[\w-]+", need)[0] for need in facts(ROOT / "plugins" / "salmu")["project"]["dependencies"]}
+    project = facts(ROOT / "plugins" / "salmu")["project"]
+    first, zoo = project["dependencies"], project["optional-dependencies"]["zoo"]
+    listed = {re.match(r"[\w-]+", need)[0] for need in first + zoo}
     extras = {"salmu-ray", "salmu-slurm"}  # what they need is heavy, and of use on clusters alone
-    assert listed | extras | {"salmu"} == members | {"salmu-core"} and root["dependency-groups"]["zoo"] == ["salmu"]
+    assert listed | extras | {"salmu"} == members | {"salmu-core"} and len(listed) == len(first + zoo)
+    assert root["dependency-groups"]["start"] == ["salmu"] and "salmu[zoo]" in root["dependency-groups"]["dev"]
 
 
 def test_every_plugin_is_complete():

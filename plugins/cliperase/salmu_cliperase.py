@@ -47,6 +47,7 @@ def salmu_methods() -> list[MethodSpec]:
             "punctuation.",
             config=Config,
             chosen_on="mini",
+            tags=("baseline",),
             loss=loss,
         )
     ]

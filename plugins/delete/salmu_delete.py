@@ -65,6 +65,7 @@ def salmu_methods() -> list[MethodSpec]:
             "captions, then its images, as the classes.",
             config=Config,
             chosen_on="mini",
+            tags=("baseline",),
             loss=loss,
         )
     ]

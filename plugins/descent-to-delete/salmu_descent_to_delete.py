@@ -84,6 +84,7 @@ def salmu_methods() -> list[MethodSpec]:
             "set. After the noise, the temperature is clamped to CLIP's range.",
             config=Config,
             chosen_on="mini",
+            tags=("baseline",),
             unlearn=unlearn,
         )
     ]

@@ -21,6 +21,7 @@ def salmu_methods() -> list[MethodSpec]:
             departures="None in the loss; the benchmark names no learning rate, this one is ours.",
             config=TrainingConfig.with_defaults(lr=1e-5),
             chosen_on="mini",
+            tags=("baseline",),
             loss=loss,
         )
     ]

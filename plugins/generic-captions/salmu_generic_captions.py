@@ -40,6 +40,7 @@ def salmu_methods() -> list[MethodSpec]:
             "pairs, which the benchmark does not describe.",
             config=Config,
             chosen_on="mini",
+            tags=("baseline",),
             loss=loss,
         )
     ]

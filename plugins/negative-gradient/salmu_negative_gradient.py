@@ -22,6 +22,7 @@ def salmu_methods() -> list[MethodSpec]:
             departures="CLIP's contrastive loss instead of cross-entropy: there are no class labels.",
             config=TrainingConfig.with_defaults(lr=3e-5),
             chosen_on="mini",
+            tags=("baseline",),
             loss=loss,
         )
     ]

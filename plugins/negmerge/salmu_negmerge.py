@@ -72,8 +72,8 @@ def salmu_methods() -> list[MethodSpec]:
             paper="https://arxiv.org/abs/2410.05583",
             code="https://github.com/naver-ai/negmerge/blob/f42853b/CLIP_MU/src/negmerge.py",
             departures="Recipes differ in learning rate, batch size and order, not in image augmentation, and share "
-            "one budget: each has a part of the steps. An entry that one recipe leaves at 0 counts as disagreement. "
-            "Loss, control and scale as in `task-negation`.",
+            "one budget: each has a part of the steps. An entry that one recipe leaves at 0 counts as disagreement.",
+            tags=("weights",),
             config=Config,
             unlearn=unlearn,
         )

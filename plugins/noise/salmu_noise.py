@@ -47,6 +47,7 @@ def salmu_methods() -> list[MethodSpec]:
             paper="https://arxiv.org/abs/2505.22310",
             departures="A control, not the paper's method: of its weight distortion, which adds noise and then trains, "
             "only the noise, scaled to the norm of what it stands beside.",
+            tags=("control",),
             config=Config,
             unlearn=unlearn,
         )

@@ -66,6 +66,7 @@ def salmu_methods() -> list[MethodSpec]:
             departures="The paper removes the span of a few class names; thousands of captions span the whole space, "
             "so here it is the directions that hold a share of their energy. `centred` is not in the paper: by it, the "
             "mean of all captions stays.",
+            tags=("weights",),
             config=Config,
             unlearn=unlearn,
         )

@@ -29,6 +29,7 @@ def salmu_methods() -> list[MethodSpec]:
             departures="When captions are permuted is not published; here once a run, over the whole set.",
             config=TrainingConfig.with_defaults(lr=3e-5),
             chosen_on="mini",
+            tags=("baseline",),
             unlearn=unlearn,
         )
     ]

@@ -77,4 +77,4 @@ def salmu_methods() -> list[MethodSpec]:
     facts = {"name": "ssd", "paper": "https://arxiv.org/abs/2308.07707", "departures": departures}
     code = "https://github.com/if-loops/selective-synaptic-dampening/blob/cdfdc0e/src/ssd.py"
     summary = "Dampen the weights that the forget set needs more than the retain set does."
-    return [MethodSpec(**facts, code=code, summary=summary, config=Config, unlearn=unlearn)]
+    return [MethodSpec(**facts, tags=("weights",), code=code, summary=summary, config=Config, unlearn=unlearn)]

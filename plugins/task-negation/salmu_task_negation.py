@@ -30,6 +30,7 @@ def salmu_methods() -> list[MethodSpec]:
             departures="Both towers are fine-tuned by CLIP's contrastive loss; the paper fine-tunes the image tower to "
             "classify, with frozen class names. The control is the rank of retain captions that no batch holds, "
             "estimated by `probe`, for accuracy on ImageNet. Where no scale keeps it, the smallest is taken, not 0.",
+            tags=("weights",),
             config=NegationConfig.with_defaults(lr=3e-5),
             unlearn=unlearn,
         )

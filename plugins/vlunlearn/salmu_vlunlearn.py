@@ -52,6 +52,7 @@ def salmu_methods() -> list[MethodSpec]:
             "lower-cased and keep their punctuation.",
             config=Config,
             chosen_on="mini",
+            tags=("baseline",),
             loss=loss,
         )
     ]

@@ -95,14 +95,14 @@ def _with_settings(
         first: Gives facts of one kind of declaration only, which stand in the list too.
         last: Gives such facts of the one that is shown in full.
     """
-    own = {n: {"over": d.over or ""} if shelf is zoo.methods else first(d.facts) for n, d in shelf.items()}
+    own = {n: _kinds(d) if shelf is zoo.methods else first(d.facts) for n, d in shelf.items()}
     if name is None:
         items = [
             {"name": n, **own[n], "summary": d.facts["summary"], "paper": d.facts["paper"], **_source(d)}
             for n, d in shelf.items()
         ]
-        more = [field for field in ("kind", "over") if any(facts.get(field) for facts in own.values())]
-        shown = ("name", *more, "summary", "distribution")
+        more = [field for field in ("kind", "tags") if any(facts.get(field) for facts in own.values())]
+        shown = ("name", *more, "summary")
         _listing(items, shown, as_json, zoo)
         return
     declared = shelf[name]
@@ -114,6 +114,10 @@ def _with_settings(
         return
     _card(facts)
     console().print(_settings(settings))
+
+
+def _kinds(method: Declared[Any]) -> dict[str, Any]:
+    return {"tags": list(method.tags), "over": method.over or ""}
 
 
 def _fit(zoo: Zoo, as_json: bool, method: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Methods = Annotated[list[str] | None, typer.Argument(metavar="[METHOD]...", help="Methods to run.")]
 Everything = Annotated[bool, typer.Option("--all", help="Run every installed method.")]
+Tags = Annotated[list[str] | None, typer.Option(metavar="TAG", help="Run all of a kind, as baseline; repeatable.")]
 Budgets = Annotated[
     list[str] | None,
     typer.Option(
@@ -154,6 +155,7 @@ Compiling = Annotated[
 def run(
     methods: Methods = None,
     everything: Everything = False,
+    tag: Tags = None,
     benchmark: BenchmarkName = None,
     budget: Budgets = None,
     seed: Seeds = None,
@@ -202,7 +204,7 @@ def run(
     aside = nullcontext() if first and not as_json else redirect_stdout(sys.stderr)
     with aside:
         # Where all are run, all are imported, and what can't be is left out.
-        zoo = discover(fresh=study.methods is None, kinds=["method"])
+        zoo = discover(fresh=not study.named, kinds=["method"])
         check(study, overrides, zoo)
         check_precision(study.mixed_precision)
         more = parse_trackers(tracker or []), micro_batch or 0, _compiling(compile), study.every, study.limits
@@ -247,10 +249,11 @@ def asked_for(typed: Mapping[str, Any]) -> tuple[Study, dict[str, Any]]:
     from salmu_core.study.asked import Study, read_study
     from salmu_core.study.parsing import parse_budgets, parse_numbers, parse_settings
 
-    if typed["methods"] and typed["everything"]:
-        raise UsageError("Name methods, or give --all; not both.")
-    if not (typed["methods"] or typed["everything"] or typed["config"]):
-        raise UsageError("Name the methods to run, or give --all. `salmu methods` lists them.")
+    chosen = typed["methods"] or typed["tag"]
+    if chosen and typed["everything"]:
+        raise UsageError("Name methods, by themselves or by --tag, or give --all; not both.")
+    if not (chosen or typed["everything"] or typed["config"]):
+        raise UsageError("Name the methods to run, or give --tag or --all. `salmu methods` lists them.")
     same = ("benchmark", "methods", "retain", "retain_share", "tuned", "start", "requests", "checkpoint_every")
     given = {name: typed[name] for name in (*same, "mixed_precision", "run_timeout", "run_memory")} | {
         "budgets": parse_budgets(typed["budget"] or []),
@@ -260,8 +263,8 @@ def asked_for(typed: Mapping[str, Any]) -> tuple[Study, dict[str, Any]]:
     }
     study = read_study(typed["config"]) if typed["config"] else Study()
     changed = {name: value for name, value in given.items() if value not in (None, [], ())}
-    if typed["everything"]:
-        changed["methods"] = None
+    if chosen or typed["everything"]:  # over whatever the file takes
+        changed |= {"methods": typed["methods"] or None, "tags": typed["tag"] or ()}
     try:
         asked = study.over(changed)
     except ValueError as error:

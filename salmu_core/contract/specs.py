@@ -104,6 +104,10 @@ class MethodSpec(Spec):
         default_factory=lambda given: TrainingConfig if given.get("loss") else MethodConfig,
         description="The class of its settings; all have defaults. Absent: `TrainingConfig` with a `loss`, else none.",
     )
+    tags: tuple[Name, ...] = Field(
+        default=(),
+        description="Kinds of method it is one of, such as `baseline`; `salmu run --tag` takes all of a kind.",
+    )
     chosen_on: Name | None = Field(
         default=None,
         description="The benchmark its default settings were chosen on; on another that recommends none, and where it "

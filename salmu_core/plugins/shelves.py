@@ -52,6 +52,11 @@ class Declared(Generic[S]):
         loss = self.schemas.get("config", {}).get("properties", {}).get("loss", {})
         return str(loss["default"]) if loss.get("wraps") else None
 
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The kinds of a method: those it says, and ``wrapper`` of one that stands on another one's loss."""
+        return (*self.facts["tags"], *(("wrapper",) if self.over else ()))
+
     @cached_property
     def card(self) -> S:
         """What it says of itself: the spec, whose functions only stand there, and without its classes of settings."""

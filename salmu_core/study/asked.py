@@ -52,8 +52,9 @@ class Study(BaseModel):
         "`benchmark` names.",
     )
     methods: Several[str] | None = Field(
-        default=None, min_length=1, description="Methods; absent: all that are installed."
+        default=None, min_length=1, description="Methods; absent: all that are installed, or have one of `tags`."
     )
+    tags: Several[str] = Field(default=(), description="Kinds of methods, all installed ones of each, as `--tag`.")
     budgets: Several[Budget] = Field(
         default=(5.0,), min_length=1, description="Budgets; absent: what the benchmark recommends, or 5."
     )
@@ -103,9 +104,14 @@ class Study(BaseModel):
             ValidationError: A value is not allowed.
         """
         asked = Study.model_validate({**self.model_dump(exclude_unset=True), **changed})
-        if changed.get("methods"):
-            asked._spare = frozenset(self.config) & frozenset(self.methods or self.config)
+        if changed.get("methods") or changed.get("tags"):
+            asked._spare = frozenset(self.config) & frozenset(self.config if self.tags else self.methods or self.config)
         return asked
+
+    @property
+    def named(self) -> bool:
+        """Whether it names its methods, and not what is installed decides."""
+        return self.methods is not None and not self.tags
 
     @property
     def benchmarks(self) -> list[str]:

@@ -77,7 +77,7 @@ class Job:
             os.chdir(self.folder)
         for name, value in self.environment.items():
             os.environ.setdefault(name, value)
-        zoo, store = discover(fresh=self.study.methods is None, kinds=["method"]), Store(results)
+        zoo, store = discover(fresh=not self.study.named, kinds=["method"]), Store(results)
         stream, works = prepare(self.study, self.overrides, zoo, store, reporter)
         here = made_of(works, zoo)
         for what, there in self.made_of.items():

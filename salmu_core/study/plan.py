@@ -76,6 +76,27 @@ class Planned:
         return without_secrets(shell(words))
 
 
+def chosen_methods(study: Study, zoo: Zoo) -> list[str]:
+    """The methods that a study asks for, by name or by tag, each once.
+
+    Raises:
+        UnknownNameError: There is no such method, or none with a tag.
+    """
+    if not study.tags:
+        names = list(dict.fromkeys(zoo.methods if study.methods is None else study.methods))
+        for name in names:
+            zoo.methods[name]
+        return names
+    tagged = {name: set(method.tags) for name, method in zoo.methods.items()}
+    known = sorted(set().union(*tagged.values()))
+    for tag in study.tags:
+        if tag not in known:
+            raise UnknownNameError("tag", tag, known)
+    for name in study.methods or ():
+        zoo.methods[name]
+    return list(dict.fromkeys([*(study.methods or ()), *(n for n, own in tagged.items() if own & set(study.tags))]))
+
+
 def make_plan(
     study: Study,
     benchmark: str,
@@ -103,9 +124,7 @@ def make_plan(
         UnknownNameError: A method or a field does not exist.
         UsageError: A value is not allowed, or settings are given for a method that isn't run.
     """
-    names = list(dict.fromkeys(zoo.methods if study.methods is None else study.methods))
-    for name in names:
-        zoo.methods[name]
+    names = chosen_methods(study, zoo)
     if study.tuned and not study.tuned.keys() & set(names):
         raise UsageError(f"What was tuned is of {', '.join(study.tuned)}: of what this run includes there is nothing.")
     for name in sorted({*overrides, *study.config} - {*zoo.methods, *study.attacks}):

@@ -48,7 +48,7 @@ def _plan(
 
     study, overrides = asked_for({**typed, "processes": None, "on": None})
     needs = Needs(cards, size_of(memory, "--memory") / GIB if memory else None, minutes)
-    store, zoo = Store(typed["output"].absolute()), discover(fresh=study.methods is None, kinds=["method"])
+    store, zoo = Store(typed["output"].absolute()), discover(fresh=not study.named, kinds=["method"])
     check(study, overrides, zoo)
     with reporting(to_stderr=True) as reporter:
         _, works = prepare(study, overrides, zoo, store, reporter)

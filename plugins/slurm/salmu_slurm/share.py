@@ -93,7 +93,7 @@ class Share:
             return f"{platform.node()} does not see {self.results}: give an --output that all machines share"
         told.tell("at", platform.node())
         study = self.job.study
-        zoo = discover(fresh=study.methods is None, kinds=["method"])
+        zoo = discover(fresh=not study.named, kinds=["method"])
         part = self.index, self.count
         try:
             carry_out(study, self.job.overrides, zoo, Store(Path(self.results)), self.job.options, told, part=part)

@@ -172,6 +172,7 @@ def method(declared: Declared[MethodSpec], zoo: Zoo, data: Mapping[str, Any]) ->
         ("given by", "`loss(ctx, step)`" if spec.loss else "`unlearn(ctx)`"),
         ("paper", link(spec.paper)),
         ("code", link(spec.code)),
+        ("tags", ", ".join(map(code, declared.tags)) or "none"),
         ("defaults chosen on", code(spec.chosen_on) if spec.chosen_on else "nobody says what"),
         *_recommended(spec.name, zoo),
         ("plugin", f"{_origin(declared)}, `plugins/{spec.name}`"),

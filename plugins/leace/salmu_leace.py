@@ -9,7 +9,7 @@ As r is linear, the tower's projection takes it in. All people's mean embeddings
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -76,11 +76,5 @@ def salmu_methods() -> list[MethodSpec]:
     """Declare the method."""
     departures = "M is of both sets. The paper's map has a bias, CLIP's projection none: `linear` is the closed form "
     departures += "without one, `centred` leaves it out. At most `share` of the dimensions goes."
-    facts: dict[str, Any] = {
-        "name": "leace",
-        "paper": "https://arxiv.org/abs/2306.03819",
-        "code": CODE,
-        "departures": departures,
-    }
-    facts |= {"summary": "Erase linearly who the person is.", "tags": ("weights",)}
-    return [MethodSpec(**facts, config=Config, unlearn=unlearn)]
+    facts = {"name": "leace", "paper": "https://arxiv.org/abs/2306.03819", "code": CODE, "departures": departures}
+    return [MethodSpec(**facts, tags=("weights",), summary="Erase linearly who it is.", config=Config, unlearn=unlearn)]

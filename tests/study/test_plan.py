@@ -1,5 +1,8 @@
+from inspect import signature
+
 import pytest
 
+from salmu_core.cli.run import asked_for, run
 from salmu_core.contract.settings import make_config
 from salmu_core.errors import UnknownNameError, UsageError
 from salmu_core.plugins.zoo import discover
@@ -34,6 +37,30 @@ def test_worlds_of_what_is_one_world_are_refused(benchmark):
 
 def test_all_means_every_installed_method():
     assert {p.key.method for p in make_plan(Study(), "mini", ZOO, {})} == set(ZOO.methods)
+
+
+def test_a_tag_means_every_installed_method_of_its_kind():
+    def of(**asked):
+        return [p.key.method for p in make_plan(Study(**asked), "mini", ZOO, {})]
+
+    wrappers, control = of(tags=("wrapper",)), of(tags="control")
+    assert {name for name, method in ZOO.methods.items() if method.over} == {*wrappers} and control == ["noise"]
+    assert of(tags=("wrapper", "control", "wrapper")) == sorted([*wrappers, "noise"])
+    assert of(methods=("delete", "noise"), tags=("control",)) == ["delete", "noise"]
+    with pytest.raises(UnknownNameError, match=r"no tag 'contrl'.*'control'"):
+        of(tags=("contrl",))
+    assert not Study(methods=("delete",), tags=("control",)).named and Study(methods=("delete",)).named
+
+
+def test_an_option_is_over_what_a_file_takes():
+    typed = dict.fromkeys(signature(run).parameters)
+    file = Study(methods=("delete",), config={"delete": {"lr": 1e-4}, "noise": {"relative": 0.1}})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("salmu_core.study.asked.read_study", lambda path: file)
+        asked, _ = asked_for({**typed, "config": "study.toml", "tag": ["control"]})
+        assert [p.key.method for p in make_plan(asked, "mini", ZOO, {})] == ["noise"]
+        asked, _ = asked_for({**typed, "config": "study.toml"})
+        assert asked.methods == ("delete",)
 
 
 def test_a_list_of_settings_is_one_run_each():

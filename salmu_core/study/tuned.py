@@ -38,12 +38,18 @@ _FILE = TypeAdapter(dict[str, Tuned])
 
 
 def read_tuned(path: Path) -> dict[str, Tuned]:
-    """Settings by method, from a search's file or its folder.
+    """Settings by method, from a search's file, its folder, or one above with no other search in it.
 
     Raises:
-        UsageError: There is none, or it can't be read.
+        UsageError: There is none, or several, or it can't be read.
     """
     file = path / TUNED if path.is_dir() else path
+    if path.is_dir() and not file.exists():
+        below = sorted(path.glob(f"**/{TUNED}"))
+        if len(below) > 1:
+            folders = ", ".join(str(found.parent) for found in below)
+            raise UsageError(f"{path} holds several results of `salmu tune`, name one: {folders}.")
+        file = below[0] if below else file
     try:
         return _FILE.validate_python(read_json(file))
     except FileError as error:

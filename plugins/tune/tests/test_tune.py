@@ -3,6 +3,7 @@
 import csv
 import json
 import random
+import shutil
 import statistics
 import subprocess
 import sys
@@ -17,9 +18,11 @@ from typer.testing import CliRunner
 from salmu_core import MethodSpec, Probe, TrainingConfig
 from salmu_core.benchmark.folder import Benchmark
 from salmu_core.cli import app
+from salmu_core.errors import UsageError
 from salmu_core.plugins.zoo import discover
 from salmu_core.study import execution
 from salmu_core.study.plan import config_hash
+from salmu_core.study.tuned import read_tuned
 from salmu_core.testing import run_method
 
 METHOD = "negative-gradient"
@@ -207,6 +210,14 @@ def test_other_code_of_a_method_is_told(tuned, tiny_benchmark, tmp_path):
     (tmp_path / "tuned.json").write_text(json.dumps(kept))
     done = salmu("run", METHOD, "--benchmark", tiny_benchmark, "--output", tmp_path / "r", "--tuned", tmp_path)
     assert f"{METHOD} had other code when it was tuned" in done.output
+
+
+def test_the_only_result_below_a_folder_is_found(tuned, tmp_path):
+    assert read_tuned(tuned) == read_tuned(folder_of(tuned))
+    for name in ("a", "b"):
+        shutil.copytree(folder_of(tuned), tmp_path / name)
+    with pytest.raises(UsageError, match="several results of `salmu tune`, name one: .*/a, .*/b"):
+        read_tuned(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -216,7 +216,7 @@ def test_the_only_result_below_a_folder_is_found(tuned, tmp_path):
     assert read_tuned(tuned) == read_tuned(folder_of(tuned))
     for name in ("a", "b"):
         shutil.copytree(folder_of(tuned), tmp_path / name)
-    with pytest.raises(UsageError, match="several results of `salmu tune`, name one: .*/a, .*/b"):
+    with pytest.raises(UsageError, match=r"several results of `salmu tune`, name one: .*/a, .*/b"):
         read_tuned(tmp_path)
 
 

@@ -241,15 +241,24 @@ def _card(facts: dict[str, Any]) -> None:
 
 def _settings(config: Mapping[str, Any]) -> Table:
     table = Table(title="settings", title_justify="left", box=None, pad_edge=False)
-    for column in ("field", "type", "default", "meaning"):
+    searched = any("search" in schema for schema in config.get("properties", {}).values())
+    for column in ("field", "type", "default", *(("searched",) * searched), "meaning"):
         table.add_column(column)
     for field, schema in config.get("properties", {}).items():
         allowed = ", ".join(map(str, schema["enum"])) if "enum" in schema else schema.get("type", "")
         if "type" in schema.get("items", {}):
             allowed += f" of {schema['items']['type']}"
         kind = ", ".join([allowed, *(f"{sign} {schema[key]:g}" for key, sign in _BOUNDS.items() if key in schema)])
-        table.add_row(Text(field), Text(kind), Text(str(schema.get("default"))), Text(schema.get("description", "")))
+        cells = [field, kind, str(schema.get("default")), *([_searched(schema.get("search"))] * searched)]
+        table.add_row(*map(Text, (*cells, schema.get("description", ""))))
     return table
+
+
+def _searched(where: Any) -> str:
+    """Where `salmu tune` looks: a range, or some values."""
+    if isinstance(where, Mapping):
+        return f"{where['low']:g} to {where['high']:g}"
+    return ", ".join(map(str, where or ()))
 
 
 def _word(value: Any) -> str:

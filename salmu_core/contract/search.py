@@ -48,6 +48,11 @@ class Search:
             return f"Search(choices={self.choices!r})"
         return f"Search({self.low!r}, {self.high!r}{', log=True' * self.log})"
 
+    def __get_pydantic_json_schema__(self, core_schema: Any, handler: Any) -> dict[str, Any]:
+        """What is listed of a field says where a search looks."""
+        where = list(self.choices) if self.choices else {"low": self.low, "high": self.high, "log": self.log}
+        return {**handler(core_schema), "search": where}
+
     def within(self, name: str, field: FieldInfo) -> Search:
         """What of it a field allows.
 

@@ -106,7 +106,7 @@ class MethodSpec(Spec):
     )
     tags: tuple[Name, ...] = Field(
         default=(),
-        description="Kinds of method it is one of, such as `baseline`; `salmu run --tag` takes all of a kind.",
+        description="Kinds of method it is one of, such as `baseline`, for `salmu run --tag KIND`.",
     )
     chosen_on: Name | None = Field(
         default=None,

@@ -73,14 +73,16 @@ def notes(origins: Iterable[Origin]) -> Iterator[str]:
         whose = [f"{_names(it[1] for it in same)} ({on})" for on, same in groupby(unfit, key=lambda it: it[0])]
         where = _names({o.benchmark for o in found if o.unfit})
         yield (
-            f"The defaults of {' and '.join(whose)} were not chosen for {where}, which recommends none: they may wreck "
+            f"Nobody chose settings of {' and '.join(whose)} for {where}, which recommends none: defaults may wreck "
             "its models, or leave them as they are. Choose by `ctx.probe()`, as `salmu tune` does, and give --tuned, "
             "--set METHOD.FIELD=VALUE or a study file."
         )
 
 
 def _whence(method: MethodSpec) -> str:
-    return f"chosen on {method.chosen_on}" if method.chosen_on else "nobody says on what"
+    return (
+        f"chosen on {method.chosen_on}" if method.chosen_on else "which does not say on what its defaults were chosen"
+    )
 
 
 def _names(names: Iterable[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from salmu_core.contract.config import MethodConfig
+from salmu_core.contract.settings import make_config
 from salmu_core.contract.specs import MethodSpec
 from salmu_core.contract.wrapping import WrapperConfig
 from salmu_core.plugins.zoo import discover
@@ -20,4 +21,4 @@ def settings_of(spec: MethodSpec, batch_size: int | None = None, **config: Any) 
     if issubclass(spec.config, WrapperConfig):
         wrapper = spec.config(**{**config, "settings": {**few, **config.get("settings", {})}})
         return wrapper.around(discover().methods[wrapper.loss].spec)
-    return spec.config(**few, **config)
+    return make_config(spec, {**few, **config})

@@ -5,15 +5,15 @@ import shutil
 
 import pytest
 from safetensors.torch import load_file, save_file
+from salmu_reproduce.comparison import compare_again
+from salmu_reproduce.repetition import repetition
 from shards import pairs
 from stores import rewrite
 
 from salmu_core.contract.layout import WEIGHTS
 from salmu_core.errors import SalmuError
-from salmu_core.judge.reproduction import compare_again
 from salmu_core.run.reporter import Reporter
 from salmu_core.store.folders import METRICS, RUN, read_run
-from salmu_core.study.reproduction import repetition
 
 pytestmark = pytest.mark.xdist_group("evidence")  # one process makes the study
 

@@ -31,10 +31,6 @@ COMMANDS = {
     "run": ("run", "Unlearn with methods on a benchmark, score the checkpoints, and show the table."),
     "evaluate": ("evaluate", "Score any open_clip model under the protocol, beside the two reference models."),
     "results": ("results", "Show the results of earlier runs, with their references and verdicts."),
-    "reproduce": (
-        "reproduce",
-        "Make a run again from its record alone, and compare: weights, figures, rows, settings and what it cost.",
-    ),
     "verify": (
         "verify",
         "Look at all of a results folder, read whole: seals, places, figures against rows and checkpoints, data.",
@@ -76,6 +72,7 @@ BROUGHT_BY = {
     "publish": "salmu-publish",
     "references": "salmu-references",
     "report": "salmu-report",
+    "reproduce": "salmu-reproduce",
     "tune": "salmu-tune",
 }
 

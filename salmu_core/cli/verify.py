@@ -20,8 +20,8 @@ from salmu_core.errors import UsageError
 from salmu_core.judge.inspection import Finding, Inspection, inspect, worlds_in
 from salmu_core.plugins.zoo import Zoo, discover
 from salmu_core.show.escape import visible
+from salmu_core.study.grounds import made_on
 from salmu_core.study.parsing import parse_numbers
-from salmu_core.study.reproduction import made_on
 
 if TYPE_CHECKING:
     from salmu_core.benchmark.folder import Benchmark

@@ -244,7 +244,7 @@ def _cache(folder: Path, peers: Peers) -> Iterator[Finding]:
                 make_home(cache)
                 probe.touch()
             peers.gather(None)
-            alone = not all(peers.gather(probe.exists()))
+            alone = not all(peers.gather((cache / probe.name).exists()))  # each in the cache that it uses
         finally:
             peers.gather(None)
             if not peers.index:
@@ -253,7 +253,8 @@ def _cache(folder: Path, peers: Peers) -> Iterator[Finding]:
         existing = next(path for path in (cache, *cache.parents) if path.exists())
         alone = existing.stat().st_dev != folder.stat().st_dev
     if alone:
-        yield Finding("shared cache", True, f"{cache} lies on another disk than the results: {advice}", advice=True)
+        what = "is not the cache of all processes" if peers.count > 1 else "lies on another disk than the results"
+        yield Finding("shared cache", True, f"{cache} {what}: {advice}", advice=True)
     else:
         where = "all processes see it" if peers.count > 1 else "it lies on the disk of the results"
         yield Finding("shared cache", True, f"{cache}: {where}")

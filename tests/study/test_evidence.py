@@ -24,7 +24,7 @@ from salmu_core.judge.inspection import inspect
 from salmu_core.store.attacks import ATTACK
 from salmu_core.store.folders import METRICS, RUN, read_run
 from salmu_core.store.schema import RETRIEVED, ROWS
-from salmu_core.study.reproduction import made_on
+from salmu_core.study.grounds import made_on
 from salmu_core.study.rescoring import Rescorer
 
 pytestmark = pytest.mark.xdist_group("evidence")  # one process makes the study

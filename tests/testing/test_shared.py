@@ -1,5 +1,9 @@
 """What `salmu doctor --output` says of a results folder, on file systems and clocks that are broken on purpose."""
 
+import os
+import socket
+import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,3 +93,31 @@ def test_a_cache_on_another_disk_is_told_with_what_to_set(tmp_path, monkeypatch)
     cache = findings(tmp_path / "runs")["shared cache"]
     assert cache.sound and cache.advice and f"export SALMU_CACHE={tmp_path / 'salmu-cache'}" in cache.text
     assert not Path("/dev/shm/salmu-no-such-cache").exists()
+
+
+LOOK = """
+import sys
+from pathlib import Path
+from salmu_core.testing.shared import shared
+for finding in shared(Path(sys.argv[1])):
+    print(finding.subject, finding.sound, finding.advice, finding.text, sep="|")
+"""
+
+
+def test_processes_of_a_launcher_look_together_and_each_says_the_same(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    ranks = []
+    for rank in "01":
+        place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+        place |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "SALMU_CACHE": str(tmp_path / f"cache-{rank}")}
+        words = [sys.executable, "-c", LOOK, str(tmp_path / "runs")]
+        ranks.append(subprocess.Popen(words, env={**os.environ, **place}, stdout=subprocess.PIPE, text=True))
+    texts = [rank.communicate(timeout=200)[0] for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [0, 0] and texts[0].splitlines()[0] == texts[1].splitlines()[0]
+    for text in texts:
+        found = {line.split("|")[0]: line for line in text.splitlines()}
+        assert "of 2 processes on 1 machines one holds it" in found["locks"] and "s apart" in found["clocks"]
+        assert "True|True" in found["shared cache"] and "not the cache of all processes" in found["shared cache"]
+        assert "cards of process 1" in found
+    assert [path.name for path in tmp_path.iterdir()] == ["cache-0"], "nothing else stays"

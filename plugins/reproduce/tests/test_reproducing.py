@@ -5,21 +5,28 @@ import shutil
 
 import pytest
 from safetensors.torch import load_file, save_file
-from shards import pairs
-from stores import rewrite
+from salmu_reproduce.comparison import compare_again
+from salmu_reproduce.repetition import repetition
 
 from salmu_core.contract.layout import WEIGHTS
+from salmu_core.disk.record import FileSeal, seal_of
 from salmu_core.errors import SalmuError
-from salmu_core.judge.reproduction import compare_again
 from salmu_core.run.reporter import Reporter
 from salmu_core.store.folders import METRICS, RUN, read_run
-from salmu_core.study.reproduction import repetition
 
-pytestmark = pytest.mark.xdist_group("evidence")  # one process makes the study
+pytestmark = pytest.mark.xdist_group("reproduce")  # one process makes the runs
 
 
-def test_a_run_made_again_from_a_copy_of_it_is_the_same_to_the_last_bit(place, copy):
-    ended = place.salmu("reproduce", str(copy), "--keep", "kept", "--json")
+def rewrite(path, **fields):
+    """Change a record, as if it had been written so beside the files that lie there now."""
+    content = json.loads(path.read_text())
+    content["files"] = {name: FileSeal.of(path.parent / name).model_dump() for name in content["files"]}
+    content |= fields
+    path.write_text(json.dumps({**content, "seal": seal_of(content)}))
+
+
+def test_a_run_made_again_from_a_copy_of_it_is_the_same_to_the_last_bit(place, copy, reproduce):
+    ended = reproduce(copy, "--keep", "kept", "--json")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     said = json.loads(ended.stdout)
     assert said["equal"] and said["surroundings"] == [] and "last bit" in said["verdict"]
@@ -29,8 +36,8 @@ def test_a_run_made_again_from_a_copy_of_it_is_the_same_to_the_last_bit(place, c
         assert (kept / name).read_bytes() == (place.run / name).read_bytes()
 
 
-def test_what_a_run_began_with_its_request_and_its_own_pairs_are_in_its_record(place):
-    ended = place.salmu("reproduce", str(place.last))
+def test_what_a_run_began_with_its_request_and_its_own_pairs_are_in_its_record(place, reproduce):
+    ended = reproduce(place.last)
     assert ended.returncode == 0 and "Reproduced" in ended.stdout, ended.stdout + ended.stderr
 
 
@@ -89,8 +96,7 @@ def test_what_it_began_with_or_its_own_pairs_may_be_gone(place, zoo, tmp_path, m
     monkeypatch.chdir(place.folder)
     runs = shutil.copytree(place.folder / "runs", tmp_path / "runs")
     last = runs / place.last.relative_to(place.folder / "runs")
-    pairs(tmp_path / "other.tar", 4)
-    monkeypatch.setenv("HOME", str(tmp_path))  # a record's paths begin with ~
+    monkeypatch.setenv("HOME", str(place.folder))  # a record's paths begin with ~
     command = read_run(last).command.replace("own.tar", "~/other.tar")
     rewrite(last / RUN, command=command)
     with pytest.raises(SalmuError, match="holds other retain pairs"):
@@ -101,6 +107,6 @@ def test_what_it_began_with_or_its_own_pairs_may_be_gone(place, zoo, tmp_path, m
         repetition(last, None, zoo, Reporter())
 
 
-def test_a_folder_that_is_there_is_not_written_into(place):
-    ended = place.salmu("reproduce", str(place.run), "--keep", "bench")
+def test_a_folder_that_is_there_is_not_written_into(place, reproduce):
+    ended = reproduce(place.run, "--keep", "bench")
     assert ended.returncode == 2 and "there already" in ended.stderr

@@ -17,9 +17,12 @@ from salmu_core.errors import MachineError, UsageError
 from salmu_core.show.escape import visible
 
 if TYPE_CHECKING:
-    from salmu_core.judge.reproduction import Reproduction
+    from salmu_reproduce.comparison import Reproduction
+
+app = typer.Typer()
 
 
+@app.command()
 def reproduce(
     run: Annotated[
         Path, typer.Argument(metavar="RUN", help="A run's folder, runs/BENCHMARK/METHOD/CONFIG/b5-s0, or a copy of it.")
@@ -55,11 +58,11 @@ def _made(run: Path, benchmark: str | None, results: Path) -> Reproduction:
         MachineError: Nothing came of it, which says nothing of the run.
     """
     from salmu_core.cli.progress import reporting
-    from salmu_core.judge.reproduction import compare_again
     from salmu_core.plugins.zoo import discover
     from salmu_core.store.folders import Store
-    from salmu_core.study.reproduction import repetition
     from salmu_core.study.work import carry_out
+    from salmu_reproduce.comparison import compare_again
+    from salmu_reproduce.repetition import repetition
 
     zoo, store = discover(), Store(results)
     with reporting(to_stderr=True) as reporter:

@@ -32,8 +32,8 @@ from salmu_core.errors import SalmuError
 from salmu_core.machine import cache_folder
 from salmu_core.run import saves
 from salmu_core.run.accelerator import set_threads
+from salmu_core.run.outcome import Outcome
 from salmu_core.run.reporter import listening
-from salmu_core.run.runner import Outcome
 from salmu_core.run.saves import SAVES
 from salmu_core.store.folders import Store
 from salmu_core.store.scratch import attempt_in, clear_home, inherit

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
 
 from salmu_core.contract.features import Features
 
@@ -12,6 +14,15 @@ if TYPE_CHECKING:
 
     from salmu_core.contract.context import MethodContext
     from salmu_core.contract.steps import Batch, Step
+
+#: A setting of methods that leave it to people what keeps retain pairs; `retention` is told.
+Retention = Annotated[
+    Literal["retain", "kl"],
+    Field(
+        description="What keeps the retain set: `retain`, its contrastive loss; `kl`, the divergence of its in-batch "
+        "softmax from the original's."
+    ),
+]
 
 
 def contrastive(pairs: Features, logit_scale: Tensor) -> Tensor:
@@ -58,7 +69,7 @@ def original_divergence(ctx: MethodContext[Any], batch: Batch, pairs: Features, 
     return temperature**2 * divergence(scale * pairs.similarity, original)
 
 
-def retention(ctx: MethodContext[Any], step: Step, retain: Features, kind: Literal["retain", "kl"]) -> Tensor:
+def retention(ctx: MethodContext[Any], step: Step, retain: Features, kind: Retention) -> Tensor:
     """What keeps retain pairs: `contrastive` of them, or `original_divergence`."""
     if kind == "kl":
         return original_divergence(ctx, step.retain, retain)

@@ -21,7 +21,8 @@ from salmu_core.benchmark.splits import read_evaluation
 from salmu_core.clip.load import load_clip
 from salmu_core.contract.config import TrainingConfig
 from salmu_core.plugins.zoo import discover
-from salmu_core.run.runner import Outcome, run_one
+from salmu_core.run.outcome import Outcome
+from salmu_core.run.runner import run_one
 from salmu_core.run.saves import Saves
 from salmu_core.run.session import TrainingSession
 from salmu_core.score.embeddings import Embedder, Images

@@ -21,7 +21,7 @@ FILE, FUNCTION = 300, 80
 #: Lines of the whole core. More is a decision: change the number in the commit that needs it.
 BUDGET = 33_100
 #: The longest chain of rooms, and of files, that import one another.
-FLOORS, CHAIN = 8, 21
+FLOORS, CHAIN = 8, 19
 
 
 def read(path):

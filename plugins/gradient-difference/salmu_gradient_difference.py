@@ -1,24 +1,19 @@
 """Gradient Difference: ascend the CLIP loss on the forget set, keep the retain set by its loss or by a divergence."""
 
 from collections.abc import Mapping
-from typing import Literal
 
 from pydantic import Field
 from torch import Tensor
 
 from salmu_core import LearningRate, MethodContext, MethodSpec, Step, TrainingConfig, Weight, hookimpl
-from salmu_core.losses import contrastive, retention
+from salmu_core.losses import Retention, contrastive, retention
 
 
 class Config(TrainingConfig):
     """Settings of Gradient Difference."""
 
     lr: LearningRate = 1e-5
-    variant: Literal["retain", "kl"] = Field(
-        "retain",
-        description="What keeps the retain set: `retain`, its contrastive loss; `kl`, the divergence of its in-batch "
-        "softmax from the original's.",
-    )
+    variant: Retention = "retain"
     forgetting_weight: float = Field(1.0, ge=0, description="Weight of the term that ascends on forget pairs.")
     retention_weight: Weight = Field(default=1.0, description="Weight of the term that keeps retain pairs.")
 

@@ -1,25 +1,21 @@
 """NPO: negative preference optimisation, with a pair's contrastive loss in place of an answer's likelihood."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import softplus
 
 from salmu_core import LearningRate, MethodContext, MethodSpec, Search, Step, TrainingConfig, Weight, hookimpl
-from salmu_core.losses import contrastive_rows, retention
+from salmu_core.losses import Retention, contrastive_rows, retention
 
 
 class Config(TrainingConfig):
     """Settings of NPO; beta, and a weight of 1 for each term, are those of its authors."""
 
     lr: LearningRate = 1e-5
-    variant: Literal["retain", "kl"] = Field(
-        "retain",
-        description="What keeps the retain set: `retain`, its contrastive loss; `kl`, the divergence of its in-batch "
-        "softmax from the original's.",
-    )
+    variant: Retention = "retain"
     beta: Annotated[float, Search(0.02, 2, log=True)] = Field(
         default=0.1,
         gt=0,

@@ -9,7 +9,6 @@ from typing import Any, cast
 import numpy as np
 from torch import nn
 
-from salmu_core.attack.session import AttackSession
 from salmu_core.clip.model import Clip
 from salmu_core.contract.attack import AttackSpec, ModelAttackContext
 from salmu_core.contract.context import C
@@ -21,6 +20,7 @@ from salmu_core.errors import AttackError
 from salmu_core.run.context import RunContext
 from salmu_core.run.meter import Meter
 from salmu_core.run.pool import Pool, Pools, common_batch
+from salmu_core.run.session import TrainingRows
 from salmu_core.store.records import Ledger
 from salmu_core.train.seeding import generator
 
@@ -58,10 +58,9 @@ class LeakedPool(Pool):
         return super().batches(self.room(batch))
 
 
-def pools(spec: AttackSpec, target: Clip, leaked: tuple[int, ...], session: AttackSession) -> Pools:
-    """The sets that an attack draws from, as one checkpoint takes them."""
-    rows, device = session.training.rows, session.accelerator.device
-    given = GivenPools()
+def pools(spec: AttackSpec, target: Clip, leaked: tuple[int, ...], rows: TrainingRows) -> Pools:
+    """The sets that an attack draws from, as one checkpoint takes them, on its device."""
+    given, device = GivenPools(), next(target.model.parameters()).device
     if "leaked" in spec.given:
         given["leaked"] = LeakedPool("leaked", rows.forget, target, device, rows.asked, np.array(leaked))
     if "retain" in spec.given:

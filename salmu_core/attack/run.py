@@ -161,12 +161,12 @@ class Attack:
         return self._by_readout(self._spec.readout)
 
     def _on_model(self, act: Callable[[Any], Any]) -> Leakage:
-        target, compromised = self._target.model, self._session.training.clip.model
+        target, training = self._target.model, self._session.training
         model, reference = copy.deepcopy(target), frozen_copy(target)
-        original = frozen_copy(compromised) if "original" in self._spec.given else None
-        watched = [part for part in (target, compromised, reference, original) if part is not None]
+        original = frozen_copy(training.clip.model) if "original" in self._spec.given else None
+        watched = [part for part in (target, training.clip.model, reference, original) if part is not None]
         before = [*map(fingerprint, watched)]
-        rows, given = self._session.training.rows, pools(self._spec, self._target, self.leaked, self._session)
+        rows, given = training.rows, pools(self._spec, self._target, self.leaked, training.rows)
         ctx = AttackContext(
             self._config,
             original,
@@ -258,7 +258,7 @@ class Attack:
         return self._leakage(lambda: view(plain, other, image))
 
     def _by_readout(self, act: Callable[[Any], Any]) -> Leakage:
-        given = pools(self._spec, self._target, self.leaked, self._session)
+        given = pools(self._spec, self._target, self.leaked, self._session.training.rows)
         ctx = ReadingOut(self._config, self._forget, self._random, self.not_measured, self.leaked, given, self._target)
         returned = self._timed(partial(act, ctx), self._target.model)
         dim = ctx.texts(self._asked.captions[:1]).shape[1]

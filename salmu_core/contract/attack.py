@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any, Generic, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from salmu_core.contract.config import MethodConfig
+from salmu_core.contract.config import MethodConfig, check_defaults
 from salmu_core.contract.context import C, MethodContext
 from salmu_core.contract.declared import KnownFailures, Link, Name, Sentence, Spec
 from salmu_core.contract.kinds import ATTACK_KINDS, is_judged
-from salmu_core.contract.specs import check_defaults
 
 if TYPE_CHECKING:
     from random import Random

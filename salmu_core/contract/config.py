@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from salmu_core.contract.search import Search
+from salmu_core.contract.search import Search, searches
 
 
 class MethodConfig(BaseModel):
@@ -31,6 +31,21 @@ class MethodConfig(BaseModel):
             fields[name].default = default
         annotated: dict[str, Any] = {name: (field.annotation, field) for name, field in fields.items()}
         return create_model(cls.__name__, __base__=cls, __doc__=cls.__doc__ or "", **annotated)
+
+
+def check_defaults(config: type[MethodConfig]) -> type[MethodConfig]:
+    """A class of settings that can be made without a word.
+
+    Raises:
+        ValueError: A field has no default, or one outside its own bounds, or nothing of a range to search is in them.
+    """
+    required = [name for name, field in config.model_fields.items() if field.is_required()]
+    if required:
+        raise ValueError(f"{config.__name__} has no default for: {', '.join(required)}")
+    config()
+    for _ in searches(config):
+        pass
+    return config
 
 
 def by_field(config: MethodConfig | Mapping[str, Any]) -> dict[str, Any]:

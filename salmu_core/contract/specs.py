@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args
 
 from pydantic import Field, JsonValue, StringConstraints, field_validator, model_validator
 
-from salmu_core.contract.config import MethodConfig, TrainingConfig
+from salmu_core.contract.config import MethodConfig, TrainingConfig, check_defaults
 from salmu_core.contract.declared import KnownFailures, Link, MetricName, Name, Sentence, Spec
 from salmu_core.contract.kinds import columns_of
 from salmu_core.contract.layout import BASE_SPLITS, FORGET, Pillar, Role, Split
 from salmu_core.contract.progress import Progress
 from salmu_core.contract.recommended import Recommended
-from salmu_core.contract.search import searches
 
 if TYPE_CHECKING:
     from salmu_core.contract.context import Loss, MethodContext, MetricContext
@@ -71,21 +70,6 @@ METRIC_ROLES: dict[MetricRole, RoleOfMetric] = {
     ),
     "other": RoleOfMetric("Is shown beside its target, and takes part in no verdict."),
 }
-
-
-def check_defaults(config: type[MethodConfig]) -> type[MethodConfig]:
-    """A class of settings that can be made without a word.
-
-    Raises:
-        ValueError: A field has no default, or one outside its own bounds, or nothing of a range to search is in them.
-    """
-    required = [name for name, field in config.model_fields.items() if field.is_required()]
-    if required:
-        raise ValueError(f"{config.__name__} has no default for: {', '.join(required)}")
-    config()
-    for _ in searches(config):
-        pass
-    return config
 
 
 class MethodSpec(Spec):

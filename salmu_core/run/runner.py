@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -25,45 +25,18 @@ from salmu_core.plugins.code import code_hash
 from salmu_core.run.context import RunContext
 from salmu_core.run.counting import counted_forwards
 from salmu_core.run.meter import Meter
+from salmu_core.run.outcome import Outcome
 from salmu_core.run.saves import Saves, StartAgain
 from salmu_core.run.session import TrainingSession, frozen_copy
 from salmu_core.run.state import savable
 from salmu_core.run.validity import judge
-from salmu_core.store.records import FitRecord, Ledger, Status
+from salmu_core.store.records import Status
 from salmu_core.train.compiled import Compiler
 from salmu_core.train.loop import NonFiniteLossError
 from salmu_core.train.observer import UNSEEN, Observer
 from salmu_core.train.pieces import Pieces
 from salmu_core.train.place import Accelerated
 from salmu_core.train.seeding import seed_of
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a run.
-
-    Attributes:
-        model: The unlearned model, in eval mode on its device.
-        status: ``valid``, or what is wrong.
-        reason: What is wrong, in a sentence.
-        fits: What each call of ``fit`` was told.
-        scalars: What was logged.
-        traceback: Of the exception, where there was one.
-        micro_batch: Pairs that were embedded at a time in the end; 0 for whole batches.
-        compiled: How towers were compiled; empty if they were not.
-        state: What the method left for a run that goes on from here, on the CPU; empty unless the run is valid.
-    """
-
-    model: nn.Module
-    status: Status
-    reason: str
-    ledger: Ledger
-    fits: tuple[FitRecord, ...]
-    scalars: dict[str, list[tuple[int, float]]]
-    traceback: str | None = None
-    micro_batch: int = 0
-    compiled: str = ""
-    state: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
 
 def run_one(

@@ -9,7 +9,6 @@ to its scratch folder alone, and signal nobody outside.
 from __future__ import annotations
 
 import io
-import json
 import os
 import signal
 import stat
@@ -18,7 +17,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,20 +32,18 @@ from salmu_core.errors import SalmuError
 from salmu_core.machine import cache_folder
 from salmu_core.run import saves
 from salmu_core.run.accelerator import set_threads
+from salmu_core.run.outcome import Outcome
 from salmu_core.run.reporter import listening
-from salmu_core.run.runner import Outcome
 from salmu_core.run.saves import SAVES
 from salmu_core.store.folders import Store
 from salmu_core.store.scratch import attempt_in, clear_home, inherit
 from salmu_core.study.parcel import leave, leave_failure, leave_interrupt
-from salmu_core.study.saying import Aloud
+from salmu_core.study.saying import Aloud, Telling
 from salmu_core.study.tracking import FOLDER
 from salmu_core.train.observer import UNSEEN, Observer
 
 #: In a scratch folder: what is left, temporary files, entries for the cache, what is told, and what is printed.
 LEFT, TEMPORARY, CACHE, TOLD, PRINTED = "left", "tmp", "cache", "told", "printed"
-#: Seconds between two steps that are told, at least.
-_STEP = 0.1
 
 
 class Make(Protocol):
@@ -145,7 +142,7 @@ def live(opened: Callable[[], Make], cell: Cell, forked: bool) -> NoReturn:
     try:
         _leave_home(cell, forked)
         make = opened()
-        tell = Telling(cell.scratch / TOLD)
+        tell = _Noted(cell.scratch / TOLD)
         _lock_up(cell)
         with listening(Aloud()):
             observer = Observer(on_step=tell.step, on_scalar=tell.scalar if cell.scalars else UNSEEN.on_scalar)
@@ -228,23 +225,16 @@ def _lock_up(cell: Cell) -> None:
         landlock.confine([*landlock.all_but(cell.hidden), *cell.shown], [cell.scratch])
 
 
-class Telling:
-    """Writes down how far a run is, line by line, for whoever waits; a method may have closed the file."""
+class _Noted(Telling):
+    """Writes down how far a run is, for whoever waits; a method may have closed the file."""
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND)
-        self._told = 0.0
-
-    def step(self, done: int, of: int, values: Mapping[str, float]) -> None:
-        """Steps that were made, of how many, and figures."""
-        if done == of or time.monotonic() - self._told > _STEP:
-            self._told = time.monotonic()
-            self._tell("step", done, of, {name: float(value) for name, value in values.items()})
 
     def scalar(self, name: str, value: float, step: int) -> None:
         """A scalar that goes into the record."""
-        self._tell("scalar", name, value, step)
+        self.tell("scalar", name, value, step)
 
-    def _tell(self, *words: object) -> None:
+    def send(self, line: bytes) -> None:
         with suppress(OSError, ValueError):
-            os.write(self._file, json.dumps(words, allow_nan=True).encode() + b"\n")
+            os.write(self._file, line + b"\n")

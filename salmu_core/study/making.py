@@ -12,8 +12,8 @@ from torch import nn
 
 from salmu_core.contract.progress import OnScalar
 from salmu_core.disk.cache import DAMAGED
+from salmu_core.run.outcome import Outcome
 from salmu_core.run.reporter import Reporter
-from salmu_core.run.runner import Outcome
 from salmu_core.run.saves import SAVES
 from salmu_core.store.attempts import Attempts
 from salmu_core.store.records import Ledger

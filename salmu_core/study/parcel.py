@@ -22,7 +22,7 @@ from salmu_core.disk.reading import read_json
 from salmu_core.disk.record import Record
 from salmu_core.disk.tensors import write_tensors
 from salmu_core.errors import FileError, MachineError, SalmuError
-from salmu_core.run.runner import Outcome
+from salmu_core.run.outcome import Outcome
 from salmu_core.run.validity import judge, judge_state
 from salmu_core.store.records import FitRecord, Ledger, Status
 from salmu_core.store.schema import STATE

@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from salmu_core.benchmark.folder import Benchmark
 from salmu_core.disk import landlock
 from salmu_core.machine import environment
-from salmu_core.run.runner import Outcome
+from salmu_core.run.outcome import Outcome
 from salmu_core.store.records import BenchmarkRef, Ledger, PluginRef, RetainRef, RunRecord, Status
 from salmu_core.store.starts import StartRef
 from salmu_core.study.plan import Planned

@@ -6,28 +6,22 @@ It tells in JSON: attacks run in such a process, and whoever listens judges.
 from __future__ import annotations
 
 import io
-import json
 import signal
 import sys
 import threading
-import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from typing import Any
 
 from salmu_core.errors import STOPPED, SalmuError
 from salmu_core.machine import end_with_parent
 from salmu_core.run.reporter import Reporter, listening
 from salmu_core.study.failures import attempt
 from salmu_core.study.pieces import Piece
+from salmu_core.study.saying import Telling
 
 Do = Callable[[Piece], None]
-#: Characters of a line, at most: whoever listens takes no more at a time.
-_LINE = 1 << 16
-#: Seconds between two steps that are told, at least.
-_STEP = 0.1
 
 
 def attend(begin: Callable[[Reporter], Do], connection: Connection, patience: float) -> None:
@@ -54,14 +48,13 @@ def attend(begin: Callable[[Reporter], Do], connection: Connection, patience: fl
 
 
 @dataclass
-class Relay(Reporter):
-    """A reporter that tells another process."""
+class Relay(Telling):
+    """Tells the process at the other end of a connection, and asks it for pieces."""
 
     connection: Connection
-    _told: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def tell(self, name: str, *words: Any) -> None:
+    def send(self, line: bytes) -> None:
         """Say something; where nobody hears it any more, there is nothing more to do.
 
         Raises:
@@ -69,7 +62,7 @@ class Relay(Reporter):
         """
         try:
             with self._lock:
-                self.connection.send_bytes(json.dumps([name, *words]).encode())
+                self.connection.send_bytes(line)
         except OSError:
             raise KeyboardInterrupt from None
 
@@ -85,29 +78,6 @@ class Relay(Reporter):
         except (EOFError, OSError):
             raise KeyboardInterrupt from None
         return piece
-
-    def building(self, stage: str, fraction: float) -> None:
-        self.tell("building", stage, fraction)
-
-    def plan(self, total: int) -> None:
-        self.tell("plan", total)
-
-    def begin(self, label: str, activity: str) -> None:
-        self.tell("begin", label, activity)
-
-    def step(self, done: int, of: int, values: Mapping[str, float]) -> None:
-        if done == of or time.monotonic() - self._told > _STEP:
-            self._told = time.monotonic()
-            self.tell("step", done, of, {name: float(value) for name, value in values.items()})
-
-    def end(self, note: str) -> None:
-        self.tell("end", note)
-
-    def passed(self, note: str) -> None:
-        self.tell("passed", note)
-
-    def say(self, text: str) -> None:
-        self.tell("say", text[:_LINE])
 
 
 class _Spoken(io.TextIOBase):

@@ -23,8 +23,8 @@ from torch import nn
 from salmu_core.contract.progress import OnScalar
 from salmu_core.disk import landlock
 from salmu_core.disk.cache import take_over
+from salmu_core.run.outcome import Outcome
 from salmu_core.run.reporter import Reporter
-from salmu_core.run.runner import Outcome
 from salmu_core.store.scratch import ALIVE
 from salmu_core.study.apart import CACHE, LEFT, PRINTED, TOLD, Cell, Make, live
 from salmu_core.study.limits import Limits

@@ -10,7 +10,7 @@ from salmu_core.clip.save import save_checkpoint
 from salmu_core.disk.files import new_folder
 from salmu_core.disk.tensors import write_tensors
 from salmu_core.machine import without_secrets
-from salmu_core.run.runner import Outcome
+from salmu_core.run.outcome import Outcome
 from salmu_core.store.folders import RUN, TRACEBACK, write_unit
 from salmu_core.store.records import RunRecord
 from salmu_core.store.schema import STATE

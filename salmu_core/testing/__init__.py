@@ -1,4 +1,4 @@
-"""What plugins test with: conformance, a benchmark of a few rows, fixed embeddings, one run by hand.
+"""What plugins test with: conformance, a benchmark of a few rows, fixed embeddings, one run by hand, whole studies.
 
     from salmu_core.testing import check_method
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         unit,
     )
     from salmu_core.testing.runs import assert_uses_budget, metric_context, run_method
+    from salmu_core.testing.studies import begin_study, end_study, study_content, wait_for
     from salmu_core.testing.tiny import tiny_model, write_tiny_benchmark
 
 __all__ = [
@@ -41,10 +42,12 @@ __all__ = [
     "assert_sound_benchmark",
     "assert_uses_budget",
     "attack_context",
+    "begin_study",
     "check_attack",
     "check_benchmark",
     "check_method",
     "check_metric",
+    "end_study",
     "examine",
     "fixed_step",
     "loss_values",
@@ -55,8 +58,10 @@ __all__ = [
     "random_pairs",
     "run_attack",
     "run_method",
+    "study_content",
     "tiny_model",
     "unit",
+    "wait_for",
     "write_tiny_benchmark",
 ]
 
@@ -74,6 +79,7 @@ _HOME = {
         "unit",
     ),
     "runs": ("assert_uses_budget", "metric_context", "run_method"),
+    "studies": ("begin_study", "end_study", "study_content", "wait_for"),
     "tiny": ("tiny_model", "write_tiny_benchmark"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}

@@ -17,7 +17,8 @@ from salmu_core.contract.features import PoolName
 from salmu_core.contract.specs import MethodSpec, MetricSpec
 from salmu_core.contract.wrapping import WrapperConfig
 from salmu_core.plugins.zoo import discover
-from salmu_core.run.runner import Outcome, run_one
+from salmu_core.run.outcome import Outcome
+from salmu_core.run.runner import run_one
 from salmu_core.run.session import TrainingSession
 from salmu_core.score.context import ScoreContext
 from salmu_core.score.embeddings import Embedder, Images

@@ -14,8 +14,8 @@ from torch import nn
 
 from salmu_core.disk.files import demolish
 from salmu_core.errors import MachineError
+from salmu_core.run.outcome import Outcome
 from salmu_core.run.reporter import Reporter
-from salmu_core.run.runner import Outcome
 from salmu_core.store.attempts import DEATHS, UNKNOWN, Attempts
 from salmu_core.store.records import Ledger
 from salmu_core.study.apart import Cell

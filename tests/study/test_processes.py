@@ -6,6 +6,7 @@ import os
 import time
 from functools import partial
 
+import numpy as np
 import pytest
 
 from salmu_core.errors import MachineError, SalmuError, UsageError
@@ -14,6 +15,7 @@ from salmu_core.store.folders import RunKey
 from salmu_core.study.member import Local, forks
 from salmu_core.study.pieces import Piece
 from salmu_core.study.processes import Crew, spread
+from salmu_core.study.saying import Telling
 
 pytestmark = pytest.mark.skipif(not forks("cpu"), reason="needs a fork")
 A, B, C = (RunKey("mini", "x", "0" * 64, 1, seed) for seed in range(3))
@@ -54,6 +56,20 @@ def done(tmp_path):
         return [tuple(json.loads(line)) for line in log.read_text().splitlines()]
 
     return work
+
+
+def test_of_many_steps_the_first_and_the_last_are_told_and_of_all_else_every_word(monkeypatch):
+    lines, told = [], Telling()
+    monkeypatch.setattr(told, "send", lines.append)
+    told.every = 5.0
+    told.begin("x", "unlearning")
+    for number in range(1, 101):
+        told.step(number, 100, {"loss": np.float32(0.5)})
+    told.end("over")
+    told.say("a" * 100_000)
+    *heard, (_, said) = map(json.loads, lines)
+    steps = [["step", number, 100, {"loss": 0.5}] for number in (1, 100)]
+    assert heard == [["begin", "x", "unlearning"], *steps, ["end", "over"]] and said == "a" * (1 << 16)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])

@@ -9,7 +9,6 @@ from salmu_core.testing import (
     loss_values,
     random_pairs,
     unit,
-    write_tiny_benchmark,
 )
 
 (SPEC,) = plugin.salmu_methods()
@@ -49,6 +48,5 @@ def test_forget_pairs_are_negatives_of_retain_pairs():
 
 
 @pytest.mark.parametrize("variant", ["clip", "code"])
-def test_run(tmp_path, variant):
-    tiny = write_tiny_benchmark(tmp_path / "tiny")
-    assert_uses_budget(SPEC, tiny, draws={"forget", "retain"}, variant=variant)
+def test_run(tiny_benchmark, variant):
+    assert_uses_budget(SPEC, tiny_benchmark, draws={"forget", "retain"}, variant=variant)

@@ -1,7 +1,7 @@
 import pytest
 import salmu_cliperase as plugin
 
-from salmu_core.testing import assert_uses_budget, check_method, loss_values, random_pairs, unit, write_tiny_benchmark
+from salmu_core.testing import assert_uses_budget, check_method, loss_values, random_pairs, unit
 
 (SPEC,) = plugin.salmu_methods()
 
@@ -34,8 +34,7 @@ def test_weights_scale_their_terms():
     assert values == pytest.approx(expected(forget, retain, (2, 0.5, 3)), rel=1e-9)
 
 
-def test_run(tmp_path):
-    tiny = write_tiny_benchmark(tmp_path / "tiny")
-    outcome = assert_uses_budget(SPEC, tiny, draws={"forget", "retain"})
+def test_run(tiny_benchmark):
+    outcome = assert_uses_budget(SPEC, tiny_benchmark, draws={"forget", "retain"})
     first, last = outcome.scalars["forgetting"][0][1], outcome.scalars["forgetting"][-1][1]
     assert last < first

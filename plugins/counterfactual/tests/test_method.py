@@ -100,9 +100,8 @@ def test_the_loss_has_its_terms(count):
     assert {name: float(value) for name, value in values.items()} == pytest.approx(expected)
 
 
-def test_only_the_text_tower_changes(tmp_path):
-    tiny = write_tiny_benchmark(tmp_path / "tiny")
-    outcome, session = run_method(SPEC, tiny, budget=4, **SMALL)
+def test_only_the_text_tower_changes(tiny_benchmark):
+    outcome, session = run_method(SPEC, tiny_benchmark, budget=4, **SMALL)
     assert outcome.status == "valid" and outcome.ledger.forward_images == 0
     looked_at, steps = 3, outcome.ledger.steps  # a twentieth of 4 x 16 pairs
     assert outcome.ledger.forget_samples == outcome.ledger.retain_samples == looked_at + 4 * steps and steps == 15

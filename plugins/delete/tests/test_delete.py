@@ -11,7 +11,6 @@ from salmu_core.testing import (
     loss_values,
     random_pairs,
     unit,
-    write_tiny_benchmark,
 )
 
 (SPEC,) = plugin.salmu_methods()
@@ -69,9 +68,9 @@ def test_paper_loss_pushes_own_captions_away_and_is_least_without_them():
     assert ctx.features(step.forget).pair_similarity.mean() < before
 
 
-def test_run(tmp_path):
-    assert_uses_budget(SPEC, write_tiny_benchmark(tmp_path / "tiny"), draws={"forget", "retain"})
+def test_run(tiny_benchmark):
+    assert_uses_budget(SPEC, tiny_benchmark, draws={"forget", "retain"})
 
 
-def test_run_of_the_paper_variant_draws_no_retain_pairs(tmp_path):
-    assert_uses_budget(SPEC, write_tiny_benchmark(tmp_path / "tiny"), draws={"forget"}, variant="paper")
+def test_run_of_the_paper_variant_draws_no_retain_pairs(tiny_benchmark):
+    assert_uses_budget(SPEC, tiny_benchmark, draws={"forget"}, variant="paper")

@@ -5,7 +5,7 @@ import pytest
 import salmu_descent_to_delete as plugin
 from pydantic import ValidationError
 
-from salmu_core.testing import assert_uses_budget, check_method, run_method, write_tiny_benchmark
+from salmu_core.testing import assert_uses_budget, check_method, run_method
 
 (SPEC,) = plugin.salmu_methods()
 
@@ -40,8 +40,8 @@ def test_a_loss_more_convex_than_smooth_is_refused():
         plugin.Config(strong_convexity=4.0)
 
 
-def test_noise_has_the_theorems_size_and_the_temperature_stays_in_range(tmp_path):
-    outcome, session = run_method(SPEC, write_tiny_benchmark(tmp_path / "tiny"))
+def test_noise_has_the_theorems_size_and_the_temperature_stays_in_range(tiny_benchmark):
+    outcome, session = run_method(SPEC, tiny_benchmark)
     expected = theorem(TINY_TRAIN, 1)
     assert outcome.scalars["sigma"] == [(0, pytest.approx(expected, rel=1e-9))]
     before, after = (dict(model.named_parameters()) for model in (session.clip.model, outcome.model))
@@ -52,18 +52,16 @@ def test_noise_has_the_theorems_size_and_the_temperature_stays_in_range(tmp_path
     assert 0 <= after["logit_scale"].item() <= np.float32(np.log(100))
 
 
-def test_run_draws_nothing(tmp_path):
-    assert_uses_budget(SPEC, write_tiny_benchmark(tmp_path / "tiny"), draws=())
+def test_run_draws_nothing(tiny_benchmark):
+    assert_uses_budget(SPEC, tiny_benchmark, draws=())
 
 
-def test_paper_variant_descends_on_retain_pairs_and_counts_its_steps(tmp_path):
-    tiny = write_tiny_benchmark(tmp_path / "tiny")
-    outcome = assert_uses_budget(SPEC, tiny, draws={"retain"}, variant="paper")
+def test_paper_variant_descends_on_retain_pairs_and_counts_its_steps(tiny_benchmark):
+    outcome = assert_uses_budget(SPEC, tiny_benchmark, draws={"retain"}, variant="paper")
     steps = outcome.ledger.steps
     assert outcome.scalars["sigma"] == [(steps, pytest.approx(theorem(TINY_TRAIN, steps), rel=1e-9))]
 
 
-def test_paper_variant_without_room_for_a_step_is_no_result(tmp_path):
-    tiny = write_tiny_benchmark(tmp_path / "tiny")
-    outcome, _ = run_method(SPEC, tiny, budget=0.1, variant="paper")
+def test_paper_variant_without_room_for_a_step_is_no_result(tiny_benchmark):
+    outcome, _ = run_method(SPEC, tiny_benchmark, budget=0.1, variant="paper")
     assert outcome.status == "crashed" and "no room for a batch" in outcome.reason

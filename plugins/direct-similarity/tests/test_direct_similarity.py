@@ -9,7 +9,6 @@ from salmu_core.testing import (
     loss_values,
     random_pairs,
     unit,
-    write_tiny_benchmark,
 )
 
 (SPEC,) = plugin.salmu_methods()
@@ -31,5 +30,5 @@ def test_loss_spans_the_cosines_range_and_looks_at_own_captions_only():
         assert values["loss"] == pytest.approx(expected)
 
 
-def test_run(tmp_path):
-    assert_uses_budget(SPEC, write_tiny_benchmark(tmp_path / "tiny"), draws={"forget"})
+def test_run(tiny_benchmark):
+    assert_uses_budget(SPEC, tiny_benchmark, draws={"forget"})

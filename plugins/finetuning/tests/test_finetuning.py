@@ -7,7 +7,6 @@ from salmu_core.testing import (
     loss_values,
     numpy_contrastive,
     random_pairs,
-    write_tiny_benchmark,
 )
 
 (SPEC,) = plugin.salmu_methods()
@@ -21,5 +20,5 @@ def test_loss_is_the_contrastive_loss_of_retain_pairs():
     assert values["loss"] == pytest.approx(numpy_contrastive(retain, 7.0), rel=1e-9)
 
 
-def test_run_draws_no_forget_pairs(tmp_path):
-    assert_uses_budget(SPEC, write_tiny_benchmark(tmp_path / "tiny"), draws={"retain"})
+def test_run_draws_no_forget_pairs(tiny_benchmark):
+    assert_uses_budget(SPEC, tiny_benchmark, draws={"retain"})

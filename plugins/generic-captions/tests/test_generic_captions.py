@@ -9,7 +9,6 @@ from salmu_core.testing import (
     numpy_contrastive,
     random_pairs,
     run_method,
-    write_tiny_benchmark,
 )
 
 (SPEC,) = plugin.salmu_methods()
@@ -31,7 +30,7 @@ def test_retain_weight_adds_the_contrastive_loss_of_retain_pairs():
     assert values == pytest.approx({"loss": generic + kept, "generic": generic, "retain": kept}, rel=1e-9)
 
 
-def test_every_image_is_trained_with_its_generic_caption(tmp_path, monkeypatch):
+def test_every_image_is_trained_with_its_generic_caption(tiny_benchmark, monkeypatch):
     seen = []
 
     def recorded(ctx, batch, original=plugin.contrastive_loss):
@@ -42,16 +41,15 @@ def test_every_image_is_trained_with_its_generic_caption(tmp_path, monkeypatch):
 
     generic = {}
     monkeypatch.setattr(plugin, "contrastive_loss", recorded)
-    run_method(SPEC, write_tiny_benchmark(tmp_path / "tiny"), batch_size=4)
+    run_method(SPEC, tiny_benchmark, batch_size=4)
     assert all(caption.startswith("A photo of somebody") for caption in generic.values())
     assert sorted(seen) == sorted(generic.items())
 
 
-def test_run(tmp_path):
-    assert_uses_budget(SPEC, write_tiny_benchmark(tmp_path / "tiny"), draws={"forget"})
+def test_run(tiny_benchmark):
+    assert_uses_budget(SPEC, tiny_benchmark, draws={"forget"})
 
 
-def test_run_with_retain_pairs(tmp_path):
-    tiny = write_tiny_benchmark(tmp_path / "tiny")
-    outcome = assert_uses_budget(SPEC, tiny, draws={"forget", "retain"}, retain_weight=1.0)
+def test_run_with_retain_pairs(tiny_benchmark):
+    outcome = assert_uses_budget(SPEC, tiny_benchmark, draws={"forget", "retain"}, retain_weight=1.0)
     assert set(outcome.scalars) >= {"generic", "retain"}

@@ -3,7 +3,7 @@ import pytest
 import salmu_nearest_caption as plugin
 import torch
 
-from salmu_core.testing import assert_uses_budget, check_method, run_method, unit, write_tiny_benchmark
+from salmu_core.testing import assert_uses_budget, check_method, run_method, unit
 
 (SPEC,) = plugin.salmu_methods()
 
@@ -48,8 +48,8 @@ def nearest(session, row):
     return chosen
 
 
-def test_each_image_is_trained_with_the_nearest_caption_of_somebody_else(tmp_path, seen):
-    outcome, session = run_method(SPEC, write_tiny_benchmark(tmp_path / "tiny"), budget=3, batch_size=4, lr=1e-3)
+def test_each_image_is_trained_with_the_nearest_caption_of_somebody_else(tiny_benchmark, seen):
+    outcome, session = run_method(SPEC, tiny_benchmark, budget=3, batch_size=4, lr=1e-3)
     assert outcome.status == "valid", outcome.reason
     given, _ = seen
     # The same in all passes, though the model has moved on.
@@ -62,13 +62,12 @@ def test_equal_values_share_a_number_and_nobody_is_like_nobody():
     assert numbers == [0, 1, 2, 0, 3]
 
 
-def test_run(tmp_path):
-    tiny = write_tiny_benchmark(tmp_path / "tiny")
-    outcome = assert_uses_budget(SPEC, tiny, draws={"forget", "retain"})
+def test_run(tiny_benchmark):
+    outcome = assert_uses_budget(SPEC, tiny_benchmark, draws={"forget", "retain"})
     assert set(outcome.scalars) >= {"relabelled", "retention"}
 
 
-def test_the_terms_are_contrastive_losses_of_what_was_drawn(tmp_path, monkeypatch):
+def test_the_terms_are_contrastive_losses_of_what_was_drawn(tiny_benchmark, monkeypatch):
     """The first step's, before any weight has moved, spelled out from the original's embeddings."""
     drawn = {}
 
@@ -82,7 +81,7 @@ def test_the_terms_are_contrastive_losses_of_what_was_drawn(tmp_path, monkeypatc
         return watched
 
     monkeypatch.setattr(plugin, "relabelled", recorded)
-    outcome, session = run_method(SPEC, write_tiny_benchmark(tmp_path / "tiny"), batch_size=4)
+    outcome, session = run_method(SPEC, tiny_benchmark, batch_size=4)
     batch, model = drawn["forget"], session.clip.model
     with torch.no_grad():
         image, text = unit(model.encode_image(batch.image).numpy()), unit(model.encode_text(batch.text).numpy())

@@ -8,7 +8,6 @@ from salmu_core.testing import (
     loss_values,
     numpy_contrastive,
     random_pairs,
-    write_tiny_benchmark,
 )
 
 (SPEC,) = plugin.salmu_methods()
@@ -30,5 +29,5 @@ def test_a_step_down_the_loss_drives_pairs_apart():
     assert ctx.features(step.forget).pair_similarity.mean() < before
 
 
-def test_run(tmp_path):
-    assert_uses_budget(SPEC, write_tiny_benchmark(tmp_path / "tiny"), draws={"forget"})
+def test_run(tiny_benchmark):
+    assert_uses_budget(SPEC, tiny_benchmark, draws={"forget"})

@@ -11,7 +11,6 @@ from salmu_core.testing import (
     numpy_contrastive_rows,
     numpy_divergence,
     random_pairs,
-    write_tiny_benchmark,
 )
 
 (SPEC,) = plugin.salmu_methods()
@@ -55,8 +54,7 @@ def test_a_small_beta_is_gradient_ascent():
 
 
 @pytest.mark.parametrize("variant", ["retain", "kl"])
-def test_run(tmp_path, variant):
-    tiny = write_tiny_benchmark(tmp_path / "tiny")
-    outcome = assert_uses_budget(SPEC, tiny, draws={"forget", "retain"}, variant=variant)
+def test_run(tiny_benchmark, variant):
+    outcome = assert_uses_budget(SPEC, tiny_benchmark, draws={"forget", "retain"}, variant=variant)
     first, last = outcome.scalars["forgetting"][0][1], outcome.scalars["forgetting"][-1][1]
     assert last < first

@@ -9,7 +9,9 @@ from collections import Counter
 
 import psutil
 import pytest
-from clusters import cluster, content, ended, salmu, wait_for
+from clusters import cluster
+
+from salmu_core.testing import begin_study, end_study, study_content, wait_for, write_tiny_benchmark
 
 METHODS = ("finetuning", "--budget", "2", "--set", "finetuning.batch_size=4")
 
@@ -17,18 +19,16 @@ METHODS = ("finetuning", "--budget", "2", "--set", "finetuning.batch_size=4")
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory):
     """A folder with a benchmark and what one machine makes of it."""
-    from salmu_core.testing import write_tiny_benchmark
-
     folder = tmp_path_factory.mktemp("ground")
     write_tiny_benchmark(folder / "tiny")
-    said, code = ended(salmu(folder, *METHODS, "--benchmark", "./tiny", "--seed", "0-3", "--output", "here"))
+    said, code = end_study(begin_study(folder, *METHODS, "--benchmark", "./tiny", "--seed", "0-3", "--output", "here"))
     assert code == 0, said
     return folder
 
 
 def begun(ground, made, output, *more, seeds="0-3"):
     words = ("--benchmark", "./tiny", "--seed", seeds, "--output", output, "--on", f"ray:{made.address}", *more)
-    return salmu(ground, *METHODS, *words)
+    return begin_study(ground, *METHODS, *words)
 
 
 def workers():
@@ -54,10 +54,10 @@ def test_two_nodes_without_a_common_folder_make_the_same_bytes(ground, monkeypat
     )
     monkeypatch.setenv("PYTHONPATH", str(hide))
     with cluster(1, 1) as (made, _):
-        said, code = ended(begun(ground, made, "apart", "--processes", "2"))
+        said, code = end_study(begun(ground, made, "apart", "--processes", "2"))
     assert code == 0, said
     assert len({*re.findall(r" on \S+ \((\w{6})\)", said)}) == 2, said  # both took part
-    assert content(ground / "apart") == content(ground / "here") != {}
+    assert study_content(ground / "apart") == study_content(ground / "here") != {}
     assert not [*(ground / "apart").glob(".seen-*")]
 
 
@@ -68,9 +68,9 @@ def test_a_worker_killed_in_its_run_is_replaced(ground):
         wait_for(lambda: [*(ground / "killed").glob("*/*/*/.*.work*")])
         victim = wait_for(workers)[0]
         victim.kill()
-        said, code = ended(driver)
+        said, code = end_study(driver)
     assert code == 0 and "another one begins that again" in said, said
-    assert content(ground / "killed") == content(ground / "here")
+    assert study_content(ground / "killed") == study_content(ground / "here")
 
 
 @pytest.mark.slow
@@ -79,9 +79,9 @@ def test_a_lost_nodes_runs_are_given_to_others(ground):
         driver = begun(ground, made, "lost", "--processes", "2")
         wait_for(lambda: [*(ground / "lost").glob("*/*/*/.*.work*")])
         made.remove_node(nodes[-1], allow_graceful=False)
-        said, code = ended(driver)
+        said, code = end_study(driver)
     assert code == 0, said
-    assert content(ground / "lost") == content(ground / "here")
+    assert study_content(ground / "lost") == study_content(ground / "here")
 
 
 @pytest.mark.slow
@@ -98,7 +98,7 @@ def test_an_actor_that_always_crashes_is_a_sentence(ground, monkeypatch):
     )
     monkeypatch.setenv("PYTHONPATH", str(crash))
     with cluster(1) as (made, _):
-        said, code = ended(begun(ground, made, "crashed", "--processes", "1"))
+        said, code = end_study(begun(ground, made, "crashed", "--processes", "1"))
     assert code == 1 and "before it had begun with anything, 3 times" in said and "Traceback" not in said, said
 
 
@@ -115,7 +115,7 @@ def test_of_eight_cards_none_is_given_more_than_it_has_room_for(ground):
             seen |= {*now}
             most |= now
             time.sleep(0.2)
-        said, code = ended(driver)
+        said, code = end_study(driver)
     assert code == 0, said
     assert seen <= {*"01234567"} and len(seen) >= 5 and max(most.values()) == 2, (seen, most)
     assert {*re.findall(r"\(card (\d) of", said)} <= seen
@@ -134,21 +134,21 @@ def test_ctrl_c_ends_everything_and_the_same_command_goes_on(ground):
         driver = begun(ground, made, "stopped", "--processes", "2")
         wait_for(lambda: [*(ground / "stopped").glob("*/*/*/.*.work*")])
         os.kill(driver.pid, signal.SIGINT)
-        said, code = ended(driver)
+        said, code = end_study(driver)
         assert code == 130 and "the same command goes on from here" in said, said
         wait_for(lambda: not workers(), 30)
-        said, code = ended(begun(ground, made, "stopped", "--processes", "2"))
+        said, code = end_study(begun(ground, made, "stopped", "--processes", "2"))
     assert code == 0, said
-    assert content(ground / "stopped") == content(ground / "here")
+    assert study_content(ground / "stopped") == study_content(ground / "here")
 
 
 @pytest.mark.slow
 def test_two_studies_at_once_on_one_folder_make_each_run_once(ground):
     with cluster(1, 1) as (made, _):
         drivers = [begun(ground, made, "twice", "--processes", "1") for _ in range(2)]
-        both = [ended(driver) for driver in drivers]
+        both = [end_study(driver) for driver in drivers]
     assert [code for _, code in both] in ([0, 0], [0, 1], [1, 0]), both
-    assert content(ground / "twice") == content(ground / "here")
+    assert study_content(ground / "twice") == study_content(ground / "here")
 
 
 @pytest.mark.slow
@@ -173,6 +173,6 @@ def test_ten_kills_at_random_moments_change_nothing(ground, what):
             elif alive := workers():
                 dice.choice(alive).kill()
         driver.communicate(timeout=240)
-        said, code = ended(begun(ground, made, output, "--processes", "2"))
+        said, code = end_study(begun(ground, made, output, "--processes", "2"))
     assert code == 0, said
-    assert content(ground / output) == content(ground / "here")
+    assert study_content(ground / output) == study_content(ground / "here")

@@ -4,7 +4,7 @@ import salmu_rmu as plugin
 import torch
 
 from salmu_core import MethodError
-from salmu_core.testing import assert_uses_budget, check_method, run_method, tiny_model, write_tiny_benchmark
+from salmu_core.testing import assert_uses_budget, check_method, run_method, tiny_model
 from salmu_core.train.seeding import generator
 
 (SPEC,) = plugin.salmu_methods()
@@ -77,9 +77,9 @@ def caught(monkeypatch):
 
 
 @pytest.mark.parametrize(("variant", "tower"), [("published", "both"), ("isotropic", "image"), ("published", "text")])
-def test_terms_are_mean_squared_distances_from_the_goal_and_from_the_original(tmp_path, caught, variant, tower):
+def test_terms_are_mean_squared_distances_from_the_goal_and_from_the_original(tiny_benchmark, caught, variant, tower):
     settings = {"variant": variant, "tower": tower, "steering": 3.0, "retention_weight": 0.5}
-    outcome, _ = run_method(SPEC, write_tiny_benchmark(tmp_path / "tiny"), batch_size=4, budget=3, lr=1e-3, **settings)
+    outcome, _ = run_method(SPEC, tiny_benchmark, batch_size=4, budget=3, lr=1e-3, **settings)
     assert outcome.status == "valid", outcome.traceback
     rng, towers = generator("run", 0), ("image", "text") if tower == "both" else (tower,)
     goals = {}
@@ -99,8 +99,8 @@ def test_terms_are_mean_squared_distances_from_the_goal_and_from_the_original(tm
     assert terms == {f"{side} {term}" for side in towers for term in ("forgetting", "retention")}
 
 
-def test_only_weights_up_to_the_layer_move(tmp_path):
-    outcome, session = run_method(SPEC, write_tiny_benchmark(tmp_path / "tiny"), batch_size=4, layer=0, tower="image")
+def test_only_weights_up_to_the_layer_move(tiny_benchmark):
+    outcome, session = run_method(SPEC, tiny_benchmark, batch_size=4, layer=0, tower="image")
     before = dict(session.clip.model.named_parameters())
     moved = {name for name, p in outcome.model.named_parameters() if not torch.equal(p, before[name])}
     assert moved and all(name.startswith("visual.") for name in moved)
@@ -108,7 +108,7 @@ def test_only_weights_up_to_the_layer_move(tmp_path):
     assert blocks == {"0"} and "visual.proj" not in moved
 
 
-def test_run(tmp_path):
-    outcome = assert_uses_budget(SPEC, write_tiny_benchmark(tmp_path / "tiny"), draws={"forget", "retain"})
+def test_run(tiny_benchmark):
+    outcome = assert_uses_budget(SPEC, tiny_benchmark, draws={"forget", "retain"})
     for term in ("image forgetting", "text forgetting"):
         assert outcome.scalars[term][-1][1] < outcome.scalars[term][0][1]

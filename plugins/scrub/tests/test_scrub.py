@@ -8,7 +8,6 @@ from salmu_core.testing import (
     numpy_divergence,
     random_pairs,
     run_method,
-    write_tiny_benchmark,
 )
 
 (SPEC,) = plugin.salmu_methods()
@@ -39,7 +38,7 @@ def test_a_retaining_pass_learns_and_returns_to_the_teacher(g, a):
 
 
 @pytest.mark.parametrize(("budget", "share", "forgetting"), [(1, 0.3, 1), (5, 0.3, 2), (2.5, 1.0, 3), (4, 0.25, 1)])
-def test_forgetting_passes_come_first_and_retaining_ones_always(tmp_path, monkeypatch, budget, share, forgetting):
+def test_forgetting_passes_come_first_and_retaining_ones_always(tiny_benchmark, monkeypatch, budget, share, forgetting):
     told = []
 
     def recorded(name, loss):
@@ -51,8 +50,7 @@ def test_forgetting_passes_come_first_and_retaining_ones_always(tmp_path, monkey
 
     recorded("max", plugin.maximise)
     recorded("min", plugin.minimise)
-    tiny = write_tiny_benchmark(tmp_path / "tiny")
-    outcome, session = run_method(SPEC, tiny, budget=budget, batch_size=4, forgetting_passes=share)
+    outcome, session = run_method(SPEC, tiny_benchmark, budget=budget, batch_size=4, forgetting_passes=share)
     assert outcome.status == "valid", outcome.reason
     size = len(session.pools["forget"])
     a_pass, room = size // 4, int(budget * size) // 4
@@ -65,10 +63,8 @@ def test_forgetting_passes_come_first_and_retaining_ones_always(tmp_path, monkey
     assert outcome.ledger.forget_samples == 4 * min(forgetting * a_pass, room)
 
 
-def test_forget_pairs_leave_the_teacher_although_they_begin_where_it_is(tmp_path):
+def test_forget_pairs_leave_the_teacher_although_they_begin_where_it_is(tiny_benchmark):
     """There the divergence is 0 and has no slope: it takes a step of noise to leave."""
-    outcome, _ = run_method(
-        SPEC, write_tiny_benchmark(tmp_path / "tiny"), budget=5, batch_size=4, lr=1e-3, forgetting_passes=1.0
-    )
+    outcome, _ = run_method(SPEC, tiny_benchmark, budget=5, batch_size=4, lr=1e-3, forgetting_passes=1.0)
     first, last = outcome.scalars["forgetting"][0][1], outcome.scalars["forgetting"][-1][1]
     assert abs(first) < 1e-5 and last < first - 1e-3

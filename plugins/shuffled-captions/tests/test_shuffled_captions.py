@@ -5,7 +5,6 @@ from salmu_core.testing import (
     assert_uses_budget,
     check_method,
     run_method,
-    write_tiny_benchmark,
 )
 
 (SPEC,) = plugin.salmu_methods()
@@ -13,8 +12,7 @@ from salmu_core.testing import (
 test_conformance = check_method("shuffled-captions")
 
 
-def test_captions_are_permuted_once_a_run(tmp_path, monkeypatch):
-    tiny = write_tiny_benchmark(tmp_path / "tiny")
+def test_captions_are_permuted_once_a_run(tiny_benchmark, monkeypatch):
     original = plugin.contrastive_loss
 
     def permuted(seed):
@@ -28,7 +26,7 @@ def test_captions_are_permuted_once_a_run(tmp_path, monkeypatch):
             return original(ctx, batch)
 
         monkeypatch.setattr(plugin, "contrastive_loss", recorded)
-        run_method(SPEC, tiny, budget=3, seed=seed, batch_size=4)
+        run_method(SPEC, tiny_benchmark, budget=3, seed=seed, batch_size=4)
         assert len(given) == len(own) and all(len(captions) == 1 for captions in given.values())
         captions = [captions.pop() for _, captions in sorted(given.items())]
         assert captions != own and sorted(captions) == sorted(own)
@@ -37,5 +35,5 @@ def test_captions_are_permuted_once_a_run(tmp_path, monkeypatch):
     assert permuted(0) == permuted(0) != permuted(1)
 
 
-def test_run(tmp_path):
-    assert_uses_budget(SPEC, write_tiny_benchmark(tmp_path / "tiny"), draws={"forget"})
+def test_run(tiny_benchmark):
+    assert_uses_budget(SPEC, tiny_benchmark, draws={"forget"})

@@ -9,7 +9,6 @@ from salmu_core.testing import (
     numpy_contrastive,
     numpy_contrastive_rows,
     random_pairs,
-    write_tiny_benchmark,
 )
 
 (SPEC,) = plugin.salmu_methods()
@@ -43,7 +42,6 @@ def test_loss_is_the_papers_at_either_set_of_published_constants(settings, const
 
 
 @pytest.mark.parametrize("variant", ["authors", "open-unlearning"])
-def test_run(tmp_path, variant):
-    tiny = write_tiny_benchmark(tmp_path / "tiny")
-    outcome = assert_uses_budget(SPEC, tiny, draws={"forget", "retain"}, variant=variant)
+def test_run(tiny_benchmark, variant):
+    outcome = assert_uses_budget(SPEC, tiny_benchmark, draws={"forget", "retain"}, variant=variant)
     assert outcome.ledger.reference_samples == 0

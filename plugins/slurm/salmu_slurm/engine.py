@@ -23,7 +23,7 @@ from salmu_core.study.engine import Engine, Order
 FOLDER = "_slurm"
 #: Jobs unless `--processes` says how many, and seconds between two looks at them.
 JOBS, TICK = 8, 1.0
-#: What a job may tell.
+#: What of all that a job tells is shown; what it passes by is another one's.
 _TOLD = ("at", "building", "begin", "step", "end", "say")
 #: Minutes of a job beside its runs, and of one whose runs nobody knows.
 _BESIDE, _UNKNOWN = 15, 24 * 60

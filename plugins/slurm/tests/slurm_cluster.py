@@ -6,11 +6,12 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from salmu_core.testing import wait_for
 
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
 #: ``install`` to have the packages installed where they are missing; Debian's, as root.
@@ -74,20 +75,13 @@ def slurm(folder):
         Path("/run/munge").mkdir(parents=True, exist_ok=True)
         if subprocess.run(["munge", "-n"], capture_output=True).returncode:
             daemons.append(subprocess.Popen(["munged", "--foreground", "--force"], stderr=subprocess.DEVNULL))
-            _wait(lambda: subprocess.run(["munge", "-n"], capture_output=True).returncode == 0)
+            wait_for(lambda: subprocess.run(["munge", "-n"], capture_output=True).returncode == 0)
         for words in (["slurmctld", "-D"], ["slurmd", "-D", "-N", host]):
             daemons.append(subprocess.Popen(words, env=environment, stderr=subprocess.DEVNULL))
         idle = ["sinfo", "--noheader", "--format=%T"]
-        _wait(lambda: "idle" in subprocess.run(idle, env=environment, capture_output=True, text=True).stdout)
+        wait_for(lambda: "idle" in subprocess.run(idle, env=environment, capture_output=True, text=True).stdout)
         yield {"SLURM_CONF": str(config)}
     finally:
         for daemon in reversed(daemons):
             daemon.terminate()
             daemon.wait(30)
-
-
-def _wait(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "Slurm does not come up"
-        time.sleep(0.3)

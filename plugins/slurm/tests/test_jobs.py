@@ -1,14 +1,9 @@
 """Studies as jobs: submitit's local executor, and a real Slurm where there is one."""
 
-import hashlib
-import json
 import os
 import re
 import signal
 import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
 from salmu_slurm.engine import Slurm, _Tail
@@ -17,63 +12,35 @@ from slurm_cluster import slurm
 
 from salmu_core.errors import UsageError
 from salmu_core.run.reporter import Reporter
+from salmu_core.testing import begin_study, end_study, study_content, wait_for, write_tiny_benchmark
 
 METHODS = ("finetuning", "--budget", "2", "--set", "finetuning.batch_size=4", "--benchmark", "./tiny", "--seed", "0-3")
 
 
 def salmu(folder, *words, **environment):
-    """A `salmu run` as somebody types it, begun."""
-    code = "import sys; from salmu_core.cli import main; sys.exit(main())"
-    return subprocess.Popen(
-        [sys.executable, "-c", code, "run", *METHODS, *map(str, words)],
-        cwd=folder,
-        env=os.environ | {"SALMU_CACHE": str(folder / "cache")} | environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-
-
-def ended(process, seconds=250):
-    said, _ = process.communicate(timeout=seconds)
-    return said, process.returncode
-
-
-def content(results):
-    """Path -> digest of everything that is a result and not a circumstance of its making."""
-    found = {}
-    for path in sorted(Path(results).rglob("*")):
-        name = path.relative_to(results)
-        if path.is_file() and not any(part.startswith(".") for part in name.parts):
-            facts = json.loads(path.read_text()) if path.suffix == ".json" else {}
-            kept = [facts.get(key) for key in ("status", "config_hash", "checkpoint_hash")]
-            found[str(name)] = str(kept) if facts else hashlib.sha256(path.read_bytes()).hexdigest()
-    return found
+    return begin_study(folder, *METHODS, *words, **environment)
 
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory):
     """A folder with a benchmark and what one machine makes of it."""
-    from salmu_core.testing import write_tiny_benchmark
-
     folder = tmp_path_factory.mktemp("ground")
     write_tiny_benchmark(folder / "tiny")
-    said, code = ended(salmu(folder, "--output", "here"))
+    said, code = end_study(salmu(folder, "--output", "here"))
     assert code == 0, said
     return folder
 
 
 def test_jobs_of_this_machine_make_the_same_bytes(ground):
-    said, code = ended(salmu(ground, "--output", "local", "--on", "slurm:local", "--processes", "2"))
+    said, code = end_study(salmu(ground, "--output", "local", "--on", "slurm:local", "--processes", "2"))
     assert code == 0, said
     assert re.findall(r"\[(\d+)/10\]", said) == [str(number) for number in range(1, 11)], said
-    assert content(ground / "local") == content(ground / "here") != {}
+    assert study_content(ground / "local") == study_content(ground / "here") != {}
     assert not [*(ground / "local").glob("_slurm")] and not [*(ground / "local").glob(".seen-*")]
 
 
 def test_without_a_cluster_it_is_a_sentence(ground, tmp_path):
-    said, code = ended(salmu(ground, "--output", tmp_path / "none", "--on", "slurm", PATH=str(tmp_path)))
+    said, code = end_study(salmu(ground, "--output", tmp_path / "none", "--on", "slurm", PATH=str(tmp_path)))
     assert code == 1 and "--on slurm: " in said and "Traceback" not in said, said
     assert not [*(tmp_path / "none").rglob("run.json")]
 
@@ -128,24 +95,16 @@ def running(environment):
     return subprocess.run(words, env=os.environ | environment, capture_output=True, text=True).stdout.split()
 
 
-def wait_for(condition, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "it never was"
-        time.sleep(0.2)
-    return value
-
-
 @pytest.mark.slow
 def test_a_real_slurm_makes_the_same_bytes(ground, real):
-    said, code = ended(salmu(ground, "--output", "real", "--on", "slurm:main", "--processes", "2", **real))
+    said, code = end_study(salmu(ground, "--output", "real", "--on", "slurm:main", "--processes", "2", **real))
     assert code == 0, said
-    assert content(ground / "real") == content(ground / "here")
+    assert study_content(ground / "real") == study_content(ground / "here")
 
 
 @pytest.mark.slow
 def test_a_real_slurm_that_refuses_is_a_sentence(ground, real):
-    said, code = ended(salmu(ground, "--output", "nowhere", "--on", "slurm:nowhere", **real))
+    said, code = end_study(salmu(ground, "--output", "nowhere", "--on", "slurm:nowhere", **real))
     assert code == 1 and "--on slurm: the jobs were refused" in said and "Traceback" not in said, said
 
 
@@ -155,9 +114,9 @@ def test_a_real_job_that_is_requeued_goes_on(ground, real):
     (job, *_) = wait_for(lambda: running(real))
     wait_for(lambda: [*(ground / "requeued").glob("*/*/*/*/run.json")])
     subprocess.run(["scontrol", "requeue", job], env=os.environ | real, check=True)
-    said, code = ended(driver)
+    said, code = end_study(driver)
     assert code == 0, said
-    assert content(ground / "requeued") == content(ground / "here")
+    assert study_content(ground / "requeued") == study_content(ground / "here")
 
 
 @pytest.mark.slow
@@ -165,6 +124,6 @@ def test_ctrl_c_cancels_what_is_submitted(ground, real):
     driver = salmu(ground, "--output", "stopped", "--on", "slurm:main", "--processes", "2", **real)
     wait_for(lambda: running(real))
     os.kill(driver.pid, signal.SIGINT)
-    said, code = ended(driver)
+    said, code = end_study(driver)
     assert code == 130 and "the same command goes on from here" in said, said
     wait_for(lambda: not running(real), 60)

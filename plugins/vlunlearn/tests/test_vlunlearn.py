@@ -9,7 +9,6 @@ from salmu_core.testing import (
     loss_values,
     random_pairs,
     unit,
-    write_tiny_benchmark,
 )
 
 (SPEC,) = plugin.salmu_methods()
@@ -53,5 +52,5 @@ def test_the_original_itself_only_has_pairs_to_decouple():
     assert values["multimodal"] == values["unimodal"] == 0
 
 
-def test_run(tmp_path):
-    assert_uses_budget(SPEC, write_tiny_benchmark(tmp_path / "tiny"), draws={"forget", "retain"})
+def test_run(tiny_benchmark):
+    assert_uses_budget(SPEC, tiny_benchmark, draws={"forget", "retain"})

@@ -19,7 +19,8 @@ from salmu_core.contract.config import MethodConfig, TrainingConfig
 from salmu_core.contract.specs import MethodSpec
 from salmu_core.contract.wrapping import WrapperConfig
 from salmu_core.plugins.zoo import discover
-from salmu_core.run.runner import Outcome, run_one
+from salmu_core.run.outcome import Outcome
+from salmu_core.run.runner import run_one
 from salmu_core.run.saves import Saves
 from salmu_core.run.session import TrainingSession
 from salmu_core.testing.conformance.loop_watch import Flow, LoopWatch

@@ -1,0 +1,82 @@
+"""Studies as somebody types them: what an engine makes of one, to hold against what one machine makes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_SALMU = "import sys; from salmu_core.cli import main; sys.exit(main())"
+#: What of a record is a result; the rest tells how it was made.
+_RESULTS = ("status", "config_hash", "checkpoint_hash", "metrics")
+
+
+def begin_study(folder: Path, *words: object, **environment: str) -> subprocess.Popen[str]:
+    """Begin `salmu run` in a folder and a process of its own, at the head of a group, for Ctrl-C to be sent to.
+
+    Args:
+        folder: Where relative paths begin; the cache is in it too, unless the environment says otherwise.
+        words: What follows `salmu run`.
+        environment: Variables beside this process's own.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-c", _SALMU, "run", *map(str, words)],
+        cwd=folder,
+        env=os.environ | {"SALMU_CACHE": str(folder / "cache"), "PYTHONUNBUFFERED": "1"} | environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def end_study(process: subprocess.Popen[str], seconds: float = 240) -> tuple[str, int]:
+    """Wait for the end of what `begin_study` began; returns what it printed, and its exit code.
+
+    Raises:
+        subprocess.TimeoutExpired: It goes on after so many seconds.
+    """
+    said, _ = process.communicate(timeout=seconds)
+    return said, process.returncode
+
+
+def study_content(results: Path) -> dict[str, str]:
+    """What must be the same however and wherever a study is made: path in a results folder -> its results, or digest.
+
+    Of records that is what was found, not when and by what; hidden files are left out.
+    """
+    found = {}
+    for path in sorted(results.rglob("*")):
+        name = path.relative_to(results)
+        if not path.is_file() or any(part.startswith(".") for part in name.parts):
+            continue
+        if path.suffix == ".json":
+            record = json.loads(path.read_bytes())
+            kept = {field: record[field] for field in _RESULTS if field in record}
+            for metric in kept.get("metrics", {}).values():
+                metric.pop("seconds", None)
+            found[name.as_posix()] = json.dumps(kept, sort_keys=True)
+        else:
+            found[name.as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def wait_for(condition: Callable[[], T], seconds: float = 120) -> T:
+    """Wait until something is so; returns what the condition returned.
+
+    Raises:
+        AssertionError: It is not, after so many seconds.
+    """
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"after {seconds:g} seconds it still was not so"
+        time.sleep(0.05)
+    return value

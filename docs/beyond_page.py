@@ -87,33 +87,6 @@ def _summed_up(line: Data, beside: Data) -> dict[str, str]:
     }
 
 
-def first_table(found: Data) -> str:
-    """What a newcomer sees first: every method in the worlds of the confirmation."""
-    part = found["confirmation"]
-    lines = [*part["lines"], *found.get("others", {"lines": []})["lines"]]
-    once = {line["method"]: line for line in reversed(lines)}.values()
-    rows = []
-    for line in sorted(once, key=lambda each: (len(_failures(each)), -each["leak_gone"]["value"])):
-        rows.append(
-            (
-                code(line["method"]),
-                f"{line['leak_gone']['value']:.1%}",
-                f"{line['knowledge']['value']:+.1%}",
-                f"{_least(line['kept']):.0%}",
-                f"{_least(line['retrieval']):.0%}",
-                ", ".join(_failures(line)) or "none",
-            )
-        )
-    header = ("method", "leak gone", "general knowledge", "holdouts' similarity kept", "their retrieval", "fails by")
-    budget = f"{part['lines'][0]['budget']:g}"
-    said = (
-        f"Every method in {len(part['worlds'])} worlds of `mini`, budget {budget}. *Holdouts* are what was not to "
-        "be forgotten: other people, and other facts of the same people. "
-        "[Against all three failures](docs/beyond.md) has the intervals, and what is left to be wished for.\n"
-    )
-    return f"{said}\n{table(header, rows)}"
-
-
 def _failures(line: Data) -> list[str]:
     """Failure modes that are not clear; open ones with a question mark."""
     modes = line["failure_modes"].items()

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from attacks_page import page as attacks_page
-from beyond_page import beyond, first_table, trials
+from beyond_page import beyond, trials
 from error_page import page as errors_page
-from laboratory_page import laboratory
+from laboratory_page import first_table, laboratory
 from plugin_pages import attacks, departures, method, methods_index, metrics
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -235,7 +235,7 @@ def pages() -> dict[Path, str]:
         folder / "rules.md": rules(),
         folder / "departures.md": departures(ours),
         folder / "methods" / "index.md": methods_index(ours, data),
-        ROOT / "README.md": readme(_found(BEYOND[0])),
+        ROOT / "README.md": readme(_found(LABORATORY[0])),
         DOCS / "attacks.md": attacks_page(_found(ATTACKED)),
         DOCS / "beyond.md": beyond(_found(BEYOND[0]), trials(BEYOND[1].read_text(encoding="utf-8").splitlines())),
         DOCS / "errors.md": errors_page(ROOT),

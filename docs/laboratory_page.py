@@ -58,6 +58,42 @@ def laboratory(study: Data, metrics: Data) -> str:
     return Template(TEXT.read_text(encoding="utf-8")).substitute(facts, **tables)
 
 
+#: How each of the two sets that are to be kept is looked at: by cosine, and by the rank of the own caption.
+SIMILARITY, RETRIEVAL = ("InterIdSim", "IntraIdSim"), ("InterIdRet", "IntraIdRet")
+
+
+def first_table(study: Data) -> str:
+    """What a newcomer sees first: every method, at the larger budget, from those with the fewest failures on."""
+
+    def fails_by(line: Data) -> list[str]:
+        modes = line["failure_modes"].items()
+        return [mode + "?" * (verdict == "open") for mode, verdict in modes if verdict in ("holds", "open")]
+
+    def kept(line: Data, names: tuple[str, ...]) -> str:
+        return f"{min(line['holdout_retention'][name]['value'] for name in names):.0%}"
+
+    large = max(study["budgets"])
+    lines = [line for line in study["lines"] if line["budget"] == large]
+    rows = [
+        (
+            code(line["method"]),
+            f"{line['leakage_reduction']['value']:.1%}",
+            f"{line['knowledge_change']['value']:+.1%}",
+            kept(line, SIMILARITY),
+            kept(line, RETRIEVAL),
+            ", ".join(fails_by(line)) or "none",
+        )
+        for line in sorted(lines, key=lambda each: (len(fails_by(each)), -each["leakage_reduction"]["value"]))
+    ]
+    header = ("method", "leak gone", "general knowledge", "holdouts' similarity kept", "their retrieval", "fails by")
+    said = (
+        f"{len(lines)} methods in {len(study['worlds'])} worlds of `mini`, budget {large:g}. *Holdouts* are what was "
+        "not to be forgotten: other people, and other facts of the same people. "
+        "[The laboratory](docs/laboratory.md) has the intervals, and who is shown to differ.\n"
+    )
+    return f"{said}\n{table(header, rows)}"
+
+
 def interval(found: Mapping[str, float | None], form: str = "") -> str:
     """A value with the longer half of its interval."""
     value, low, high = found["value"], found["low"], found["high"]

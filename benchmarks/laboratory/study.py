@@ -135,13 +135,14 @@ def measure(runs: Path) -> dict[str, Any]:
     if results.invalid:
         raise SystemExit(f"{runs} holds runs without a result: {results.invalid[0].folder}")
     records = [row.record for row in results.rows if row.record]
+    seeds = sorted({record.seed for record in records})
     at = {budget: {line.label: line for line in comparison.lines if line.budget == budget} for budget in (1.0, BUDGET)}
     ours = {label: {name: f.repeats.value for name, f in line.figures.items()} for label, line in at[BUDGET].items()}
     pairs, rho = paper_table().beside(ours)
     table = {
-        "command": "salmu run --all --world 0-4 --seed 0-2 --budget 1,5",
+        "command": f"salmu run --all --world 0-{len(results.worlds) - 1} --seed {spelled(seeds)} --budget 1,5",
         "worlds": results.worlds,
-        "seeds": sorted({record.seed for record in records}),
+        "seeds": seeds,
         "budgets": sorted(at),
         "runs": len(records),
         "environment": {k: v for k, v in records[0].environment.items() if k != "platform"},
@@ -156,6 +157,11 @@ def measure(runs: Path) -> dict[str, Any]:
         "paper": {"pairs": pairs, "rho": rho},
     }
     return rounded(table)
+
+
+def spelled(seeds: Sequence[int]) -> str:
+    """Seeds from 0 on, as the command line takes them."""
+    return "0" if len(seeds) == 1 else f"0-{seeds[-1]}"
 
 
 def scoring(store: Store, comparison: Comparison) -> float:

@@ -87,16 +87,6 @@ def _summed_up(line: Data, beside: Data) -> dict[str, str]:
     }
 
 
-def _failures(line: Data) -> list[str]:
-    """Failure modes that are not clear; open ones with a question mark."""
-    modes = line["failure_modes"].items()
-    return [mode + "?" * (verdict == "open") for mode, verdict in modes if verdict in ("holds", "open")]
-
-
-def _least(found: Mapping[str, Data]) -> float:
-    return min(float(kept["value"]) for kept in found.values())
-
-
 def _percent(found: Data) -> str:
     return f"{round(found['value'], 2) + 0.0:.0%}"  # no "-0%"
 

@@ -1,0 +1,81 @@
+"""Surgery on gradients that any loss can have. Importing this costs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from salmu_core.contract.context import Gradients, Transform
+
+
+@dataclass(frozen=True)
+class ByRows:
+    """A transform that is spared the rows of embedding tables that nobody looks up; see `by_rows`.
+
+    Attributes:
+        transform: What it does.
+    """
+
+    transform: Transform
+
+    def __call__(self, terms: Mapping[str, Gradients]) -> Gradients:
+        """What the transform makes of the terms' gradients."""
+        return self.transform(terms)
+
+
+def by_rows(transform: Transform) -> ByRows:
+    """Surgery for ``fit(transform=...)`` that leaves zeros alone, at a part of its cost.
+
+    Of a large embedding table on a CPU it is given the rows that were looked up so far, ``[k, d]``, in the order they
+    came up in: what is new is at the end. Nobody knows of the others, whose gradients are 0.
+
+    Args:
+        transform: As for `fit`: gradients of each term by its name -> those that the optimizer gets.
+    """
+    return ByRows(transform)
+
+
+def rejected(
+    push: Gradients,
+    keep: Sequence[Gradients],
+    *,
+    scope: Literal["model", "parameter"] = "model",
+    divisors: Gradients | None = None,
+) -> dict[str, Tensor]:
+    """What is left of a gradient without its part in the span of others.
+
+    By the normal equations, which for a few long vectors come to the same as QR, and hold if they depend on each other.
+    Where no more is left than rounding leaves, it is nothing: Adam would make steps of it.
+
+    Args:
+        push: The gradient, parameter name -> tensor.
+        keep: The others, of the same names and shapes.
+        scope: What is orthogonal: the gradient as a whole, or that of every parameter by itself.
+        divisors: Makes it orthogonal in the inner product ``sum a b / divisor``; by default 1.
+
+    Returns:
+        Parameter name -> tensor of its shape.
+    """
+    import torch
+
+    if scope == "parameter":
+        parts = [[{name: other[name]} for other in keep] for name in push]
+        alone = zip(push.items(), parts, strict=True)
+        return {name: rejected({name: g}, part, divisors=divisors)[name] for (name, g), part in alone}
+    gram, along = torch.zeros(len(keep), len(keep)).double(), torch.zeros(len(keep)).double()
+    for name, gradient in push.items():
+        rows = torch.stack([other[name].flatten() for other in keep])
+        scaled = rows if divisors is None else rows / divisors[name].flatten()
+        gram = gram.to(rows.device) + scaled @ rows.T
+        along = along.to(rows.device) + scaled @ gradient.flatten()
+    shares = torch.linalg.pinv(gram, rtol=1e-6, hermitian=True) @ along
+    left = {
+        name: gradient - sum(share.to(gradient) * other[name] for share, other in zip(shares, keep, strict=True))
+        for name, gradient in push.items()
+    }
+    before, after = (sum(g.square().sum() for g in gradients.values()) for gradients in (push, left))
+    return {name: gradient * (after > 1e-10 * before) for name, gradient in left.items()}

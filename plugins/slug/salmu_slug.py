@@ -9,8 +9,6 @@ Of every tower, layers are tried than which none is at once more important and l
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
@@ -22,16 +20,10 @@ from salmu_core.losses import retain_loss
 class Config(WrapperConfig):
     """Settings of SLUG."""
 
-    batches: int = Field(
-        default=16, ge=1, description="Batches either gradient is the mean of; half of it all at most."
-    )
-    layers: int = Field(
-        default=3, ge=1, description="Layers of a tower's front that are tried, the most important ones."
-    )
-    tries: int = Field(default=10, ge=1, description="Step sizes that are tried for a layer.")
-    left: float = Field(
-        default=0.1, gt=0, lt=1, description="Share of the forget MRR of `probe` that counts as forgotten."
-    )
+    batches: int = Field(16, ge=1, description="Batches either gradient is the mean of; half of the budget at most.")
+    layers: int = Field(3, ge=1, description="Layers of a tower's front that are tried, the most important ones.")
+    tries: int = Field(10, ge=1, description="Step sizes that are tried for a layer.")
+    left: float = Field(0.1, gt=0, lt=1, description="Share of the forget MRR of `probe` that counts as forgotten.")
 
 
 def scores(weight: Tensor, push: Tensor, keep: Tensor) -> tuple[float, float]:
@@ -40,7 +32,7 @@ def scores(weight: Tensor, push: Tensor, keep: Tensor) -> tuple[float, float]:
     return float(push.norm() / weight.norm()), float(conflict)
 
 
-def front(layers: Mapping[str, tuple[float, float]]) -> list[str]:
+def front(layers: dict[str, tuple[float, float]]) -> list[str]:
     """Layers than which, by `scores`, none is better in one and as good in the other; the most important first."""
     beaten = {n for n, a in layers.items() for b in layers.values() if b != a and b[0] >= a[0] and b[1] <= a[1]}
     return sorted(layers.keys() - beaten, key=lambda name: (-layers[name][0], name))

@@ -66,16 +66,16 @@ def rejected(
         parts = [[{name: other[name]} for other in keep] for name in push]
         alone = zip(push.items(), parts, strict=True)
         return {name: rejected({name: g}, part, divisors=divisors)[name] for (name, g), part in alone}
+
+    def rows(name: str) -> Tensor:
+        return torch.stack([other[name].flatten() for other in keep])
+
     gram, along = torch.zeros(len(keep), len(keep)).double(), torch.zeros(len(keep)).double()
     for name, gradient in push.items():
-        rows = torch.stack([other[name].flatten() for other in keep])
-        scaled = rows if divisors is None else rows / divisors[name].flatten()
-        gram = gram.to(rows.device) + scaled @ rows.T
-        along = along.to(rows.device) + scaled @ gradient.flatten()
+        scaled = rows(name) if divisors is None else rows(name) / divisors[name].flatten()
+        gram = gram.to(gradient.device) + scaled @ rows(name).T
+        along = along.to(gradient.device) + scaled @ gradient.flatten()
     shares = torch.linalg.pinv(gram, rtol=1e-6, hermitian=True) @ along
-    left = {
-        name: gradient - sum(share.to(gradient) * other[name] for share, other in zip(shares, keep, strict=True))
-        for name, gradient in push.items()
-    }
+    left = {name: g - (shares.to(g) @ rows(name)).view_as(g) for name, g in push.items()}
     before, after = (sum(g.square().sum() for g in gradients.values()) for gradients in (push, left))
     return {name: gradient * (after > 1e-10 * before) for name, gradient in left.items()}

@@ -149,7 +149,8 @@ def test_a_look_before_a_training_takes_a_share_of_what_is_left(tiny, steps, sha
 
 @pytest.mark.parametrize("share", [0, -1, 1.5])
 def test_a_share_is_one(tiny, share):
-    outcome, _ = run(tiny, lambda ctx: ctx.gradients(loss, on="forget", share=share))
+    spec = MethodSpec(**FACTS, unlearn=lambda ctx: ctx.gradients(loss, on="forget", share=share), config=TrainingConfig)
+    outcome, _ = run_method(spec, tiny, budget=1, **SMALL)
     assert outcome.status == "crashed" and f"share={share}: a number above 0" in outcome.reason
 
 

@@ -38,7 +38,7 @@ def test_terms_are_the_pairs_shares_of_clips_loss(tiny_benchmark, monkeypatch):
     run_method(SPEC, tiny_benchmark, loss="delete", settings={"batch_size": 4})
     (features, scale), found = shares[0]
     pairs = FixedPairs(features.image.detach().numpy(), features.text.detach().numpy())
-    assert found.mean().item() == pytest.approx(numpy_contrastive(pairs, float(scale)), rel=1e-5) and len(found) == 4
+    assert found.mean().item() == pytest.approx(numpy_contrastive(pairs, scale.item()), rel=1e-5) and len(found) == 4
 
 
 @pytest.mark.parametrize(("scope", "samples"), [("model", 2), ("parameter", 3)])

@@ -50,7 +50,8 @@ def salmu_methods() -> list[MethodSpec]:
             summary="Minimise another method's loss, orthogonal to the gradients of single retain pairs.",
             paper="https://arxiv.org/abs/2503.02312",
             departures="A contrastive loss has no term of a single sample: a pair's is its share of the batch's loss, "
-            "with the others as negatives. AdamW scales the projected gradient, which turns it a little.",
+            "with the others as negatives. The paper takes all of a small retain set; here it is `samples` of a step's "
+            "batch, as each costs a backward pass. AdamW scales the projected gradient, which turns it a little.",
             config=Config,
             chosen_on="mini",
             unlearn=unlearn,

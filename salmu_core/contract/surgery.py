@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -12,19 +12,8 @@ if TYPE_CHECKING:
     from salmu_core.contract.context import Gradients, Transform
 
 
-@dataclass(frozen=True)
-class ByRows:
-    """A transform that is spared the rows of embedding tables that nobody looks up; see `by_rows`.
-
-    Attributes:
-        transform: What it does.
-    """
-
-    transform: Transform
-
-    def __call__(self, terms: Mapping[str, Gradients]) -> Gradients:
-        """What the transform makes of the terms' gradients."""
-        return self.transform(terms)
+class ByRows(partial["Gradients"]):
+    """A transform that is spared the rows of embedding tables that nobody looks up; see `by_rows`."""
 
 
 def by_rows(transform: Transform) -> ByRows:

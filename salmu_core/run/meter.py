@@ -84,8 +84,10 @@ class Meter:
         """Pairs of a batch, and how many batches: those that were asked for, in a share of what is left of a pool.
 
         Raises:
-            MethodError: The share is none.
+            MethodError: The share is none, or there are no steps.
         """
+        if steps is not None and steps < 1:
+            raise MethodError(f"steps={steps}: must be at least 1")
         if share is None:
             return size, steps
         if not 0 < share <= 1:

@@ -50,8 +50,8 @@ def own_weights(model: nn.Module) -> dict[str, nn.Parameter]:
     """The weights of a model by their own names, those below other modules too, and not these modules'."""
     own = {}
     for name, p in model.named_parameters():
-        below = re.search(r"parametrizations\.(\w+)\.(original)?", name)
-        if below is None or below[2]:
+        below = re.search(r"parametrizations\.(\w+)\.(original$|\d+\.)", name)
+        if below is None or below[2] == "original":
             own[name.replace(below[0], below[1]) if below else name] = p
     return own
 
@@ -128,7 +128,7 @@ def check_entered(blocks: Iterable[Any]) -> None:
     """
     if any(getgeneratorstate(block.gen) == GEN_CREATED for block in blocks):
         raise MethodError(
-            "ctx.adapters(...) or ctx.parametrized(...) alone adds nothing: train inside `with ctx.adapters(...):`"
+            "ctx.adapters(...) and ctx.parametrized(...) alone add nothing: train inside `with ctx.adapters(...):`"
         )
 
 

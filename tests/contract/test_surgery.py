@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from salmu_core import rejected
+from salmu_core import by_rows, rejected
+from salmu_core.run.closures import carried
 
 RNG = np.random.default_rng(1)
 PUSH, KEEP, DIVISOR = RNG.normal(size=20), RNG.normal(size=(3, 20)), RNG.uniform(0.1, 9, size=20)
@@ -58,3 +59,18 @@ def test_what_rounding_leaves_is_nothing(scope):
     assert not any(g.any() for g in left.values()) and all(g.dtype == torch.float32 for g in left.values())
     nothing = [{name: torch.zeros_like(g) for name, g in push.items()}]
     assert all(torch.equal(g, push[name]) for name, g in rejected(push, nothing, scope=scope).items())
+
+
+KEPT = []
+
+
+def keeping(terms):
+    return KEPT and terms["loss"]
+
+
+def test_what_surgery_by_rows_keeps_in_its_module_is_seen():
+    """An interrupted training can't be gone on with where a global list has grown."""
+    before = carried([by_rows(keeping)], {})
+    assert carried([by_rows(keeping)], {}) == before
+    KEPT.append(1)
+    assert carried([by_rows(keeping)], {}) != before

@@ -19,19 +19,16 @@ if TYPE_CHECKING:
         ReadoutContext,
         Stage,
     )
-    from salmu_core.contract.config import (
-        LearningRate,
-        MethodConfig,
-        Optimisation,
-        TrainingConfig,
-        Weight,
-    )
-    from salmu_core.contract.context import MethodContext, MetricContext, Room
+    from salmu_core.contract.config import LearningRate, MethodConfig, Optimisation, TrainingConfig, Weight
+    from salmu_core.contract.context import MethodContext, Room
     from salmu_core.contract.features import Features, Pairs, PoolName
     from salmu_core.contract.hookspecs import hookimpl
     from salmu_core.contract.layout import Split
+    from salmu_core.contract.line_search import line_search
     from salmu_core.contract.masks import masked
+    from salmu_core.contract.metric_context import MetricContext
     from salmu_core.contract.model import ClipModel
+    from salmu_core.contract.moments import input_moments
     from salmu_core.contract.negation import NegationConfig, negate, task_vector
     from salmu_core.contract.pair import Pair
     from salmu_core.contract.probe import Probe
@@ -41,7 +38,9 @@ if TYPE_CHECKING:
     from salmu_core.contract.results import MetricResult, PerRow, Ranks, Retrieved
     from salmu_core.contract.search import Search
     from salmu_core.contract.specs import Band, BenchmarkSpec, HubRepo, MethodSpec, MetricSpec, Release
+    from salmu_core.contract.stand_ins import at_weights
     from salmu_core.contract.steps import Batch, Step
+    from salmu_core.contract.surgery import by_rows, rejected
     from salmu_core.contract.wrapping import WrapperConfig
     from salmu_core.contract.zeroshot import ZeroShot
     from salmu_core.errors import (
@@ -108,11 +107,16 @@ __all__ = [
     "Weight",
     "WrapperConfig",
     "ZeroShot",
+    "at_weights",
+    "by_rows",
     "hookimpl",
+    "input_moments",
     "layout",
+    "line_search",
     "masked",
     "negate",
     "projection",
+    "rejected",
     "task_vector",
     "train_pair",
     "train_reference",
@@ -128,12 +132,15 @@ _HOME = {
     "benchmark.writer": "write_json write_split write_split_stream write_zeroshot",
     "contract.attack": "AttackSpec ModelAttackContext Query QueryContext Reading ReadoutContext Stage",
     "contract.config": "LearningRate MethodConfig Optimisation TrainingConfig Weight",
-    "contract.context": "MethodContext MetricContext Room",
+    "contract.context": "MethodContext Room",
     "contract.features": "Features Pairs PoolName",
     "contract.hookspecs": "hookimpl",
     "contract.layout": "Split",
+    "contract.line_search": "line_search",
     "contract.masks": "masked",
+    "contract.metric_context": "MetricContext",
     "contract.model": "ClipModel",
+    "contract.moments": "input_moments",
     "contract.negation": "NegationConfig negate task_vector",
     "contract.pair": "Pair",
     "contract.probe": "Probe",
@@ -143,7 +150,9 @@ _HOME = {
     "contract.results": "MetricResult PerRow Ranks Retrieved",
     "contract.search": "Search",
     "contract.specs": "Band BenchmarkSpec HubRepo MethodSpec MetricSpec Release",
+    "contract.stand_ins": "at_weights",
     "contract.steps": "Batch Step",
+    "contract.surgery": "by_rows rejected",
     "contract.wrapping": "WrapperConfig",
     "contract.zeroshot": "ZeroShot",
     "errors": "AttackError BenchmarkError MethodError MetricError NotMeasuredError SalmuError UsageError",

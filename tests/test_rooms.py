@@ -19,7 +19,7 @@ ROOMS = (
 )
 FILE, FUNCTION = 300, 80
 #: Lines of the whole core. More is a decision: change the number in the commit that needs it.
-BUDGET = 33_100
+BUDGET = 33_700
 #: The longest chain of rooms, and of files, that import one another.
 FLOORS, CHAIN = 8, 19
 

@@ -14,10 +14,9 @@ from typing import Literal
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.func import functional_call
 
-from salmu_core import Batch, Features, MethodContext, MethodSpec, Step, Weight, WrapperConfig, hookimpl
-from salmu_core.losses import contrastive
+from salmu_core import MethodContext, MethodSpec, Step, Weight, WrapperConfig, at_weights, hookimpl
+from salmu_core.losses import forget_loss, retain_loss
 
 #: What the loss at the midpoint is bounded by.
 BOUND = 50.0
@@ -40,26 +39,21 @@ def distance(weights: Mapping[str, Tensor], start: Mapping[str, Tensor]) -> Tens
     return root
 
 
-def midpoint_loss(ctx: MethodContext[Config], *batches: Batch) -> Tensor:
-    """Sum of the contrastive losses of some batches at the midpoint of the model and the original."""
+def midpoint_loss(ctx: MethodContext[Config], step: Step) -> Tensor:
+    """Sum of the contrastive losses of both batches at the midpoint of the model and the original."""
     start = dict(ctx.reference.named_parameters())
     middle = {name: (weight + start[name]) / 2 for name, weight in ctx.model.named_parameters()}
-    scale, losses = middle["logit_scale"].exp(), []
-    for batch in batches:
-        image, text, *_ = functional_call(ctx.model.get_submodule(""), middle, (batch.image, batch.text))
-        losses.append(contrastive(Features(image, text), scale))
-    return torch.stack(losses).sum()
+    return at_weights(ctx.model, middle, lambda: forget_loss(ctx, step) + retain_loss(ctx, step))
 
 
 def regularised(ctx: MethodContext[Config], step: Step) -> dict[str, Tensor]:
     """The wrapped loss and the regulariser, as terms."""
-    config, terms = ctx.config, ctx.config.wrapped.loss(ctx, step)
-    own = dict(terms) if isinstance(terms, Mapping) else {config.loss: terms}
+    config, terms = ctx.config, ctx.config.wrapped.terms(ctx, step)
     if config.variant == "connectivity":
-        barrier = midpoint_loss(ctx, step.forget, step.retain).clamp(max=BOUND)
-        return {**own, "connectivity": -config.connectivity_weight * barrier}
+        barrier = midpoint_loss(ctx, step).clamp(max=BOUND)
+        return {**terms, "connectivity": -config.connectivity_weight * barrier}
     far = distance(dict(ctx.model.named_parameters()), dict(ctx.reference.named_parameters()))
-    return {**own, "distance": -config.distance_weight * far}
+    return {**terms, "distance": -config.distance_weight * far}
 
 
 def unlearn(ctx: MethodContext[Config]) -> None:

@@ -15,8 +15,9 @@ from typing import Literal
 import torch
 from pydantic import Field
 from torch import Tensor
+from torch.nn.functional import pad
 
-from salmu_core import MethodContext, MethodSpec, Step, WrapperConfig, hookimpl
+from salmu_core import MethodContext, MethodSpec, Step, WrapperConfig, by_rows, hookimpl, rejected
 from salmu_core.losses import retain_loss, total
 
 
@@ -28,21 +29,16 @@ class Config(WrapperConfig):
     )
 
 
-def rejected(push: Tensor, keep: Tensor, divisor: Tensor | float = 1.0) -> Tensor:
-    """What of one gradient is orthogonal to another, in the inner product sum a b / divisor; of one shape."""
-    square = (keep.square() / divisor).sum()
-    along = (push * keep / divisor).sum() / torch.where(square > 0, square, 1)
-    left: Tensor = push - along * keep
-    return left.mul(left.norm() > 1e-5 * push.norm())  # or Adam would make steps of what rounding leaves
-
-
 def divisor(ctx: MethodContext[Config], name: str, gradient: Tensor) -> Tensor:
     """sqrt(v) + eps of a parameter; v, the running mean of its squared gradients to this one, is in ``ctx.state``."""
     beta, eps = ctx.config.wrapped.config.beta2, ctx.config.wrapped.config.eps
-    square = ctx.state.setdefault(name, torch.zeros_like(gradient)).mul_(beta).add_((1 - beta) * gradient.square())
-    count = ctx.state.setdefault(f"steps of {name}", torch.zeros(())).add_(1).item()
-    root: Tensor = (square / (1 - beta**count)).sqrt()  # without the bias of the first steps
-    return root + eps
+    before = ctx.state.get(name, gradient.new_zeros(0))
+    # A row of a table that is looked up for the first time had gradients of 0.
+    square = beta * pad(before, (0, gradient.numel() - len(before))) + (1 - beta) * gradient.flatten().square()
+    count = ctx.state.get(f"steps of {name}", torch.zeros(())) + 1
+    ctx.state.update({name: square, f"steps of {name}": count})
+    root = (square / (1 - beta ** count.item())).sqrt()  # without the bias of the first steps
+    return (root + eps).view_as(gradient)
 
 
 def unlearn(ctx: MethodContext[Config]) -> None:
@@ -54,9 +50,10 @@ def unlearn(ctx: MethodContext[Config]) -> None:
 
     def project(terms: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
         push, keep = terms["forget"], terms["retain"]
-        return {n: rejected(g, keep[n], 1.0 if plain else divisor(ctx, n, g)) for n, g in push.items()}
+        divisors = None if plain else {name: divisor(ctx, name, gradient) for name, gradient in push.items()}
+        return rejected(push, [keep], scope="parameter", divisors=divisors)
 
-    ctx.fit(both, transform=project)
+    ctx.fit(both, transform=by_rows(project))
     ctx.state.clear()  # another run begins anew
 
 

@@ -10,14 +10,11 @@ so that what lies in the span of U comes out of the layer as before. D is traine
 
 from __future__ import annotations
 
-from itertools import islice
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
-from salmu_core import MethodContext, MethodSpec, WrapperConfig, hookimpl
+from salmu_core import MethodContext, MethodSpec, WrapperConfig, hookimpl, input_moments
 
 
 class Config(WrapperConfig):
@@ -52,37 +49,15 @@ def spanned(moment: Tensor, energy: float) -> Tensor:
     return kept
 
 
-def inputs(ctx: MethodContext[Config]) -> dict[nn.Module, Tensor]:
-    """Layer -> sum of x x^T over the inputs that a part of the retain set gives it."""
-    moments: dict[nn.Module, Tensor] = {}
-
-    def look(layer: nn.Module, given: tuple[Tensor, ...]) -> None:
-        x = given[0].detach().flatten(0, -2).float()
-        moments[layer] = moments.get(layer, 0) + x.T @ x
-
-    layers = [m for _, m in ctx.model.named_modules() if isinstance(m, nn.Linear | nn.MultiheadAttention)]
-    hooks = [layer.register_forward_pre_hook(look) for layer in layers]
-    quarter = max(1, ctx.budget.retain // 4)  # the loss has the rest
-    size = min(ctx.config.wrapped.config.batch_size, quarter)
-    with torch.no_grad():
-        for batch in islice(ctx.batches("retain", size), min(ctx.config.batches, quarter // size)):
-            ctx.features(batch)
-    for hook in hooks:
-        hook.remove()
-    return moments
-
-
 def unlearn(ctx: MethodContext[Config]) -> None:
     """Look at what goes into each layer, then minimise over the changes."""
-    placed = []
-    for layer, moment in inputs(ctx).items():
-        name = "weight" if isinstance(layer, nn.Linear) else "in_proj_weight"
-        change = Unseen(getattr(layer, name), spanned(moment, ctx.config.energy))
-        parametrize.register_parametrization(layer, name, change, unsafe=True)
-        placed.append((layer, name))
-    ctx.fit(ctx.config.wrapped.loss, params=lambda name: name.endswith(".change"))
-    for layer, name in placed:
-        parametrize.remove_parametrizations(layer, name)
+    looked_at = ctx.batches("retain", steps=ctx.config.batches, share=0.25)  # the loss has the rest
+    changes = {
+        name: Unseen(ctx.model.get_parameter(name), spanned(moment, ctx.config.energy))
+        for name, moment in input_moments(ctx, looked_at).items()
+    }
+    with ctx.parametrized(changes):
+        ctx.fit(ctx.config.wrapped.loss)
 
 
 @hookimpl

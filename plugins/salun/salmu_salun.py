@@ -50,10 +50,8 @@ def unlearn(ctx: MethodContext[Config]) -> None:
     """Choose the weights by one look at forget pairs, then minimise over them."""
     config, wrapped = ctx.config, ctx.config.wrapped
     pulled = forget_loss if config.saliency == "contrastive" else wrapped.loss
-    quarter = max(1, ctx.budget.forget // 4)  # the loss has the rest
-    size = min(wrapped.config.batch_size, quarter)
-    steps = min(config.mask_steps, quarter // size)
-    masks = salient(ctx.gradients(pulled, on="forget", size=size, steps=steps), config.share)
+    gradients = ctx.gradients(pulled, on="forget", steps=config.mask_steps, share=0.25)  # the loss has the rest
+    masks = salient(gradients, config.share)
     ctx.log("share", sum(m.sum().item() for m in masks.values()) / sum(m.numel() for m in masks.values()))
     ctx.fit(wrapped.loss, transform=masked(masks))
 

@@ -9,82 +9,56 @@ Of every tower, layers are tried than which none is at once more important and l
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
-
 from pydantic import Field
 from torch import Tensor
+from torch.nn.functional import cosine_similarity
 
-from salmu_core import MethodContext, MethodSpec, WrapperConfig, hookimpl
+from salmu_core import MethodContext, MethodSpec, WrapperConfig, hookimpl, line_search
 from salmu_core.losses import retain_loss
 
 
 class Config(WrapperConfig):
     """Settings of SLUG."""
 
-    batches: int = Field(
-        default=16, ge=1, description="Batches either gradient is the mean of; half of it all at most."
-    )
-    layers: int = Field(
-        default=3, ge=1, description="Layers of a tower's front that are tried, the most important ones."
-    )
-    tries: int = Field(default=10, ge=1, description="Step sizes that are tried for a layer.")
-    left: float = Field(
-        default=0.1, gt=0, lt=1, description="Share of the forget MRR of `probe` that counts as forgotten."
-    )
+    batches: int = Field(16, ge=1, description="Batches either gradient is the mean of; half of the budget at most.")
+    layers: int = Field(3, ge=1, description="Layers of a tower's front that are tried, the most important ones.")
+    tries: int = Field(10, ge=1, description="Step sizes that are tried for a layer.")
+    left: float = Field(0.1, gt=0, lt=1, description="Share of the forget MRR of `probe` that counts as forgotten.")
 
 
-class Tried(NamedTuple):
-    """A step, by how good it is: whether it forgets, what it keeps, and what it leaves."""
-
-    forgets: bool
-    agreement: float
-    forgotten: float
-    layer: str
-    rate: float
+def scores(weight: Tensor, push: Tensor, keep: Tensor) -> tuple[float, float]:
+    """Importance and conflict of a layer, from its weights and both gradients."""
+    conflict = cosine_similarity(push.flatten(), keep.flatten(), dim=0, eps=1e-30).abs()
+    return float(push.norm() / weight.norm()), float(conflict)
 
 
-def front(layers: Mapping[str, tuple[float, float]]) -> list[str]:
-    """Layers, by importance and conflict, than which none is better in one and as good in the other; the most
-    important first."""
+def front(layers: dict[str, tuple[float, float]]) -> list[str]:
+    """Layers than which, by `scores`, none is better in one and as good in the other; the most important first."""
     beaten = {n for n, a in layers.items() for b in layers.values() if b != a and b[0] >= a[0] and b[1] <= a[1]}
     return sorted(layers.keys() - beaten, key=lambda name: (-layers[name][0], name))
 
 
-def tried(ctx: MethodContext[Config], name: str, along: Tensor, goal: float) -> Tried:
-    """The best step of a layer: doubled until it forgets, then bisected; the weights are as before in the end."""
-    with ctx.edit() as weights:
-        weight, start = weights[name], weights[name].clone()
-        low, high, steps = 0.0, 0.0, list[Tried]()
-        rate = float(start.norm() / (10 * along.norm()))
-        for _ in range(ctx.config.tries):
-            weight.copy_(start - rate * along)
-            found = ctx.probe()
-            steps.append(Tried(found.forget_mrr <= goal, found.retain_agreement, -found.forget_mrr, name, rate))
-            low, high = (low, rate) if steps[-1].forgets else (rate, high)
-            rate = (low + high) / 2 if high else 2 * rate
-        weight.copy_(start)
-    return max(steps)
-
-
 def unlearn(ctx: MethodContext[Config]) -> None:
     """Choose a layer and a step by `probe`, and make it."""
-    config, wrapped = ctx.config, ctx.config.wrapped
-    steps = max(1, min(config.batches, ctx.budget.forget // (2 * wrapped.config.batch_size)))
-    push = ctx.gradients(wrapped.loss, on="forget", steps=steps)
-    keep = ctx.gradients(retain_loss, on="retain", steps=steps)
-    towers: dict[bool, dict[str, tuple[float, float]]] = {True: {}, False: {}}
-    for name, weight in ctx.model.named_parameters():
-        size = float(push[name].norm())
-        if weight.ndim > 1 and size > 0:
-            across = float((push[name] * keep[name]).sum()) / (size * max(float(keep[name].norm()), 1e-30))
-            towers[name.startswith("visual.")][name] = size / float(weight.detach().norm()), abs(across)
+    config = ctx.config
+    push = ctx.gradients(config.wrapped.loss, on="forget", steps=config.batches, share=0.5)
+    keep = ctx.gradients(retain_loss, on="retain", steps=config.batches, share=0.5)
     goal = config.left * ctx.probe().forget_mrr
-    chosen = [name for layers in towers.values() for name in front(layers)[: config.layers]]
-    best = max(tried(ctx, name, push[name], goal) for name in chosen)
-    ctx.log(f"step of {best.layer}", best.rate)
-    with ctx.edit() as weights:
-        weights[best.layer].sub_(best.rate * push[best.layer])
+
+    def tried(name: str, weight: Tensor) -> list[tuple[bool, float, float, str, float]]:
+        """Steps of a layer, by how good they are: whether they forget, what they keep, and what they leave."""
+        first = float(weight.norm() / (10 * push[name].norm()))
+        steps = line_search(ctx, {name: -push[name]}, first, config.tries, lambda found: found.forget_mrr <= goal)
+        return [(step.enough, step.found.retain_agreement, -step.found.forget_mrr, name, step.length) for step in steps]
+
+    weights = {n: w.detach() for n, w in ctx.model.named_parameters() if w.ndim > 1 and push[n].any()}
+    layers = {n: scores(w, push[n], keep[n]) for n, w in weights.items()}
+    towers = [{n: s for n, s in layers.items() if n.startswith("visual.") == image} for image in (True, False)]
+    chosen = [name for tower in towers for name in front(tower)[: config.layers]]
+    *_, name, rate = max(step for name in chosen for step in tried(name, weights[name]))
+    ctx.log(f"step of {name}", rate)
+    with ctx.edit() as edited:
+        edited[name].sub_(rate * push[name])
 
 
 @hookimpl

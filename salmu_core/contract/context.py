@@ -1,4 +1,4 @@
-"""All a plugin may touch: signatures and what they promise. Importing this costs no torch."""
+"""All a method may touch: signatures and what they promise. Importing this costs no torch."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ if TYPE_CHECKING:
 
     from salmu_core.contract.config import TrainingConfig
     from salmu_core.contract.features import Features, Pairs, PoolName
-    from salmu_core.contract.layout import Split
     from salmu_core.contract.model import ClipModel
     from salmu_core.contract.probe import Probe
     from salmu_core.contract.steps import Batch, Step
-    from salmu_core.contract.zeroshot import ZeroShot
 
     Loss = Callable[["MethodContext[Any]", Step], Tensor | Mapping[str, Tensor]]
     #: Parameter name -> gradient of its shape.
@@ -163,7 +161,8 @@ class MethodContext(ABC, Generic[C]):
             also: Modules to train beside it, by a name of yours: an inner network, a mask. Their parameters are
                 called ``NAME.parameter``; frozen ones stay so, and the modules' modes are restored.
             transform: Gradient surgery: given the gradients of each term by its name (``loss`` for a scalar), it
-                returns those that the optimizer gets, of the same names and shapes. `masked` makes one of a mask.
+                returns those that the optimizer gets, of the same names and shapes. `masked` makes one of a mask;
+                `by_rows` spares it what no caption looks up.
             config: Optimizer settings; by default the method's config.
 
         Returns:
@@ -190,8 +189,29 @@ class MethodContext(ABC, Generic[C]):
         """
 
     @abstractmethod
+    def parametrized(self, modules: Mapping[str, Module]) -> AbstractContextManager[None]:
+        """Modules between weights and model: a block in which they are trained instead of the weights.
+
+        A weight W is module(W) inside, and nothing else of the model is trained. At the end module(W) is the weight,
+        and the model has the shape it came with. `adapters` are such modules.
+
+        Args:
+            modules: Name of a weight -> takes it and returns one of its shape, type and place.
+
+        Raises:
+            MethodError: There is none, no weight has such a name, or one has a module already.
+        """
+
+    @abstractmethod
     def gradients(
-        self, loss: Loss, *, on: PoolName, power: int = 1, size: int | None = None, steps: int | None = None
+        self,
+        loss: Loss,
+        *,
+        on: PoolName,
+        power: int = 1,
+        size: int | None = None,
+        steps: int | None = None,
+        share: float | None = None,
     ) -> dict[str, Tensor]:
         """One pass over a set, or a part of one: the mean over batches of the loss's gradient, raised to ``power``.
 
@@ -206,6 +226,7 @@ class MethodContext(ABC, Generic[C]):
             power: Exponent of each batch's gradient.
             size: Pairs of a batch; by default the config's ``batch_size``.
             steps: Batches of the pass; by default as many as the set has and the budget allows.
+            share: Of what the budget has left, so that a training has the rest: fewer batches, or one that is smaller.
 
         Returns:
             Parameter name -> tensor of its shape, float32.
@@ -223,11 +244,13 @@ class MethodContext(ABC, Generic[C]):
         """
 
     @abstractmethod
-    def batches(self, pool: PoolName, size: int | None = None) -> Iterator[Batch]:
+    def batches(
+        self, pool: PoolName, size: int | None = None, *, steps: int | None = None, share: float | None = None
+    ) -> Iterator[Batch]:
         """One pass over a set in random order, in batches of ``size``, by default the config's ``batch_size``.
 
         Retain pairs that `probe` looks at are left out, here as everywhere. Where the budget has less room than
-        the set has pairs, the pass ends with the room.
+        the set has pairs, the pass ends with the room. ``steps`` and ``share`` as for `gradients`.
 
         Raises:
             BudgetExceededError: There is no room at all.
@@ -243,55 +266,3 @@ class MethodContext(ABC, Generic[C]):
     @abstractmethod
     def log(self, name: str, value: float, step: int | None = None) -> None:
         """Keep a scalar in the run's record, at a step (by default the number of steps so far)."""
-
-
-class MetricContext(ABC):
-    """Everything a metric receives: embeddings and facts of the splits it declared in ``reads``.
-
-    Asking for another split is a `MetricError`.
-    """
-
-    @abstractmethod
-    def embeddings(self, split: Split) -> Features:
-        """L2-normalised embeddings of all rows of a split, each ``[n, d]``, float32, on the CPU."""
-
-    @abstractmethod
-    def images(self, split: Split) -> Tensor:
-        """L2-normalised image embeddings of a split ``[n, d]``, float32, on the CPU."""
-
-    @abstractmethod
-    def texts(self, captions: Sequence[str]) -> Tensor:
-        """L2-normalised embeddings of any texts ``[n, d]``, float32, on the CPU; equal tokens, equal bits."""
-
-    @abstractmethod
-    def captions(self, split: Split) -> tuple[str, ...]:
-        """``text`` of each row of a split."""
-
-    @abstractmethod
-    def identity_ids(self, split: Split) -> tuple[str | None, ...]:
-        """Person shown in each row of a split, or None."""
-
-    @abstractmethod
-    def facts(self, split: Split) -> tuple[Mapping[str, Any], ...]:
-        """``sensitive_set_captions_metadata.json`` of each row of a split (``data_field``, ``caption``, ...)."""
-
-    @abstractmethod
-    def generic_captions(self, split: Split) -> tuple[str, ...]:
-        """What a caption of each row's image says that tells nothing private.
-
-        Where the benchmark has none for a row, the metric is not measured.
-        """
-
-    @abstractmethod
-    def person(self, identity_id: str) -> Mapping[str, Any]:
-        """``identities_metadata.json`` of one person (``name``, ``city``, ...)."""
-
-    @property
-    @abstractmethod
-    def settings(self) -> Mapping[str, Any]:
-        """What the benchmark sets for this metric; empty where it sets nothing. What is no setting is an error."""
-
-    @property
-    @abstractmethod
-    def zeroshot(self) -> ZeroShot:
-        """Class names, templates and labels of the zero-shot set."""

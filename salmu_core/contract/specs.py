@@ -20,7 +20,8 @@ from salmu_core.contract.progress import Progress
 from salmu_core.contract.recommended import Recommended
 
 if TYPE_CHECKING:
-    from salmu_core.contract.context import Loss, MethodContext, MetricContext
+    from salmu_core.contract.context import Loss, MethodContext
+    from salmu_core.contract.metric_context import MetricContext
     from salmu_core.contract.results import MetricResult
 
     Unlearn = Callable[[MethodContext[Any]], None]

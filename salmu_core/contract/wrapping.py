@@ -5,6 +5,7 @@ Importing this costs no torch.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
@@ -17,7 +18,10 @@ from salmu_core.contract.specs import MethodSpec
 from salmu_core.errors import MethodError, UsageError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from salmu_core.contract.context import Loss, MethodContext
+    from salmu_core.contract.steps import Step
 
 
 class Wrapped(NamedTuple):
@@ -26,10 +30,17 @@ class Wrapped(NamedTuple):
     Attributes:
         loss: ``loss(ctx, step)``, as `fit` and `gradients` take it; whoever's run it is in, it sees its own `config`.
         config: All settings of its method. `fit` and `gradients` of a wrapper take them where they are given none.
+        name: Its method.
     """
 
     loss: Loss
     config: TrainingConfig
+    name: str
+
+    def terms(self, ctx: MethodContext[Any], step: Step) -> dict[str, Tensor]:
+        """The loss of a step as named terms, for others to stand beside; a scalar has the name of its method."""
+        found = self.loss(ctx, step)
+        return dict(found) if isinstance(found, Mapping) else {self.name: found}
 
 
 class WrapperConfig(MethodConfig):
@@ -74,7 +85,7 @@ class WrapperConfig(MethodConfig):
             )
         config = cast(TrainingConfig, make_config(method, {**(usual or {}), **self.settings}))
         standing = self.model_copy(update={"settings": config.model_dump(mode="json")})
-        standing._wrapped = Wrapped(_seeing(method.loss, config), config)
+        standing._wrapped = Wrapped(_seeing(method.loss, config), config, method.name)
         return standing
 
 

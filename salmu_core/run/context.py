@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -34,7 +35,7 @@ from salmu_core.run.saves import Saves
 from salmu_core.run.saving import Parts, saving
 from salmu_core.run.session import TrainingSession
 from salmu_core.run.texts import OwnCaptions, ReferenceTexts, TokenIds
-from salmu_core.train.adapters import adapters, check_entered
+from salmu_core.train.adapters import adapters, check_entered, parametrized
 from salmu_core.train.compiled import Compiler
 from salmu_core.train.gradients import mean_gradients
 from salmu_core.train.loop import fit
@@ -83,7 +84,7 @@ class RunContext(MethodContext[C]):
         self._pieces, self._compiler = pieces or Pieces(model), compiler or Compiler()
         self._draws = Draws(session.pools, seed, meter, accelerator.device)
         self._attempts = partial(Retries, rng=self._rng, device=accelerator.device, meter=meter)
-        self._adapters, self._texts = list[Any](), ReferenceTexts(reference, self.tokenize)
+        self._blocks, self._texts = list[AbstractContextManager[None]](), ReferenceTexts(reference, self.tokenize)
         others = {id(part): type(part).__name__ for part in (self, reference, session, meter, accelerator)}
         changing = self._rng, self._state, self._texts, meter, self._pieces, accelerator
         self._saves, self._parts = saves, Parts(model, *changing, others)
@@ -171,7 +172,7 @@ class RunContext(MethodContext[C]):
         transform: Transform | None = None,
         config: TrainingConfig | None = None,
     ) -> int:
-        check_entered(self._adapters)
+        check_entered(self._blocks)
         if steps is not None and steps < 1:
             return 0
         config, meter = self._training_config(config), self._meter
@@ -204,25 +205,22 @@ class RunContext(MethodContext[C]):
                     saving=kept,
                 )
         except BudgetExceededError as error:
-            if meter.steps > first:
-                raise BudgetExceededError(
-                    f"{error}. Here a loss drew more than its first step did, by which fit() reckons its steps: look "
-                    "at each set in the first step already, or give fit(steps=...)"
-                ) from error
-            meter.drawn.update(before)
-            if size <= meter.cap:
-                return 0
-            raise MethodError(
-                f"the budget has no room for a batch: {size} pairs a step, {meter.cap} allowed in all; "
-                "raise --budget or lower batch_size"
-            ) from error
+            meter.check_ended(error, first, before, size)
+            return 0
 
     def gradients(
-        self, loss: Loss, *, on: PoolName, power: int = 1, size: int | None = None, steps: int | None = None
+        self,
+        loss: Loss,
+        *,
+        on: PoolName,
+        power: int = 1,
+        size: int | None = None,
+        steps: int | None = None,
+        share: float | None = None,
     ) -> dict[str, Tensor]:
         if power < 1 or (steps is not None and steps < 1):
             raise MethodError(f"gradients(power={power}, steps={steps}): both must be at least 1")
-        size = self._batch_size(self._size("gradients", size))
+        size, steps = self._meter.portion(on, self._batch_size(self._size("gradients", size)), steps, share)
         most = min(self._pools[on].batches(size), self._meter.room(on) // size)
         steps = most if steps is None else min(steps, most)
         if steps == 0:
@@ -240,16 +238,21 @@ class RunContext(MethodContext[C]):
 
     def adapters(self, rank: int, where: Callable[[str], bool] | None = None) -> AbstractContextManager[None]:
         # Kept, or a block that nobody holds would be closed, and the adapters merged, before they are trained.
-        block = adapters(self._model, rank, where, self._rng)
-        self._adapters.append(block)
-        return block
+        self._blocks.append(adapters(self._model, rank, where, self._rng))
+        return self._blocks[-1]
+
+    def parametrized(self, modules: Mapping[str, nn.Module]) -> AbstractContextManager[None]:
+        self._blocks.append(parametrized(self._model, modules))
+        return self._blocks[-1]
 
     def edit(self) -> AbstractContextManager[dict[str, Tensor]]:
         return edited(self._model)
 
-    def batches(self, pool: PoolName, size: int | None = None) -> Iterator[Batch]:
-        size = self._pools[pool].room(self._size("batches", size))
-        yield from self._draws.one_pass(pool, size, self._next_pass())
+    def batches(
+        self, pool: PoolName, size: int | None = None, *, steps: int | None = None, share: float | None = None
+    ) -> Iterator[Batch]:
+        size, steps = self._meter.portion(pool, self._pools[pool].room(self._size("batches", size)), steps, share)
+        yield from islice(self._draws.one_pass(pool, size, self._next_pass()), steps)
 
     @torch.no_grad()
     def probe(self) -> Probe:

@@ -80,6 +80,46 @@ class Meter:
         most = 1 + min(map(self.room, drawn)) // size if drawn else max(1, self.cap // size)
         return most if steps is None else min(steps, most)
 
+    def portion(self, pool: PoolName, size: int, steps: int | None, share: float | None) -> tuple[int, int | None]:
+        """Pairs of a batch, and how many batches: those that were asked for, in a share of what is left of a pool.
+
+        Raises:
+            MethodError: The share is none, or there are no steps.
+        """
+        if steps is not None and steps < 1:
+            raise MethodError(f"steps={steps}: must be at least 1")
+        if share is None:
+            return size, steps
+        if not 0 < share <= 1:
+            raise MethodError(f"share={share!r}: a number above 0, up to 1")
+        most = max(1, int(share * self.room(pool)))
+        size = min(size, most)
+        return size, min(most // size, steps or most)
+
+    def check_ended(self, error: BudgetExceededError, first: int, before: Mapping[PoolName, int], size: int) -> None:
+        """That a training which ended for want of room made no step, and another one could.
+
+        Args:
+            first: Steps that were made before it.
+            before: What was drawn before it, which holds again.
+            size: Pairs of each set in a step.
+
+        Raises:
+            BudgetExceededError: It drew more than it was reckoned with.
+            MethodError: There never was room for a batch.
+        """
+        if self.steps > first:
+            raise BudgetExceededError(
+                f"{error}. Here a loss drew more than its first step did, by which fit() reckons its steps: look "
+                "at each set in the first step already, or give fit(steps=...)"
+            ) from error
+        self.drawn.update(before)
+        if size > self.cap:
+            raise MethodError(
+                f"the budget has no room for a batch: {size} pairs a step, {self.cap} allowed in all; "
+                "raise --budget or lower batch_size"
+            ) from error
+
     def charge(self, pool: PoolName, samples: int) -> None:
         """Record that pairs are drawn.
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
-from salmu_core.contract.context import MetricContext
 from salmu_core.contract.features import Features
 from salmu_core.contract.layout import CAPTIONS_METADATA, GENERIC_CAPTIONS, IDENTITIES, Split
+from salmu_core.contract.metric_context import MetricContext
 from salmu_core.contract.zeroshot import ZeroShot
 from salmu_core.errors import BenchmarkError, MetricError, NotMeasuredError
 from salmu_core.score.embeddings import Embeddings

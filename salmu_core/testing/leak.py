@@ -8,7 +8,7 @@ from accelerate import Accelerator
 
 from salmu_core.attack.session import AttackSession
 from salmu_core.benchmark.folder import open_benchmark
-from salmu_core.contract.context import MetricContext
+from salmu_core.contract.metric_context import MetricContext
 from salmu_core.contract.results import MetricResult, PerRow, Ranks
 from salmu_core.contract.specs import MetricSpec
 from salmu_core.plugins.zoo import Declared, discover

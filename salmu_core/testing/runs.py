@@ -12,8 +12,8 @@ from salmu_core.benchmark.folder import open_benchmark
 from salmu_core.benchmark.splits import read_evaluation
 from salmu_core.clip.load import load_clip
 from salmu_core.contract.config import TrainingConfig
-from salmu_core.contract.context import MetricContext
 from salmu_core.contract.features import PoolName
+from salmu_core.contract.metric_context import MetricContext
 from salmu_core.contract.specs import MethodSpec, MetricSpec
 from salmu_core.contract.wrapping import WrapperConfig
 from salmu_core.plugins.zoo import discover

@@ -92,7 +92,8 @@ def fit(
     terms: Mapping[str, Tensor] = {}
     pieces = pieces or Pieces(model)
     with training(model, params, also) as trained, Tables(model, trained, watched(transform, trained)) as tables:
-        gradients = surgery(accelerator, trained, {**dict(model.named_parameters()), **trained}, transform)
+        known = {**dict(model.named_parameters()), **trained}
+        gradients = surgery(accelerator, trained, known, transform, tables.by_name)
 
         def evaluate(step: int) -> None:
             nonlocal terms

@@ -48,7 +48,7 @@ class Pieces:
         """
         self._largest = max(self._largest, len(inputs))
         tower = partial(tower, normalize=True)
-        if not 0 < self.size < len(inputs):
+        if not 0 < self.size < len(inputs) or self._lent:
             return tower(inputs)
         if self._normalises_over_batches:
             raise MethodError(
@@ -68,6 +68,11 @@ class Pieces:
         if len(inputs) == 1 or self._normalises_over_batches:
             return [self.encode(tower, batch) for batch in inputs]
         return torch.split(self.encode(tower, torch.cat(list(inputs))), [len(batch) for batch in inputs])
+
+    @property
+    def _lent(self) -> bool:
+        """Whether others stand in for the model's weights, which will be gone when a piece is encoded again."""
+        return not all(isinstance(weight, nn.Parameter) for weight in self._model.parameters())
 
     @property
     def _normalises_over_batches(self) -> bool:

@@ -10,11 +10,13 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from salmu_core.contract.masks import Masked
+from salmu_core.contract.surgery import ByRows
 from salmu_core.errors import MethodError
 from salmu_core.losses import total
 
 if TYPE_CHECKING:
     from salmu_core.contract.context import Gradients, Transform
+    from salmu_core.train.table import Table
 
     Trained = Mapping[str, nn.Parameter]
 
@@ -82,11 +84,14 @@ class Surgery(Plain):
     Args:
         accelerator: Scales a loss where precision needs it; a transform is given gradients that are not scaled.
         trained: The parameters that are trained, by name.
+        tables: Those of them whose rows are trained, by name.
     """
 
-    def __init__(self, accelerator: Accelerator, trained: Trained, transform: Transform) -> None:
+    def __init__(
+        self, accelerator: Accelerator, trained: Trained, transform: Transform, tables: Mapping[str, Table]
+    ) -> None:
         super().__init__(accelerator)
-        self._trained, self._transform = trained, transform
+        self._trained, self._transform, self._tables = trained, transform, tables
 
     def differentiate(self, terms: Mapping[str, Tensor]) -> None:
         """As ever.
@@ -96,25 +101,40 @@ class Surgery(Plain):
         """
         scaler, scale = self._accelerator.scaler, torch.ones((), device=self._accelerator.device)
         scale = scale if scaler is None else scaler.scale(scale)
-        parameters, touched, found = list(self._trained.values()), set(), {}
-        for name, term in terms.items():
-            gradients: Sequence[Tensor | None] = [None] * len(parameters)
-            if term.requires_grad:
-                gradients = torch.autograd.grad(term * scale, parameters, retain_graph=True, allow_unused=True)
-            touched |= {one for one, gradient in zip(self._trained, gradients, strict=True) if gradient is not None}
-            found[name] = {
-                one: torch.zeros_like(parameter) if gradient is None else gradient / scale
-                for (one, parameter), gradient in zip(self._trained.items(), gradients, strict=True)
-            }
+        given = {name: self._gradients(term * scale) for name, term in terms.items()}
+        shapes = self._shapes()  # known only now, as any term may look up new rows of a table
         with torch.no_grad():
-            made = self._checked(self._transform(found))
-            for name, parameter in self._trained.items():
+            found = {
+                name: {one: _filled(gradients.get(one), like, scale) for one, like in shapes.items()}
+                for name, gradients in given.items()
+            }
+            made = self._checked(self._transform(found), shapes)
+            for name, like in shapes.items():
                 # Without a transform, what no term touches has no gradient, and weight decay leaves it alone.
-                if name in touched or made[name].any():
+                if any(name in gradients for gradients in given.values()) or made[name].any():
                     # A copy, as clipping changes it in place; laid out as the optimizer's kernels expect it.
-                    parameter.grad = torch.empty_like(parameter).copy_(made[name]).mul_(scale)
+                    gradient = torch.empty_like(like).copy_(made[name]).mul_(scale)
+                    if name in self._tables:
+                        self._tables[name].give(gradient)
+                    else:
+                        self._trained[name].grad = gradient
 
-    def _checked(self, made: object) -> Gradients:
+    def _gradients(self, term: Tensor) -> dict[str, Tensor]:
+        """Of a term, by name; of a table, those of its rows. What it does not touch has none."""
+        found: Sequence[Tensor | None] = [None] * len(self._trained)
+        if term.requires_grad:
+            parameters = list(self._trained.values())
+            found = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
+        named = dict(zip(self._trained, found, strict=True))
+        named |= {name: table.taken(named[name]) for name, table in self._tables.items()}
+        return {name: gradient for name, gradient in named.items() if gradient is not None}
+
+    def _shapes(self) -> dict[str, Tensor]:
+        """What gradients look like: as parameters do, of a table as its rows."""
+        rows = {n: table.weight.new_empty(len(table.ids), table.weight.shape[1]) for n, table in self._tables.items()}
+        return {**self._trained, **rows}
+
+    def _checked(self, made: object, shapes: Mapping[str, Tensor]) -> Gradients:
         if not isinstance(made, Mapping):
             raise MethodError(f"transform() returned {_kind(made)}; it must return each parameter's gradient, by name")
         if odd := sorted(map(str, made.keys() ^ self._trained.keys())):
@@ -123,7 +143,7 @@ class Surgery(Plain):
                 f"transform(): {odd[0]} {what} in what it returned. It is given term -> parameter -> gradient, and "
                 f"returns parameter -> gradient, for each of the {len(self._trained)} parameters"
             )
-        for name, parameter in self._trained.items():
+        for name, parameter in shapes.items():
             gradient = made[name]
             right = isinstance(gradient, Tensor) and (gradient.shape, gradient.dtype, gradient.device) == (
                 (parameter.shape, parameter.dtype, parameter.device)
@@ -137,7 +157,11 @@ class Surgery(Plain):
 
 
 def surgery(
-    accelerator: Accelerator, trained: Trained, known: Mapping[str, nn.Parameter], transform: Transform | None
+    accelerator: Accelerator,
+    trained: Trained,
+    known: Mapping[str, nn.Parameter],
+    transform: Transform | None,
+    tables: Mapping[str, Table],
 ) -> Plain:
     """How a loss is differentiated: as a transform says, as a mask, or as it is; see the classes."""
     if transform is None:
@@ -146,12 +170,12 @@ def surgery(
         return Masking(accelerator, trained, known, transform)
     if not callable(transform):
         raise MethodError(f"fit(transform=...): {_kind(transform)} can't be called; give a function, or masked(...)")
-    return Surgery(accelerator, trained, transform)
+    return Surgery(accelerator, trained, transform, tables)
 
 
 def watched(transform: Transform | None, trained: Iterable[str]) -> list[str]:
-    """Names of the parameters whose gradients a transform looks at."""
-    if transform is None:
+    """Names of the parameters whose gradients a transform sees whole."""
+    if transform is None or isinstance(transform, ByRows):
         return []
     return list(transform.masks) if isinstance(transform, Masked) else list(trained)
 
@@ -160,6 +184,16 @@ def passes(terms: Tensor | Mapping[str, Tensor], transform: Transform | None) ->
     """Gradient computations of a step: a transform that is no mask takes one for each term."""
     apart = isinstance(terms, Mapping) and transform is not None and not isinstance(transform, Masked)
     return len(terms) if apart else 1
+
+
+def _filled(gradient: Tensor | None, like: Tensor, scale: Tensor) -> Tensor:
+    """A gradient that is not scaled, with zeros where there is none: all of it, or rows that a later term looked up."""
+    if gradient is not None and gradient.shape == like.shape:
+        return gradient / scale
+    whole = torch.zeros_like(like)
+    if gradient is not None:
+        whole[: len(gradient)] = gradient / scale
+    return whole
 
 
 def _kind(value: object) -> str:

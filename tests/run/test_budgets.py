@@ -124,6 +124,36 @@ def test_a_fit_that_comes_too_late_for_a_batch_makes_no_step_whoever_spent_the_b
     assert outcome.status == "crashed" and "no room for a batch: 16 pairs a step, 8 allowed" in outcome.reason
 
 
+@pytest.mark.parametrize(
+    ("steps", "share", "drawn"),
+    [(1, 0.5, [8]), (None, 0.5, [8]), (9, 1.0, [8, 8]), (2, 0.25, [4]), (None, 0.01, [1]), (1, None, [8])],
+)
+def test_a_look_before_a_training_takes_a_share_of_what_is_left(tiny, steps, share, drawn):
+    seen = {"batches": [], "gradients": []}
+
+    def watch(ctx, step):
+        seen["gradients"].append(len(step.forget))
+        return contrastive_loss(ctx, step.forget)
+
+    def unlearn(ctx):
+        assert ctx.budget.forget == ctx.budget.retain == 16
+        ctx.gradients(watch, on="forget", steps=steps, share=share)
+        seen["batches"] = [len(batch) for batch in ctx.batches("retain", steps=steps, share=share)]
+
+    spec = MethodSpec(**FACTS, unlearn=unlearn, config=TrainingConfig)
+    outcome, _ = run_method(spec, tiny, budget=1, **SMALL)
+    assert outcome.status == "unchanged", outcome.reason
+    assert seen == {"batches": drawn, "gradients": drawn}
+    assert outcome.ledger.forget_samples == outcome.ledger.retain_samples == sum(drawn)
+
+
+@pytest.mark.parametrize("share", [0, -1, 1.5])
+def test_a_share_is_one(tiny, share):
+    spec = MethodSpec(**FACTS, unlearn=lambda ctx: ctx.gradients(loss, on="forget", share=share), config=TrainingConfig)
+    outcome, _ = run_method(spec, tiny, budget=1, **SMALL)
+    assert outcome.status == "crashed" and f"share={share}: a number above 0" in outcome.reason
+
+
 def test_a_loss_that_draws_nothing_has_the_steps_of_one_that_does(tiny):
     outcome, session = run(tiny, lambda ctx: ctx.fit(lambda c, s: c.model.logit_scale.square()), budget=3)
     assert outcome.ledger.steps == 3 * len(session.pools["forget"]) // 8 and outcome.ledger.forget_samples == 0

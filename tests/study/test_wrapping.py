@@ -8,6 +8,7 @@ import pytest
 
 from salmu_core import MethodSpec, Recommended, TrainingConfig, WrapperConfig
 from salmu_core.errors import MethodError, UnknownNameError, UsageError
+from salmu_core.losses import total
 from salmu_core.plugins.zoo import discover
 from salmu_core.run.closures import carried
 from salmu_core.study.asked import Study
@@ -215,3 +216,12 @@ def test_settings_for_what_is_not_examined_are_refused(salmu):
     ):
         ended = salmu("check", *words)
         assert ended.returncode == 2 and sentence in " ".join(ended.stderr.split()), ended.stderr
+
+
+@pytest.mark.parametrize(("loss", "names"), [("direct-similarity", ["direct-similarity"]), ("cliperase", None)])
+def test_the_terms_of_a_loss_have_names_and_add_up_to_it(loss, names):
+    wrapped = WrapperConfig(loss=loss).around(ZOO.methods[loss].spec).wrapped
+    ctx, step = fixed_step(wrapped.config, random_pairs(4), random_pairs(5))
+    terms, found = wrapped.terms(ctx, step), wrapped.loss(ctx, step)
+    assert list(terms) == (names or list(found)) and len(terms) == (len(names) if names else len(found))
+    assert sum(terms.values()).item() == pytest.approx(total(found).item())

@@ -14,7 +14,7 @@ from salmu_core.clip.weights import fingerprint
 from salmu_core.contract.config import TrainingConfig
 from salmu_core.errors import MethodError
 from salmu_core.testing.tiny import tiny_model
-from salmu_core.train.adapters import LowRank, adapters, own_weights
+from salmu_core.train.adapters import LowRank, adapters, own_weights, parametrized
 from salmu_core.train.loop import fit
 
 CONFIG = TrainingConfig(lr=1e-2, weight_decay=0.5)
@@ -255,5 +255,56 @@ def test_what_makes_no_sense_is_told_and_changes_nothing(rank, where, words):
     model = tiny_model()
     was = layout(model), fingerprint(model)
     with pytest.raises(MethodError, match=words), adapted(model, rank, where):
+        pass
+    assert (layout(model), fingerprint(model)) == was
+
+
+class Turned(torch.nn.Module):
+    """W -> W plus a vector for each of its rows."""
+
+    def __init__(self, weight):
+        super().__init__()
+        self.shift = torch.nn.Parameter(torch.zeros(weight.shape[1]))
+
+    def forward(self, weight):
+        return weight + self.shift
+
+
+def turned(model, *names):
+    return {name: Turned(model.get_parameter(name)) for name in names}
+
+
+def test_modules_of_ones_own_are_trained_instead_and_merged(model):
+    before, was = arrays(model), layout(model)
+    modules = turned(model, "visual.proj", "visual.positional_embedding")
+    with parametrized(model, modules):
+        assert own_weights(model).keys() == before.keys()
+        train(model)
+    assert layout(model) == was
+    moved = {name for name, weight in arrays(model).items() if weight.tobytes() != before[name].tobytes()}
+    assert moved == modules.keys()
+    for name, module in modules.items():
+        shift = module.shift.detach().numpy()
+        assert np.abs(shift).max() > 0
+        np.testing.assert_allclose(arrays(model)[name], before[name] + shift, rtol=0, atol=1e-7)
+
+
+def test_a_module_that_leaves_its_weight_leaves_its_bytes(model):
+    with torch.no_grad():
+        model.visual.proj[0, :3] = torch.tensor([-0.0, 0.0, 1e-30])
+    before = fingerprint(model)
+    with parametrized(model, turned(model, "visual.proj")):
+        pass
+    assert fingerprint(model) == before
+
+
+def test_modules_on_nothing_are_told_and_change_nothing():
+    model = tiny_model()
+    was = layout(model), fingerprint(model)
+    for modules, words in (({}, "nothing"), ({"visual.projection": Turned(model.visual.proj)}, "'visual.projection'")):
+        with pytest.raises(MethodError, match=f"no weight is called '?{words}"), parametrized(model, modules):
+            pass
+    twice = parametrized(model, turned(model, "visual.proj"))
+    with adapted(model), pytest.raises(MethodError, match=r"visual.proj has one already"), twice:
         pass
     assert (layout(model), fingerprint(model)) == was

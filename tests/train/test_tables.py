@@ -11,6 +11,8 @@ from torch.func import functional_call, grad, vmap
 
 from salmu_core.contract.config import TrainingConfig
 from salmu_core.contract.masks import masked
+from salmu_core.contract.surgery import by_rows
+from salmu_core.errors import MethodError
 from salmu_core.train.loop import fit
 from salmu_core.train.tables import LARGE, Tables
 
@@ -211,6 +213,59 @@ def test_masks_and_transforms_get_the_whole_gradient():
     through = fitted(Reader(), plain, 20, CONFIG, transform=look)
     assert ("words.weight", (WORDS, WIDTH)) in shapes
     assert torch.equal(through.words.weight, fitted(Reader(), plain, 20, CONFIG).words.weight)
+
+
+@pytest.mark.parametrize("loss", [plain, twice, moved, penalised, tied, rivalled, hooked, vectorised, bounded])
+def test_surgery_by_rows_ends_where_the_dense_loop_does(loss):
+    config, steps = CONFIG.model_copy(update={"weight_decay": 0.1}), 60
+    ours = fitted(Reader(), loss, steps, config, transform=by_rows(lambda terms: terms["loss"]))
+    # Surgery adds no gradient up in a weight, so what hangs there to be told of that hears nothing, by rows or not.
+    dense = {"transform": lambda terms: terms["loss"]} if loss is hooked else {}
+    theirs = (fitted if dense else bare)(Reader(), loss, steps, config, **dense)
+    for (name, a), b in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7, msg=name)
+    assert "forward" not in vars(ours.words) and ours.words.weight.grad is None
+
+
+def apart(model, step):
+    """Two terms, the second of which looks up words that the first has not."""
+    return {"now": plain(model, step), "next": (model(texts(step + 1)) + 0.2).square().mean()}
+
+
+@pytest.mark.parametrize("padding", [None, 3])
+def test_rows_are_given_in_the_order_they_came_up_in_and_are_those_of_the_whole_gradient(padding):
+    rows, whole = [], []
+
+    def half_back(seen):
+        def transform(terms):
+            seen.append({name: term["words.weight"].clone() for name, term in terms.items()})
+            return {name: now - 0.5 * terms["next"][name] for name, now in terms["now"].items()}
+
+        return transform
+
+    config = CONFIG.model_copy(update={"weight_decay": 0.1})
+    ours = fitted(Reader(padding), apart, 20, config, transform=by_rows(half_back(rows)))
+    theirs = fitted(Reader(padding), apart, 20, config, transform=half_back(whole))
+    for (name, a), b in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7, msg=name)
+    ids = []
+    for step, (part, dense) in enumerate(zip(rows, whole, strict=True)):
+        for number in (step, step + 1):
+            ids += sorted(set(texts(number).flatten().tolist()) - set(ids))
+        for term in ("now", "next"):
+            torch.testing.assert_close(part[term], dense[term][ids], rtol=1e-4, atol=1e-6)
+            assert dense[term].count_nonzero() == part[term].count_nonzero()
+    assert len(rows[0]["now"]) < len(ids) < 100
+
+
+def test_what_surgery_makes_of_rows_has_their_shape():
+    with pytest.raises(
+        MethodError, match=rf"for words.weight is float32 \[{WORDS}, {WIDTH}\] on cpu; .* \[\d\d, {WIDTH}\]"
+    ):
+        fitted(
+            Reader(), plain, 1, CONFIG,
+            transform=by_rows(lambda terms: terms["loss"] | {"words.weight": torch.zeros(WORDS, WIDTH)}),
+        )  # fmt: skip
 
 
 def test_what_is_optimised_is_as_small_as_the_texts():

@@ -6,6 +6,7 @@ import pytest
 import salmu_dist_reg as plugin
 import torch
 
+from salmu_core import Features
 from salmu_core.testing import FixedPairs, check_method, numpy_contrastive, run_method, tiny_model
 
 (SPEC,) = plugin.salmu_methods()
@@ -47,7 +48,14 @@ def test_the_barrier_is_clips_loss_of_the_model_half_way():
         embedded = [(middle.encode_image(b.image).numpy(), middle.encode_text(b.text).numpy()) for b in batches]
     scale = float(middle.logit_scale.detach().exp())
     expected = sum(numpy_contrastive(FixedPairs(*e), scale) for e in embedded)
-    found = plugin.midpoint_loss(SimpleNamespace(model=model, reference=original.requires_grad_(False)), *batches)
+    ctx = SimpleNamespace(
+        model=model,
+        reference=original.requires_grad_(False),
+        features=lambda b: Features(
+            model.encode_image(b.image, normalize=True), model.encode_text(b.text, normalize=True)
+        ),
+    )
+    found = plugin.midpoint_loss(ctx, SimpleNamespace(forget=batches[0], retain=batches[1]))
     assert found.item() == pytest.approx(expected, rel=1e-4)
     found.backward()
     assert model.visual.proj.grad.any() and model.logit_scale.grad.abs() > 0

@@ -14,11 +14,17 @@ from salmu_core.testing import check_method, run_method
 test_conformance = check_method("gu")
 
 
+def rejected(push, keep, scale=None):
+    """As the method asks for it."""
+    push, keep, scale = (None if part is None else {"w": torch.as_tensor(part)} for part in (push, keep, scale))
+    return plugin.rejected(push, [keep], scope="parameter", divisors=scale)["w"]
+
+
 def test_what_is_left_is_orthogonal_in_the_metric_of_the_optimizer():
     rng = np.random.default_rng(1)
     push, keep, divisor = rng.normal(size=(3, 4)), rng.normal(size=(3, 4)), rng.uniform(0.1, 9, size=(3, 4))
     for scale in (divisor, np.ones((3, 4))):
-        left = plugin.rejected(*map(torch.tensor, (push, keep, scale))).numpy()
+        left = rejected(push, keep, scale).numpy()
         step = left / scale  # what Adam makes of it
         assert abs((keep * step).sum()) < 1e-12, "to first order it changes nothing of what is kept"
         expected = push - (keep * push / scale).sum() / (keep * keep / scale).sum() * keep
@@ -27,8 +33,8 @@ def test_what_is_left_is_orthogonal_in_the_metric_of_the_optimizer():
 
 def test_nothing_is_taken_where_nothing_is_kept_and_nothing_is_left_of_the_same():
     push = torch.randn(5, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(plugin.rejected(push, torch.zeros(5)), push)
-    assert not plugin.rejected(push, 3 * push).any()
+    assert torch.equal(rejected(push, torch.zeros(5)), push)
+    assert not rejected(push, 3 * push).any()
 
 
 def test_the_divisor_is_adams():
@@ -41,6 +47,17 @@ def test_the_divisor_is_adams():
         adam.step()
         divisor = plugin.divisor(ctx, "w", torch.tensor(gradient)).numpy()
         np.testing.assert_allclose((before - weight.detach()).numpy(), 0.5 * gradient / divisor, rtol=1e-6)
+
+
+def test_rows_that_are_looked_up_later_had_no_gradient_before():
+    config = WrapperConfig().around(discover().methods["cliperase"].spec)
+    late, whole = (SimpleNamespace(config=config, state={}) for _ in range(2))
+    first, second = np.random.default_rng(3).normal(size=(2, 5, 4))
+    first[3:] = 0
+    plugin.divisor(late, "w", torch.tensor(first[:3]))
+    plugin.divisor(whole, "w", torch.tensor(first))
+    found, expected = (plugin.divisor(ctx, "w", torch.tensor(second)) for ctx in (late, whole))
+    assert torch.equal(found, expected)
 
 
 @pytest.mark.parametrize("metric", ["adam", "plain"])

@@ -1,10 +1,7 @@
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import salmu_pgu as plugin
 import torch
-from torch import nn
 
 from salmu_core.testing import check_method, run_method
 
@@ -34,22 +31,6 @@ def test_a_change_does_not_show_in_what_the_layer_makes_of_the_span():
     assert torch.allclose(module(weight) @ x.T, weight @ x.T) and not torch.allclose(module(weight), weight)
     seen = torch.autograd.grad(module(weight).square().sum(), module.change)[0]
     assert torch.allclose(seen @ x.T, torch.zeros(5, 3, dtype=torch.float64), atol=1e-10)
-
-
-def test_inputs_are_those_of_every_layer():
-    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
-    batches = list(torch.randn(9, 2, 5, 3, generator=torch.Generator().manual_seed(0)))
-    wrapped = SimpleNamespace(config=SimpleNamespace(batch_size=2))
-    ctx = SimpleNamespace(
-        model=model, config=SimpleNamespace(batches=2, wrapped=wrapped), budget=SimpleNamespace(retain=24),
-        batches=lambda pool, size: iter(batches), features=model,
-    )  # fmt: skip
-    moments = plugin.inputs(ctx)
-    first = torch.cat(batches[:2]).reshape(-1, 3).numpy()
-    second = np.maximum(first @ model[0].weight.detach().numpy().T + model[0].bias.detach().numpy(), 0)
-    for layer, x in ((model[0], first), (model[2], second)):
-        np.testing.assert_allclose(moments[layer].numpy(), x.T @ x, rtol=1e-4)
-        assert not layer._forward_pre_hooks
 
 
 @pytest.mark.parametrize("loss", ["delete", "negative-gradient"])

@@ -1,6 +1,3 @@
-from contextlib import nullcontext
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import salmu_slug as plugin
@@ -25,20 +22,12 @@ def test_the_front_has_what_nothing_beats():
     assert plugin.front({"a": (1.0, 0.5), "b": (1.0, 0.5), "c": (1.0, 0.6)}) == ["a", "b"]
 
 
-@pytest.mark.parametrize("needed", [0.03, 0.7, 5.3])
-def test_the_step_is_doubled_until_it_forgets_and_then_bisected(needed):
-    weight, along = torch.full((4, 4), 2.0), torch.full((4, 4), -0.5)
-    start = weight.clone()
-
-    def probe():
-        rate = float((weight - start).mean() / 0.5)
-        return SimpleNamespace(forget_mrr=0.0 if rate >= needed else 1.0, retain_agreement=1 / (1 + rate))
-
-    ctx = SimpleNamespace(
-        edit=lambda: nullcontext({"w": weight}), probe=probe, config=SimpleNamespace(tries=14)
-    )  # fmt: skip
-    best = plugin.tried(ctx, "w", along, 0.1)
-    assert best.forgets and needed <= best.rate < 1.01 * needed and torch.equal(weight, start)
+def test_scores_are_norms_and_a_cosine():
+    weight, push, keep = np.random.default_rng(2).normal(size=(3, 4, 5))
+    importance, conflict = plugin.scores(*map(torch.tensor, (weight, push, keep)))
+    assert importance == pytest.approx(np.linalg.norm(push) / np.linalg.norm(weight))
+    assert conflict == pytest.approx(abs((push * keep).sum()) / np.linalg.norm(push) / np.linalg.norm(keep))
+    assert plugin.scores(*map(torch.tensor, (weight, push, 0 * keep)))[1] == 0
 
 
 def test_one_layer_is_changed_along_a_gradient(tiny_benchmark):

@@ -13,7 +13,7 @@ import torch
 from salmu_core.benchmark.splits import EvaluationData, read_evaluation
 from salmu_core.clip.load import load_clip
 from salmu_core.clip.model import Clip
-from salmu_core.contract.context import MetricContext
+from salmu_core.contract.metric_context import MetricContext
 from salmu_core.contract.specs import MetricSpec
 from salmu_core.disk.hashing import hash_json
 from salmu_core.plugins.zoo import Declared

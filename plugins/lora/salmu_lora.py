@@ -5,11 +5,11 @@ W <- W + B A,  A [r, columns] Gaussian and B [rows, r] zero at the start; both m
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from salmu_core import MethodContext, MethodSpec, WrapperConfig, hookimpl
+from salmu_core import MethodContext, MethodSpec, Search, WrapperConfig, hookimpl
 
 
 class Config(WrapperConfig):
@@ -19,8 +19,8 @@ class Config(WrapperConfig):
     where: Literal["all", "attention", "mlp", "image", "text"] = Field(
         "all", description="Matrices that are adapted: of all layers, of a kind of layer, or of a tower."
     )
-    lr_factor: float = Field(
-        default=10.0, gt=0, allow_inf_nan=False, description="Its learning rate over that of the wrapped method."
+    lr_factor: Annotated[float, Search(1, 100, log=True)] = Field(
+        default=10.0, gt=0, description="Its learning rate over that of the wrapped method."
     )
 
 

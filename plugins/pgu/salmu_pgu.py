@@ -10,17 +10,19 @@ so that what lies in the span of U comes out of the layer as before. D is traine
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from salmu_core import MethodContext, MethodSpec, WrapperConfig, hookimpl, input_moments
+from salmu_core import MethodContext, MethodSpec, Search, WrapperConfig, hookimpl, input_moments
 
 
 class Config(WrapperConfig):
     """Settings of projected-gradient unlearning."""
 
-    energy: float = Field(default=0.95, gt=0, le=1, description="Share of the inputs' energy that is kept as it is.")
+    energy: Annotated[float, Search(0.5, 0.999)] = Field(0.95, gt=0, le=1, description="Share of energy that stays.")
     batches: int = Field(
         default=8, ge=1, description="Retain batches whose inputs are looked at; a quarter of the budget at most."
     )

@@ -9,20 +9,22 @@ the share of these that is left alone:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from salmu_core import MethodContext, MethodSpec, WrapperConfig, hookimpl, masked
+from salmu_core import MethodContext, MethodSpec, Search, WrapperConfig, hookimpl, masked
 from salmu_core.losses import forget_loss
 
 
 class Config(WrapperConfig):
     """Settings of SalUn."""
 
-    share: float = Field(default=0.5, gt=0, le=1, description="Share that is trained of all weights with a gradient.")
+    share: Annotated[float, Search(0.02, 1, log=True)] = Field(
+        default=0.5, gt=0, le=1, description="Share that is trained of all weights with a gradient."
+    )
     saliency: Literal["contrastive", "loss"] = Field(
         "contrastive",
         description="What is differentiated: `contrastive`, CLIP's loss of forget pairs, as published; `loss`, the one "

@@ -23,9 +23,7 @@ class Config(WrapperConfig):
     """Settings of projected-gradient unlearning."""
 
     energy: Annotated[float, Search(0.5, 0.999)] = Field(0.95, gt=0, le=1, description="Share of energy that stays.")
-    batches: int = Field(
-        default=8, ge=1, description="Retain batches whose inputs are looked at; a quarter of the budget at most."
-    )
+    batches: int = Field(8, ge=1, description="Retain batches whose inputs are looked at; at most a quarter of all.")
 
 
 class Unseen(nn.Module):

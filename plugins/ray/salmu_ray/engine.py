@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
 import tempfile
@@ -117,7 +118,10 @@ def _connected(address: str, runtime_env: Mapping[str, Any]) -> Iterator[None]:
             namespace="salmu",
         )
     except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
-        raise MachineError(f"--on ray: no cluster can be reached{where}: {sentence(error)}") from error
+        # A head that `ray start` has given a token keeps a client without it waiting, and never says why.
+        locked = "client connection timeout" in str(error) and "RAY_AUTH_MODE" not in os.environ
+        hint = " If the cluster asks for a token, set RAY_AUTH_MODE=token." * locked
+        raise MachineError(f"--on ray: no cluster can be reached{where}: {sentence(error)}{hint}") from error
     signal.signal(signal.SIGTERM, before)  # Ray puts its own there
     try:
         yield

@@ -64,3 +64,19 @@ def test_a_cluster_that_is_not_there_is_a_sentence(tmp_path, monkeypatch):
     with pytest.raises(MachineError, match=r"--on ray: no cluster can be reached at 127\.0\.0\.1:1: "):
         Ray("127.0.0.1:1", {}).work(order, Reporter())
     assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(("mode", "told"), [(None, True), ("token", False)])
+def test_a_client_that_is_kept_waiting_is_told_of_the_token(tmp_path, monkeypatch, mode, told):
+    def init(*words, **facts):
+        raise ConnectionError("ray client connection timeout")
+
+    monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    if mode:
+        monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    monkeypatch.setattr("salmu_ray.engine._look_for", lambda address: None)
+    monkeypatch.setattr("ray.init", init)
+    with pytest.raises(MachineError) as caught:
+        Ray("ray://head:10001", {}).work(Order(None, [], Store(tmp_path), Resources(), 1, 1, {}), Reporter())
+    assert ("set RAY_AUTH_MODE=token" in str(caught.value)) == told

@@ -1,4 +1,4 @@
-"""Default learning rates are those that the search by probe chose, and our table stands beside the right one."""
+"""Default settings are those that the search by probe chose, and our table stands beside the right one."""
 
 import csv
 import importlib.util
@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from salmu_core.contract.search import searches
 from salmu_core.plugins.zoo import discover
 
 LABORATORY = Path(__file__).parents[2] / "benchmarks" / "laboratory"
-TABLE = LABORATORY / "learning_rates.tsv"
 
 
 def script(name):
@@ -22,41 +22,16 @@ def script(name):
 
 
 def test_defaults_are_the_chosen_ones():
-    with TABLE.open() as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
-    chosen = {row["method"]: float(row["lr"]) for row in rows if row["chosen"]}
+    chosen = {row["method"]: json.loads(row["settings"]) for row in read("tuning.tsv") if row["chosen"]}
     methods = discover().methods
-    assert chosen == {name: methods[name].spec.config().lr for name in chosen}
-    assert {methods[name].card.chosen_on for name in chosen} == {"mini"}
-    # All whose defaults were chosen on `mini` and train were searched, but for one that has a log of its own; wrappers
-    # have the rate of what they wrap.
+    for name, settings in chosen.items():
+        defaults = methods[name].spec.config().model_dump(mode="json")
+        assert settings == {field: defaults[field] for field in settings}, name
+        assert settings.keys() == {field for field, _ in searches(methods[name].spec.config)}, name
+    # All whose defaults were chosen on `mini` were searched, but for one that has a log of its own; wrappers have the
+    # settings of what they wrap.
     on_mini = {name for name, row in methods.items() if row.card.chosen_on == "mini" and not row.over}
-    assert on_mini - set(chosen) == {"descent-to-delete", "counterfactual"}
-    assert (LABORATORY / "beyond_tried.tsv").is_file()
-
-
-def test_the_marks_follow_the_rule_on_one_grid_for_all():
-    search = script("learning_rates")
-    scores: dict[str, dict[float, tuple[float, float]]] = {}
-    with TABLE.open() as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
-    for row in rows:
-        scores.setdefault(row["method"], {})[float(row["lr"])] = float(row["leak left"]), float(row["retain agreement"])
-    assert {tuple(found) for found in scores.values()} == {search.GRID}
-    chosen = {row["method"]: float(row["lr"]) for row in rows if row["chosen"]}
-    assert {name: search.choose(found) for name, found in scores.items()} == chosen
-
-
-@pytest.mark.parametrize(
-    ("scores", "rate"),
-    [
-        ({1: (0.04, 0.6), 2: (0.01, 0.8), 3: (0.001, 0.5)}, 2),  # all end the leak: what changes least
-        ({1: (0.9, 0.95), 2: (0.5, 0.9), 3: (0.2, 0.3)}, 2),  # none does: the least leak of what changes little
-        ({1: (0.9, 0.5), 2: (0.5, 0.4)}, 2),  # nor keeps anything: the least leak
-    ],
-)
-def test_what_the_search_takes(scores, rate):
-    assert script("learning_rates").choose(scores) == rate
+    assert on_mini == {*chosen, "counterfactual"} and (LABORATORY / "beyond_tried.tsv").is_file()
 
 
 def test_the_published_table_agrees_with_itself_and_with_its_mirror_not_at_all():

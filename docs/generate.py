@@ -24,6 +24,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from reliability_page import reliability
 from tables import MARK, code, prose, table
+from tuned_page import tuned_table
 from typer.main import get_command
 
 from salmu_core.cli import app
@@ -40,6 +41,7 @@ DATA = MEASURED / "mini.json"
 FAULTS = (DOCS / "data" / "reliability.json", DOCS / "data" / "reliability-fuzz.json")
 BEYOND = (MEASURED / "beyond.json", MEASURED / "beyond_tried.tsv")
 ATTACKED = MEASURED / "attacks.json"
+TUNED = MEASURED / "tuned.tsv"
 LABORATORY = (MEASURED / "study.json", MEASURED / "metrics.json")
 #: An example of each hook in this repository.
 EXAMPLES = {
@@ -209,15 +211,14 @@ plugin](../plugins/checks.md) shows how they are run, and how to declare a rule 
 """
 
 
-def readme(data: dict[str, Any]) -> str:
-    """The README, with its table of methods."""
-    path = ROOT / "README.md"
+def filled(path: Path, content: str) -> str:
+    """A page that is written by hand but for one table."""
     before, begin, rest = path.read_text(encoding="utf-8").partition(TABLE[0])
     _, end, after = rest.partition(TABLE[1])
-    return f"{before}{begin}\n{first_table(data)}{end}{after}"
+    return f"{before}{begin}\n{content}{end}{after}"
 
 
-#: What the README's table stands between.
+#: What such a table stands between.
 TABLE = ("<!-- table -->", "<!-- /table -->")
 
 
@@ -235,7 +236,8 @@ def pages() -> dict[Path, str]:
         folder / "rules.md": rules(),
         folder / "departures.md": departures(ours),
         folder / "methods" / "index.md": methods_index(ours, data),
-        ROOT / "README.md": readme(_found(LABORATORY[0])),
+        ROOT / "README.md": filled(ROOT / "README.md", first_table(_found(LABORATORY[0]))),
+        DOCS / "tune.md": filled(DOCS / "tune.md", tuned_table(TUNED)),
         DOCS / "attacks.md": attacks_page(_found(ATTACKED)),
         DOCS / "beyond.md": beyond(_found(BEYOND[0]), trials(BEYOND[1].read_text(encoding="utf-8").splitlines())),
         DOCS / "errors.md": errors_page(ROOT),

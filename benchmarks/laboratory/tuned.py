@@ -3,9 +3,9 @@
     uv run python benchmarks/laboratory/tuned.py --world 201 202
 
 The settings are those of ``tuning.tsv``: of each method's first trial, which had the defaults of its day, and of the
-one that was chosen. Both are run with the search's budget and seed, in worlds that are as little reported as the search's
-own. What comes out, ``tuned.tsv``, has the search's objective, which is of `probe()` alone, and what no search may look
-at: the protocol's figures.
+one that was chosen. Both are run with the search's budget and seed, in worlds that are as little reported as the
+search's own. What comes out, ``tuned.tsv``, has the search's objective, which is of `probe()` alone, and what no
+search may look at: the protocol's figures.
 """
 
 import argparse

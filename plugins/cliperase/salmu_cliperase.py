@@ -12,12 +12,12 @@ from salmu_core.losses import mse
 class Config(TrainingConfig):
     """Settings of CLIPErase."""
 
-    lr: LearningRate = 1e-3
+    lr: LearningRate = 0.00157
     forgetting_weight: float = Field(
         default=1.0, ge=0, description="Weight of the term that drives forget similarities to 0."
     )
-    retention_weight: Weight = Field(default=1.0, description="Weight of the term that keeps retain similarities.")
-    consistency_weight: Weight = Field(default=1.0, description="Weight of the term that keeps retain embeddings.")
+    retention_weight: Weight = Field(default=1.02, description="Weight of the term that keeps retain similarities.")
+    consistency_weight: Weight = Field(default=9.39, description="Weight of the term that keeps retain embeddings.")
 
 
 def loss(ctx: MethodContext[Config], step: Step) -> Mapping[str, Tensor]:

@@ -14,7 +14,7 @@ from salmu_core.losses import divergence, mse
 class Config(TrainingConfig):
     """Settings of DELETE."""
 
-    lr: LearningRate = 1e-3
+    lr: LearningRate = 0.000441
     batch_size: int = Field(
         16, ge=2, description="Forget pairs, and as many retain pairs, in one step over all devices."
     )
@@ -24,7 +24,7 @@ class Config(TrainingConfig):
         "distillation, on forget pairs only.",
     )
     forgetting_weight: float = Field(default=1.0, ge=0, description="Weight of the term on forget pairs.")
-    retention_weight: Weight = Field(default=1.0, description="Weight of the term on retain pairs; `paper` has none.")
+    retention_weight: Weight = Field(default=9.59, description="Weight of the term on retain pairs; `paper` has none.")
 
 
 def loss(ctx: MethodContext[Config], step: Step) -> Mapping[str, Tensor]:

@@ -12,10 +12,12 @@ from salmu_core.losses import mse
 class Config(TrainingConfig):
     """Settings of VLUnlearn."""
 
-    lr: LearningRate = 3e-4
+    lr: LearningRate = 0.00106
     decoupling_weight: float = Field(default=1.0, ge=0, description="Weight of the term that decouples forget pairs.")
-    multimodal_weight: Weight = Field(default=1.0, description="Weight of the term that keeps fused retain embeddings.")
-    unimodal_weight: Weight = Field(default=1.0, description="Weight of the term that keeps retain embeddings.")
+    multimodal_weight: Weight = Field(
+        default=0.399, description="Weight of the term that keeps fused retain embeddings."
+    )
+    unimodal_weight: Weight = Field(default=9.91, description="Weight of the term that keeps retain embeddings.")
 
 
 def fused(pairs: Features) -> Tensor:

@@ -6,11 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from salmu_core.contract.probe import Probe
+from salmu_core.judge.protocol import MIN_LEAKAGE_REDUCTION
 
 #: Of a trial without a valid model; nothing is worse.
 WORST = 0.0
-#: Of the leak, what must be gone before what is kept counts for itself.
-GONE = 0.95
 
 
 @dataclass(frozen=True)
@@ -29,10 +28,10 @@ class Score:
     def value(self) -> float:
         """The objective, from 0 to 1: to forget comes first.
 
-        Once the leak is gone (`GONE`), what is kept counts, from a half upwards. Before that it is half of the harmonic
-        mean of both: who forgets nothing, or keeps nothing, has 0.
+        Once the leak is gone, by the bar of the verdicts, what is kept counts, from a half upwards. Before that it is
+        half of the harmonic mean of both: who forgets nothing, or keeps nothing, has 0.
         """
-        if self.forgotten >= GONE:
+        if self.forgotten >= MIN_LEAKAGE_REDUCTION:
             return (1 + self.kept) / 2
         both = self.forgotten + self.kept
         return self.forgotten * self.kept / both if both else WORST

@@ -14,6 +14,7 @@ from salmu_core.contract.settings import Settings, fitting, make_config
 from salmu_core.contract.specs import MethodSpec
 from salmu_core.disk.files import demolish
 from salmu_core.errors import StoreError, UsageError
+from salmu_core.judge.protocol import MIN_LEAKAGE_REDUCTION
 from salmu_core.plugins.code import code_hash
 from salmu_core.plugins.zoo import Declared, Zoo
 from salmu_core.run.accelerator import accelerate, set_threads
@@ -108,6 +109,7 @@ class Tuning:
             declared = zoo.methods[name]
             common = {"method": name, "code": code_hash(declared.module), "data": data, "budget": asked.budget}
             searched = {field: [str(search), space.default[field]] for field, search in space.fields.items()}
+            common["gone"] = MIN_LEAKAGE_REDUCTION  # what a trial is worth depends on it
             facts = {**common, "seed": asked.seed, "fixed": space.fixed, "fields": searched}
             self.methods.append(Searched(declared, space, facts, journal.trials(name, facts, space)))
         self._probers: dict[str, Prober] = {}

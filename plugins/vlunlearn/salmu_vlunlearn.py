@@ -51,7 +51,7 @@ def salmu_methods() -> list[MethodSpec]:
             code="https://github.com/lluisgomez/MultiDelete/blob/14e67ac0eb28727d0956eaa405e357ed722b16d5/vl_unlearn/task_unlearn.py",
             departures="As in the benchmark authors' adaptation, the normalised mean of both embeddings "
             "stands for the fusion encoder that CLIP lacks. Unlike there, captions are not "
-            "lower-cased and keep their punctuation.",
+            "lower-cased and keep their punctuation, and weights were searched, not 1 each.",
             config=Config,
             chosen_on="mini",
             tags=("baseline",),

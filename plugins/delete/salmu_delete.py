@@ -61,8 +61,8 @@ def salmu_methods() -> list[MethodSpec]:
             code="https://github.com/lluisgomez/MultiDelete/blob/14e67ac0eb28727d0956eaa405e357ed722b16d5/vl_unlearn/task_unlearn.py",
             departures="The default `salmubench` is the loss that the benchmark's authors call DELETE, "
             "not the published one; unlike theirs, captions are not lower-cased and keep "
-            "their punctuation, and the weight of the retain term was searched. `paper` is the published mask distillation with the batch's "
-            "captions, then its images, as the classes.",
+            "their punctuation, and the weight of the retain term was searched. `paper` is the published "
+            "mask distillation with the batch's captions, then its images, as the classes.",
             config=Config,
             chosen_on="mini",
             tags=("baseline",),

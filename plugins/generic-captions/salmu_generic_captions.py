@@ -12,7 +12,7 @@ from salmu_core.losses import contrastive_loss
 class Config(TrainingConfig):
     """Settings of Generic Captions."""
 
-    lr: LearningRate = 3e-5
+    lr: LearningRate = 0.00514
     retain_weight: float = Field(
         default=0.0,
         ge=0,

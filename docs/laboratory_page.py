@@ -27,7 +27,7 @@ def laboratory(study: Data, metrics: Data) -> str:
     facts = {
         "mark": MARK,
         "worlds": worlds,
-        "seeds": len(study["seeds"]),
+        "seeds": "one seed" if len(study["seeds"]) == 1 else f"{len(study['seeds'])} seeds",
         "budgets": f"{small:g} and {large:g}",
         "small": f"{small:g}",
         "large": f"{large:g}",

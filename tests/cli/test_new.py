@@ -20,6 +20,7 @@ from salmu_core.testing.isolation import IsolatedPlugins
 MADE = [
     ("method", "a-loss", {}, "salmu-a-loss"),
     ("method", "an-edit", {"edit": True}, "salmu-an-edit"),
+    ("method", "a-wrapper", {"over": "a-loss"}, "salmu-a-wrapper"),
     ("metric", "MyGap", {}, "salmu-my-gap"),
     ("benchmark", "a-world", {}, "salmu-a-world"),
     *(("attack", f"by-{attack}", {"attack": attack}, f"salmu-by-{attack}") for attack in Attack),
@@ -35,10 +36,12 @@ def made(tmp_path, isolated_plugins) -> dict[str, Path]:
 
 def install(isolated: IsolatedPlugins, kind: str, name: str, asked: dict[str, Any], where: Path) -> Path:
     """Make a package and put it where `isolated` finds it, by what its pyproject.toml says."""
-    folder = make_plugin(kind, name, where / name, discover(()), **asked).folder
+    zoo = isolated.discover() if "over" in asked else discover(())
+    folder = make_plugin(kind, name, where / name, zoo, **asked).folder
     project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
     ((entry, module),) = project["entry-points"]["salmu"].items()
-    (requires,) = project["dependencies"]
+    requires, *others = project["dependencies"]
+    assert others == [f"salmu-{asked[name]}" for name in asked if name == "over"]
     source = (folder / f"{module}.py").read_text()
     isolated.install(project["name"], source, entry=entry, module=module, requires=requires, version=project["version"])
     return folder
@@ -47,7 +50,7 @@ def install(isolated: IsolatedPlugins, kind: str, name: str, asked: dict[str, An
 def test_every_package_is_found_under_its_name(made, isolated_plugins):
     zoo = isolated_plugins.discover()
     assert not zoo.problems
-    assert set(zoo.methods) == {"a-loss", "an-edit"} and set(zoo.metrics) == {"MyGap"}
+    assert set(zoo.methods) == {"a-loss", "an-edit", "a-wrapper"} and set(zoo.metrics) == {"MyGap"}
     assert set(zoo.benchmarks) == {"a-world"} and set(zoo.attacks) == {f"by-{attack}" for attack in Attack}
     assert {row.distribution for row in zoo.plugins} == {distribution for *_, distribution in MADE}
 
@@ -66,7 +69,7 @@ def test_its_own_tests_pass_and_it_is_clean(made, isolated_plugins, salmu):
     words = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib", "-k", "not conformance"]
     words += ["--rootdir", isolated_plugins.folder, *tests]
     done = salmu(*words, module="pytest", PYTHONPATH=str(isolated_plugins.folder))
-    assert done.returncode == 0 and "10 passed" in done.stdout, done.stdout
+    assert done.returncode == 0 and "12 passed" in done.stdout, done.stdout
     ruff = shutil.which("ruff", path=str(Path(sys.executable).parent))
     for words in (("check",), ("format", "--check", "--diff")):
         config = Path(__file__).parents[2] / "pyproject.toml"
@@ -164,6 +167,8 @@ def test_the_command_says_what_to_do_next(salmu):
     again = salmu("new", "method", "told")
     assert again.returncode == 2 and "is there already" in again.stderr
     assert salmu("new", "metric", "m", "--edit").returncode == 2
+    assert salmu("new", "method", "m", "--edit", "--over", "delete").returncode == 2
+    assert "There is no loss" in salmu("new", "method", "m", "--over", "null-space").stderr
     assert salmu("new", "method", "m", "--kind", "query").returncode == 2
 
 

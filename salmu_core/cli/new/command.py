@@ -20,14 +20,19 @@ def new(
     name: Annotated[str, typer.Argument(help="Its name: words like `my-method`, for a metric also `MyMetric`.")],
     into: Annotated[Path | None, typer.Option(help="The folder to make.  [default: salmu-NAME]")] = None,
     edit: Annotated[bool, typer.Option("--edit", help="A method that edits weights instead of training.")] = False,
+    over: Annotated[
+        str | None, typer.Option(metavar="METHOD", help="A method over any loss; by default this method's.")
+    ] = None,
     attack: Annotated[Attack | None, typer.Option("--kind", help="What an attack does.  [default: model]")] = None,
 ) -> None:
     """Make a plugin: a complete package that installs, passes its tests and runs, for you to change."""
-    if edit and kind != "method":
-        raise UsageError("--edit is for methods.")
+    if (edit or over) and kind != "method":
+        raise UsageError("--edit and --over are for methods.")
+    if edit and over:
+        raise UsageError("A method edits weights (--edit) or stands on another's loss (--over): give one of the two.")
     if attack and kind != "attack":
         raise UsageError("--kind is for attacks.")
-    made = make_plugin(kind, name, into, discover(), edit=edit, attack=attack or Attack.model)
+    made = make_plugin(kind, name, into, discover(), edit=edit, over=over, attack=attack or Attack.model)
     folder = shlex.quote(str(made.folder))
     pip = "pip" if find_spec("pip") else "uv pip"
     run = {

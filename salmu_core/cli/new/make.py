@@ -54,21 +54,35 @@ class Made:
 
 
 def make_plugin(
-    kind: Kind, name: str, into: Path | None, zoo: Zoo, *, edit: bool = False, attack: Attack = Attack.model
+    kind: Kind,
+    name: str,
+    into: Path | None,
+    zoo: Zoo,
+    *,
+    edit: bool = False,
+    over: str | None = None,
+    attack: Attack = Attack.model,
 ) -> Made:
     """Write a package.
 
     Args:
         into: The folder to make; by default ``salmu-NAME`` here.
         edit: For a method: one that edits weights, not a loss.
+        over: For a method: one that stands on any loss, by default on that of this method.
         attack: For an attack: what it does.
 
     Raises:
-        UsageError: The name is invalid or taken, or the folder is there already.
+        UnknownNameError: There is no method to stand on.
+        UsageError: The name is invalid or taken, that method has no loss, or the folder is there already.
     """
     slug = _slug(kind, name)
     names = {"distribution": f"salmu-{slug}", "module": f"salmu_{slug.replace('-', '_')}"}
     _refuse_taken(kind, name, names, zoo)
+    needs = [REQUIREMENT]
+    if over is not None:
+        if not zoo.methods[over].facts["loss"]:
+            raise UsageError(f"There is no loss of {over} to stand on: name a method that is given by its loss.")
+        needs.append(zoo.methods[over].distribution)
     folder = into if into is not None else Path(names["distribution"])
     if folder.exists() and not _free(folder):
         raise UsageError(f"{folder} is there already. Give another folder by --into, or remove it.")
@@ -80,9 +94,10 @@ def make_plugin(
         "entry_point": name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name),
         "title": name if kind == "metric" else slug.replace("-", " ").capitalize(),
         "description": f"{name}: {'an' if kind == 'attack' else 'a'} {kind} for SALMU.",
-        "requirement": REQUIREMENT,
+        "requirements": json.dumps(needs),
         "author": json.dumps(_author(), ensure_ascii=False),
         "edit": edit,
+        "over": over,
         "attack": attack,
     }
     files = _render(facts, bare=_in_a_repository(folder))

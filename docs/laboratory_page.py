@@ -89,7 +89,7 @@ def first_table(study: Data) -> str:
     said = (
         f"{len(lines)} methods in {len(study['worlds'])} worlds of `mini`, budget {large:g}. *Holdouts* are what was "
         "not to be forgotten: other people, and other facts of the same people. "
-        "[The laboratory](docs/laboratory.md) has the intervals, and who is shown to differ.\n"
+        "[The laboratory](docs/laboratory.md) has the intervals, who is shown to differ, and the settings.\n"
     )
     return f"{said}\n{table(header, rows)}"
 

@@ -127,8 +127,9 @@ def methods_index(zoo: Zoo, data: Mapping[str, Any]) -> str:
 
 
 MINI_NOTE = """\
-`{command}`, budget {budget:g}, seed {seed}, with the settings that were the defaults before [the search](../../tune.md#what-it-finds).
-`mini` is an invented miniature: its figures show directions, not what SALMUBench would measure."""
+`{command}`, budget {budget:g}, seed {seed}, with the settings that were the defaults before [the
+search](../../tune.md#what-it-finds). `mini` is an invented miniature: its figures show directions, not what
+SALMUBench would measure."""
 
 
 def figures_table(zoo: Zoo, data: Mapping[str, Any], shown: Sequence[str]) -> str:

@@ -110,6 +110,12 @@ def main() -> None:
         loops[side](method, zoo.methods[method].spec, session, accelerator, steps, block)
 
 
+def settings(spec):
+    """A method's defaults, with every term of its loss at the weight 1, as the plain losses have them."""
+    weights = [name for name in spec.config.model_fields if name.endswith("_weight")]
+    return spec.config(**dict.fromkeys(weights, 1.0))
+
+
 def context(spec, session, accelerator, on_step=None):
     """What a run gets, on a fresh copy of Compromised."""
     from salmu_core.run.context import RunContext
@@ -118,7 +124,7 @@ def context(spec, session, accelerator, on_step=None):
     from salmu_core.train.observer import UNSEEN, Observer
 
     return RunContext(
-        spec.config(),
+        settings(spec),
         model=copy.deepcopy(session.clip.model),
         reference=frozen_copy(session.clip.model),
         session=session,
@@ -157,7 +163,7 @@ def plain(method, spec, session, accelerator, steps, block):
     """A loop over two models."""
     import torch
 
-    config, drawn = spec.config(), batches(spec, session, accelerator, steps)
+    config, drawn = settings(spec), batches(spec, session, accelerator, steps)
     model, original = copy.deepcopy(session.clip.model), copy.deepcopy(session.clip.model).eval()
     for parameter in original.parameters():
         parameter.requires_grad_(False)

@@ -143,7 +143,18 @@ def test_every_option_of_run_is_taken_handed_on_or_left_out_on_purpose():
     from salmu_core.cli.run import run
 
     names = inspect.signature(run).parameters.keys()
-    planned = {"methods", "everything", "benchmark", "budget", "seed", "world", "retain", "retain_share", "start"}
+    planned = {
+        "methods",
+        "everything",
+        "tag",
+        "benchmark",
+        "budget",
+        "seed",
+        "world",
+        "retain",
+        "retain_share",
+        "start",
+    }
     planned |= {"requests", "settings", "config", "tuned", "output", "mixed_precision"}
     assert names == planned | cli._HANDED_ON.keys() | cli._NOT_PLANNED
 

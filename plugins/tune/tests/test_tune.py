@@ -8,14 +8,16 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import pytest
+from pydantic import Field
 from salmu_tune.journal import Journal
 from salmu_tune.objective import score
 from salmu_tune.space import Space
 from typer.testing import CliRunner
 
-from salmu_core import MethodSpec, Probe, TrainingConfig
+from salmu_core import MethodSpec, Probe, Search, TrainingConfig
 from salmu_core.benchmark.folder import Benchmark
 from salmu_core.cli import app
 from salmu_core.errors import UsageError
@@ -144,21 +146,27 @@ def test_what_somebody_left_unfinished_is_taken_over_and_counted_once(tmp_path):
     assert [(trial.number, trial.value) for trial in trials.finished] == [(0, 0.25), (1, 0.5)]
 
 
+class Chosen(TrainingConfig):
+    """Settings of which some are chosen among few values."""
+
+    kept: Annotated[float, Search(choices=(0.0, 0.1, 0.3, 1.0, 3.0))] = Field(default=0.0, description="A weight.")
+
+
 def test_equal_settings_are_tried_once(tmp_path):
-    method = discover().methods["generic-captions"].spec
+    method = discover().methods["generic-captions"].spec.model_copy(update={"config": Chosen})
     space = Space.of(method, {}, {"lr": 1e-4})
-    assert [*space.fields] == ["retain_weight"]
+    assert [*space.fields] == ["kept"]
     trials, seen = Journal(tmp_path / "search").trials("m", {}, space), {}
     for _ in range(12):
         with trials.claim(12) as claim:
-            value = claim.settings["retain_weight"]
+            value = claim.settings["kept"]
             assert claim.settings["lr"] == 1e-4 and (claim.known is not None) == (value in seen)
             if claim.known:
                 claim.repeat(claim.known)
             else:
                 seen[value] = value / 10
                 claim.tell({"w": {"status": "valid", "objective": seen[value]}})
-    assert len(trials.finished) == 12 and all(it.value == seen[it.params["retain_weight"]] for it in trials.finished)
+    assert len(trials.finished) == 12 and all(it.value == seen[it.params["kept"]] for it in trials.finished)
 
 
 def test_two_at_once_share_one_journal(tiny_benchmark, tmp_path):

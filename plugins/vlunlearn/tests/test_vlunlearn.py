@@ -34,7 +34,8 @@ def expected(forget, retain, weights=(1.0, 1.0, 1.0)):
 
 def test_loss_has_the_three_terms():
     forget, retain = random_pairs(1), random_pairs(2)
-    values = loss_values(plugin.loss, plugin.Config(), forget, retain, permutation=ORDER, logit_scale=7.0)
+    config = plugin.Config(multimodal_weight=1, unimodal_weight=1)
+    values = loss_values(plugin.loss, config, forget, retain, permutation=ORDER, logit_scale=7.0)
     assert values == pytest.approx(expected(forget, retain), rel=1e-9)
 
 

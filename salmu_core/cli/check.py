@@ -62,8 +62,11 @@ def check(
 
 def _examine(kind: str, name: str, patience: float, settings: Settings) -> Report:
     with console(stderr=True).status(f"{name}: starting") as status:
-        settings |= {"on_stage": lambda stage: status.update(f"{name}: {stage}")}
-        return examine(kind, name, patience=patience, **settings)
+
+        def on_stage(stage: str) -> None:
+            status.update(f"{name}: {stage}")
+
+        return examine(kind, name, patience=patience, on_stage=on_stage, **settings)
 
 
 def _kinds(zoo: Zoo, name: str) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,7 +30,7 @@ class Aloud(Reporter):
         print(text, flush=True)
 
 
-class Telling(Reporter):
+class Telling(Reporter, ABC):
     """One that tells somebody elsewhere, by lines of JSON: what is told, and its words. Its kinds know the way.
 
     Attributes:
@@ -39,9 +40,9 @@ class Telling(Reporter):
     every = 0.1
     _told = 0.0
 
+    @abstractmethod
     def send(self, line: bytes) -> None:
         """Bring a line there."""
-        raise NotImplementedError
 
     def tell(self, name: str, *words: Any) -> None:
         """Say something."""

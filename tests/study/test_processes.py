@@ -58,16 +58,26 @@ def done(tmp_path):
     return work
 
 
-def test_of_many_steps_the_first_and_the_last_are_told_and_of_all_else_every_word(monkeypatch):
-    lines, told = [], Telling()
-    monkeypatch.setattr(told, "send", lines.append)
-    told.every = 5.0
+class Listed(Telling):
+    """Keeps its lines."""
+
+    every = 5.0
+
+    def __init__(self):
+        self.lines = []
+
+    def send(self, line):
+        self.lines.append(line)
+
+
+def test_of_many_steps_the_first_and_the_last_are_told_and_of_all_else_every_word():
+    told = Listed()
     told.begin("x", "unlearning")
     for number in range(1, 101):
         told.step(number, 100, {"loss": np.float32(0.5)})
     told.end("over")
     told.say("a" * 100_000)
-    *heard, (_, said) = map(json.loads, lines)
+    *heard, (_, said) = map(json.loads, told.lines)
     steps = [["step", number, 100, {"loss": 0.5}] for number in (1, 100)]
     assert heard == [["begin", "x", "unlearning"], *steps, ["end", "over"]] and said == "a" * (1 << 16)
 

@@ -14,13 +14,13 @@ from salmu_core.losses import contrastive_rows
 class Config(TrainingConfig):
     """Settings of Alignment Calibration."""
 
-    lr: LearningRate = 3e-5
+    lr: LearningRate = 2.35e-4
     variant: Literal["clip", "code"] = Field(
         "clip",
         description="Whose rows the contrastive loss is of: `clip`, of retain pairs, forget pairs being negatives "
         "only; `code`, of forget pairs as well, as in the public code for one tower.",
     )
-    beta: Weight = Field(default=1.0, description="Weight of the forget pairs' mean cosine (positive calibration).")
+    beta: Weight = Field(default=0.114, description="Weight of the forget pairs' mean cosine (positive calibration).")
 
 
 def loss(ctx: MethodContext[Config], step: Step) -> Mapping[str, Tensor]:
@@ -51,6 +51,7 @@ def salmu_methods() -> list[MethodSpec]:
             "reading: CLIP's loss over a batch of both sets, of the retain rows alone. `code` has the forget rows too, "
             "at the code's weight of 1.",
             config=Config,
+            chosen_on="mini",
             loss=loss,
         )
     ]

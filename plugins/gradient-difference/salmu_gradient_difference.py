@@ -12,10 +12,10 @@ from salmu_core.losses import Retention, contrastive, retention
 class Config(TrainingConfig):
     """Settings of Gradient Difference."""
 
-    lr: LearningRate = 1e-5
+    lr: LearningRate = 4.99e-5
     variant: Retention = "retain"
     forgetting_weight: float = Field(1.0, ge=0, description="Weight of the term that ascends on forget pairs.")
-    retention_weight: Weight = Field(default=1.0, description="Weight of the term that keeps retain pairs.")
+    retention_weight: Weight = Field(default=6.44, description="Weight of the term that keeps retain pairs.")
 
 
 def loss(ctx: MethodContext[Config], step: Step) -> Mapping[str, Tensor]:
@@ -40,6 +40,7 @@ def salmu_methods() -> list[MethodSpec]:
             "batch's captions, then its images, instead of the vocabulary; `kl` in the paper comes with its own "
             "name, KL minimisation.",
             config=Config,
+            chosen_on="mini",
             loss=loss,
         )
     ]

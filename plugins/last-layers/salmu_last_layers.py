@@ -4,8 +4,6 @@
 of these blocks nothing is left. All other weights stay what they are, bit for bit.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from typing import Literal
@@ -75,6 +73,7 @@ def salmu_methods() -> list[MethodSpec]:
             departures="Blocks of both towers stand for layers; the projections belong to the last. `eu` draws with "
             "variance 1 / inputs, whatever the architecture's own way. CLIP's contrastive loss for cross-entropy.",
             config=Config,
+            chosen_on="mini",
             unlearn=unlearn,
         )
     ]

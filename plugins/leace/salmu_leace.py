@@ -7,8 +7,6 @@ With x an embedding before it is normalised, z its person as a one-hot vector, a
 As r is linear, the tower's projection takes it in. All people's mean embeddings are the same then.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 import numpy as np
@@ -30,7 +28,7 @@ class Config(MethodConfig):
     variant: Literal["linear", "centred"] = Field(
         "linear", description="`linear`: what changes least without a bias; `centred`: with one, which is left out."
     )
-    share: Annotated[float, Search(0.02, 1, log=True)] = Field(0.12, gt=0, le=1, description="Dimensions that may go.")
+    share: Annotated[float, Search(0.02, 1, log=True)] = Field(0.108, gt=0, le=1, description="Dimensions that may go.")
 
 
 def eraser(x: Tensor, people: Tensor, others: Tensor, config: Config) -> tuple[Tensor, int]:
@@ -76,5 +74,6 @@ def salmu_methods() -> list[MethodSpec]:
     """Declare the method."""
     departures = "M is of both sets. The paper's map has a bias, CLIP's projection none: `linear` is the closed form "
     departures += "without one, `centred` leaves it out. At most `share` of the dimensions goes."
-    facts = {"name": "leace", "paper": "https://arxiv.org/abs/2306.03819", "code": CODE, "departures": departures}
-    return [MethodSpec(**facts, tags=("weights",), summary="Erase linearly who it is.", config=Config, unlearn=unlearn)]
+    facts = {"name": "leace", "paper": "https://arxiv.org/abs/2306.03819", "code": CODE, "chosen_on": "mini"}
+    facts |= {"departures": departures, "summary": "Erase linearly who it is."}
+    return [MethodSpec(**facts, tags=("weights",), config=Config, unlearn=unlearn)]

@@ -20,7 +20,7 @@ class Config(WrapperConfig):
         "all", description="Matrices that are adapted: of all layers, of a kind of layer, or of a tower."
     )
     lr_factor: Annotated[float, Search(1, 100, log=True)] = Field(
-        default=10.0, gt=0, description="Its learning rate over that of the wrapped method."
+        default=22.7, gt=0, description="Its learning rate over that of the wrapped method."
     )
 
 
@@ -48,8 +48,8 @@ def salmu_methods() -> list[MethodSpec]:
             name="lora",
             summary="Minimise another method's loss in low-rank adapters, which are merged in the end.",
             paper="https://arxiv.org/abs/2106.09685",
-            departures="Published for language models and new tasks. The factor alpha / r is 1: the learning rate, by "
-            "default ten times that of the wrapped method, does its work. All matrices of both towers are adapted by "
+            departures="Published for language models and new tasks. The factor alpha / r is 1: the learning rate, a "
+            "multiple of the wrapped method's, does its work. All matrices of both towers are adapted by "
             "default, not the attention's alone.",
             config=Config,
             chosen_on="mini",

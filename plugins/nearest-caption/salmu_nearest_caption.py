@@ -13,8 +13,8 @@ from salmu_core.losses import contrastive
 class Config(TrainingConfig):
     """Settings of Nearest Caption."""
 
-    lr: LearningRate = 1e-4
-    retention_weight: Weight = Field(default=1.0, description="Weight of the contrastive loss of retain pairs.")
+    lr: LearningRate = 2.08e-3
+    retention_weight: Weight = Field(default=0.33, description="Weight of the contrastive loss of retain pairs.")
 
 
 def numbered(values: Sequence[Hashable], device: torch.device) -> Tensor:
@@ -70,6 +70,7 @@ def salmu_methods() -> list[MethodSpec]:
             "fine-tuning on random labels, is arXiv 1911.04933 and, with a mask of weights, 2310.12508. The retain "
             "term is an addition.",
             config=Config,
+            chosen_on="mini",
             unlearn=unlearn,
         )
     ]

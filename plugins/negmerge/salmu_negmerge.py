@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from salmu_core import LearningRate, MethodContext, MethodSpec, NegationConfig, hookimpl, negate, task_vector
+from salmu_core import MethodContext, MethodSpec, NegationConfig, hookimpl, negate, task_vector
 from salmu_core.losses import forget_loss
 
 Factor = Annotated[float, Field(gt=0)]
@@ -24,7 +24,6 @@ Factor = Annotated[float, Field(gt=0)]
 class Config(NegationConfig):
     """Settings of NegMerge: recipes are all combinations of the factors and of the orders."""
 
-    lr: LearningRate = 3e-4
     lr_factors: tuple[Factor, ...] = Field((0.5, 1.0, 2.0), min_length=1, description="A recipe's `lr`, in that given.")
     batch_factors: tuple[Factor, ...] = Field((0.5, 1.0), min_length=1, description="Its `batch_size`, likewise.")
     orders: int = Field(1, ge=1, description="How often a recipe is trained, each time by other batches.")
@@ -74,7 +73,8 @@ def salmu_methods() -> list[MethodSpec]:
             departures="Recipes differ in learning rate, batch size and order, not in image augmentation, and share "
             "one budget: each has a part of the steps. An entry that one recipe leaves at 0 counts as disagreement.",
             tags=("weights",),
-            config=Config,
+            config=Config.with_defaults(lr=4.04e-4, max_scale=4.84),
+            chosen_on="mini",
             unlearn=unlearn,
         )
     ]

@@ -12,18 +12,18 @@ from salmu_core.losses import Retention, contrastive_rows, retention
 
 
 class Config(TrainingConfig):
-    """Settings of NPO; beta, and a weight of 1 for each term, are those of its authors."""
+    """Settings of NPO; its authors have 0.1 for beta and a weight of 1 for each term."""
 
-    lr: LearningRate = 1e-5
+    lr: LearningRate = 3.22e-4
     variant: Retention = "retain"
     beta: Annotated[float, Search(0.02, 2, log=True)] = Field(
-        default=0.1,
+        default=1.71,
         gt=0,
         description="Inverse temperature: the larger, the sooner a pair that is forgotten is left alone; towards 0 "
         "this is gradient ascent.",
     )
     forgetting_weight: float = Field(1.0, ge=0, description="Weight of the term on forget pairs.")
-    retention_weight: Weight = Field(default=1.0, description="Weight of the term that keeps retain pairs.")
+    retention_weight: Weight = Field(default=9.04, description="Weight of the term that keeps retain pairs.")
 
 
 def loss(ctx: MethodContext[Config], step: Step) -> Mapping[str, Tensor]:
@@ -54,6 +54,7 @@ def salmu_methods() -> list[MethodSpec]:
             departures="A pair's contrastive loss, the mean of both directions, stands for the summed negative "
             "log-likelihood of an answer, so it depends on the batch.",
             config=Config,
+            chosen_on="mini",
             loss=loss,
         )
     ]

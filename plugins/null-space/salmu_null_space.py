@@ -68,6 +68,7 @@ def salmu_methods() -> list[MethodSpec]:
             "mean of all captions stays.",
             tags=("weights",),
             config=Config,
+            chosen_on="mini",
             unlearn=unlearn,
         )
     ]

@@ -22,7 +22,7 @@ from salmu_core import MethodContext, MethodSpec, Search, WrapperConfig, hookimp
 class Config(WrapperConfig):
     """Settings of projected-gradient unlearning."""
 
-    energy: Annotated[float, Search(0.5, 0.999)] = Field(0.95, gt=0, le=1, description="Share of energy that stays.")
+    energy: Annotated[float, Search(0.5, 0.999)] = Field(0.66, gt=0, le=1, description="Share of energy that stays.")
     batches: int = Field(8, ge=1, description="Retain batches whose inputs are looked at; at most a quarter of all.")
 
 

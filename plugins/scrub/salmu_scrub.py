@@ -11,16 +11,16 @@ from salmu_core.losses import contrastive, original_divergence
 
 
 class Config(TrainingConfig):
-    """Settings of SCRUB; the constants are its authors', but for the learning rate."""
+    """Settings of SCRUB; its authors have 0.5 for a, and else these constants."""
 
-    lr: LearningRate = 3e-4
+    lr: LearningRate = 4.45e-4
     warmup: float = Field(default=0.0, ge=0, le=1, description="Share of each pass's steps with linear warm-up.")
     forgetting_passes: float = Field(
         default=0.3, gt=0, le=1, description="Share of the passes, rounded up, that begin with one over the forget set."
     )
     temperature: float = Field(default=2.0, gt=0, description="T, which softens both softmaxes.")
     contrastive_weight: float = Field(1.0, ge=0, description="g: weight of the contrastive loss of retain pairs.")
-    divergence_weight: Weight = Field(default=0.5, description="a: weight of their divergence from the original.")
+    divergence_weight: Weight = Field(default=0.22, description="a: weight of their divergence from the original.")
 
 
 def maximise(ctx: MethodContext[Config], step: Step) -> Mapping[str, Tensor]:
@@ -61,6 +61,7 @@ def salmu_methods() -> list[MethodSpec]:
             "as long as one over the forget set. The last checkpoint is the result, without the rewinding of SCRUB+R, "
             "which needs held-out people.",
             config=Config,
+            chosen_on="mini",
             unlearn=unlearn,
         )
     ]

@@ -54,6 +54,7 @@ def salmu_methods() -> list[MethodSpec]:
             "log-likelihood divided by its length. The authors' code and open-unlearning have different defaults: "
             "`variant` chooses.",
             config=Config,
+            chosen_on="mini",
             loss=loss,
         )
     ]

@@ -5,8 +5,6 @@ With I_f and I_r the diagonals of the empirical Fisher information on either set
     w min(l I_r / I_f, 1)   where I_f > a I_r,   and else stays.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 import torch
@@ -18,13 +16,13 @@ from salmu_core.losses import contrastive, forget_loss, retain_loss
 
 
 class Config(MethodConfig):
-    """Settings of SSD; a and l are those of the published experiments on classifiers."""
+    """Settings of SSD; the published experiments on classifiers have 10 for a and 1 for l."""
 
     variant: Literal["per-batch", "per-sample"] = Field(
         "per-batch", description="Whose gradients are squared: those of batches, as in public code, or of single pairs."
     )
-    selection: Annotated[float, Search(1, 100, log=True)] = Field(10.0, gt=0, description="a: least ratio of needs.")
-    dampening: Annotated[float, Search(0.01, 10, log=True)] = Field(1.0, ge=0, description="l: the ratio's factor.")
+    selection: Annotated[float, Search(1, 100, log=True)] = Field(97.2, gt=0, description="a: least ratio of needs.")
+    dampening: Annotated[float, Search(0.01, 10, log=True)] = Field(9.57, ge=0, description="l: the ratio's factor.")
     batch_size: int = Field(16, ge=1, description="Pairs of a batch, which the information of `per-batch` depends on.")
     bank: int = Field(64, ge=1, description="Pairs of each set that `per-sample` tells a pair from.")
 
@@ -74,7 +72,8 @@ def salmu_methods() -> list[MethodSpec]:
         "CLIP's contrastive loss for cross-entropy. For the information on all training data, that on the retain set. "
         "`per-sample` has no published form for a loss that compares: a pair stands among fixed others."
     )
-    facts = {"name": "ssd", "paper": "https://arxiv.org/abs/2308.07707", "departures": departures}
+    facts = {"name": "ssd", "paper": "https://arxiv.org/abs/2308.07707", "chosen_on": "mini"}
     code = "https://github.com/if-loops/selective-synaptic-dampening/blob/cdfdc0e/src/ssd.py"
     summary = "Dampen the weights that the forget set needs more than the retain set does."
-    return [MethodSpec(**facts, tags=("weights",), code=code, summary=summary, config=Config, unlearn=unlearn)]
+    facts |= {"code": code, "summary": summary, "departures": departures}
+    return [MethodSpec(**facts, tags=("weights",), config=Config, unlearn=unlearn)]

@@ -31,7 +31,8 @@ def salmu_methods() -> list[MethodSpec]:
             "classify, with frozen class names. The control is the rank of retain captions that no batch holds, "
             "estimated by `probe`, for accuracy on ImageNet. Where no scale keeps it, the smallest is taken, not 0.",
             tags=("weights",),
-            config=NegationConfig.with_defaults(lr=3e-5),
+            config=NegationConfig.with_defaults(lr=4.57e-4, max_scale=2.55),
+            chosen_on="mini",
             unlearn=unlearn,
         )
     ]

@@ -18,9 +18,9 @@ from salmu_core.losses import retain_loss
 class Config(TrainingConfig):
     """Settings of Weight distortion."""
 
-    lr: LearningRate = 1e-3
+    lr: LearningRate = 3.23e-3
     noise: Annotated[float, Search(0.002, 0.2, log=True)] = Field(
-        0.02, gt=0, description="s: the noise's standard deviation."
+        0.0794, gt=0, description="s: the noise's standard deviation."
     )
 
 
@@ -45,6 +45,7 @@ def salmu_methods() -> list[MethodSpec]:
             departures="CLIP's contrastive loss for cross-entropy. The temperature, a weight that classifiers don't "
             "have, gets no noise.",
             config=Config,
+            chosen_on="mini",
             unlearn=unlearn,
         )
     ]

@@ -55,6 +55,8 @@ def test_a_small_beta_is_gradient_ascent():
 
 @pytest.mark.parametrize("variant", ["retain", "kl"])
 def test_run(tiny_benchmark, variant):
-    outcome = assert_uses_budget(SPEC, tiny_benchmark, draws={"forget", "retain"}, variant=variant)
+    outcome = assert_uses_budget(
+        SPEC, tiny_benchmark, draws={"forget", "retain"}, variant=variant, retention_weight=1.0
+    )
     first, last = outcome.scalars["forgetting"][0][1], outcome.scalars["forgetting"][-1][1]
     assert last < first

@@ -28,8 +28,8 @@ class Config(WrapperConfig):
     variant: Literal["distance", "connectivity"] = Field(
         "distance", description="What is driven up; see the equations."
     )
-    distance_weight: Weight = Field(default=1.0, description="lambda, the weight of the distance.")
-    connectivity_weight: Weight = Field(default=0.001, description="mu, the weight of the loss at the midpoint.")
+    distance_weight: Weight = Field(default=0.154, description="lambda, the weight of the distance.")
+    connectivity_weight: float = Field(default=0.001, ge=0, description="mu, the weight of the loss at the midpoint.")
 
 
 def distance(weights: Mapping[str, Tensor], start: Mapping[str, Tensor]) -> Tensor:

@@ -72,7 +72,7 @@ def salmu_methods() -> list[MethodSpec]:
             paper="https://arxiv.org/abs/2201.06640",
             departures="Blocks of both towers stand for layers; the projections belong to the last. `eu` draws with "
             "variance 1 / inputs, whatever the architecture's own way. CLIP's contrastive loss for cross-entropy.",
-            config=Config,
+            config=Config.with_defaults(lr=3.39e-3),
             chosen_on="mini",
             unlearn=unlearn,
         )

@@ -23,7 +23,7 @@ class Config(WrapperConfig):
     """Settings of SalUn."""
 
     share: Annotated[float, Search(0.02, 1, log=True)] = Field(
-        default=0.5, gt=0, le=1, description="Share that is trained of all weights with a gradient."
+        default=0.115, gt=0, le=1, description="Share that is trained of all weights with a gradient."
     )
     saliency: Literal["contrastive", "loss"] = Field(
         "contrastive",

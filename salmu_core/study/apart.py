@@ -44,6 +44,8 @@ from salmu_core.train.observer import UNSEEN, Observer
 
 #: In a scratch folder: what is left, temporary files, entries for the cache, what is told, and what is printed.
 LEFT, TEMPORARY, CACHE, TOLD, PRINTED = "left", "tmp", "cache", "told", "printed"
+#: Variables that name where torch's compilers keep what they made.
+COMPILERS = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
 
 
 class Make(Protocol):
@@ -219,6 +221,8 @@ def _watch(parent: int) -> None:
 def _lock_up(cell: Cell) -> None:
     """From here on, a method may run."""
     os.environ["TMPDIR"] = tempfile.tempdir = str(cell.scratch / TEMPORARY)
+    for name in COMPILERS:  # torch names a folder as soon as it is imported, and what lies there would be others' code
+        os.environ[name] = str(cell.scratch / TEMPORARY / name.lower())
     work_for(cell.owner, cell.scratch / CACHE)
     set_threads(cell.threads)
     if landlock.version():

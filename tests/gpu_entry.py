@@ -32,6 +32,9 @@ from salmu_core.train.loop import fit
 from salmu_core.train.observer import Observer
 from salmu_core.train.settings import Every
 
+#: Of a run that is held against another one: gentle, as its first gradients are noise where a term begins at 0, and
+#: AdamW makes steps of full size of that. With a weight of 9 for that term compiled towers came 7% of the way off.
+SETTINGS = {"batch_size": 4, "lr": 1e-3, "retention_weight": 1.0, "consistency_weight": 1.0}
 SPLITS = ("forget", "holdout_association", "holdout_identity", "retain_joint", "retain_disjoint", "zeroshot")
 
 
@@ -65,7 +68,7 @@ def unlearned(device: str, benchmark: Path, compiler: Compiler | None = None, pr
     place, zoo = accelerator(device, precision), discover()
     session = TrainingSession.open(open_benchmark(str(benchmark), zoo, lambda *_: None), place)
     spec = zoo.methods["cliperase"].spec
-    return run_one(spec, spec.config(batch_size=4, lr=1e-3), 4, 0, session, place, compiler=compiler)
+    return run_one(spec, spec.config(**SETTINGS), 4, 0, session, place, compiler=compiler)
 
 
 def resumed(device: str, benchmark: Path, folder: Path, precision: str = "no") -> tuple[Outcome, list[str]]:
@@ -79,7 +82,7 @@ def resumed(device: str, benchmark: Path, folder: Path, precision: str = "no") -
         if done == 10:  # on a card, nobody is told of those before
             raise KeyboardInterrupt
 
-    run = partial(run_one, spec, spec.config(batch_size=4, lr=1e-3), 4, 0, session, place, saves=saves)
+    run = partial(run_one, spec, spec.config(**SETTINGS), 4, 0, session, place, saves=saves)
     with suppress(KeyboardInterrupt):
         run(Observer(on_step=kill))
     assert (folder / "training-0001").is_dir()

@@ -11,7 +11,7 @@ import torch
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "benchmarks" / "device" / "measure.py"
-DATA = ROOT / "docs" / "data" / "device.json"
+DATA = ROOT / "docs" / "data" / "device"
 #: Everything that is measured without a card, too.
 KINDS = {"peak", "training", "encoding", "agreement", "together", "unlearned", "scored"}
 TORCH = {"OMP_WAIT_POLICY": "PASSIVE", "CUDA_VISIBLE_DEVICES": ""}
@@ -94,7 +94,7 @@ def test_the_page_shows_every_figure_with_the_name_of_its_card(measured, figures
     data["results"].append({"kind": "failure", "part": "training", "what": "512 + 512", "why": "out of | memory"})
     path = tmp_path / "device.json"
     path.write_text(json.dumps(data))
-    text = figures.text(path)
+    text = figures.text(tmp_path)
     lines = text.splitlines()
     titles = [line for line in lines if line.startswith("**")]
     assert len(titles) == len(KINDS) + 1 and titles.pop() == "**What has no figure**"
@@ -107,16 +107,28 @@ def test_the_page_shows_every_figure_with_the_name_of_its_card(measured, figures
 
 
 def test_where_nobody_has_measured_the_page_says_so(figures, tmp_path):
-    assert figures.text(tmp_path / "device.json").strip() == "**Not measured yet.**"
+    assert figures.text(tmp_path).strip() == "**Not measured yet.**"
+
+
+def test_every_card_has_its_figures_and_what_else_its_machine_did(measured, figures, tmp_path):
+    data = json.loads(measured[0].read_text())
+    for name, date, beside in (("Old Card", "2026-01-02", ""), ("New Card", "2026-03-04", "something else ran")):
+        data |= {"machine": {**data["machine"], "card": name}, "date": date, "beside": beside}
+        (tmp_path / f"{name}.json").write_text(json.dumps(data))
+    text = figures.text(tmp_path)
+    introductions = [line for line in text.splitlines() if line.startswith("Measured on one")]
+    assert [line.split(" on ")[1] for line in introductions] == ["one New Card", "one Old Card"]
+    assert ["while something else ran" in line for line in introductions] == [True, False]
 
 
 def test_the_page_is_made_from_the_file_that_is_written(figures, records):
     assert "```{on-a-card}" in (ROOT / "docs" / "performance.md").read_text()
     assert figures.DATA == DATA and '"on_a_card"' in (ROOT / "docs" / "conf.py").read_text()
-    if DATA.is_file():
-        found = records.Measurement.model_validate_json(DATA.read_text())
+    for path in DATA.glob("*.json"):
+        found = records.Measurement.model_validate_json(path.read_text())
         assert not found.quick and found.machine.card != "none", "measure again, on a card"
         assert found.machine.card in figures.text()
+        assert path.stem == found.machine.card.lower().replace(" ", "-")
 
 
 def test_a_part_that_fails_takes_too_long_or_dies_leaves_the_others_alone(records, monkeypatch, tmp_path):

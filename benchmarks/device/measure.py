@@ -1,4 +1,4 @@
-"""Measures SALMU on the card of this machine, in one command, and writes ``docs/data/device.json``.
+"""Measures SALMU on the card of this machine, in one command, and writes a file of ``docs/data/device/``.
 
 The card's matrix peak; training as runs do it, from a method's own batch up to one that fills the card, and what
 compiling, reading ahead, encoding both batches together and a fused AdamW gain; encoding in fp32, tf32 and bf16, and
@@ -18,6 +18,7 @@ import argparse
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -32,15 +33,16 @@ from job import MACHINE, SUBJECT, WHOLE, Job, run
 from parts import PARTS
 from place import GIB
 from records import Failure, Machine, Measurement, Result, Subject, part_of
-from subject import ARCHITECTURE, load, make_benchmark, operations
+from subject import ARCHITECTURE, decode, load, make_benchmark, operations
 
-OUT = Path(__file__).parents[2] / "docs" / "data" / "device.json"
+OUT = Path(__file__).parents[2] / "docs" / "data" / "device"
 
 
 def prepare(job: Job) -> None:
-    """The benchmark all parts use, and what is measured on what."""
+    """The benchmark all parts use, its pictures decoded for all of them, and what is measured on what."""
     make_benchmark(job.scratch / "benchmark", job.quick)
     clip = load(job.scratch)
+    decode(job.scratch, clip)
     image, caption = operations(clip)
     weights = sum(p.numel() for p in clip.model.parameters())
     subject = Subject(
@@ -81,7 +83,7 @@ def driver() -> str | None:
     return told.stdout.splitlines()[0].strip()
 
 
-def measure(scratch: Path, quick: bool, seconds: float, parts: list[str]) -> Measurement | None:
+def measure(scratch: Path, quick: bool, seconds: float, parts: list[str], beside: str) -> Measurement | None:
     """Run every part; None if not even the data could be made."""
     start = time.monotonic()
     end = start + seconds
@@ -108,15 +110,18 @@ def measure(scratch: Path, quick: bool, seconds: float, parts: list[str]) -> Mea
         seconds=round(time.monotonic() - start, 1),
         machine=Machine.model_validate_json((scratch / MACHINE).read_text(encoding="utf-8")),
         subject=Subject.model_validate_json((scratch / SUBJECT).read_text(encoding="utf-8")),
+        beside=beside,
         results=tuple(results),
     )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help=f"the file to write, by default {OUT.relative_to(OUT.parents[2])}")
+    folder = OUT.relative_to(OUT.parents[2])
+    parser.add_argument("--out", type=Path, help=f"the file to write, by default one of {folder} with the card's name")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, which measure nothing")
     parser.add_argument("--minutes", type=float, default=8.5, help="the time there is")
+    parser.add_argument("--beside", default="", help="what else the machine does meanwhile, for the page to say")
     parser.add_argument(
         "--part", action="append", choices=PARTS, help="only this part, beside what OUT has of the others; repeatable"
     )
@@ -124,12 +129,12 @@ def main() -> int:
     if given.quick and given.out is None:
         parser.error("--quick measures nothing: give it an --out of its own")
     parts = [name for name in PARTS if name in (given.part or PARTS)]
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        measurement = measure(Path(folder), given.quick, 60 * given.minutes, parts)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        measurement = measure(Path(scratch), given.quick, 60 * given.minutes, parts, given.beside)
     if measurement is None:
         print("there is nothing to measure with: see above", file=sys.stderr)
         return 1
-    out = given.out or OUT
+    out = given.out or OUT / f"{re.sub('[^a-z0-9]+', '-', measurement.machine.card.lower())}.json"
     if given.part and out.is_file():
         measurement = beside(Measurement.model_validate_json(out.read_text(encoding="utf-8")), measurement, parts)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -144,11 +149,17 @@ def beside(earlier: Measurement, later: Measurement, parts: list[str]) -> Measur
     """Some parts measured again, beside what stands of the others; alone, if that is of another machine or model."""
     if (earlier.machine, earlier.subject, earlier.quick) != (later.machine, later.subject, later.quick):
         return later
+    said = "; ".join(dict.fromkeys(filter(None, (earlier.beside, later.beside))))
     kept = [result for result in earlier.results if part_of(result) not in parts]
     order = ["preparing", *PARTS]
     results = sorted([*kept, *later.results], key=lambda result: order.index(part_of(result)))
     return later.model_copy(
-        update={"results": tuple(results), "seconds": earlier.seconds + later.seconds, "command": earlier.command}
+        update={
+            "results": tuple(results),
+            "seconds": earlier.seconds + later.seconds,
+            "command": earlier.command,
+            "beside": said,
+        }
     )
 
 

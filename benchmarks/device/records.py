@@ -1,4 +1,4 @@
-"""What is measured on a card, as it stands in ``docs/data/device.json``."""
+"""What is measured on a card, as it stands in ``docs/data/device/``, a file a card."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ class Subject(Figure):
 
 
 class Measurement(Figure):
-    """``docs/data/device.json``."""
+    """A file of ``docs/data/device/``."""
 
     command: str
     date: str
@@ -172,4 +172,6 @@ class Measurement(Figure):
     seconds: Number
     machine: Machine
     subject: Subject
+    beside: str = ""
+    """What else the machine did meanwhile, which shows in the times."""
     results: tuple[Result, ...]

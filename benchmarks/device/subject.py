@@ -34,7 +34,7 @@ from salmu_core.plugins.zoo import discover
 from salmu_core.run import draws
 from salmu_core.run.context import RunContext
 from salmu_core.run.meter import Meter
-from salmu_core.run.session import TrainingSession
+from salmu_core.run.session import TrainingRows, TrainingSession
 from salmu_core.score.embeddings import Embedder, Images
 from salmu_core.testing import write_tiny_benchmark
 from salmu_core.train.compiled import Compiler
@@ -66,6 +66,14 @@ def make_benchmark(folder: Path, quick: bool) -> None:
 def load(scratch: Path) -> Clip:
     """The model that is trained and encodes."""
     return load_clip(scratch / "benchmark" / "compromised")
+
+
+def decode(scratch: Path, clip: Clip) -> None:
+    """Decode the pictures of all rows, as runs and scoring find them in the cache from then on."""
+    TrainingRows.open(open_benchmark(str(scratch / "benchmark"), discover(()), lambda *_: None), clip)
+    images = Images(evaluation_data(scratch), clip)
+    for split in BASE_SPLITS:
+        images(split, np.arange(1))
 
 
 def operations(clip: Clip) -> tuple[float, float]:

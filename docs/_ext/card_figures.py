@@ -9,18 +9,21 @@ from typing import Any
 
 Result = Mapping[str, Any]
 
-DATA = Path(__file__).parents[1] / "data" / "device.json"
+DATA = Path(__file__).parents[1] / "data" / "device"
 NOT_YET = "**Not measured yet.**"
 #: What scoring one model embeds at full size: the released rows and ImageNet's validation images; each row's caption,
 #: were all different, and 80 prompts for each of 1,000 classes.
 FULL_IMAGES, FULL_CAPTIONS = 76_794 + 50_000, 76_794 + 80 * 1000
 
 
-def text(path: Path = DATA) -> str:
-    """The section, as Markdown."""
-    if not path.is_file():
-        return NOT_YET + "\n"
-    found = json.loads(path.read_text(encoding="utf-8"))
+def text(folder: Path = DATA) -> str:
+    """The section, as Markdown: of every card, the one that was measured last first."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    found.sort(key=lambda measurement: measurement["date"], reverse=True)
+    return "\n".join(map(_of_card, found)) or NOT_YET + "\n"
+
+
+def _of_card(found: Mapping[str, Any]) -> str:
     of = {kind: [r for r in found["results"] if r["kind"] == kind] for kind in {r["kind"] for r in found["results"]}}
     peaks = {peak["precision"]: peak["tflops"] for peak in of.get("peak", [])}
     caption = f"measured on one {found['machine']['card']}"
@@ -35,12 +38,13 @@ def text(path: Path = DATA) -> str:
 def _introduction(found: Mapping[str, Any]) -> str:
     machine, subject = found["machine"], found["subject"]
     tried = " **At tiny sizes: this shows that it runs, and measures nothing.**" if found["quick"] else ""
+    beside = f", while {found['beside']}" if found.get("beside") else ""
     card = machine["card"] + (f" ({machine['memory_gib']:g} GiB)" if machine["memory_gib"] else "")
     with_what = [f"driver {machine['driver']}", f"CUDA {machine['cuda']}"] if machine["cuda"] else []
     versions = [*with_what, f"torch {machine['torch']}", f"open_clip {machine['open_clip']}"]
     return (
         f"Measured on one {card} on {found['date']} with {', '.join(versions)} and {machine['cores']} processor "
-        f"cores, by `{found['command']}` in {found['seconds']:.0f} seconds.{tried} The model is open_clip's "
+        f"cores, by `{found['command']}` in {found['seconds']:.0f} seconds{beside}.{tried} The model is open_clip's "
         f"{subject['architecture']} with random weights ({subject['weights']} million); its forward pass takes "
         f"{subject['image_gflop']:g} GFLOP an image and {subject['caption_gflop']:g} a caption, counted as products "
         "of matrices, convolutions and attention, a multiplication and an addition as two; a training step counts as "

@@ -18,7 +18,8 @@ class OnACard(SphinxDirective):
     """The section."""
 
     def run(self) -> list[Node]:
-        self.env.note_dependency(str(card_figures.DATA))  # where there is none, the page is made each time
+        for path in card_figures.DATA.glob("*.json"):
+            self.env.note_dependency(str(path))
         part = nodes.container()
         self.state.nested_parse(StringList(card_figures.text().splitlines(), source=str(card_figures.DATA)), 0, part)
         return part.children

@@ -9,7 +9,7 @@ from salmu_core.run.card import Card
 
 #: Runs at a time on one card: two made 1.92 times as many pairs a second as one at 16 + 16 pairs of a ViT-B/16, and
 #: more have not been measured. A step is small, and leaves the card waiting, up to the work of 64 + 64 of its pairs,
-#: where an H100 waited for 42% of the time. (docs/data/device.json)
+#: where an H100 waited for 42% of the time. (docs/data/device)
 MOST, SMALL = 2, 128 * 150_000_000
 #: Bytes that a process takes before it computes: CUDA's context, its libraries' workspaces.
 CONTEXT = 3 * 2**28

@@ -15,7 +15,7 @@ from salmu_core.train.settings import Compile
 
 #: Where compiling pays of itself. At 16 + 16 pairs of a ViT-B/16 a step took 90 ms, and 41 ms as CUDA graphs, which
 #: took 44 s to make: some 900 steps' gain. At 64 + 64 pairs an H100 waited for less than half of the time.
-#: (docs/data/device.json)
+#: (docs/data/device)
 FEW_PAIRS, MANY_STEPS = 32, 1000
 #: What makes the code, by its name in the module of whatever it raises or calls.
 _COMPILERS = ("torch._dynamo", "torch._inductor", "torch._functorch")

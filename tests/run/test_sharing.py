@@ -20,7 +20,9 @@ GIB = 2**30
 H100 = Card("NVIDIA H100 80GB HBM3", 78 * GIB, 80 * GIB, (9, 0))
 VIT = {"model_cfg": open_clip.get_model_config("ViT-B-16")}
 WEIGHTS = 149_620_737
-MEASURED = json.loads((Path(__file__).parents[2] / "docs" / "data" / "device.json").read_text())["results"]
+MEASURED = json.loads(
+    (Path(__file__).parents[2] / "docs" / "data" / "device" / "nvidia-h100-80gb-hbm3.json").read_text()
+)["results"]
 
 
 def test_what_a_run_takes_is_near_what_it_was_measured_to_take():

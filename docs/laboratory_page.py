@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -17,20 +17,22 @@ TEXT = Path(__file__).parent / "laboratory.md.template"
 
 EFFICACY = ("RetFail_MRR", "RetFail_R@1", "ACS", "AssocStr", "CoreAssoc", "IdZSC")
 UTILITY = ("GenKnow", "InterIdSim", "IntraIdSim", "InterIdRet", "IntraIdRet", "VisIdInt", "FragSim")
+#: The published one.
+BUDGET = 5
 MARKS = {"at": " ≈", "off": "*", "": ""}
 
 
 def laboratory(study: Data, metrics: Data) -> str:
     """The whole page."""
     seconds, worlds = study["seconds"], len(study["worlds"])
-    small, large = study["budgets"]
+    main = [line for line in study["lines"] if line["budget"] == BUDGET]
     facts = {
         "mark": MARK,
         "worlds": worlds,
         "seeds": "one seed" if len(study["seeds"]) == 1 else f"{len(study['seeds'])} seeds",
-        "budgets": f"{small:g} and {large:g}",
-        "small": f"{small:g}",
-        "large": f"{large:g}",
+        "budgets": listed([f"{budget:g}" for budget in study["budgets"]]),
+        "budget": f"{BUDGET:g}",
+        "methods": len(main),
         "runs": study["runs"],
         "command": study["command"],
         "minutes": f"{(seconds['unlearning'] + seconds['scoring']) / worlds / 60 / 2:.0f}",
@@ -45,16 +47,13 @@ def laboratory(study: Data, metrics: Data) -> str:
         "pattern": _pattern(study),
         "paper": _paper(study),
         "metrics": _metrics(metrics),
+        "verdicts": _verdicts(study, main),
+        "more": _by_budget(study),
+        "efficacy": _figures(study, main, EFFICACY),
+        "utility": _figures(study, main, UTILITY),
+        "tails": _tails(study, main),
+        "places": _places(main),
     }
-    for name, budget in (("small", small), ("large", large)):
-        lines = [line for line in study["lines"] if line["budget"] == budget]
-        tables |= {
-            f"verdicts_{name}": _verdicts(lines),
-            f"efficacy_{name}": _figures(study, lines, EFFICACY),
-            f"utility_{name}": _figures(study, lines, UTILITY),
-            f"tails_{name}": _tails(study, lines),
-            f"places_{name}": _places(lines),
-        }
     return Template(TEXT.read_text(encoding="utf-8")).substitute(facts, **tables)
 
 
@@ -62,18 +61,19 @@ def laboratory(study: Data, metrics: Data) -> str:
 SIMILARITY, RETRIEVAL = ("InterIdSim", "IntraIdSim"), ("InterIdRet", "IntraIdRet")
 
 
-def first_table(study: Data) -> str:
-    """What a newcomer sees first: every method, at the larger budget, from those with the fewest failures on."""
+def fails_by(line: Data) -> list[str]:
+    """Modes by which a method fails, or may."""
+    modes = line["failure_modes"].items()
+    return [mode + "?" * (verdict == "open") for mode, verdict in modes if verdict in ("holds", "open")]
 
-    def fails_by(line: Data) -> list[str]:
-        modes = line["failure_modes"].items()
-        return [mode + "?" * (verdict == "open") for mode, verdict in modes if verdict in ("holds", "open")]
+
+def first_table(study: Data) -> str:
+    """What a newcomer sees first: every method, at the published budget, from those with the fewest failures on."""
 
     def kept(line: Data, names: tuple[str, ...]) -> str:
         return f"{min(line['holdout_retention'][name]['value'] for name in names):.0%}"
 
-    large = max(study["budgets"])
-    lines = [line for line in study["lines"] if line["budget"] == large]
+    lines = [line for line in study["lines"] if line["budget"] == BUDGET]
     rows = [
         (
             code(line["method"]),
@@ -87,7 +87,7 @@ def first_table(study: Data) -> str:
     ]
     header = ("method", "leak gone", "general knowledge", "holdouts' similarity kept", "their retrieval", "fails by")
     said = (
-        f"{len(lines)} methods in {len(study['worlds'])} worlds of `mini`, budget {large:g}. *Holdouts* are what was "
+        f"{len(lines)} methods in {len(study['worlds'])} worlds of `mini`, budget {BUDGET:g}. *Holdouts* are what was "
         "not to be forgotten: other people, and other facts of the same people. "
         "[The laboratory](docs/laboratory.md) has the intervals, who is shown to differ, and the settings.\n"
     )
@@ -107,14 +107,36 @@ def interval(found: Mapping[str, float | None], form: str = "") -> str:
     return f"{shown} ±{half:.{4 if 0 < abs(value) < 0.01 else 3}f}".replace("±0.", "±.")
 
 
-def _verdicts(lines: list[Data]) -> str:
+def listed(words: Sequence[str]) -> str:
+    """Words as a sentence has them."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+def _by_budget(study: Data) -> str:
+    """What leads of every method at every budget."""
+    budgets, lines = study["budgets"], {(line["method"], line["budget"]): line for line in study["lines"]}
+
+    def said(line: Data) -> tuple[str, str, str]:
+        kept = min(line["holdout_retention"][name]["value"] for name in SIMILARITY)
+        return f"{line['leakage_reduction']['value']:.1%}", f"{line['knowledge_change']['value']:+.1%}", f"{kept:.0%}"
+
     rows = []
-    for line in lines:
+    for method in dict.fromkeys(method for method, _ in lines):
+        figures = [said(lines[method, budget]) if (method, budget) in lines else ("-",) * 3 for budget in budgets]
+        rows.append((code(method), *(figures[n][column] for column in range(3) for n in range(len(budgets)))))
+    names = ("leak gone", "GenKnow", "similarity kept")
+    return table(("", *(f"{name}, {budget:g}" for name in names for budget in budgets)), rows, figures=True)
+
+
+def _verdicts(study: Data, lines: list[Data]) -> str:
+    rows = []
+    for line in sorted(lines, key=lambda line: (len(fails_by(line)), -line["leakage_reduction"]["value"])):
         kept = line["holdout_retention"]
         worst = [min((kept[n] for n in names), key=lambda each: each["value"]) for names in PAIRS]
         rows.append(
             (
                 code(line["method"]),
+                ", ".join(study["tags"][line["method"]]),
                 interval(line["leakage_reduction"], ".1%"),
                 LIKE[line["unlike_clean"]],
                 interval(line["knowledge_change"], "+.1%"),
@@ -125,6 +147,7 @@ def _verdicts(lines: list[Data]) -> str:
         )
     header = (
         "method",
+        "kind",
         "leak gone",
         "and Clean",
         "GenKnow",

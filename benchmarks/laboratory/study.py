@@ -1,7 +1,7 @@
 """Boil a study over worlds down to what ``docs/laboratory.md`` shows: ``python benchmarks/laboratory/study.py RUNS``.
 
-The folder is one that ``salmu run --all`` made on several worlds of ``mini``, at budgets of 1 and 5 and with several
-seeds. What comes out, ``study.json`` beside this file, holds no run, only figures with their intervals; times are of
+The folder is one that ``salmu run --all`` made on several worlds of ``mini``, at budgets of 1 and 5 and larger ones,
+with several seeds. What comes out, ``study.json`` beside this file, holds no run, only figures with their intervals; times are of
 the machine that made it.
 """
 
@@ -21,6 +21,7 @@ from salmu_core.judge.lines import Comparison, Line
 from salmu_core.judge.protocol import MIN_HOLDOUT_RETENTION
 from salmu_core.judge.results import read_results
 from salmu_core.judge.statistics import interval_json
+from salmu_core.plugins.zoo import discover
 from salmu_core.store.folders import METRICS, Store, read_record
 from salmu_core.store.records import MetricsRecord
 
@@ -41,6 +42,8 @@ def rounded(value: Any) -> Any:
     return [rounded(item) for item in value] if isinstance(value, list | tuple) else value
 
 
+#: Facts of a line that say where it stands.
+LEADING = ("method", "budget", "leakage_reduction", "knowledge_change", "holdout_retention", "failure_modes")
 #: What the paper measures of the holdouts.
 HOLDOUTS = ("InterIdSim", "IntraIdSim")
 
@@ -108,8 +111,11 @@ def pattern(lines: Mapping[str, Line], few: Mapping[str, Line]) -> list[dict[str
 
 
 def line_json(line: Line) -> dict[str, Any]:
-    """A line without what can be read from its neighbours."""
+    """A line without what can be read from its neighbours; at other budgets than `BUDGET`, what leads alone."""
     facts = line.as_json()
+    own = {"runs": len(line.rows), "seconds": line.seconds}
+    if line.budget != BUDGET:
+        return {name: facts[name] for name in LEADING} | own
     keep = ("method", "budget", "tails", "leakage_reduction", "leakage_bar", "unlike_clean", "knowledge_change")
     marks = {name: "at" if f.equivalent else "off" if f.missed else "" for name, f in line.figures.items()}
     figures = {
@@ -121,8 +127,7 @@ def line_json(line: Line) -> dict[str, Any]:
         **{key: facts[key] for key in keep},
         "figures": figures,
         **{key: facts[key] for key in more},
-        "runs": len(line.rows),
-        "seconds": line.seconds,
+        **own,
     }
 
 
@@ -136,14 +141,17 @@ def measure(runs: Path) -> dict[str, Any]:
         raise SystemExit(f"{runs} holds runs without a result: {results.invalid[0].folder}")
     records = [row.record for row in results.rows if row.record]
     seeds = sorted({record.seed for record in records})
-    at = {budget: {line.label: line for line in comparison.lines if line.budget == budget} for budget in (1.0, BUDGET)}
+    budgets = sorted({line.budget for line in comparison.lines})
+    at = {budget: {line.label: line for line in comparison.lines if line.budget == budget} for budget in budgets}
+    tags = {name: sorted(declared.tags) for name, declared in discover().methods.items()}
     ours = {label: {name: f.repeats.value for name, f in line.figures.items()} for label, line in at[BUDGET].items()}
     pairs, rho = paper_table().beside(ours)
     table = {
-        "command": f"salmu run --all --world 0-{len(results.worlds) - 1} --seed {spelled(seeds)} --budget 1,5",
+        "command": f"salmu run --all --world 0-{len(results.worlds) - 1} --seed {ranged(seeds)} --budget {spelled(budgets)}",
         "worlds": results.worlds,
         "seeds": seeds,
-        "budgets": sorted(at),
+        "budgets": budgets,
+        "tags": {name: tags[name] for name in at[BUDGET]},
         "runs": len(records),
         "environment": {k: v for k, v in records[0].environment.items() if k != "platform"},
         "seconds": {"unlearning": sum(r.ledger.seconds for r in records), "scoring": scoring(store, comparison)},
@@ -159,9 +167,14 @@ def measure(runs: Path) -> dict[str, Any]:
     return rounded(table)
 
 
-def spelled(seeds: Sequence[int]) -> str:
+def ranged(seeds: Sequence[int]) -> str:
     """Seeds from 0 on, as the command line takes them."""
     return "0" if len(seeds) == 1 else f"0-{seeds[-1]}"
+
+
+def spelled(budgets: Sequence[float]) -> str:
+    """Budgets, likewise."""
+    return ",".join(f"{budget:g}" for budget in budgets)
 
 
 def scoring(store: Store, comparison: Comparison) -> float:

@@ -8,11 +8,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import PercentFormatter
 from pictures import DATA as MINI
-from pictures import INKS, Ink, canvas
+from pictures import HOLDOUTS, INKS, Ink, canvas
 
-from salmu_core.judge.protocol import MAX_KNOWLEDGE_DROP, MIN_LEAKAGE_REDUCTION
+from salmu_core.judge.protocol import MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION, MIN_LEAKAGE_REDUCTION
 
 DATA = (MINI.parent / "study.json", MINI.parent / "metrics.json")
 SHARES = (0, 25, 50, 75, 100)
@@ -25,53 +28,80 @@ def measured(which: int) -> dict[str, Any]:
     return table
 
 
-def _error(found: dict[str, float]) -> list[list[float]]:
-    return [[found["value"] - found["low"]], [found["high"] - found["value"]]]
+#: The budget whose points are drawn.
+BUDGET = 5
+#: Kind of a method -> its mark; whoever has none of these minimises a loss of its own.
+KINDS = {"baseline": "o", "weights": "^", "wrapper": "D", "control": "X", "": "s"}
+#: A leak below this is drawn as this: what is left is less than what Clean models differ by.
+LEAST = 0.002
+
+
+def points() -> dict[str, tuple[float, float, float]]:
+    """Method -> the leak that is left, the change of GenKnow, and the share of the holdouts that is kept."""
+    found = {}
+    for line in measured(0)["lines"]:
+        if line["budget"] == BUDGET:
+            left = max(LEAST, min(1.0, 1 - line["leakage_reduction"]["value"]))
+            kept = min(line["holdout_retention"][name]["value"] for name in HOLDOUTS)
+            found[line["method"]] = left, line["knowledge_change"]["value"], kept
+    return found
+
+
+def unbeaten(values: dict[str, tuple[float, float]]) -> list[str]:
+    """Those that no other beats in both: the smaller the first and the larger the second, the better."""
+    return [
+        name
+        for name, (x, y) in sorted(values.items(), key=lambda item: item[1])
+        if not any(a <= x and b >= y and (a, b) != (x, y) for a, b in values.values())
+    ]
 
 
 def front(ink: Ink) -> Figure:
-    """Leak that is gone against GenKnow that is left, of every method at both budgets, with intervals over worlds."""
-    lines = measured(0)["lines"]
-    with canvas(ink, 1, 1, (7.2, 4.2)) as (figure, axis):
-        axis.axhspan(-MAX_KNOWLEDGE_DROP, 0.12, xmin=0, color=ink.pass_area, linewidth=0)
-        axis.axvline(MIN_LEAKAGE_REDUCTION, color=ink.faint, linewidth=0.8, linestyle=":")
-        axis.axhline(-MAX_KNOWLEDGE_DROP, color=ink.faint, linewidth=0.8, linestyle=":")
-        for method in dict.fromkeys(line["method"] for line in lines):
-            points = [line for line in lines if line["method"] == method]
-            x = [p["leakage_reduction"]["value"] for p in points]
-            y = [p["knowledge_change"]["value"] for p in points]
-            axis.plot(x, y, color=ink.faint, linewidth=0.8, zorder=1)
-            for point in points:
-                gone, known = point["leakage_reduction"], point["knowledge_change"]
-                few = point["budget"] == min(measured(0)["budgets"])
-                axis.errorbar(
-                    gone["value"],
-                    known["value"],
-                    xerr=_error(gone),
-                    yerr=_error(known),
-                    fmt="o",
-                    markersize=5,
-                    markerfacecolor="none" if few else ink.method,
-                    color=ink.method,
-                    elinewidth=0.8,
-                    zorder=2,
-                )
-            low = y[-1] < -0.5 or x[-1] > 0.6
-            axis.annotate(
-                method,
-                (x[-1], y[-1]),
-                textcoords="offset points",
-                xytext=(-8, SHIFTS.get(method, 4)) if low else (8, SHIFTS.get(method, 4)),
-                ha="right" if low else "left",
-                fontsize=8,
+    """What is left of the leak against general knowledge, and against the holdouts; between them lies the trade."""
+    found, tags = points(), measured(0)["tags"]
+    aims = (
+        ("relative change of GenKnow", 1, -MAX_KNOWLEDGE_DROP, (-1.06, 0.12)),
+        ("share of the holdouts' similarity kept", 2, MIN_HOLDOUT_RETENTION, (-0.6, 1.12)),
+    )
+    with canvas(ink, 1, 2, (7.2, 4.6)) as (figure, axes):
+        for axis, (what, column, bar, limits) in zip(axes, aims, strict=True):
+            axis.set(
+                xscale="log", xlim=(1.3, LEAST / 1.5), ylim=limits, xlabel="share of the leak that is left", ylabel=what
             )
-        axis.set(xlabel="share of the leak that is gone", ylabel="relative change of GenKnow", xlim=(-0.03, 1.04))
-        axis.set_ylim(-1.05, 0.12)
+            axis.fill_between(
+                [LEAST / 1.5, 1 - MIN_LEAKAGE_REDUCTION], bar, limits[1], color=ink.pass_area, linewidth=0
+            )
+            axis.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+            values = {name: (of[0], max(limits[0] + 0.03, of[column])) for name, of in found.items()}
+            best = unbeaten(values)
+            axis.plot(*zip(*(values[name] for name in best), strict=True), color=ink.faint, linewidth=0.8, zorder=1)
+            for name, (x, y) in values.items():
+                mark = next((mark for kind, mark in KINDS.items() if kind in tags[name]), KINDS[""])
+                colour = ink.method if name in best else ink.faint
+                axis.plot(x, y, mark, markersize=5, color=colour, markerfacecolor=colour if name in best else "none")
+            _name(axis, {name: values[name] for name in best})
+        marks = [Line2D([], [], marker=mark, linestyle="", color=ink.faint) for mark in KINDS.values()]
+        titles = [kind or "a loss" for kind in KINDS]
+        figure.legend(marks, titles, loc="outside upper left", ncols=5, fontsize=8, frameon=False, labelcolor=ink.text)
     return figure
 
 
-#: Points by which names that would lie on each other are moved up.
-SHIFTS = {"cliperase": 12, "delete": 2, "vlunlearn": -8, "shuffled-captions": 2, "negative-gradient": -1}
+def _name(axis: Axes, values: dict[str, tuple[float, float]]) -> None:
+    """Write names beside points, none on another one, on the side where there is room."""
+    low, high = axis.get_ylim()
+    step, lowest = (high - low) * 0.045, high
+    for name, (x, y) in sorted(values.items(), key=lambda item: -item[1][1]):
+        lowest = min(y, lowest - step)
+        axis.annotate(
+            name,
+            (x, y),
+            xytext=(12 if x > 0.1 else -12, lowest),
+            textcoords=("offset points", "data"),
+            ha="left" if x > 0.1 else "right",
+            va="center",
+            fontsize=7,
+            arrowprops={"arrowstyle": "-", "linewidth": 0.4, "color": axis.xaxis.label.get_color(), "shrinkB": 3},
+        )
 
 
 def response(ink: Ink) -> Figure:
@@ -102,11 +132,12 @@ def alt(name: str) -> str:
     """What a picture says, for those who can't see it."""
     if name == "front":
         each = [
-            f"{line['method']} at {line['budget']:g}: {line['leakage_reduction']['value']:.1%} gone, GenKnow "
-            f"{line['knowledge_change']['value']:+.1%}"
-            for line in measured(0)["lines"]
+            f"{n}: {left:.1%} left, GenKnow {known:+.1%}, {kept:.0%} kept"
+            for n, (left, known, kept) in points().items()
         ]
-        return f"Scatter of the leak that is gone against the change of GenKnow. {'; '.join(each)}."
+        return (
+            f"Scatter of the leak that is left against the change of GenKnow and the holdouts kept. {'; '.join(each)}."
+        )
     each = [
         f"{name} " + ", ".join(f"{found['response'][str(share)]:.2f}" for share in SHARES)
         for name, found in measured(1)["figures"].items()

@@ -42,7 +42,7 @@ FAULTS = (DOCS / "data" / "reliability.json", DOCS / "data" / "reliability-fuzz.
 BEYOND = (MEASURED / "beyond.json", MEASURED / "beyond_tried.tsv")
 ATTACKED = MEASURED / "attacks.json"
 TUNED = MEASURED / "tuned.tsv"
-LABORATORY = (MEASURED / "study.json", MEASURED / "metrics.json")
+LABORATORY = (MEASURED / "study.json", MEASURED / "metrics.json", ATTACKED)
 #: An example of each hook in this repository.
 EXAMPLES = {
     "salmu_methods": "plugins/direct-similarity/salmu_direct_similarity.py",
@@ -241,7 +241,7 @@ def pages() -> dict[Path, str]:
         DOCS / "attacks.md": attacks_page(_found(ATTACKED)),
         DOCS / "beyond.md": beyond(_found(BEYOND[0]), trials(BEYOND[1].read_text(encoding="utf-8").splitlines())),
         DOCS / "errors.md": errors_page(ROOT),
-        DOCS / "laboratory.md": laboratory(*(json.loads(path.read_text(encoding="utf-8")) for path in LABORATORY)),
+        DOCS / "laboratory.md": laboratory(*map(_found, LABORATORY)),
         DOCS / "reliability.md": reliability(*(_found(path) for path in FAULTS)),
     }
     for name, declared in ours.methods.items():

@@ -7,6 +7,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from attacks_page import SAYS, share, worst
 from tables import MARK, code, number, table
 
 from salmu_core.judge.tails import TAILS
@@ -22,7 +23,7 @@ BUDGET = 5
 MARKS = {"at": " ≈", "off": "*", "": ""}
 
 
-def laboratory(study: Data, metrics: Data) -> str:
+def laboratory(study: Data, metrics: Data, attacks: Data) -> str:
     """The whole page."""
     seconds, worlds = study["seconds"], len(study["worlds"])
     main = [line for line in study["lines"] if line["budget"] == BUDGET]
@@ -49,6 +50,7 @@ def laboratory(study: Data, metrics: Data) -> str:
         "metrics": _metrics(metrics),
         "verdicts": _verdicts(study, main),
         "more": _by_budget(study),
+        "recoverable": _recoverable(attacks),
         "efficacy": _figures(study, main, EFFICACY),
         "utility": _figures(study, main, UTILITY),
         "tails": _tails(study, main),
@@ -116,16 +118,30 @@ def _by_budget(study: Data) -> str:
     """What leads of every method at every budget."""
     budgets, lines = study["budgets"], {(line["method"], line["budget"]): line for line in study["lines"]}
 
-    def said(line: Data) -> tuple[str, str, str]:
+    def said(line: Data) -> tuple[str, ...]:
+        gone, known = line["leakage_reduction"]["value"], line["knowledge_change"]["value"]
         kept = min(line["holdout_retention"][name]["value"] for name in SIMILARITY)
-        return f"{line['leakage_reduction']['value']:.1%}", f"{line['knowledge_change']['value']:+.1%}", f"{kept:.0%}"
+        return f"{gone:.1%}", f"{known:+.1%}", f"{kept:.0%}", f"{line['seconds']:.1f}"
 
-    rows = []
+    names, rows = ("leak gone", "GenKnow", "similarity kept", "s"), []
     for method in dict.fromkeys(method for method, _ in lines):
-        figures = [said(lines[method, budget]) if (method, budget) in lines else ("-",) * 3 for budget in budgets]
-        rows.append((code(method), *(figures[n][column] for column in range(3) for n in range(len(budgets)))))
-    names = ("leak gone", "GenKnow", "similarity kept")
+        figures = [
+            said(lines[method, budget]) if (method, budget) in lines else ("-",) * len(names) for budget in budgets
+        ]
+        rows.append((code(method), *(found[column] for column in range(len(names)) for found in figures)))
     return table(("", *(f"{name}, {budget:g}" for name in names for budget in budgets)), rows, figures=True)
+
+
+def _recoverable(attacks: Data) -> str:
+    """What the attack that brings back most brings back from each method."""
+    rows = []
+    for line in attacks["lines"]:
+        name, most = worst(line) or ("-", {"recovered": None})
+        said = SAYS[line["failure_modes"].get("recoverable")]
+        rows.append((code(line["method"]), share(line["leak_gone"], ".1%"), code(name), share(most["recovered"]), said))
+    return table(
+        ("", "leak gone", "by", "brought back", ""), sorted(rows, key=lambda row: (row[4], row[0])), figures=True
+    )
 
 
 def _verdicts(study: Data, lines: list[Data]) -> str:

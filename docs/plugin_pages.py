@@ -114,7 +114,7 @@ def methods_index(zoo: Zoo, data: Mapping[str, Any]) -> str:
         [
             MARK,
             "# Methods\n",
-            "The baselines of this repository, each a plugin of its own.\n",
+            "All methods of this repository, each a plugin of its own.\n",
             table(("method", "name", "what it does"), rows),
             f"## On `mini`\n\n{MINI_NOTE.format(**data)}\n",
             figures_table(zoo, data, list(runs)),

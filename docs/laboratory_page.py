@@ -120,10 +120,10 @@ def _by_budget(study: Data) -> str:
 
     def said(line: Data) -> tuple[str, ...]:
         gone, known = line["leakage_reduction"]["value"], line["knowledge_change"]["value"]
-        kept = min(line["holdout_retention"][name]["value"] for name in SIMILARITY)
+        kept = min(share["value"] for share in line["holdout_retention"].values())
         return f"{gone:.1%}", f"{known:+.1%}", f"{kept:.0%}", f"{line['seconds']:.1f}"
 
-    names, rows = ("leak gone", "GenKnow", "similarity kept", "s"), []
+    names, rows = ("leak gone", "GenKnow", "holdouts kept", "s"), []
     for method in dict.fromkeys(method for method, _ in lines):
         figures = [
             said(lines[method, budget]) if (method, budget) in lines else ("-",) * len(names) for budget in budgets

@@ -127,9 +127,8 @@ def methods_index(zoo: Zoo, data: Mapping[str, Any]) -> str:
 
 
 MINI_NOTE = """\
-`{command}`, budget {budget:g}, seed {seed}, with the settings that were the defaults before [the
-search](../../tune.md#what-it-finds). `mini` is an invented miniature: its figures show directions, not what
-SALMUBench would measure."""
+`{command}` with all methods installed, budget {budget:g}, seed {seed}. `mini` is an invented miniature: its figures
+show directions, not what SALMUBench would measure."""
 
 
 def figures_table(zoo: Zoo, data: Mapping[str, Any], shown: Sequence[str]) -> str:

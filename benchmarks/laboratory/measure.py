@@ -11,11 +11,13 @@ import argparse
 import io
 import json
 from collections.abc import Mapping
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from packaging.requirements import Requirement
 from rich.console import Console, RenderableType
 
 from salmu_core.contract.layout import ROLES
@@ -108,7 +110,7 @@ def run_row(row: Row, record: RunRecord, diagnosis: Diagnosis) -> dict[str, Any]
 
 
 def terminal(comparison: Comparison) -> dict[str, list[str]]:
-    """What the command line prints: the first screen, and all tables, cut into their parts."""
+    """What the command line prints of a first run: the first screen, and all tables, cut into their parts."""
     whole, notice = table(comparison, comparison.columns), discover().benchmarks["mini"].spec.notice
     parts = {"overview": printed(overview.render(whole, notice, WIDTH, COMMANDS))}
     part = "notice"
@@ -116,6 +118,12 @@ def terminal(comparison: Comparison) -> dict[str, list[str]]:
         part = next((name for name, head in PARTS.items() if line.startswith(head)), part)
         parts.setdefault(part, []).append(line)
     return parts
+
+
+def shipped() -> set[str]:
+    """Distributions that ``pip install salmu`` brings."""
+    needs = map(Requirement, requires("salmu") or [])
+    return {need.name for need in needs if need.marker is None}
 
 
 def printed(report: RenderableType) -> list[str]:
@@ -132,7 +140,11 @@ def measure(folder: Path) -> dict[str, Any]:
     rows = [row for row in whole.rows if row.record and (row.record.budget, row.record.seed) == (BUDGET, SEED)]
     comparison = compare(Results(whole.benchmark, whole.references, rows), whole.columns)
     verdicts = {row.folder: line.diagnosis for line in comparison.lines for row in line.rows}
-    none = Diagnosis(Evidence(), {})
+    none, ours = (
+        Diagnosis(Evidence(), {}),
+        {name for name, it in discover().methods.items() if it.distribution in shipped()},
+    )
+    first_run = Results(whole.benchmark, whole.references, [row for row in rows if row.method in ours])
     records = [(row, row.record) for row in rows if row.record is not None]
     first = records[0][1]
     references = {role: store.reference("mini", role) for role in ROLES}
@@ -150,7 +162,7 @@ def measure(folder: Path) -> dict[str, Any]:
             role: {"metrics": rounded(whole.references["mini"][role].metrics), "histograms": histograms(path)}
             for role, path in references.items()
         },
-        "terminal": terminal(comparison),
+        "terminal": terminal(compare(first_run, whole.columns)),
         "runs": sorted(
             (run_row(row, record, verdicts.get(row.folder, none)) for row, record in records),
             key=lambda run: str(run["method"]),

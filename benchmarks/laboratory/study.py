@@ -1,8 +1,8 @@
 """Boil a study over worlds down to what ``docs/laboratory.md`` shows: ``python benchmarks/laboratory/study.py RUNS``.
 
 The folder is one that ``salmu run --all`` made on several worlds of ``mini``, at budgets of 1 and 5 and larger ones,
-with several seeds. What comes out, ``study.json`` beside this file, holds no run, only figures with their intervals; times are of
-the machine that made it.
+with several seeds. What comes out, ``study.json`` beside this file, holds no run, only figures with their intervals;
+times are of the machine that made it.
 """
 
 from __future__ import annotations
@@ -147,7 +147,12 @@ def measure(runs: Path) -> dict[str, Any]:
     ours = {label: {name: f.repeats.value for name, f in line.figures.items()} for label, line in at[BUDGET].items()}
     pairs, rho = paper_table().beside(ours)
     table = {
-        "command": f"salmu run --all --world 0-{len(results.worlds) - 1} --seed {ranged(seeds)} --budget {spelled(budgets)}",
+        "command": " ".join(
+            (
+                f"salmu run --all --world 0-{len(results.worlds) - 1}",
+                f"--seed {ranged(seeds)} --budget {spelled(budgets)}",
+            )
+        ),
         "worlds": results.worlds,
         "seeds": seeds,
         "budgets": budgets,

@@ -8,12 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 from pictures import DATA as MINI
-from pictures import HOLDOUTS, INKS, Ink, canvas
+from pictures import INKS, Ink, canvas, place_names
 
 from salmu_core.judge.protocol import MAX_KNOWLEDGE_DROP, MIN_HOLDOUT_RETENTION, MIN_LEAKAGE_REDUCTION
 
@@ -37,12 +36,12 @@ LEAST = 0.002
 
 
 def points() -> dict[str, tuple[float, float, float]]:
-    """Method -> the leak that is left, the change of GenKnow, and the share of the holdouts that is kept."""
+    """Method -> the leak that is left, the change of GenKnow, and the share of the holdouts that is kept, the least."""
     found = {}
     for line in measured(0)["lines"]:
         if line["budget"] == BUDGET:
             left = max(LEAST, min(1.0, 1 - line["leakage_reduction"]["value"]))
-            kept = min(line["holdout_retention"][name]["value"] for name in HOLDOUTS)
+            kept = min(share["value"] for share in line["holdout_retention"].values())
             found[line["method"]] = left, line["knowledge_change"]["value"], kept
     return found
 
@@ -61,8 +60,9 @@ def front(ink: Ink) -> Figure:
     found, tags = points(), measured(0)["tags"]
     aims = (
         ("relative change of GenKnow", 1, -MAX_KNOWLEDGE_DROP, (-1.06, 0.12)),
-        ("share of the holdouts' similarity kept", 2, MIN_HOLDOUT_RETENTION, (-0.6, 1.12)),
+        ("share of the holdouts kept", 2, MIN_HOLDOUT_RETENTION, (-0.6, 1.12)),
     )
+    names: list[dict[str, tuple[float, float]]] = []
     with canvas(ink, 1, 2, (7.2, 4.6)) as (figure, axes):
         for axis, (what, column, bar, limits) in zip(axes, aims, strict=True):
             axis.set(
@@ -74,34 +74,20 @@ def front(ink: Ink) -> Figure:
             axis.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
             values = {name: (of[0], max(limits[0] + 0.03, of[column])) for name, of in found.items()}
             best = unbeaten(values)
+            names.append({name: values[name] for name in best})
             axis.plot(*zip(*(values[name] for name in best), strict=True), color=ink.faint, linewidth=0.8, zorder=1)
             for name, (x, y) in values.items():
                 mark = next((mark for kind, mark in KINDS.items() if kind in tags[name]), KINDS[""])
                 colour = ink.method if name in best else ink.faint
                 axis.plot(x, y, mark, markersize=5, color=colour, markerfacecolor=colour if name in best else "none")
-            _name(axis, {name: values[name] for name in best})
         marks = [Line2D([], [], marker=mark, linestyle="", color=ink.faint) for mark in KINDS.values()]
         titles = [kind or "a loss" for kind in KINDS]
         figure.legend(marks, titles, loc="outside upper left", ncols=5, fontsize=8, frameon=False, labelcolor=ink.text)
+        figure.canvas.draw()
+        figure.set_layout_engine("none")  # names are placed on the page as it is now
+        for axis, named in zip(axes, names, strict=True):
+            place_names(figure, axis, [(x, y, name, ink.text) for name, (x, y) in named.items()])
     return figure
-
-
-def _name(axis: Axes, values: dict[str, tuple[float, float]]) -> None:
-    """Write names beside points, none on another one, on the side where there is room."""
-    low, high = axis.get_ylim()
-    step, lowest = (high - low) * 0.045, high
-    for name, (x, y) in sorted(values.items(), key=lambda item: -item[1][1]):
-        lowest = min(y, lowest - step)
-        axis.annotate(
-            name,
-            (x, y),
-            xytext=(12 if x > 0.1 else -12, lowest),
-            textcoords=("offset points", "data"),
-            ha="left" if x > 0.1 else "right",
-            va="center",
-            fontsize=7,
-            arrowprops={"arrowstyle": "-", "linewidth": 0.4, "color": axis.xaxis.label.get_color(), "shrinkB": 3},
-        )
 
 
 def response(ink: Ink) -> Figure:

@@ -1,6 +1,6 @@
 """The directive ``picture``: one of ``pictures.py``, once for a light page and once for a dark one.
 
-```{picture} tradeoff
+```{picture} verdicts
 A caption.
 ```
 """

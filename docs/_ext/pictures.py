@@ -156,14 +156,14 @@ def verdicts(ink: Ink) -> Figure:
     shown = sorted(runs(), key=lambda run: -(run["leakage_reduction"] or 0))
     leak, known = ref["compromised"][LEAK], ref["compromised"][KNOWLEDGE]
     clean = ref["clean"]
-    kept = {run["method"]: min(run["holdout_retention"][name] for name in HOLDOUTS) for run in shown}
+    kept = {run["method"]: min(run["holdout_retention"].values()) for run in shown}
     panels: list[tuple[str, str, float, float, Callable[[dict[str, Any]], float]]] = [
         ("leak left", "ineffective", clean[LEAK] / leak, 1.0, lambda run: run["metrics"][LEAK] / leak),
         ("GenKnow left", "catastrophic", clean[KNOWLEDGE] / known, 1.0, lambda run: run["metrics"][KNOWLEDGE] / known),
         ("holdouts kept", "over-generalised", 0.0, 1.0, lambda run: kept[run["method"]]),
     ]
     names = [run["method"] for run in shown] + ["Clean", "Compromised"]
-    with canvas(ink, 1, 3, (7.6, 4.1), sharey=True) as (figure, axes):
+    with canvas(ink, 1, 3, (7.6, 1.1 + 0.24 * len(names)), sharey=True) as (figure, axes):
         for axis, (title, mode, at_clean, at_compromised, value) in zip(axes, panels, strict=True):
             for y, run in enumerate(shown):
                 failed = mode in (run["failure_modes"] or ())
@@ -196,39 +196,6 @@ def verdicts(ink: Ink) -> Figure:
         axes[2].axvspan(MIN_HOLDOUT_RETENTION, 1.2, color=ink.pass_area, lw=0)
         axes[2].set_xticks([-1, 0, 1], ["-100%", "0%", "100%"])
         axes[2].axvline(0, color=ink.faint, lw=0.6)
-    return figure
-
-
-def tradeoff(ink: Ink) -> Figure:
-    """Leak against general knowledge, all methods and both references."""
-    ref = references()
-    with canvas(ink, 1, 1, (7.2, 4.6)) as (figure, axis):
-        axis.set_xscale("log")
-        axis.set_xlim(7e-4, 0.6)
-        axis.set_ylim(-0.08, 1.1)
-        bar = (1 - MIN_REDUCTION) * ref["compromised"][LEAK]
-        floor = (1 - MAX_KNOWLEDGE_DROP) * ref["compromised"][KNOWLEDGE]
-        axis.fill_between([7e-4, bar], floor, 1.1, color=ink.pass_area, lw=0)
-        axis.text(7.6e-4, 1.08, "passes both", color=ink.text, va="top", fontsize=8)
-        axis.axvline(chance_mrr(), color=ink.faint, lw=0.8, ls=":")
-        axis.text(chance_mrr() * 1.05, 0.3, "a model\nthat guesses", color=ink.text, fontsize=8, va="center")
-        marks: list[tuple[float, float, str, str]] = []
-        for role, (mark, colour) in {"compromised": ("s", ink.compromised), "clean": ("D", ink.clean)}.items():
-            x, y = ref[role][LEAK], ref[role][KNOWLEDGE]
-            axis.plot(x, y, mark, ms=8, color=colour, mfc="none" if mark == "s" else colour, mew=1.8)
-            marks.append((x, y, role.capitalize(), colour))
-        for run in runs():
-            x, y = run["metrics"][LEAK], run["metrics"][KNOWLEDGE]
-            retention = min(run["holdout_retention"][name] for name in HOLDOUTS)
-            mark = "v" if retention < 0 else "o"
-            axis.plot(x, y, mark, ms=7.5, color=ink.method if retention >= 0 else ink.fails, mew=0)
-            marks.append((x, y, f"{run['method']} ({retention:.0%})", ink.text))
-        axis.set_xticks([0.001, 0.01, 0.1], ["0.001", "0.01", "0.1"])
-        axis.set_xlabel("RetFail_MRR: what still leaks (log scale; left is better)")
-        axis.set_ylabel("GenKnow (up is better)")
-        figure.canvas.draw()
-        figure.set_layout_engine("none")  # names are placed on the page as it is now
-        place_names(figure, axis, marks)
     return figure
 
 
@@ -290,10 +257,6 @@ def alt(name: str) -> str:
             "Three panels with a mark per method: leak left, GenKnow left, and holdouts kept, each with the area in "
             f"which a method passes. {'; '.join(each)}."
         )
-    if name == "tradeoff":
-        each = [f"{r['method']} {r['metrics'][LEAK]:.4f}, {r['metrics'][KNOWLEDGE]:.2f}" for r in runs()]
-        both = [f"{role.capitalize()} {v[LEAK]:.4f}, {v[KNOWLEDGE]:.2f}" for role, v in ref.items()]
-        return f"Scatter of RetFail_MRR (log) against GenKnow. {'; '.join([*both, *each])}."
     method = name.removeprefix("cosines-")
     (run,) = [run for run in runs() if run["method"] == method]
     columns = ("AssocStr", *reversed(HOLDOUTS), "VisIdInt", "FragSim")
@@ -306,7 +269,6 @@ def alt(name: str) -> str:
 
 _DRAWN: dict[str, Callable[[Ink], Figure]] = {
     "verdicts": verdicts,
-    "tradeoff": tradeoff,
     **{f"cosines-{run['method']}": partial(cosines, run["method"]) for run in runs()},
 }
 NAMES = tuple(_DRAWN)

@@ -23,7 +23,9 @@ from salmu_core.train.pieces import Pieces
 
 FACTS = {"name": "a-method", "summary": "A test.", "paper": "https://example.org"}
 B = 12
-#: Methods that train by what ctx.features gives, in every variant of their loss; that of RMU is of inner layers.
+#: Methods that train by what ctx.features gives, in every variant of their loss; that of RMU is of inner layers, and
+#: wrappers have those of others. A term that begins at 0 has rounding for its first gradient, which AdamW makes whole
+#: steps of: its weight is small.
 ZOO = [
     ("alignment-calibration", {}),
     ("alignment-calibration", {"variant": "code"}),
@@ -35,14 +37,16 @@ ZOO = [
     ("finetuning", {}),
     ("generic-captions", {"retain_weight": 0.5}),
     ("gradient-difference", {}),
-    ("gradient-difference", {"variant": "kl"}),
+    ("gradient-difference", {"variant": "kl", "retention_weight": 1.0}),
+    ("last-layers", {}),
     ("nearest-caption", {}),
     ("negative-gradient", {}),
     ("npo", {}),
-    ("npo", {"variant": "kl"}),
+    ("npo", {"variant": "kl", "retention_weight": 1.0}),
     ("shuffled-captions", {}),
     ("simnpo", {}),
     ("vlunlearn", {}),
+    ("weight-distortion", {}),
 ]
 NAMES = ["-".join([name, *map(str, settings.values())]) for name, settings in ZOO]
 

@@ -34,6 +34,7 @@ def laboratory(study: Data, metrics: Data, attacks: Data) -> str:
         "budgets": listed([f"{budget:g}" for budget in study["budgets"]]),
         "budget": f"{BUDGET:g}",
         "methods": len(main),
+        "absent": _absent(study["absent"]),
         "runs": study["runs"],
         "command": study["command"],
         "minutes": f"{(seconds['unlearning'] + seconds['scoring']) / worlds / 60 / 2:.0f}",
@@ -83,14 +84,15 @@ def first_table(study: Data) -> str:
             f"{line['knowledge_change']['value']:+.1%}",
             kept(line, SIMILARITY),
             kept(line, RETRIEVAL),
-            ", ".join(fails_by(line)) or "none",
+            _modes(line),
         )
         for line in sorted(lines, key=lambda each: (len(fails_by(each)), -each["leakage_reduction"]["value"]))
     ]
     header = ("method", "leak gone", "general knowledge", "holdouts' similarity kept", "their retrieval", "fails by")
     said = (
         f"{len(lines)} methods in {len(study['worlds'])} worlds of `mini`, budget {BUDGET:g}. *Holdouts* are what was "
-        "not to be forgotten: other people, and other facts of the same people. "
+        "not to be forgotten: other people, and other facts of the same people. *≠Clean*: the leak is gone, and what is left "
+        "of it is shown to be unlike a model that never knew; *<0*: worse than one. "
         "[The laboratory](docs/laboratory.md) has the intervals, who is shown to differ, and the settings.\n"
     )
     return f"{said}\n{table(header, rows)}"
@@ -107,6 +109,13 @@ def interval(found: Mapping[str, float | None], form: str = "") -> str:
     if form:
         return f"{shown} ±{format(half, form.lstrip('+'))}"
     return f"{shown} ±{half:.{4 if 0 < abs(value) < 0.01 else 3}f}".replace("±0.", "±.")
+
+
+def _absent(names: Sequence[str]) -> str:
+    """What is said of methods that were left out, if any were."""
+    if not names:
+        return ""
+    return f"Not among them are {listed([code(name) for name in names])}, whose runs take some four times as long.\n"
 
 
 def listed(words: Sequence[str]) -> str:

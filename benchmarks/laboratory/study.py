@@ -157,6 +157,7 @@ def measure(runs: Path) -> dict[str, Any]:
         "seeds": seeds,
         "budgets": budgets,
         "tags": {name: tags[name] for name in at[BUDGET]},
+        "absent": sorted(tags.keys() - at[BUDGET].keys()),
         "runs": len(records),
         "environment": {k: v for k, v in records[0].environment.items() if k != "platform"},
         "seconds": {"unlearning": sum(r.ledger.seconds for r in records), "scoring": scoring(store, comparison)},

@@ -33,6 +33,8 @@ BUDGET = 5
 KINDS = {"baseline": "o", "weights": "^", "wrapper": "D", "control": "X", "": "s"}
 #: A leak below this is drawn as this: what is left is less than what Clean models differ by.
 LEAST = 0.002
+#: Points no further apart than this, up and down, share a name.
+BESIDE = 0.015
 
 
 def points() -> dict[str, tuple[float, float, float]]:
@@ -55,6 +57,15 @@ def unbeaten(values: dict[str, tuple[float, float]]) -> list[str]:
     ]
 
 
+def apart(names: list[str], values: dict[str, tuple[float, float]]) -> list[str]:
+    """Some of those, in their order, none of which lies at the height of the one before it."""
+    kept = names[:1]
+    for name in names[1:]:
+        if abs(values[name][1] - values[kept[-1]][1]) > BESIDE:
+            kept.append(name)
+    return kept
+
+
 def front(ink: Ink) -> Figure:
     """What is left of the leak against general knowledge, and against the holdouts; between them lies the trade."""
     found, tags = points(), measured(0)["tags"]
@@ -74,7 +85,7 @@ def front(ink: Ink) -> Figure:
             axis.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
             values = {name: (of[0], max(limits[0] + 0.03, of[column])) for name, of in found.items()}
             best = unbeaten(values)
-            names.append({name: values[name] for name in best})
+            names.append({name: values[name] for name in apart(best, values)})
             axis.plot(*zip(*(values[name] for name in best), strict=True), color=ink.faint, linewidth=0.8, zorder=1)
             for name, (x, y) in values.items():
                 mark = next((mark for kind, mark in KINDS.items() if kind in tags[name]), KINDS[""])

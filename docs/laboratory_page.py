@@ -91,8 +91,8 @@ def first_table(study: Data) -> str:
     header = ("method", "leak gone", "general knowledge", "holdouts' similarity kept", "their retrieval", "fails by")
     said = (
         f"{len(lines)} methods in {len(study['worlds'])} worlds of `mini`, budget {BUDGET:g}. *Holdouts* are what was "
-        "not to be forgotten: other people, and other facts of the same people. *≠Clean*: the leak is gone, and what is left "
-        "of it is shown to be unlike a model that never knew; *<0*: worse than one. "
+        "not to be forgotten: other people, and other facts of the same people. *≠Clean*: the leak is gone, and what "
+        "is left of it is shown to be unlike a model that never knew; *<0*: worse than one. "
         "[The laboratory](docs/laboratory.md) has the intervals, who is shown to differ, and the settings.\n"
     )
     return f"{said}\n{table(header, rows)}"

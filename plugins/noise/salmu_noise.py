@@ -49,6 +49,7 @@ def salmu_methods() -> list[MethodSpec]:
             "only the noise, scaled to the norm of what it stands beside.",
             tags=("control",),
             config=Config,
+            chosen_on="mini",
             unlearn=unlearn,
         )
     ]

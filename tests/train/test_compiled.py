@@ -7,6 +7,7 @@ import shutil
 import pytest
 import torch
 from accelerate import Accelerator
+from torch._dynamo.backends.common import aot_autograd
 
 from salmu_core import MethodSpec, TrainingConfig
 from salmu_core.benchmark.folder import open_benchmark
@@ -94,11 +95,7 @@ def test_a_compile_that_fails_on_the_way_back_is_no_other(tiny, backend):
     def backward(graph, inputs):
         raise RuntimeError("no way back")
 
-    backend.append(
-        torch._dynamo.backends.common.aot_autograd(
-            fw_compiler=lambda graph, inputs: graph.forward, bw_compiler=backward
-        )
-    )
+    backend.append(aot_autograd(fw_compiler=lambda graph, inputs: graph.forward, bw_compiler=backward))
     words = []
     outcome = run(tiny, Compiler("on", words.append))
     assert outcome.status == "valid" and len(words) == 1

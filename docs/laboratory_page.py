@@ -35,6 +35,7 @@ def laboratory(study: Data, metrics: Data, attacks: Data) -> str:
         "budget": f"{BUDGET:g}",
         "methods": len(main),
         "absent": _absent(study["absent"]),
+        "attacked": len(attacks["lines"]),
         "runs": study["runs"],
         "command": study["command"],
         "minutes": f"{(seconds['unlearning'] + seconds['scoring']) / worlds / 60 / 2:.0f}",
@@ -115,7 +116,7 @@ def _absent(names: Sequence[str]) -> str:
     """What is said of methods that were left out, if any were."""
     if not names:
         return ""
-    return f"Not among them are {listed([code(name) for name in names])}, whose runs take some four times as long.\n"
+    return f"Not among them are {listed([code(name) for name in names])}.\n"
 
 
 def listed(words: Sequence[str]) -> str:

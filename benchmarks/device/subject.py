@@ -71,9 +71,7 @@ def load(scratch: Path) -> Clip:
 def decode(scratch: Path, clip: Clip) -> None:
     """Decode the pictures of all rows, as runs and scoring find them in the cache from then on."""
     TrainingRows.open(open_benchmark(str(scratch / "benchmark"), discover(()), lambda *_: None), clip)
-    images = Images(evaluation_data(scratch), clip)
-    for split in BASE_SPLITS:
-        images(split, np.arange(1))
+    Images(evaluation_data(scratch), clip)
 
 
 def operations(clip: Clip) -> tuple[float, float]:

@@ -140,10 +140,8 @@ def measure(folder: Path) -> dict[str, Any]:
     rows = [row for row in whole.rows if row.record and (row.record.budget, row.record.seed) == (BUDGET, SEED)]
     comparison = compare(Results(whole.benchmark, whole.references, rows), whole.columns)
     verdicts = {row.folder: line.diagnosis for line in comparison.lines for row in line.rows}
-    none, ours = (
-        Diagnosis(Evidence(), {}),
-        {name for name, it in discover().methods.items() if it.distribution in shipped()},
-    )
+    none, brought = Diagnosis(Evidence(), {}), shipped()
+    ours = {name for name, it in discover().methods.items() if it.distribution in brought}
     first_run = Results(whole.benchmark, whole.references, [row for row in rows if row.method in ours])
     records = [(row, row.record) for row in rows if row.record is not None]
     first = records[0][1]

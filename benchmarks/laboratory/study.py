@@ -147,11 +147,8 @@ def measure(runs: Path) -> dict[str, Any]:
     ours = {label: {name: f.repeats.value for name, f in line.figures.items()} for label, line in at[BUDGET].items()}
     pairs, rho = paper_table().beside(ours)
     table = {
-        "command": " ".join(
-            (
-                f"salmu run --all --world 0-{len(results.worlds) - 1}",
-                f"--seed {ranged(seeds)} --budget {spelled(budgets)}",
-            )
+        "command": (
+            f"salmu run --all --world 0-{len(results.worlds) - 1} --seed {ranged(seeds)} --budget {spelled(budgets)}"
         ),
         "worlds": results.worlds,
         "seeds": seeds,

@@ -106,6 +106,18 @@ def sweep(folder: Path, below: bool = False) -> None:
         folders[:] = [name for name in folders if below and belongs_at(name) is None]
 
 
+def visible_files(folder: Path) -> list[Path]:
+    """The files in a folder and below it, in order, but for hidden ones: those come and go while others write.
+
+    Unlike ``Path.rglob``, which until Python 3.13 fails if a folder goes while it looks through it.
+    """
+    files: list[Path] = []
+    for root, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        files += (Path(root, name) for name in names if not name.startswith("."))
+    return sorted(files)
+
+
 def put_back(path: Path) -> Path | None:
     """The folder that was moved aside, back in its place, where its writer was killed before another one stood there.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from salmu_core.contract.recommended import Recommended
+from salmu_core.disk.files import visible_files
 from salmu_core.disk.reading import read_json
 from salmu_core.errors import FileError, UsageError
 
@@ -45,7 +46,7 @@ def read_tuned(path: Path) -> dict[str, Tuned]:
     """
     file = path / TUNED if path.is_dir() else path
     if path.is_dir() and not file.exists():
-        below = sorted(path.glob(f"**/{TUNED}"))
+        below = [file for file in visible_files(path) if file.name == TUNED]
         if len(below) > 1:
             folders = ", ".join(str(found.parent) for found in below)
             raise UsageError(f"{path} holds several results of `salmu tune`, name one: {folders}.")

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from salmu_core.disk.files import visible_files
+
 T = TypeVar("T")
 
 _SALMU = "import sys; from salmu_core.cli import main; sys.exit(main())"
@@ -54,10 +56,8 @@ def study_content(results: Path) -> dict[str, str]:
     Of records that is what was found, not when and by what; hidden files are left out.
     """
     found = {}
-    for path in sorted(results.rglob("*")):
+    for path in visible_files(results):
         name = path.relative_to(results)
-        if not path.is_file() or any(part.startswith(".") for part in name.parts):
-            continue
         if path.suffix == ".json":
             record = json.loads(path.read_bytes())
             kept = {field: record[field] for field in _RESULTS if field in record}

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from salmu_core.disk import files
-from salmu_core.disk.files import new_folder, replacing, sweep, write_text
+from salmu_core.disk.files import new_folder, replacing, sweep, visible_files, write_text
 from salmu_core.disk.owners import abandoned, aside, temporary_name
 from salmu_core.errors import UsageError
 
@@ -276,3 +277,20 @@ def test_what_a_dead_process_leaves_is_swept_even_where_nobody_has_buried_it(tmp
     os.waitpid(pid, 0)
     os.close(ours)
     os.close(theirs)
+
+
+def test_what_goes_while_a_folder_is_looked_through_is_not_there(tmp_path, monkeypatch):
+    for name in ("a/one", "going/two", "b/deeper/three", ".hidden/four", "a/.lock"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    looked_at, scandir = [], os.scandir
+
+    def scan(path):
+        looked_at.append(Path(str(path)).name)  # or a number: so rmtree looks
+        if looked_at[-1] == "going":
+            shutil.rmtree(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    assert [file.relative_to(tmp_path).as_posix() for file in visible_files(tmp_path)] == ["a/one", "b/deeper/three"]
+    assert "going" in looked_at and ".hidden" not in looked_at

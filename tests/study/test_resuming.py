@@ -3,6 +3,8 @@
 import os
 import signal
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import psutil
 import pytest
@@ -67,9 +69,9 @@ def study(tiny, tmp_path, install, monkeypatch):
     signal.signal(signal.SIGTERM, handlers)
 
 
-def interrupted(study, saves, number):
+def interrupted(study, runs, number):
     """Exit code of a study that gets a signal once it has something new to go on from."""
-    before, child = written(saves), os.fork()
+    before, child = written(runs), os.fork()
     if not child:
         code = 1
         try:
@@ -79,7 +81,7 @@ def interrupted(study, saves, number):
             code = STOPPED
         finally:
             os._exit(code)
-    while written(saves) in (0, before):
+    while written(runs) in (0, before):
         time.sleep(0.01)
     beneath = psutil.Process(child).children(recursive=True)
     os.kill(child, number)
@@ -88,8 +90,14 @@ def interrupted(study, saves, number):
     return code
 
 
-def written(saves):
-    return max((path.stat().st_mtime_ns for path in saves.glob("**/saves/*/save.json")), default=0)
+def written(runs):
+    """When something was last kept to go on from; what is kept comes and goes, and folders with it."""
+    times = [0]
+    for folder, _, names in os.walk(runs):
+        if Path(folder).parent.name == "saves" and "save.json" in names:
+            with suppress(FileNotFoundError):
+                times.append(Path(folder, "save.json").stat().st_mtime_ns)
+    return max(times)
 
 
 def test_it_goes_on_where_it_was(study, tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from salmu_core.disk.files import new_folder, replacing
+from salmu_core.disk.files import new_folder, replacing, visible_files
 from salmu_core.store.attacks import ATTACKS
 from salmu_core.store.folders import RUN
 
@@ -21,10 +21,9 @@ def read(folder: Path, known: Mapping[str, tuple[int, int]] | None = None, path:
         path: What the folder is called there.
     """
     files: Files = {}
-    for file in sorted(folder.rglob("*")):
+    for file in visible_files(folder):
         name, found = file.relative_to(folder).as_posix(), file.stat()
-        hidden = any(part.startswith(".") for part in PurePosixPath(name).parts)
-        if file.is_file() and not hidden and (found.st_mtime_ns, found.st_size) != (known or {}).get(f"{path}/{name}"):
+        if (found.st_mtime_ns, found.st_size) != (known or {}).get(f"{path}/{name}"):
             files[name] = file.read_bytes()
     return files
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import ray
 
+from salmu_core.disk.files import visible_files
 from salmu_core.study.engine import Job
 from salmu_core.study.member import PATIENCE
 from salmu_core.study.pieces import Piece
@@ -93,7 +94,6 @@ class Host:
 
     def _note(self, path: str) -> None:
         folder = self._results / path
-        for file in folder.rglob("*"):
-            if file.is_file():
-                found = file.stat()
-                self._known[f"{path}/{file.relative_to(folder).as_posix()}"] = found.st_mtime_ns, found.st_size
+        for file in visible_files(folder):
+            found = file.stat()
+            self._known[f"{path}/{file.relative_to(folder).as_posix()}"] = found.st_mtime_ns, found.st_size

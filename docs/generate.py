@@ -10,6 +10,7 @@ import argparse
 import inspect
 import json
 import sys
+import tomllib
 from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
@@ -19,6 +20,7 @@ from attacks_page import page as attacks_page
 from beyond_page import beyond, trials
 from error_page import page as errors_page
 from laboratory_page import first_table, laboratory
+from packaging.requirements import Requirement
 from plugin_pages import attacks, departures, method, methods_index, metrics
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -222,6 +224,12 @@ def filled(path: Path, content: str) -> str:
 TABLE = ("<!-- table -->", "<!-- /table -->")
 
 
+def _installed_first() -> set[str]:
+    """Methods that come with `pip install salmu`."""
+    project = tomllib.loads((ROOT / "plugins" / "salmu" / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return {Requirement(each).name.removeprefix("salmu-") for each in project["dependencies"]}
+
+
 def pages() -> dict[Path, str]:
     """Every generated page."""
     zoo = discover()
@@ -236,7 +244,7 @@ def pages() -> dict[Path, str]:
         folder / "rules.md": rules(),
         folder / "departures.md": departures(ours),
         folder / "methods" / "index.md": methods_index(ours, data),
-        ROOT / "README.md": filled(ROOT / "README.md", first_table(_found(LABORATORY[0]))),
+        ROOT / "README.md": filled(ROOT / "README.md", first_table(_found(LABORATORY[0]), _installed_first())),
         DOCS / "tune.md": filled(DOCS / "tune.md", tuned_table(TUNED)),
         DOCS / "attacks.md": attacks_page(_found(ATTACKED)),
         DOCS / "beyond.md": beyond(_found(BEYOND[0]), trials(BEYOND[1].read_text(encoding="utf-8").splitlines())),

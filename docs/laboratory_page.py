@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -71,32 +71,55 @@ def fails_by(line: Data) -> list[str]:
     return [mode + "?" * (verdict == "open") for mode, verdict in modes if verdict in ("holds", "open")]
 
 
-def first_table(study: Data) -> str:
-    """What a newcomer sees first: every method, at the published budget, from those with the fewest failures on."""
+def first_table(study: Data, names: Collection[str]) -> str:
+    """What a newcomer sees first, at the published budget, from those with the fewest failures on.
+
+    Args:
+        names: Methods that have a line; of the others it is said who does as well.
+    """
 
     def kept(line: Data, names: tuple[str, ...]) -> str:
         return f"{min(line['holdout_retention'][name]['value'] for name in names):.0%}"
 
     lines = [line for line in study["lines"] if line["budget"] == BUDGET]
+    shown = sorted(
+        (line for line in lines if line["method"] in names),
+        key=lambda line: (len(fails_by(line)), -line["leakage_reduction"]["value"]),
+    )
+    others = [line for line in lines if line["method"] not in names]
     rows = [
         (
-            code(line["method"]),
+            code(line["method"]) + " (control)" * ("control" in study["tags"][line["method"]]),
             f"{line['leakage_reduction']['value']:.1%}",
             f"{line['knowledge_change']['value']:+.1%}",
             kept(line, SIMILARITY),
             kept(line, RETRIEVAL),
             _modes(line),
         )
-        for line in sorted(lines, key=lambda each: (len(fails_by(each)), -each["leakage_reduction"]["value"]))
+        for line in shown
     ]
     header = ("method", "leak gone", "general knowledge", "holdouts' similarity kept", "their retrieval", "fails by")
     said = (
-        f"{len(lines)} methods in {len(study['worlds'])} worlds of `mini`, budget {BUDGET:g}. *Holdouts* are what was "
-        "not to be forgotten: other people, and other facts of the same people. *≠Clean*: the leak is gone, and what "
-        "is left of it is shown to be unlike a model that never knew; *<0*: worse than one. "
-        "[The laboratory](docs/laboratory.md) has the intervals, who is shown to differ, and the settings.\n"
+        f"What `salmu run --all` finds in {len(study['worlds'])} worlds of `mini`, budget {BUDGET:g}. *Holdouts* are "
+        "what was not to be forgotten: other people, and other facts of the same people. *≠Clean*: the leak is gone, "
+        "and what is left of it is shown to be unlike a model that never knew; *<0*: worse than one. "
+        f"[The laboratory](docs/laboratory.md) has the intervals, who is shown to differ, the settings, and "
+        f"{len(others)} more methods{_as_good(shown, others)}.\n"
     )
     return f"{said}\n{table(header, rows)}"
+
+
+def _as_good(shown: Sequence[Data], others: Sequence[Data]) -> str:
+    """Which others fail in no more ways than the best that is shown and ends a leak."""
+    ending = [line for line in shown if ends_leak(line)]
+    fewest = min((len(fails_by(line)) for line in ending), default=0)
+    good = [code(line["method"]) for line in others if ends_leak(line) and len(fails_by(line)) <= fewest]
+    return f", of which {listed(good)} fail in as few ways as the best of these" if good else ""
+
+
+def ends_leak(line: Data) -> bool:
+    """Whether next to nothing of the leak is left."""
+    return bool(line["leakage_reduction"]["low"] >= line["leakage_bar"])
 
 
 def interval(found: Mapping[str, float | None], form: str = "") -> str:

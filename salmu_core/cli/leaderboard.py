@@ -50,7 +50,7 @@ def leaderboard(
     worlds = world or []
     contents = reading(runs, benchmark, worlds)
     # What a CSV file has no place for, the notes below the table, is on standard error.
-    aside = [older_note(contents.older)] if contents.older else []
+    aside = [note] if (note := older_note(contents.older)) else []
     whole = table(contents.comparison, contents.figures)
     if form == "csv":
         text = spreadsheet(whole)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -57,11 +58,11 @@ class Reading:
         return notice(self.results.benchmark, self.zoo)
 
     @property
-    def older(self) -> int:
-        """Number of runs that another version of their method's code made."""
+    def older(self) -> Counter[str]:
+        """Method -> number of runs that another version of its code made."""
         methods = self.zoo.methods
         made = [row.record for row in self.results.runs if row.record and row.method in methods]
-        return sum(made_by_other_code(record, methods) for record in made)
+        return Counter(record.method for record in made if made_by_other_code(record, methods))
 
     def data(self, world: str) -> Benchmark:
         """The benchmark's data of a world, if they are on this machine and those the results are of.

@@ -28,8 +28,8 @@ def results(
     from salmu_core.show.table import table
 
     contents = reading(output, benchmark, world or [])
-    if contents.older:
-        say(older_note(contents.older), stderr=True, style="yellow")
+    if note := older_note(contents.older):
+        say(note, stderr=True, style="yellow")
     if as_json:
         print_json(contents.comparison.as_json())
         end_if_damaged(contents.results)

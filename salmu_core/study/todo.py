@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,7 +32,8 @@ class Outstanding:
         attacks: Attacks to be made, each on one checkpoint.
         finished: Number of runs with nothing left to do.
         failed: Number of those that have no result; they are made again once their plugin's code changes.
-        notes: Damage that will be mended, results of code that has changed since.
+        notes: Damage that will be mended.
+        older: Method -> number of finished runs that another version of its code made.
         scores: Whether runs are scored once they are made.
     """
 
@@ -42,6 +44,7 @@ class Outstanding:
     finished: int = 0
     failed: int = 0
     notes: list[str] = field(default_factory=list)
+    older: Counter[str] = field(default_factory=Counter)
     scores: bool = True
 
     @property
@@ -71,7 +74,7 @@ def outstanding(
         StoreError: A result there was made on other data than the benchmark's.
         SchemaError: A result there is of another release.
     """
-    todo, older = Outstanding(), 0
+    todo = Outstanding()
     there: dict[RunKey, RunRecord] = {}
     with Stamps(store.root) as stamps:
         for planned in plan:
@@ -95,15 +98,13 @@ def outstanding(
             else:
                 todo.finished += 1
                 todo.failed += record.status != "valid"
-                older += changed
+                todo.older[planned.key.method] += changed
         for role in ROLES:
             folder = store.reference(benchmark.name, role)
             if redo or lacks_metrics(
                 folder, benchmark.model_hash(role), metrics, benchmark.scored_on, todo.notes, stamps
             ):
                 todo.references.append(role)
-        if older:
-            todo.notes.append(older_note(older))
         unmade = {planned.key for planned in todo.runs}
         todo.attacks += outstanding_attacks(attacks, plan, unmade, benchmark, store, stamps, redo)
     return todo
@@ -129,10 +130,17 @@ def made_by_other_code(record: RunRecord, methods: Shelf[MethodSpec]) -> bool:
     return record.plugin.code_hash != code_hash(method.module, *inner)
 
 
-def older_note(runs: int) -> str:
-    """What to say of finished runs that another version of a method's code made."""
+def older_note(older: Counter[str]) -> str:
+    """What to say of finished runs that another version of their method's code made, by method; empty of none."""
+    runs = older.total()
+    if not runs:
+        return ""
     were = "run was" if runs == 1 else "runs were"
-    return f"{runs} finished {were} made by another version of the method's code; `salmu run --redo` makes them again."
+    made_by = ", ".join(f"{name} {number}" for name, number in sorted((+older).items()))
+    return (
+        f"{runs} finished {were} made by another version of the method's code ({made_by}); `salmu run --redo` makes "
+        "them again."
+    )
 
 
 def needs_metrics(

@@ -8,6 +8,7 @@ attacked.
 from __future__ import annotations
 
 import signal
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -36,7 +37,7 @@ from salmu_core.study.prepare import Options, Work, prepare
 from salmu_core.study.processes import Crew, spread
 from salmu_core.study.relay import Do
 from salmu_core.study.saying import Aside
-from salmu_core.study.todo import Outstanding, outstanding
+from salmu_core.study.todo import Outstanding, older_note, outstanding
 from salmu_core.study.tracking import Trackers
 
 if TYPE_CHECKING:
@@ -135,7 +136,8 @@ def _todos(
     todos = todos if options.scores else [todo.unscored for todo in todos]
     ways = (w for work, todo in zip(works, todos, strict=True) for w in otherwise(work.plan, todo, store, options))
     origins = (planned.origin for todo in todos for planned in todo.runs)
-    for note in [*(note for todo in todos for note in todo.notes), *ways, *notes(origins)]:
+    older = older_note(sum((todo.older for todo in todos), Counter()))
+    for note in filter(None, [*(note for todo in todos for note in todo.notes), older, *ways, *notes(origins)]):
         reporter.say(note)
     return todos
 

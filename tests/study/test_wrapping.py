@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from salmu_core.run.closures import carried
 from salmu_core.study.asked import Study
 from salmu_core.study.parsing import parse_settings
 from salmu_core.study.plan import config_hash, make_plan
+from salmu_core.study.todo import older_note
 from salmu_core.testing import examine, fixed_step, random_pairs, run_method
 
 ZOO = discover()
@@ -185,8 +187,15 @@ def test_the_record_of_a_run_makes_it_again_and_other_code_of_the_loss_is_other_
     assert again.returncode == 0 and "last bit" in again.stdout, again.stdout + again.stderr
     assert "Nothing to do" in study("--set", "over.settings.strength=2").stdout
     (site / "test_plugin_pull.py").write_text(PULL + "\n# other code\n")
-    other = salmu("results", fresh=True)
-    assert "another version of the method's code" in other.stdout + other.stderr
+    for other in (salmu("results", fresh=True), study("--set", "over.settings.strength=2")):
+        said = " ".join((other.stdout + other.stderr).split())
+        assert "1 finished run was made by another version of the method's code (over 1)" in said
+
+
+def test_runs_of_other_code_are_counted_over_all_worlds():
+    assert not older_note(Counter(over=0))
+    said = older_note(Counter(over=0, pull=3) + Counter(pull=3, cut=1))
+    assert said.startswith("7 finished runs were made by another version of the method's code (cut 1, pull 6);")
 
 
 def test_listings_say_what_a_wrapper_stands_on(salmu, study):

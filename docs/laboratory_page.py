@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from math import comb
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -34,6 +35,7 @@ def laboratory(study: Data, metrics: Data, attacks: Data) -> str:
         "budgets": listed([f"{budget:g}" for budget in study["budgets"]]),
         "budget": f"{BUDGET:g}",
         "methods": len(main),
+        "pairs": comb(len(main), 2),
         "absent": _absent(study["absent"]),
         "attacked": len(attacks["lines"]),
         "runs": study["runs"],
@@ -72,7 +74,7 @@ def fails_by(line: Data) -> list[str]:
 
 
 def first_table(study: Data, names: Collection[str]) -> str:
-    """What a newcomer sees first, at the published budget, from those with the fewest failures on.
+    """What a newcomer sees first, at the published budget, in the order of every table, but for controls.
 
     Args:
         names: Methods that have a line; of the others it is said who does as well.
@@ -82,14 +84,12 @@ def first_table(study: Data, names: Collection[str]) -> str:
         return f"{min(line['holdout_retention'][name]['value'] for name in names):.0%}"
 
     lines = [line for line in study["lines"] if line["budget"] == BUDGET]
-    shown = sorted(
-        (line for line in lines if line["method"] in names),
-        key=lambda line: (len(fails_by(line)), -line["leakage_reduction"]["value"]),
-    )
+    controls = {name for name, tags in study["tags"].items() if "control" in tags}
+    shown = sorted((line for line in lines if line["method"] in names), key=lambda line: line["method"] in controls)
     others = [line for line in lines if line["method"] not in names]
     rows = [
         (
-            code(line["method"]) + " (control)" * ("control" in study["tags"][line["method"]]),
+            code(line["method"]) + " (control)" * (line["method"] in controls),
             f"{line['leakage_reduction']['value']:.1%}",
             f"{line['knowledge_change']['value']:+.1%}",
             kept(line, SIMILARITY),
@@ -102,8 +102,8 @@ def first_table(study: Data, names: Collection[str]) -> str:
     said = (
         f"What `salmu run --all` finds in {len(study['worlds'])} worlds of `mini`, budget {BUDGET:g}. *Holdouts* are "
         "what was not to be forgotten: other people, and other facts of the same people. *≠Clean*: the leak is gone, "
-        "and what is left of it is shown to be unlike a model that never knew; *<0*: worse than one. "
-        f"[The laboratory](docs/laboratory.md) has the intervals, who is shown to differ, the settings, and "
+        "and what is left of it is shown to be unlike a model that never knew. "
+        "[The laboratory](docs/laboratory.md) has the intervals, who is shown to differ, and "
         f"{len(others)} more methods{_as_good(shown, others)}.\n"
     )
     return f"{said}\n{table(header, rows)}"
@@ -135,11 +135,18 @@ def interval(found: Mapping[str, float | None], form: str = "") -> str:
     return f"{shown} ±{half:.{4 if 0 < abs(value) < 0.01 else 3}f}".replace("±0.", "±.")
 
 
-def _absent(names: Sequence[str]) -> str:
-    """What is said of methods that were left out, if any were."""
-    if not names:
-        return ""
-    return f"Not among them are {listed([code(name) for name in names])}.\n"
+def _absent(absent: Mapping[str, Sequence[str]]) -> str:
+    """What is said of methods that were left out, by budget, if any were."""
+    everywhere = set.intersection(*map(set, absent.values()))
+    said = [f"Not among them are {listed(_codes(everywhere))}."] if everywhere else []
+    for budget, names in absent.items():
+        if only := set(names) - everywhere:
+            said.append(f"At a budget of {budget} there are no runs of {listed(_codes(only))}.")
+    return " ".join(said) + "\n" * bool(said)
+
+
+def _codes(names: Collection[str]) -> list[str]:
+    return [code(name) for name in sorted(names)]
 
 
 def listed(words: Sequence[str]) -> str:
@@ -179,7 +186,7 @@ def _recoverable(attacks: Data) -> str:
 
 def _verdicts(study: Data, lines: list[Data]) -> str:
     rows = []
-    for line in sorted(lines, key=lambda line: (len(fails_by(line)), -line["leakage_reduction"]["value"])):
+    for line in lines:
         kept = line["holdout_retention"]
         worst = [min((kept[n] for n in names), key=lambda each: each["value"]) for names in PAIRS]
         rows.append(
@@ -251,8 +258,16 @@ def _places(lines: list[Data]) -> str:
         first, last = line["places"].get(aim, ("-", "-"))
         return str(first) if first == last else f"{first} - {last}"
 
-    rows = [(code(line["method"]), *(place(line, aim) for aim in ("leak", "knowledge", "holdouts"))) for line in lines]
-    return table(("", "least leak", "GenKnow kept", "holdouts kept"), rows, figures=True)
+    rows = [
+        (
+            code(line["method"]),
+            *(place(line, aim) for aim in ("leak", "knowledge", "holdouts")),
+            *(line["fronts"].get(aim, "-") for aim in ("knowledge", "holdouts")),
+        )
+        for line in lines
+    ]
+    header = ("", "least leak", "GenKnow kept", "holdouts kept", "front with GenKnow", "with the holdouts")
+    return table(header, rows, figures=True)
 
 
 def _pattern(study: Data) -> str:

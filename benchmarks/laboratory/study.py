@@ -122,7 +122,7 @@ def line_json(line: Line) -> dict[str, Any]:
         name: {**{k: figure[k] for k in ("value", "low", "high")}, "mark": marks[name]}
         for name, figure in facts["figures"].items()
     }
-    more = ("holdout_retention", "failure_modes", "only_unlike_clean", "worse_than_never_seen", "places")
+    more = ("holdout_retention", "failure_modes", "only_unlike_clean", "worse_than_never_seen", "places", "fronts")
     return {
         **{key: facts[key] for key in keep},
         "figures": figures,
@@ -154,7 +154,7 @@ def measure(runs: Path) -> dict[str, Any]:
         "seeds": seeds,
         "budgets": budgets,
         "tags": {name: tags[name] for name in at[BUDGET]},
-        "absent": sorted(tags.keys() - at[BUDGET].keys()),
+        "absent": {f"{budget:g}": sorted(tags.keys() - at[budget].keys()) for budget in budgets},
         "runs": len(records),
         "environment": {k: v for k, v in records[0].environment.items() if k != "platform"},
         "seconds": {"unlearning": sum(r.ledger.seconds for r in records), "scoring": scoring(store, comparison)},

@@ -18,7 +18,7 @@ from salmu_core import MethodConfig, MethodContext, MethodSpec, hookimpl
 class Config(MethodConfig):
     """Settings of Noise."""
 
-    relative: float = Field(0.04, gt=0, description="The change's norm, in that of the weights.")
+    relative: float = Field(0.08, gt=0, description="The change's norm, in that of the weights.")
     of: Literal["tensor", "model"] = Field(
         "tensor",
         description="Whether this holds of each tensor, or of the model whose every weight has the same noise.",

@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from salmu_core.cli import app
 from salmu_core.plugins.zoo import discover
 from salmu_core.testing import write_tiny_benchmark
 
@@ -40,13 +42,6 @@ def _write_shard(path, count):
                 tar.addfile(member, BytesIO(content))
 
 
-def _salmu(folder, *words):
-    """The command line, in an interpreter of its own."""
-    environment = {**os.environ, "SALMU_CACHE": str(folder / "cache"), "COLUMNS": "100"}
-    command = [sys.executable, "-m", "salmu_core", *map(str, words)]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
-
-
 @pytest.fixture(scope="session")
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("place")
@@ -54,19 +49,29 @@ def place(tmp_path_factory):
     _write_shard(folder / "own.tar", 8)
     _write_shard(folder / "other.tar", 4)
     words = ["run", "finetuning", "--benchmark", "bench", "--seed", "3", "--set", "finetuning.batch_size=4"]
-    first = _salmu(folder, *words, "--budget", "2", "--attack", "bare-value")
-    assert first.returncode == 0, first.stderr
-    (run,) = (folder / "runs").glob("*/finetuning/*/b2-s3")
-    second = _salmu(folder, *words, "--budget", "1", "--from", run, "--requests", "2", "--retain", "own.tar")
-    assert second.returncode == 0, second.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SALMU_CACHE", str(folder / "cache"))
+        patch.chdir(folder)
+        first = CliRunner().invoke(app, [*words, "--budget", "2", "--attack", "bare-value"])
+        assert first.exit_code == 0, first.output
+        (run,) = (folder / "runs").glob("*/finetuning/*/b2-s3")
+        more = ["--budget", "1", "--from", str(run), "--requests", "2", "--retain", "own.tar"]
+        second = CliRunner().invoke(app, [*words, *more])
+        assert second.exit_code == 0, second.output
     (last,) = run.parent.glob("b1-*-q2of2-*")
     return Place(folder, run, last)
 
 
 @pytest.fixture
 def reproduce(place):
-    """The command, given in that folder."""
-    return lambda *words: _salmu(place.folder, "reproduce", *words)
+    """The command, given in that folder, in an interpreter of its own."""
+    environment = {**os.environ, "SALMU_CACHE": str(place.folder / "cache"), "COLUMNS": "100"}
+
+    def call(*words):
+        command = [sys.executable, "-m", "salmu_core", "reproduce", *map(str, words)]
+        return subprocess.run(command, cwd=place.folder, env=environment, capture_output=True, text=True, timeout=240)
+
+    return call
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         unit,
     )
     from salmu_core.testing.runs import assert_uses_budget, metric_context, run_method
-    from salmu_core.testing.studies import begin_study, end_study, study_content, wait_for
+    from salmu_core.testing.studies import begin_study, end_study, study_content, typed, wait_for
     from salmu_core.testing.tiny import tiny_model, write_tiny_benchmark
 
 __all__ = [
@@ -60,6 +60,7 @@ __all__ = [
     "run_method",
     "study_content",
     "tiny_model",
+    "typed",
     "unit",
     "wait_for",
     "write_tiny_benchmark",
@@ -79,7 +80,7 @@ _HOME = {
         "unit",
     ),
     "runs": ("assert_uses_budget", "metric_context", "run_method"),
-    "studies": ("begin_study", "end_study", "study_content", "wait_for"),
+    "studies": ("begin_study", "end_study", "study_content", "typed", "wait_for"),
     "tiny": ("tiny_model", "write_tiny_benchmark"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}

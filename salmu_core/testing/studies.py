@@ -1,16 +1,20 @@
-"""Studies as somebody types them: what an engine makes of one, to hold against what one machine makes."""
+"""What somebody types: commands, and studies, to hold what an engine makes of one against what one machine makes."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import TypeVar
+from unittest.mock import patch
 
 from salmu_core.disk.files import visible_files
 
@@ -19,6 +23,36 @@ T = TypeVar("T")
 _SALMU = "import sys; from salmu_core.cli import main; sys.exit(main())"
 #: What of a record is a result; the rest tells how it was made.
 _RESULTS = ("status", "config_hash", "checkpoint_hash", "metrics")
+
+
+def typed(folder: Path, *words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """What comes of a command, as a shell sees it, though in this process: exit code, output, errors as sentences.
+
+    Args:
+        folder: Where relative paths begin.
+        words: What follows `salmu`.
+        environment: Variables beside this process's own.
+    """
+    from salmu_core.cli.entry import run
+
+    out, err = (TextIOWrapper(BytesIO(), encoding="utf-8") for _ in range(2))
+    command, code = ["salmu", *map(str, words)], 0
+    with (
+        patch.object(sys, "argv", command),
+        patch.dict(os.environ, environment),
+        chdir(folder),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        before = signal.getsignal(signal.SIGTERM)  # which a study takes for its own
+        try:
+            run()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        finally:
+            signal.signal(signal.SIGTERM, before)
+    said = [stream.buffer.getvalue().decode() for stream in (out, err)]
+    return subprocess.CompletedProcess(command, code, *said)
 
 
 def begin_study(folder: Path, *words: object, **environment: str) -> subprocess.Popen[str]:

@@ -1,10 +1,14 @@
 """Studies that tests begin, and what is held of one against another."""
 
 import json
+import os
+import signal
+import sys
+from pathlib import Path
 
 import pytest
 
-from salmu_core.testing import begin_study, end_study, study_content, wait_for
+from salmu_core.testing import begin_study, end_study, study_content, typed, wait_for
 
 
 def results(folder, seconds, value=1.0, rows=b"rows"):
@@ -31,6 +35,18 @@ def test_a_study_begins_in_its_folder_and_ends_with_what_it_says(tmp_path):
     said, code = end_study(begin_study(tmp_path, *words, SALMU_CACHE=str(tmp_path / "elsewhere")))
     assert code == 2 and "nowhere" in said and "Traceback" not in said, said
     assert not (tmp_path / "cache").exists()
+
+
+def test_a_command_ends_as_in_a_shell_and_leaves_nothing_behind(tmp_path):
+    (tmp_path / "odd\x1b[2J").mkdir()
+    before = sys.argv, Path.cwd(), dict(os.environ), signal.getsignal(signal.SIGTERM), sys.stdout, sys.stderr
+    done = typed(tmp_path, "run", "finetuning", "--benchmark", "./odd\x1b[2J", COLUMNS="300")
+    assert done.returncode == 1 and "odd\\x1b[2J" in done.stderr and not done.stdout, done.stderr
+    assert "Traceback" not in done.stderr
+    listed = typed(tmp_path, "benchmarks", "--json")
+    assert listed.returncode == 0 and json.loads(listed.stdout)
+    after = sys.argv, Path.cwd(), dict(os.environ), signal.getsignal(signal.SIGTERM), sys.stdout, sys.stderr
+    assert after == before
 
 
 def test_what_never_comes_is_waited_for_no_longer_than_that():

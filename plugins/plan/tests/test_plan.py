@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from salmu_core.testing import typed
+
 WORDS = ("finetuning", "direct-similarity", "--benchmark", "./tiny", "--budget", "1")
 SALMU = "import sys; from salmu_core.cli import main; sys.exit(main())"
 
@@ -32,13 +34,13 @@ def ground(tmp_path_factory):
 
 @pytest.fixture
 def salmu(ground, monkeypatch):
-    """Run it there; returns exit code, standard output and standard error."""
+    """Type it there; returns exit code, standard output and standard error."""
     monkeypatch.setenv("SALMU_CACHE", str(ground / "cache"))
     monkeypatch.setenv("PATH", f"{ground / 'bin'}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.chdir(ground)
+    monkeypatch.chdir(ground)  # for what a plan says, and a shell does
 
     def call(*words, command="plan"):
-        done = subprocess.run(["salmu", command, *map(str, words)], capture_output=True, text=True)
+        done = typed(ground, command, *words)
         return done.returncode, done.stdout, done.stderr
 
     return call

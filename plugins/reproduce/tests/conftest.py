@@ -11,11 +11,9 @@ from typing import NamedTuple
 
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from salmu_core.cli import app
 from salmu_core.plugins.zoo import discover
-from salmu_core.testing import write_tiny_benchmark
+from salmu_core.testing import typed, write_tiny_benchmark
 
 
 class Place(NamedTuple):
@@ -49,15 +47,12 @@ def place(tmp_path_factory):
     _write_shard(folder / "own.tar", 8)
     _write_shard(folder / "other.tar", 4)
     words = ["run", "finetuning", "--benchmark", "bench", "--seed", "3", "--set", "finetuning.batch_size=4"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SALMU_CACHE", str(folder / "cache"))
-        patch.chdir(folder)
-        first = CliRunner().invoke(app, [*words, "--budget", "2", "--attack", "bare-value"])
-        assert first.exit_code == 0, first.output
-        (run,) = (folder / "runs").glob("*/finetuning/*/b2-s3")
-        more = ["--budget", "1", "--from", str(run), "--requests", "2", "--retain", "own.tar"]
-        second = CliRunner().invoke(app, [*words, *more])
-        assert second.exit_code == 0, second.output
+    cache = {"SALMU_CACHE": str(folder / "cache")}
+    first = typed(folder, *words, "--budget", "2", "--attack", "bare-value", **cache)
+    assert first.returncode == 0, first.stderr
+    (run,) = (folder / "runs").glob("*/finetuning/*/b2-s3")
+    second = typed(folder, *words, "--budget", "1", "--from", run, "--requests", "2", "--retain", "own.tar", **cache)
+    assert second.returncode == 0, second.stderr
     (last,) = run.parent.glob("b1-*-q2of2-*")
     return Place(folder, run, last)
 

@@ -20,13 +20,12 @@ from typer.testing import CliRunner
 from salmu_core import MethodSpec, Probe, Search, TrainingConfig
 from salmu_core.benchmark.folder import Benchmark
 from salmu_core.cli import app
-from salmu_core.cli.entry import run
 from salmu_core.errors import UsageError
 from salmu_core.plugins.zoo import discover
 from salmu_core.study import execution
 from salmu_core.study.plan import config_hash
 from salmu_core.study.tuned import read_tuned
-from salmu_core.testing import run_method
+from salmu_core.testing import run_method, typed
 
 METHOD = "negative-gradient"
 
@@ -34,22 +33,6 @@ METHOD = "negative-gradient"
 def salmu(*words):
     """The command line, in this process."""
     return CliRunner().invoke(app, [*map(str, words)])
-
-
-@pytest.fixture
-def typed(monkeypatch, capsys, tmp_path):
-    """What is typed in an empty folder, with errors as a shell sees them: exit code, and what is said of them."""
-
-    def call(*words):
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["salmu", *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            run()
-        said = " ".join(capsys.readouterr().err.replace("│", " ").split())
-        assert "Traceback" not in said, said
-        return end.value.code, said
-
-    return call
 
 
 def tune(tiny, output, *words, trials=3, methods=(METHOD,)):
@@ -259,23 +242,25 @@ def test_the_only_result_below_a_folder_is_found(tuned, tmp_path):
         (["run", "delete", "--tuned", "TUNED"], "What was tuned is of negative-gradient"),
     ],
 )
-def test_what_is_wrong_is_a_sentence(tuned, tiny_benchmark, tmp_path, typed, words, sentence):
+def test_what_is_wrong_is_a_sentence(tuned, tiny_benchmark, tmp_path, words, sentence):
     words = [folder_of(tuned) if word == "TUNED" else word for word in words]
-    code, said = typed(*words, "--benchmark", tiny_benchmark, "--output", "runs")
-    assert code == 2 and sentence in said, said
+    done = typed(tmp_path, *words, "--benchmark", tiny_benchmark, "--output", "runs")
+    said = " ".join(done.stderr.replace("│", " ").split())
+    assert done.returncode == 2 and sentence in said and "Traceback" not in said, said
     assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize("harm", ["damaged", "folder"])
-def test_a_journal_that_is_none_is_a_sentence(tuned, tiny_benchmark, tmp_path, typed, harm):
+def test_a_journal_that_is_none_is_a_sentence(tuned, tiny_benchmark, tmp_path, harm):
     journal = tmp_path / "runs" / "_tune" / folder_of(tuned).name / "journal.log"
     journal.parent.mkdir(parents=True)
     if harm == "folder":
         journal.mkdir()
     else:
         journal.write_text("this is no journal\nat all\n")
-    code, said = typed("tune", METHOD, "--benchmark", tiny_benchmark, "--output", "runs")
-    assert code == 1 and "journal.log" in said, said
+    done = typed(tmp_path, "tune", METHOD, "--benchmark", tiny_benchmark, "--output", "runs")
+    said = done.stderr
+    assert done.returncode == 1 and "journal.log" in said and "Traceback" not in said, said
     assert ("is damaged" if harm == "damaged" else "can't be read or written") in said
 
 

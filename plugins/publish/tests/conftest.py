@@ -3,9 +3,9 @@
 import shutil
 
 import pytest
-from published import salmu
 
 from salmu_core.plugins.zoo import discover
+from salmu_core.testing import typed
 
 
 @pytest.fixture(scope="session")
@@ -13,8 +13,8 @@ def made(tiny_benchmark, tmp_path_factory):
     """A results folder with one run."""
     folder = tmp_path_factory.mktemp("published") / "runs"
     words = ["run", "finetuning", "--benchmark", tiny_benchmark, "--set", "finetuning.batch_size=8", "--output", folder]
-    done = salmu(*words)
-    assert done.exit_code == 0, done.output
+    done = typed(folder.parent, *words)
+    assert done.returncode == 0, done.stderr
     return folder
 
 

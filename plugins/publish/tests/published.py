@@ -2,9 +2,6 @@
 
 import json
 
-from typer.testing import CliRunner
-
-from salmu_core.cli import app
 from salmu_core.disk.record import seal_of
 
 FILES = {
@@ -15,11 +12,6 @@ FILES = {
     "run.json",
     "salmu_canary.json",
 }
-
-
-def salmu(*words):
-    """The command line, in this process."""
-    return CliRunner().invoke(app, [*map(str, words)])
 
 
 def edit(path, **changes):

@@ -7,10 +7,11 @@ from types import SimpleNamespace
 import huggingface_hub
 import pytest
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
-from published import FILES, card, edit, salmu
+from published import FILES, card, edit
 from salmu_publish.cli import publish
 
 from salmu_core.errors import SalmuError, UsageError
+from salmu_core.testing import typed
 
 
 class Hub:
@@ -134,9 +135,8 @@ def test_what_can_be_refused_before_anything_is_written_is(run, tmp_path, monkey
 
 
 def test_salmu_publish_is_a_command(run, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    done = salmu("publish", run, "--licence", "mit")
-    assert done.exit_code == 0, done.output
+    done = typed(tmp_path, "publish", run, "--licence", "mit")
+    assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "published").iterdir()
-    assert {path.name for path in folder.iterdir()} == FILES and "Nothing was uploaded" in done.output
+    assert {path.name for path in folder.iterdir()} == FILES and "Nothing was uploaded" in done.stdout

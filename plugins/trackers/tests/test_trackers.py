@@ -13,12 +13,11 @@ from salmu_trackers.mlflow import MLflow
 from salmu_trackers.tensorboard import TensorBoard
 from salmu_trackers.trackio import Trackio
 from salmu_trackers.wandb import Wandb
-from typer.testing import CliRunner
 
-from salmu_core.cli import app
 from salmu_core.contract.tracker import Facts
 from salmu_core.errors import UnknownNameError, UsageError
 from salmu_core.study.trackers import load_tracker, parse_trackers
+from salmu_core.testing import typed
 
 FACTS = Facts(
     project="salmu-mini",
@@ -99,9 +98,8 @@ def test_a_process_that_is_not_the_main_one_tracks_its_own_runs(tmp_path, monkey
 def test_workers_track_their_runs_and_the_study_says_where(tiny_benchmark, tmp_path, monkeypatch):
     pytest.importorskip("tensorboard")
     words = ["run", "finetuning", "--seed", "0-1", "--set", "finetuning.batch_size=8", "--processes", "2", "--json"]
-    monkeypatch.chdir(tmp_path)
-    done = CliRunner().invoke(app, [*words, "--benchmark", str(tiny_benchmark), "--tracker", "tensorboard"])
-    assert done.exit_code == 0, done.output
+    done = typed(tmp_path, *words, "--benchmark", tiny_benchmark, "--tracker", "tensorboard")
+    assert done.returncode == 0, done.stderr
     assert "tensorboard --logdir runs/_trackers/tensorboard" in done.stderr
     rows = json.loads(done.stdout)["runs"]
     assert len(rows) == 2

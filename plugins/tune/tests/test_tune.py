@@ -15,11 +15,9 @@ from pydantic import Field
 from salmu_tune.journal import Journal
 from salmu_tune.objective import score
 from salmu_tune.space import Space
-from typer.testing import CliRunner
 
 from salmu_core import MethodSpec, Probe, Search, TrainingConfig
 from salmu_core.benchmark.folder import Benchmark
-from salmu_core.cli import app
 from salmu_core.errors import UsageError
 from salmu_core.plugins.zoo import discover
 from salmu_core.study import execution
@@ -30,15 +28,10 @@ from salmu_core.testing import run_method, typed
 METHOD = "negative-gradient"
 
 
-def salmu(*words):
-    """The command line, in this process."""
-    return CliRunner().invoke(app, [*map(str, words)])
-
-
 def tune(tiny, output, *words, trials=3, methods=(METHOD,)):
-    done = salmu("tune", *methods, "--benchmark", tiny, "--trials", trials, "--output", output, *words)
-    assert done.exit_code == 0, done.output
-    return done.output
+    done = typed(output.parent, "tune", *methods, "--benchmark", tiny, "--trials", trials, "--output", output, *words)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
 
 
 def folder_of(output):
@@ -201,25 +194,27 @@ def test_a_run_takes_what_was_tuned_and_the_table_tells_it_from_the_default(tune
     found[METHOD]["config"] = chosen = {"lr": 2e-4}  # whatever the search found: not the default
     (tmp_path / "tuned.json").write_text(json.dumps(found))
     words = ["run", METHOD, "--benchmark", tiny_benchmark, "--output", output]
-    done = salmu(*words, "--tuned", tmp_path)
-    assert done.exit_code == 0 and "What was tuned is taken for negative-gradient: lr" in done.output, done.output
+    done = typed(tmp_path, *words, "--tuned", tmp_path)
+    assert done.returncode == 0 and "What was tuned is taken for negative-gradient: lr" in done.stdout, done.stdout
     (path,) = output.glob(f"*/{METHOD}/*/*/run.json")
     record, spec = json.loads(path.read_text()), discover().methods[METHOD].spec
     assert record["config_hash"] == config_hash(spec.config(**chosen)) and record["recommended"]["tuned_on"]
     assert f"--set {METHOD}.lr={chosen['lr']!r}" in record["command"]
-    assert salmu(*words).exit_code == 0
-    lines = json.loads(salmu("results", "--output", output, "--json").output)["lines"]
+    assert typed(tmp_path, *words).returncode == 0
+    lines = json.loads(typed(tmp_path, "results", "--output", output, "--json").stdout)["lines"]
     assert [line["label"].endswith("(tuned)") for line in lines].count(True) == 1 and len(lines) == 2
-    over = salmu(*words, "--tuned", tmp_path / "tuned.json", "--set", f"{METHOD}.lr=0.5")
-    assert "What was tuned" not in over.output and any("0.5" in p.read_text() for p in output.glob("*/*/*/*/run.json"))
+    over = typed(tmp_path, *words, "--tuned", tmp_path / "tuned.json", "--set", f"{METHOD}.lr=0.5")
+    assert "What was tuned" not in over.stdout and any("0.5" in p.read_text() for p in output.glob("*/*/*/*/run.json"))
 
 
 def test_other_code_of_a_method_is_told(tuned, tiny_benchmark, tmp_path):
     kept = json.loads((folder_of(tuned) / "tuned.json").read_text())
     kept[METHOD]["code_hash"] = "another"
     (tmp_path / "tuned.json").write_text(json.dumps(kept))
-    done = salmu("run", METHOD, "--benchmark", tiny_benchmark, "--output", tmp_path / "r", "--tuned", tmp_path)
-    assert f"{METHOD} had other code when it was tuned" in done.output
+    done = typed(
+        tmp_path, "run", METHOD, "--benchmark", tiny_benchmark, "--output", tmp_path / "r", "--tuned", tmp_path
+    )
+    assert f"{METHOD} had other code when it was tuned" in done.stdout
 
 
 def test_the_only_result_below_a_folder_is_found(tuned, tmp_path):

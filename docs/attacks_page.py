@@ -30,8 +30,9 @@ def page(found: Data) -> str:
     facts = {
         "mark": MARK,
         "worlds": len(found["worlds"]),
-        "first": found["worlds"][0].partition("@")[2],
+        "first": found["worlds"][0].partition("@")[2] or "0",
         "last": found["worlds"][-1].partition("@")[2],
+        "budget": f"{lines[0]['budget']:g}",
         "methods": len(lines),
         "commands": "\n".join(found["commands"]),
         "attacks": len(attacks),
@@ -45,7 +46,6 @@ def page(found: Data) -> str:
     }
     tables = {
         "table_methods": _methods(lines, len(found["worlds"])),
-        "table_back": _back(lines, attacks),
         "table_controls": _controls(found, attacks),
         "table_towers": _towers(lines),
         "table_curves": _curves(lines, [name for name in attacks if found["attacks"][name]["steps"]]),
@@ -115,16 +115,6 @@ def _methods(lines: list[Data], worlds: int) -> str:
         "other failures shown",
     )
     return table(header, rows)
-
-
-def _back(lines: list[Data], attacks: list[str]) -> str:
-    rows = []
-    for name in attacks:
-        brought = [line["attacks"].get(name) for line in lines]
-        rows.append(
-            (code(name), *(f"{it['recovered']['value']:.0%}" if it and it["recovered"] else "-" for it in brought))
-        )
-    return table(("back by", *(code(line["method"]) for line in lines)), rows, figures=True)
 
 
 def _controls(found: Data, attacks: list[str]) -> str:

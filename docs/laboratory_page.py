@@ -38,6 +38,7 @@ def laboratory(study: Data, metrics: Data, attacks: Data) -> str:
         "pairs": comb(len(main), 2),
         "absent": _absent(study["absent"]),
         "attacked": len(attacks["lines"]),
+        "attack_worlds": len(attacks["worlds"]),
         "runs": study["runs"],
         "command": study["command"],
         "minutes": f"{(seconds['unlearning'] + seconds['scoring']) / worlds / 60 / 2:.0f}",
@@ -188,7 +189,7 @@ def _verdicts(study: Data, lines: list[Data]) -> str:
     rows = []
     for line in lines:
         kept = line["holdout_retention"]
-        worst = [min((kept[n] for n in names), key=lambda each: each["value"]) for names in PAIRS]
+        least = [min((kept[n] for n in names), key=lambda each: each["value"]) for names in (SIMILARITY, RETRIEVAL)]
         rows.append(
             (
                 code(line["method"]),
@@ -196,7 +197,7 @@ def _verdicts(study: Data, lines: list[Data]) -> str:
                 interval(line["leakage_reduction"], ".1%"),
                 LIKE[line["unlike_clean"]],
                 interval(line["knowledge_change"], "+.1%"),
-                *(interval(each, ".0%") for each in worst),
+                *(interval(each, ".0%") for each in least),
                 _modes(line),
                 f"{line['seconds']:.1f}",
             )
@@ -216,7 +217,6 @@ def _verdicts(study: Data, lines: list[Data]) -> str:
 
 
 LIKE = {"clear": "equal", "holds": "differs", "open": "open", None: "-"}
-PAIRS = (("InterIdSim", "IntraIdSim"), ("InterIdRet", "IntraIdRet"))
 
 
 def _modes(line: Data) -> str:

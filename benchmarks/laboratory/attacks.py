@@ -36,11 +36,11 @@ DATA = HERE / "attacks.json"
 #: A budget at which finetuning takes a few steps, at a learning rate at which they change next to nothing.
 HARMLESS = 0.05
 STUDY = "--config benchmarks/laboratory/attacks.toml"
-COMMANDS = (f"salmu run {STUDY}", f"salmu run finetuning {STUDY} --set finetuning.lr=1e-7 --budget {HARMLESS:g}")
+COMMANDS = (f"salmu run --all {STUDY}", f"salmu run finetuning {STUDY} --set finetuning.lr=1e-7 --budget {HARMLESS:g}")
 #: Of a method that deletes less than this, what an attack "brings back" was never gone.
 GONE = 0.5
 #: Resamples of a permutation test.
-RESAMPLES = 9_999
+RESAMPLES = 99_999
 
 
 def weights(folder: Path) -> np.ndarray:

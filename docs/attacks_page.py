@@ -89,32 +89,20 @@ def _gone(line: Data) -> float:
 def _methods(lines: list[Data], worlds: int) -> str:
     rows = []
     for line in lines:
-        most = worst(line)
-        name, attack = most or ("-", {"before": None, "recovered": None, "query": ""})
-        others = [
-            mode for mode, verdict in line["failure_modes"].items() if verdict == "holds" and mode != "recoverable"
-        ]
+        name, attack = worst(line) or ("-", {"recovered": None, "query": ""})
         rows.append(
             (
                 code(line["method"]),
                 share(line["leak_gone"], ".1%"),
-                code(name) + (f", {attack['query']}" if attack["query"] else ""),
+                code(name),
+                attack["query"],
                 share(attack["recovered"]),
                 SAYS[_verdict(line)],
                 f"{line['worlds_shown']} of {worlds}",
-                ", ".join(others) or "none",
             )
         )
-    header = (
-        "method",
-        "leak gone",
-        "what brings back most",
-        "share that is back",
-        "so it is",
-        "by itself in",
-        "other failures shown",
-    )
-    return table(header, rows)
+    header = ("method", "leak gone", "what brings back most", "", "share that is back", "so it is", "by itself in")
+    return table(header, rows, figures=True)
 
 
 def _controls(found: Data, attacks: list[str]) -> str:

@@ -107,12 +107,9 @@ def sweep(folder: Path, below: bool = False) -> None:
 
 
 def visible_files(folder: Path) -> list[Path]:
-    """The files in a folder and below it, in order, but for hidden ones: those come and go while others write.
-
-    Unlike ``Path.rglob``, which until Python 3.13 fails if a folder goes while it looks through it.
-    """
+    """The files in a folder and below it, in order, but for hidden ones: those come and go while others write."""
     files: list[Path] = []
-    for root, folders, names in os.walk(folder):
+    for root, folders, names in os.walk(folder):  # until Python 3.13 Path.rglob fails if a folder goes meanwhile
         folders[:] = [name for name in folders if not name.startswith(".")]
         files += (Path(root, name) for name in names if not name.startswith("."))
     return sorted(files)

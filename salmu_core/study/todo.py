@@ -132,15 +132,9 @@ def made_by_other_code(record: RunRecord, methods: Shelf[MethodSpec]) -> bool:
 
 def older_note(older: Counter[str]) -> str:
     """What to say of finished runs that another version of their method's code made, by method; empty of none."""
-    runs = older.total()
-    if not runs:
-        return ""
-    were = "run was" if runs == 1 else "runs were"
-    made_by = ", ".join(f"{name} {number}" for name, number in sorted((+older).items()))
-    return (
-        f"{runs} finished {were} made by another version of the method's code ({made_by}); `salmu run --redo` makes "
-        "them again."
-    )
+    made = ", ".join(f"{method} ({runs})" for method, runs in sorted(older.items()) if runs)
+    said = f"Another version of the method's code made finished runs of {made}; `salmu run --redo` makes them again."
+    return said if made else ""
 
 
 def needs_metrics(

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
+from runpy import run_module
 from typing import TypeVar
 from unittest.mock import patch
 
@@ -20,39 +21,29 @@ from salmu_core.disk.files import visible_files
 
 T = TypeVar("T")
 
-_SALMU = "import sys; from salmu_core.cli import main; sys.exit(main())"
 #: What of a record is a result; the rest tells how it was made.
 _RESULTS = ("status", "config_hash", "checkpoint_hash", "metrics")
 
 
 def typed(folder: Path, *words: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    """What comes of a command, as a shell sees it, though in this process: exit code, output, errors as sentences.
+    """What comes of ``salmu WORDS`` typed in a folder, though in this process: exit code, output, errors as sentences.
 
     Args:
-        folder: Where relative paths begin.
-        words: What follows `salmu`.
         environment: Variables beside this process's own.
     """
-    from salmu_core.cli.entry import run
-
-    out, err = (TextIOWrapper(BytesIO(), encoding="utf-8") for _ in range(2))
     command, code = ["salmu", *map(str, words)], 0
-    with (
-        patch.object(sys, "argv", command),
-        patch.dict(os.environ, environment),
-        chdir(folder),
-        redirect_stdout(out),
-        redirect_stderr(err),
-    ):
-        before = signal.getsignal(signal.SIGTERM)  # which a study takes for its own
+    out, err = (TextIOWrapper(BytesIO(), encoding="utf-8") for _ in range(2))
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with patch.object(sys, "argv", command), patch.dict(os.environ, environment), chdir(folder):
         try:
-            run()
+            with redirect_stdout(out), redirect_stderr(err):
+                run_module("salmu_core", run_name="__main__")
         except SystemExit as end:
             code = int(end.code or 0)
         finally:
-            signal.signal(signal.SIGTERM, before)
-    said = [stream.buffer.getvalue().decode() for stream in (out, err)]
-    return subprocess.CompletedProcess(command, code, *said)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+    return subprocess.CompletedProcess(command, code, *(said.buffer.getvalue().decode() for said in (out, err)))
 
 
 def begin_study(folder: Path, *words: object, **environment: str) -> subprocess.Popen[str]:
@@ -64,7 +55,7 @@ def begin_study(folder: Path, *words: object, **environment: str) -> subprocess.
         environment: Variables beside this process's own.
     """
     return subprocess.Popen(
-        [sys.executable, "-c", _SALMU, "run", *map(str, words)],
+        [sys.executable, "-m", "salmu_core", "run", *map(str, words)],
         cwd=folder,
         env=os.environ | {"SALMU_CACHE": str(folder / "cache"), "PYTHONUNBUFFERED": "1"} | environment,
         text=True,

@@ -189,13 +189,13 @@ def test_the_record_of_a_run_makes_it_again_and_other_code_of_the_loss_is_other_
     (site / "test_plugin_pull.py").write_text(PULL + "\n# other code\n")
     for other in (salmu("results", fresh=True), study("--set", "over.settings.strength=2")):
         said = " ".join((other.stdout + other.stderr).split())
-        assert "1 finished run was made by another version of the method's code (over 1)" in said
+        assert "Another version of the method's code made finished runs of over (1);" in said
 
 
 def test_runs_of_other_code_are_counted_over_all_worlds():
     assert not older_note(Counter(over=0))
     said = older_note(Counter(over=0, pull=3) + Counter(pull=3, cut=1))
-    assert said.startswith("7 finished runs were made by another version of the method's code (cut 1, pull 6);")
+    assert said.startswith("Another version of the method's code made finished runs of cut (1), pull (6);")
 
 
 def test_listings_say_what_a_wrapper_stands_on(salmu, study):

@@ -11,9 +11,9 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import chdir, redirect_stderr, redirect_stdout
+from importlib.metadata import entry_points
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
-from runpy import run_module
 from typing import TypeVar
 from unittest.mock import patch
 
@@ -37,7 +37,7 @@ def typed(folder: Path, *words: object, **environment: str) -> subprocess.Comple
     with patch.object(sys, "argv", command), patch.dict(os.environ, environment), chdir(folder):
         try:
             with redirect_stdout(out), redirect_stderr(err):
-                run_module("salmu_core", run_name="__main__")
+                next(iter(entry_points(group="console_scripts", name="salmu"))).load()()
         except SystemExit as end:
             code = int(end.code or 0)
         finally:

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from attacked_models import Models, X, attacked
 from grounds import HOSTILE
 from salmu_report import charts, series
 from salmu_report.filters import FILTERS
@@ -16,6 +15,9 @@ from salmu_report.pictures import draw
 from salmu_report.render import finding
 
 from salmu_core.judge.compare import compare
+
+made = pytest.importorskip("attacked_models", reason="it lies beside the core's tests")
+Models, X, attacked = made.Models, made.X, made.attacked
 
 
 @pytest.fixture(scope="module")

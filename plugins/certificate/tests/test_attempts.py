@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 from certificates import GONE, KEPT, PLACE, Page
 
-made = pytest.importorskip("attacked_stores", reason="it lies beside the core's tests")
-write_attack, write_not_measured = made.write_attack, made.write_not_measured
+stores = pytest.importorskip("attacked_stores", reason="it lies beside the core's tests")
+write_attack, write_not_measured = stores.write_attack, stores.write_not_measured
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from salmu_report.render import finding
 
 from salmu_core.judge.compare import compare
 
-made = pytest.importorskip("attacked_models", reason="it lies beside the core's tests")
-Models, X, attacked = made.Models, made.X, made.attacked
+shared = pytest.importorskip("attacked_models", reason="it lies beside the core's tests")
+Models, X, attacked = shared.Models, shared.X, shared.attacked
 
 
 @pytest.fixture(scope="module")

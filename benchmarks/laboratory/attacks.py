@@ -39,6 +39,9 @@ STUDY = "--config benchmarks/laboratory/attacks.toml"
 COMMANDS = (f"salmu run --all {STUDY}", f"salmu run finetuning {STUDY} --set finetuning.lr=1e-7 --budget {HARMLESS:g}")
 #: Of a method that deletes less than this, what an attack "brings back" was never gone.
 GONE = 0.5
+#: What is kept of an attack on a method, and attacks whose stages the page tells apart.
+SHOWN = ("recovered", "before", "added_to_clean", "verdict", "query", "curves")
+STAGED = ("reload", "relearn-retain", "relearn-leaked", "relearn-person")
 #: Resamples of a permutation test.
 RESAMPLES = 99_999
 
@@ -88,10 +91,10 @@ def line_json(line: Line) -> dict[str, Any]:
 
 
 def attack_json(recovery: Recovery) -> dict[str, Any]:
-    """What an attack brings back, and of its stages what a picture needs."""
-    found = recovery.as_json()
-    wanted = ("label", "curve", "step", "recovered")
-    return found | {"stages": [{n: stage[n] for n in wanted if n in stage} for stage in found["stages"]]}
+    """What an attack brings back, as far as the page shows it, and of its stages what a picture needs."""
+    found, wanted = recovery.as_json(), ("label", "curve", "step", "recovered")
+    stages = [{n: stage[n] for n in wanted if n in stage} for stage in found["stages"]]
+    return {name: found[name] for name in SHOWN} | {"stages": stages if recovery.label in STAGED else []}
 
 
 def costs(results: Results, labels: Mapping[tuple[str, str], str]) -> dict[str, dict[str, Any]]:

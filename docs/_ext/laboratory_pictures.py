@@ -37,11 +37,11 @@ LEAST = 0.002
 BESIDE = 0.015
 
 
-def points() -> dict[str, tuple[float, float, float]]:
+def points(budget: float = BUDGET) -> dict[str, tuple[float, float, float]]:
     """Method -> the leak that is left, the change of GenKnow, and the share of the holdouts that is kept, the least."""
     found = {}
     for line in measured(0)["lines"]:
-        if line["budget"] == BUDGET:
+        if line["budget"] == budget:
             left = max(LEAST, min(1.0, 1 - line["leakage_reduction"]["value"]))
             kept = min(share["value"] for share in line["holdout_retention"].values())
             found[line["method"]] = left, line["knowledge_change"]["value"], kept
@@ -66,22 +66,23 @@ def apart(names: list[str], values: dict[str, tuple[float, float]]) -> list[str]
     return kept
 
 
+#: What leads of a method -> its bar and where its axis ends.
+AIMS: dict[str, tuple[float, tuple[float, float]]] = {
+    "share of the leak that is left": (1 - MIN_LEAKAGE_REDUCTION, (LEAST / 1.5, 1.3)),
+    "relative change of GenKnow": (-MAX_KNOWLEDGE_DROP, (-1.06, 0.12)),
+    "share of the holdouts kept": (MIN_HOLDOUT_RETENTION, (-0.6, 1.12)),
+}
+
+
 def front(ink: Ink) -> Figure:
     """What is left of the leak against general knowledge, and against the holdouts; between them lies the trade."""
     found, tags = points(), measured(0)["tags"]
-    aims = (
-        ("relative change of GenKnow", 1, -MAX_KNOWLEDGE_DROP, (-1.06, 0.12)),
-        ("share of the holdouts kept", 2, MIN_HOLDOUT_RETENTION, (-0.6, 1.12)),
-    )
+    (leak, (enough, ends)), *aims = AIMS.items()
     names: list[dict[str, tuple[float, float]]] = []
     with canvas(ink, 1, 2, (7.2, 4.6)) as (figure, axes):
-        for axis, (what, column, bar, limits) in zip(axes, aims, strict=True):
-            axis.set(
-                xscale="log", xlim=(1.3, LEAST / 1.5), ylim=limits, xlabel="share of the leak that is left", ylabel=what
-            )
-            axis.fill_between(
-                [LEAST / 1.5, 1 - MIN_LEAKAGE_REDUCTION], bar, limits[1], color=ink.pass_area, linewidth=0
-            )
+        for column, (axis, (what, (bar, limits))) in enumerate(zip(axes, aims, strict=True), 1):
+            axis.set(xscale="log", xlim=ends[::-1], ylim=limits, xlabel=leak, ylabel=what)
+            axis.fill_between([ends[0], enough], bar, limits[1], color=ink.pass_area, linewidth=0)
             axis.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
             values = {name: (of[0], max(limits[0] + 0.03, of[column])) for name, of in found.items()}
             best = unbeaten(values)
@@ -98,6 +99,42 @@ def front(ink: Ink) -> Figure:
         figure.set_layout_engine("none")  # names are placed on the page as it is now
         for axis, named in zip(axes, names, strict=True):
             place_names(figure, axis, [(x, y, name, ink.text) for name, (x, y) in named.items()])
+    return figure
+
+
+def by_budget() -> dict[str, list[tuple[float, float, float] | None]]:
+    """Method -> its points, budget by budget, in the order of the page."""
+    each = [points(budget) for budget in measured(0)["budgets"]]
+    return {name: [found.get(name) for found in each] for name in points()}
+
+
+def budgets(ink: Ink) -> Figure:
+    """Where every method goes as its budget grows: a line of the picture for each, a mark for each budget."""
+    found, sizes = by_budget(), [2.5 + 2 * n for n in range(len(measured(0)["budgets"]))]
+    with canvas(ink, 1, len(AIMS), (7.2, 0.5 + 0.21 * len(found)), sharey=True) as (figure, axes):
+        for column, (axis, (what, (bar, limits))) in enumerate(zip(axes, AIMS.items(), strict=True)):
+            least = what == next(iter(AIMS))
+            axis.set(xlabel=what, xlim=limits[::-1] if least else limits)
+            if least:
+                axis.set_xscale("log")
+                axis.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+            axis.axvspan(bar, limits[0] if least else limits[1], color=ink.pass_area, linewidth=0)
+            for row, where in enumerate(found.values()):
+                values = [(max(limits[0], of[column]), size) for of, size in zip(where, sizes, strict=True) if of]
+                axis.plot([value for value, _ in values], [row] * len(values), color=ink.method, linewidth=1)
+                for value, size in values:
+                    axis.plot(value, row, "o", markersize=size, color=ink.method, markerfacecolor="none", clip_on=False)
+        axes[0].set_yticks(range(len(found)), list(found), fontsize=8)
+        axes[0].set_ylim(len(found) - 0.4, -0.6)
+        for axis in axes:
+            axis.tick_params(axis="y", length=0)
+            axis.grid(axis="y", color=ink.faint, linewidth=0.3, alpha=0.5)
+        marks = [
+            Line2D([], [], marker="o", linestyle="", markersize=size, color=ink.method, markerfacecolor="none")
+            for size in sizes
+        ]
+        titles = [f"budget {budget:g}" for budget in measured(0)["budgets"]]
+        figure.legend(marks, titles, loc="outside upper left", ncols=5, fontsize=8, frameon=False, labelcolor=ink.text)
     return figure
 
 
@@ -121,7 +158,7 @@ def response(ink: Ink) -> Figure:
     return figure
 
 
-_DRAWN: dict[str, Callable[[Ink], Figure]] = {"front": front, "response": response}
+_DRAWN: dict[str, Callable[[Ink], Figure]] = {"front": front, "budgets": budgets, "response": response}
 NAMES = tuple(_DRAWN)
 
 
@@ -135,6 +172,14 @@ def alt(name: str) -> str:
         return (
             f"Scatter of the leak that is left against the change of GenKnow and the holdouts kept. {'; '.join(each)}."
         )
+    if name == "budgets":
+        each = [
+            f"{method}: "
+            + ", then ".join(f"{of[0]:.1%}, {of[1]:+.1%}, {of[2]:.0%}" if of else "no run" for of in where)
+            for method, where in by_budget().items()
+        ]
+        shown = ", ".join(f"{budget:g}" for budget in measured(0)["budgets"])
+        return f"Leak that is left, change of GenKnow and holdouts kept at budgets of {shown}. {'; '.join(each)}."
     each = [
         f"{name} " + ", ".join(f"{found['response'][str(share)]:.2f}" for share in SHARES)
         for name, found in measured(1)["figures"].items()

@@ -36,7 +36,7 @@ def laboratory(study: Data, metrics: Data, attacks: Data) -> str:
         "budget": f"{BUDGET:g}",
         "methods": len(main),
         "pairs": comb(len(main), 2),
-        "absent": _absent(study["absent"]),
+        "absent": _absent(study),
         "attacked": len(attacks["lines"]),
         "attack_worlds": len(attacks["worlds"]),
         "runs": study["runs"],
@@ -136,13 +136,16 @@ def interval(found: Mapping[str, float | None], form: str = "") -> str:
     return f"{shown} ±{half:.{4 if 0 < abs(value) < 0.01 else 3}f}".replace("±0.", "±.")
 
 
-def _absent(absent: Mapping[str, Sequence[str]]) -> str:
-    """What is said of methods that were left out, by budget, if any were."""
+def _absent(study: Data) -> str:
+    """What is said of methods and worlds that are not there at every budget, if any are not."""
+    absent: Mapping[str, Sequence[str]] = study["absent"]
     everywhere = set.intersection(*map(set, absent.values()))
     said = [f"Not among them are {listed(_codes(everywhere))}."] if everywhere else []
     for budget, names in absent.items():
         if only := set(names) - everywhere:
             said.append(f"At a budget of {budget} there are no runs of {listed(_codes(only))}.")
+        if (worlds := study["worlds_at"][budget]) < len(study["worlds"]):
+            said.append(f"At a budget of {budget} there are runs in {worlds} of these worlds alone.")
     return " ".join(said) + "\n" * bool(said)
 
 

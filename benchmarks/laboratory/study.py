@@ -155,6 +155,7 @@ def measure(runs: Path) -> dict[str, Any]:
         "budgets": budgets,
         "tags": {name: tags[name] for name in at[BUDGET]},
         "absent": {f"{budget:g}": sorted(tags.keys() - at[budget].keys()) for budget in budgets},
+        "worlds_at": {f"{budget:g}": worlds_of(list(at[budget].values())) for budget in budgets},
         "runs": len(records),
         "environment": {k: v for k, v in records[0].environment.items() if k != "platform"},
         "seconds": {"unlearning": sum(r.ledger.seconds for r in records), "scoring": scoring(store, comparison)},
@@ -168,6 +169,18 @@ def measure(runs: Path) -> dict[str, Any]:
         "paper": {"pairs": pairs, "rho": rho},
     }
     return rounded(table)
+
+
+def worlds_of(lines: Sequence[Line]) -> int:
+    """In how many worlds all methods of a budget ran; a study that is not at its end has no such number."""
+    counts = {(line.worlds, len(line.rows)): line.label for line in lines}
+    if len(counts) > 1:
+        said = [f"{label} has {runs} runs in {worlds} worlds" for (worlds, runs), label in sorted(counts.items())]
+        raise SystemExit(
+            f"at budget {lines[0].budget:g} {' and '.join((said[0], said[-1]))}: "
+            "let the study come to its end, or give a copy without what is unfinished"
+        )
+    return min(counts)[0]
 
 
 def ranged(seeds: Sequence[int]) -> str:

@@ -1,0 +1,79 @@
+"""The laboratory says what is missing, and no study that is not at its end becomes a page."""
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def page(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    import laboratory_page
+
+    return laboratory_page
+
+
+@pytest.fixture
+def boiled(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "laboratory"))
+    import study
+
+    yield study
+    sys.modules.pop("study", None)
+
+
+@pytest.fixture
+def pictures(monkeypatch):
+    pytest.importorskip("matplotlib", reason="uv run --group docs")
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "_ext"))
+    import laboratory_pictures
+
+    return laboratory_pictures
+
+
+def study_of(absent, worlds_at):
+    return {"worlds": ["mini", "mini@1"], "absent": absent, "worlds_at": worlds_at}
+
+
+def test_what_is_missing_is_said_by_budget(page):
+    whole = {"1": 2, "5": 2}
+    assert page._absent(study_of({"1": [], "5": []}, whole)) == ""
+    missing = page._absent(study_of({"1": ["gu", "lora"], "5": ["lora"]}, whole))
+    assert missing == "Not among them are `lora`. At a budget of 1 there are no runs of `gu`.\n"
+    fewer = page._absent(study_of({"1": [], "5": []}, {"1": 2, "5": 1}))
+    assert fewer == "At a budget of 5 there are runs in 1 of these worlds alone.\n"
+
+
+@pytest.mark.parametrize("runs", [{"a": ("mini", "mini@1", "mini@1")}, {"a": ("mini", "mini")}])
+def test_methods_of_a_budget_have_as_many_worlds_and_runs_or_there_is_no_page(boiled, runs):
+    def line(label, worlds):
+        return SimpleNamespace(label=label, worlds=len(set(worlds)), rows=worlds, budget=20.0)
+
+    lines = [line("b", ("mini", "mini@1")), line("c", ("mini", "mini@1"))]
+    assert boiled.worlds_of(lines) == 2
+    with pytest.raises(SystemExit, match=r"at budget 20 .*\ba has \d runs in \d worlds") as refused:
+        boiled.worlds_of([*lines, *(line(label, worlds) for label, worlds in runs.items())])
+    assert "2 runs in 2 worlds" in str(refused.value)
+
+
+def test_a_method_is_drawn_where_its_lines_say_it_is_at_every_budget(pictures, monkeypatch):
+    def line(budget, left, known, kept):
+        return {
+            "method": "a",
+            "budget": budget,
+            "leakage_reduction": {"value": 1 - left},
+            "knowledge_change": {"value": known},
+            "holdout_retention": {"x": {"value": kept + 0.1}, "y": {"value": kept}},
+        }
+
+    lines = [line(1, 0.4, -0.02, 0.8), line(5, 0.02, -0.3, -2.0)]
+    data = {"budgets": [1, 5, 20], "lines": lines, "tags": {"a": []}}
+    monkeypatch.setattr(pictures, "measured", lambda which: data)
+    figure = pictures.budgets(pictures.INKS["light"])
+    marks = [[mark.get_xdata()[0] for mark in axis.lines if mark.get_marker() == "o"] for axis in figure.axes]
+    assert marks == [[pytest.approx(0.4), pytest.approx(0.02)], [-0.02, -0.3], [0.8, -0.6]]  # held at its end
+    assert "a: 40.0%, -2.0%, 80%, then 2.0%, -30.0%, -200%, then no run" in pictures.alt("budgets")

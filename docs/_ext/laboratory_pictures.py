@@ -113,16 +113,18 @@ def budgets(ink: Ink) -> Figure:
     found, sizes = by_budget(), [2.5 + 2 * n for n in range(len(measured(0)["budgets"]))]
     with canvas(ink, 1, len(AIMS), (7.2, 0.5 + 0.21 * len(found)), sharey=True) as (figure, axes):
         for column, (axis, (what, (bar, limits))) in enumerate(zip(axes, AIMS.items(), strict=True)):
-            least = what == next(iter(AIMS))
-            axis.set(xlabel=what, xlim=limits[::-1] if least else limits)
-            if least:
+            leak = what == next(iter(AIMS))
+            lines = [[(of[column], size) for of, size in zip(at, sizes, strict=True) if of] for at in found.values()]
+            worst = min(value - 0.06 for line in lines for value, _ in line)
+            limits = limits[::-1] if leak else (min(limits[0], worst), limits[1])
+            axis.set(xlabel=what, xlim=limits)
+            if leak:
                 axis.set_xscale("log")
                 axis.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
-            axis.axvspan(bar, limits[0] if least else limits[1], color=ink.pass_area, linewidth=0)
-            for row, where in enumerate(found.values()):
-                values = [(max(limits[0], of[column]), size) for of, size in zip(where, sizes, strict=True) if of]
-                axis.plot([value for value, _ in values], [row] * len(values), color=ink.method, linewidth=1)
-                for value, size in values:
+            axis.axvspan(bar, limits[1], color=ink.pass_area, linewidth=0)
+            for row, line in enumerate(lines):
+                axis.plot([value for value, _ in line], [row] * len(line), color=ink.method, linewidth=1)
+                for value, size in line:
                     axis.plot(value, row, "o", markersize=size, color=ink.method, markerfacecolor="none", clip_on=False)
         axes[0].set_yticks(range(len(found)), list(found), fontsize=8)
         axes[0].set_ylim(len(found) - 0.4, -0.6)

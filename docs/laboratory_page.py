@@ -142,10 +142,10 @@ def _absent(study: Data) -> str:
     everywhere = set.intersection(*map(set, absent.values()))
     said = [f"Not among them are {listed(_codes(everywhere))}."] if everywhere else []
     for budget, names in absent.items():
-        if only := set(names) - everywhere:
-            said.append(f"At a budget of {budget} there are no runs of {listed(_codes(only))}.")
+        missing = [f"no runs of {listed(_codes(only))}"] if (only := set(names) - everywhere) else []
         if (worlds := study["worlds_at"][budget]) < len(study["worlds"]):
-            said.append(f"At a budget of {budget} there are runs in {worlds} of these worlds alone.")
+            missing.append(f"runs in {worlds} of these worlds alone")
+        said += [f"At a budget of {budget} there are {listed(missing)}."] if missing else []
     return " ".join(said) + "\n" * bool(said)
 
 

@@ -145,7 +145,7 @@ def _absent(study: Data) -> str:
         missing = [f"no runs of {listed(_codes(only))}"] if (only := set(names) - everywhere) else []
         if (worlds := study["worlds_at"][budget]) < len(study["worlds"]):
             missing.append(f"runs in {worlds} of these worlds alone")
-        said += [f"At a budget of {budget} there are {listed(missing)}."] if missing else []
+        said += [f"At a budget of {budget} there are {', and '.join(missing)}."] if missing else []
     return " ".join(said) + "\n" * bool(said)
 
 

@@ -45,7 +45,7 @@ def test_what_is_missing_is_said_by_budget(page):
     missing = page._absent(study_of({"1": ["gu", "lora"], "5": ["lora"]}, whole))
     assert missing == "Not among them are `lora`. At a budget of 1 there are no runs of `gu`.\n"
     fewer = page._absent(study_of({"1": [], "5": ["gu"]}, {"1": 2, "5": 1}))
-    assert fewer == "At a budget of 5 there are no runs of `gu` and runs in 1 of these worlds alone.\n"
+    assert fewer == "At a budget of 5 there are no runs of `gu`, and runs in 1 of these worlds alone.\n"
 
 
 @pytest.mark.parametrize("runs", [{"a": ("mini", "mini@1", "mini@1")}, {"a": ("mini", "mini")}])

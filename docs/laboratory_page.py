@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from math import comb
 from pathlib import Path
 from string import Template
@@ -158,22 +158,30 @@ def listed(words: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
+#: Between figures of one cell, which stay on one line.
+BESIDE = "\N{NARROW NO-BREAK SPACE}/\N{NARROW NO-BREAK SPACE}"
+
+
 def _by_budget(study: Data) -> str:
-    """What leads of every method at every budget."""
+    """What leads of every method at every budget, which share a cell; methods are in the order of the other tables."""
     budgets, lines = study["budgets"], {(line["method"], line["budget"]): line for line in study["lines"]}
 
-    def said(line: Data) -> tuple[str, ...]:
-        gone, known = line["leakage_reduction"]["value"], line["knowledge_change"]["value"]
-        kept = min(share["value"] for share in line["holdout_retention"].values())
-        return f"{gone:.1%}", f"{known:+.1%}", f"{kept:.0%}", f"{line['seconds']:.1f}"
+    def kept(line: Data) -> list[float]:
+        return [share["value"] for share in line["holdout_retention"].values()]
 
-    names, rows = ("leak gone", "GenKnow", "holdouts kept", "s"), []
-    for method in dict.fromkeys(method for method, _ in lines):
-        figures = [
-            said(lines[method, budget]) if (method, budget) in lines else ("-",) * len(names) for budget in budgets
-        ]
-        rows.append((code(method), *(found[column] for column in range(len(names)) for found in figures)))
-    return table(("", *(f"{name}, {budget:g}" for name in names for budget in budgets)), rows, figures=True)
+    columns: Mapping[str, Callable[[Data], str]] = {
+        "% of the leak gone": lambda line: f"{100 * line['leakage_reduction']['value']:.1f}",
+        "% of GenKnow": lambda line: f"{100 * line['knowledge_change']['value']:+z.1f}",
+        "% of the holdouts kept": lambda line: f"{100 * min(kept(line)):z.0f}",
+        "s": lambda line: f"{line['seconds']:.0f}",
+    }
+    rows = [
+        (code(name), *(BESIDE.join(say(at) if at else "-" for at in found) for say in columns.values()))
+        for name in (line["method"] for line in study["lines"] if line["budget"] == BUDGET)
+        if (found := [lines.get((name, budget)) for budget in budgets])
+    ]
+    at = BESIDE.join(f"{budget:g}" for budget in budgets)
+    return table((f"at {at}", *columns), rows, figures=True)
 
 
 def _recoverable(attacks: Data) -> str:

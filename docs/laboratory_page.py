@@ -171,7 +171,7 @@ def _by_budget(study: Data) -> str:
 
     columns: Mapping[str, Callable[[Data], str]] = {
         "% of the leak gone": lambda line: f"{100 * line['leakage_reduction']['value']:.1f}",
-        "% of GenKnow": lambda line: f"{100 * line['knowledge_change']['value']:+z.1f}",
+        "% change of GenKnow": lambda line: f"{100 * line['knowledge_change']['value']:+z.1f}",
         "% of the holdouts kept": lambda line: f"{100 * min(kept(line)):z.0f}",
         "s": lambda line: f"{line['seconds']:.0f}",
     }

@@ -1,10 +1,12 @@
 """Fixtures: a tiny benchmark, and plugins that exist for one test only."""
 
+import importlib
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from launcher import Launcher
@@ -23,6 +25,23 @@ def tiny(tiny_benchmark) -> Path:
 def zoo() -> Zoo:
     """All that is installed."""
     return discover()
+
+
+@pytest.fixture
+def imported(monkeypatch) -> Iterator[Callable[[str, str], ModuleType]]:
+    """Import a script from its folder in the checkout; others have scripts of the same names, so all go again."""
+    before = set(sys.modules)
+    folders = []
+
+    def take(folder: str, name: str) -> ModuleType:
+        folders.append(Path(__file__).parents[1] / folder)
+        monkeypatch.syspath_prepend(str(folders[-1]))
+        return importlib.import_module(name)
+
+    yield take
+    for name in sys.modules.keys() - before:
+        if Path(getattr(sys.modules[name], "__file__", None) or "").parent in folders:
+            del sys.modules[name]
 
 
 @pytest.fixture

@@ -1,31 +1,19 @@
 """What is said of attacks on every method follows from the figures of each, and these from the runs."""
 
-import sys
 from itertools import permutations
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[1]
+
+@pytest.fixture
+def page(imported):
+    return imported("docs", "attacks_page")
 
 
 @pytest.fixture
-def page(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "docs"))
-    import attacks_page
-
-    return attacks_page
-
-
-@pytest.fixture
-def boiled(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "laboratory"))
-    import attacks
-
-    yield attacks
-    for name in ("attacks", "study"):
-        sys.modules.pop(name, None)
+def boiled(imported):
+    return imported("benchmarks/laboratory", "attacks")
 
 
 def between(value, width=0.02):

@@ -1,32 +1,20 @@
 """What is said of the goals of `counterfactual` follows from the intervals, and these from worlds."""
 
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy import stats
 
-ROOT = Path(__file__).parents[1]
+
+@pytest.fixture
+def page(imported):
+    return imported("docs", "beyond_page")
 
 
 @pytest.fixture
-def page(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "docs"))
-    import beyond_page
-
-    return beyond_page
-
-
-@pytest.fixture
-def boiled(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "laboratory"))
-    import beyond
-
-    yield beyond
-    for name in ("beyond", "study"):
-        sys.modules.pop(name, None)
+def boiled(imported):
+    return imported("benchmarks/laboratory", "beyond")
 
 
 def test_the_interval_is_students_over_worlds(boiled):

@@ -1,38 +1,24 @@
 """The laboratory says what is missing, and no study that is not at its end becomes a page."""
 
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+
+@pytest.fixture
+def page(imported):
+    return imported("docs", "laboratory_page")
 
 
 @pytest.fixture
-def page(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "docs"))
-    import laboratory_page
-
-    return laboratory_page
+def boiled(imported):
+    return imported("benchmarks/laboratory", "study")
 
 
 @pytest.fixture
-def boiled(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "laboratory"))
-    import study
-
-    yield study
-    sys.modules.pop("study", None)
-
-
-@pytest.fixture
-def pictures(monkeypatch):
+def pictures(imported):
     pytest.importorskip("matplotlib", reason="uv run --group docs")
-    monkeypatch.syspath_prepend(str(ROOT / "docs" / "_ext"))
-    import laboratory_pictures
-
-    return laboratory_pictures
+    return imported("docs/_ext", "laboratory_pictures")
 
 
 def study_of(absent, worlds_at):

@@ -19,11 +19,12 @@ from typing import Any, Literal, get_args, get_origin
 from attacks_page import page as attacks_page
 from beyond_page import beyond, trials
 from error_page import page as errors_page
-from laboratory_page import first_table, laboratory
+from laboratory_page import laboratory
 from packaging.requirements import Requirement
 from plugin_pages import attacks, departures, method, methods_index, metrics
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from readme_table import first_table
 from reliability_page import reliability
 from tables import MARK, code, prose, table
 from tuned_page import tuned_table

@@ -68,61 +68,6 @@ def laboratory(study: Data, metrics: Data, attacks: Data) -> str:
 SIMILARITY, RETRIEVAL = ("InterIdSim", "IntraIdSim"), ("InterIdRet", "IntraIdRet")
 
 
-def fails_by(line: Data) -> list[str]:
-    """Modes by which a method fails, or may."""
-    modes = line["failure_modes"].items()
-    return [mode + "?" * (verdict == "open") for mode, verdict in modes if verdict in ("holds", "open")]
-
-
-def first_table(study: Data, names: Collection[str]) -> str:
-    """What a newcomer sees first, at the published budget, in the order of every table, but for controls.
-
-    Args:
-        names: Methods that have a line; of the others it is said who does as well.
-    """
-
-    def kept(line: Data, names: tuple[str, ...]) -> str:
-        return f"{min(line['holdout_retention'][name]['value'] for name in names):.0%}"
-
-    lines = [line for line in study["lines"] if line["budget"] == BUDGET]
-    controls = {name for name, tags in study["tags"].items() if "control" in tags}
-    shown = sorted((line for line in lines if line["method"] in names), key=lambda line: line["method"] in controls)
-    others = [line for line in lines if line["method"] not in names]
-    rows = [
-        (
-            code(line["method"]) + " (control)" * (line["method"] in controls),
-            f"{line['leakage_reduction']['value']:.1%}",
-            f"{line['knowledge_change']['value']:+.1%}",
-            kept(line, SIMILARITY),
-            kept(line, RETRIEVAL),
-            _modes(line),
-        )
-        for line in shown
-    ]
-    header = ("method", "leak gone", "general knowledge", "holdouts' similarity kept", "their retrieval", "fails by")
-    said = (
-        f"What `salmu run --all` finds in {len(study['worlds'])} worlds of `mini`, budget {BUDGET:g}. *Holdouts* are "
-        "what was not to be forgotten: other people, and other facts of the same people. *≠Clean*: the leak is gone, "
-        "and what is left of it is shown to be unlike a model that never knew. "
-        "[The laboratory](docs/laboratory.md) has the intervals, who is shown to differ, and "
-        f"{len(others)} more methods{_as_good(shown, others)}.\n"
-    )
-    return f"{said}\n{table(header, rows)}"
-
-
-def _as_good(shown: Sequence[Data], others: Sequence[Data]) -> str:
-    """Which others fail in no more ways than the best that is shown and ends a leak."""
-    ending = [line for line in shown if ends_leak(line)]
-    fewest = min((len(fails_by(line)) for line in ending), default=0)
-    good = [code(line["method"]) for line in others if ends_leak(line) and len(fails_by(line)) <= fewest]
-    return f", of which {listed(good)} fail in as few ways as the best of these" if good else ""
-
-
-def ends_leak(line: Data) -> bool:
-    """Whether next to nothing of the leak is left."""
-    return bool(line["leakage_reduction"]["low"] >= line["leakage_bar"])
-
-
 def interval(found: Mapping[str, float | None], form: str = "") -> str:
     """A value with the longer half of its interval."""
     value, low, high = found["value"], found["low"], found["high"]
@@ -132,7 +77,7 @@ def interval(found: Mapping[str, float | None], form: str = "") -> str:
         return shown
     half = max(high - value, value - low)
     if form:
-        return f"{shown} ±{format(half, form.lstrip('+'))}"
+        return f"{shown} ±{format(half, form.lstrip('+z'))}"
     return f"{shown} ±{half:.{4 if 0 < abs(value) < 0.01 else 3}f}".replace("±0.", "±.")
 
 
@@ -207,9 +152,9 @@ def _verdicts(study: Data, lines: list[Data]) -> str:
                 ", ".join(study["tags"][line["method"]]),
                 interval(line["leakage_reduction"], ".1%"),
                 LIKE[line["unlike_clean"]],
-                interval(line["knowledge_change"], "+.1%"),
-                *(interval(each, ".0%") for each in least),
-                _modes(line),
+                interval(line["knowledge_change"], "+z.1%"),
+                *(interval(each, "z.0%") for each in least),
+                modes_of(line),
                 f"{line['seconds']:.1f}",
             )
         )
@@ -230,7 +175,8 @@ def _verdicts(study: Data, lines: list[Data]) -> str:
 LIKE = {"clear": "equal", "holds": "differs", "open": "open", None: "-"}
 
 
-def _modes(line: Data) -> str:
+def modes_of(line: Data) -> str:
+    """The modes a method fails by, with what each is of; open ones have a question mark."""
     modes: dict[str, str] = line["failure_modes"]
     said = {
         "ineffective": " (≠Clean)" * line["only_unlike_clean"],

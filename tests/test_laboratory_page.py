@@ -64,3 +64,29 @@ def test_a_method_is_drawn_where_its_lines_say_it_is_at_every_budget(pictures, m
     marks = [[mark.get_xdata()[0] for mark in axis.lines if mark.get_marker() == "o"] for axis in figure.axes]
     assert marks == [[pytest.approx(0.4), pytest.approx(0.02)], [-0.02, -0.3], [0.8, -2.0]]
     assert "a: 40.0%, -2.0%, 80%, then 2.0%, -30.0%, -200%, then no run" in pictures.alt("budgets")
+
+
+@pytest.mark.parametrize(("low", "cell"), [(0.985, "99.0%"), (0.987, "**99.0%**")])
+def test_what_is_shown_to_pass_is_bold_on_the_first_page(imported, low, cell):
+    def share(value, low):
+        return {"value": value, "low": low, "high": 1}
+
+    line = {
+        "method": "a",
+        "budget": 5.0,
+        "leakage_reduction": share(0.99, low),
+        "leakage_bar": 0.986,
+        "knowledge_change": share(-0.004, -0.02),
+        "holdout_retention": {
+            "InterIdSim": share(0.99, 0.98),
+            "IntraIdSim": share(0.95, 0.91),
+            "InterIdRet": share(0.97, 0.96),
+            "IntraIdRet": share(0.92, 0.89),
+        },
+        "failure_modes": {"ineffective": "clear", "catastrophic": "open", "over-generalised": "open"},
+        "only_unlike_clean": False,
+        "worse_than_never_seen": False,
+    }
+    study = {"worlds": ["mini"], "lines": [line], "tags": {"a": []}}
+    table = imported("docs", "readme_table").first_table(study, ["a"])
+    assert f"| `a` | {cell} | -0.4% | **95%** | 92% | catastrophic?, over-generalised? |" in table

@@ -38,7 +38,7 @@ def laboratory(study: Data, metrics: Data, attacks: Data) -> str:
         "pairs": comb(len(main), 2),
         "absent": _absent(study),
         "attacked": len(attacks["lines"]),
-        "attack_worlds": len(attacks["worlds"]),
+        "attack_worlds": "all" if len(attacks["worlds"]) == worlds else len(attacks["worlds"]),
         "runs": study["runs"],
         "command": study["command"],
         "minutes": f"{(seconds['unlearning'] + seconds['scoring']) / worlds / 60 / 2:.0f}",

@@ -50,6 +50,8 @@ def site(tmp_path, monkeypatch) -> Iterator[Path]:
     folder = tmp_path / "site"
     folder.mkdir()
     monkeypatch.syspath_prepend(str(folder))
+    # Python's cache of compiled files takes an edit of the same second and length for none.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     yield folder
     for name in [n for n in sys.modules if n.startswith("test_plugin_")]:
         del sys.modules[name]

@@ -80,8 +80,8 @@ def test_what_is_shown_to_pass_is_bold_on_the_first_page(imported, low, cell):
         "holdout_retention": {
             "InterIdSim": share(0.99, 0.98),
             "IntraIdSim": share(0.95, 0.91),
-            "InterIdRet": share(0.97, 0.96),
-            "IntraIdRet": share(0.92, 0.89),
+            "InterIdRet": share(0.97, 0.89),
+            "IntraIdRet": share(0.92, 0.91),
         },
         "failure_modes": {"ineffective": "clear", "catastrophic": "open", "over-generalised": "open"},
         "only_unlike_clean": False,
